@@ -1,0 +1,212 @@
+"""All settings, validated. A recipe is a named set of them: a TOML file beside others."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any
+
+import pydantic
+from pydantic import Field
+
+from prelabel import strategies
+from prelabel.errors import UserError
+from prelabel.strategies import KINDS, nearest
+
+
+class _Section(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+
+class StrategyChoice(pydantic.BaseModel):
+    """A strategy's name; its other settings lie beside it and are checked by the strategy."""
+
+    model_config = pydantic.ConfigDict(extra="allow", frozen=True)
+    name: str
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything but the name."""
+        return dict(self.model_extra or {})
+
+
+Ks = Annotated[tuple[Annotated[int, Field(ge=2, le=256)], ...], Field(min_length=1, max_length=8)]
+
+
+class Features(_Section):
+    """``size``: a photo is seen at its own aspect ratio with the area of size × size pixels."""
+
+    size: int = Field(448, ge=28, le=2048)
+
+
+class Levels(_Section):
+    """``dataset_k``, ``category_k``, ``image_k``: numbers of clusters, one clustering for each.
+
+    ``photos_per_group``, ``max_groups``, ``min_group``: photos are gathered into about
+    n / photos_per_group groups; smaller groups than min_group are merged.
+    ``patches_per_cluster``: a clustering sees a sample of so many patches for each cluster of its
+    largest k (faiss takes 256); more is steadier and slower.
+    """
+
+    dataset_k: Ks = (4, 8, 16, 32)
+    category_k: Ks = (4, 8, 16, 32)
+    image_k: Ks = (3, 4, 5)
+    photos_per_group: int = Field(20, ge=2)
+    max_groups: int = Field(64, ge=1)
+    min_group: int = Field(10, ge=1)
+    patches_per_cluster: int = Field(512, ge=8)
+
+
+class Regions(_Section):
+    """``threshold``: P(foreground) above which a pixel is foreground; lower gives larger regions.
+    ``min_area``: connected parts under this share of the photo are dropped and counted."""
+
+    threshold: float = Field(0.5, gt=0, lt=1)
+    min_area: float = Field(0.002, ge=0, lt=1)
+
+
+class Classes(_Section):
+    """``count``: number of classes; 0 is twice as many as ``labels``, or, without labels,
+    sqrt(regions / 2). ``labels``: the names that annotators will use, where they are known."""
+
+    count: int = Field(0, ge=0, le=10_000)
+    labels: tuple[str, ...] = ()
+
+
+class Fit(_Section):
+    """``photos``: fit sees a sample of at most so many. ``seed``: of everything that is drawn."""
+
+    photos: int = Field(2000, ge=1)
+    seed: int = Field(0, ge=0, lt=2**31)
+
+
+class Config(_Section):
+    """Every setting of a run. Sections named like a kind of strategy choose one by name."""
+
+    backbone: StrategyChoice = StrategyChoice(name="timm")
+    features: Features = Features()
+    clusterer: StrategyChoice = StrategyChoice(name="spherical-kmeans")
+    foreground: StrategyChoice = StrategyChoice(name="attention")
+    levels: Levels = Levels()
+    consistency: StrategyChoice = StrategyChoice(name="mean")
+    refiner: StrategyChoice = StrategyChoice(name="guided-filter")
+    regions: Regions = Regions()
+    embedder: StrategyChoice = StrategyChoice(name="region-cls")
+    classes: Classes = Classes()
+    fit: Fit = Fit()
+
+    def strategy(self, section: str) -> Any:
+        """The strategy of a section, with its settings. Raises UserError."""
+        choice: StrategyChoice = getattr(self, section)
+        return strategies.make(section, choice.name, choice.settings)
+
+    def with_strategy(self, section: str, strategy: Any) -> Config:
+        """The same with a section's settings spelled out as the given strategy has them."""
+        choice = {"name": getattr(self, section).name, **dataclasses.asdict(strategy)}
+        return self.model_copy(update={section: StrategyChoice.model_validate(choice)})
+
+    def digest(self, *sections: str) -> str:
+        """16 hex digits over the named sections, or over all."""
+        settings = self.model_dump(mode="json")
+        chosen = {s: settings[s] for s in sections} if sections else settings
+        text = json.dumps(chosen, sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+    def to_toml(self) -> str:
+        """The whole config as TOML that ``load`` reads back."""
+        lines = []
+        for section, values in self.model_dump(mode="json").items():
+            lines.append(f"[{section}]")
+            lines += [f"{k} = {json.dumps(v, ensure_ascii=False)}" for k, v in values.items()]
+            lines.append("")
+        return "\n".join(lines)
+
+
+def load(recipe: str = "default", overrides: Iterable[str] = ()) -> Config:
+    """A recipe by name or file, with ``section.name=value`` overrides. Raises UserError."""
+    settings = _read_recipe(recipe)
+    for override in overrides:
+        _override(settings, override)
+    return validate(settings)
+
+
+def validate(settings: Mapping[str, Any]) -> Config:
+    """Settings by section to a Config; every strategy's settings are checked too."""
+    _check_names(settings)
+    # Settings without a name are for the default strategy of that kind.
+    settings = {
+        section: {**({"name": default.name} if isinstance(default, StrategyChoice) else {}), **values}
+        for section, values in settings.items()
+        for default in [Config.model_fields[section].default]
+    }
+    try:
+        config = Config.model_validate(settings)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{where} = {first['input']!r}: {first['msg']}") from error
+    for section in KINDS:
+        if section in Config.model_fields:
+            config.strategy(section)
+    return config
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with the package."""
+    folder = files("prelabel.recipes")
+    return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
+
+
+def recipe_text(name: str) -> str:
+    """A packaged recipe's file. Raises UserError for an unknown name."""
+    if name not in recipe_names():
+        raise UserError(f"no recipe is named {name!r}{nearest(name, recipe_names())}")
+    return (files("prelabel.recipes") / f"{name}.toml").read_text(encoding="utf-8")
+
+
+def _read_recipe(recipe: str) -> dict[str, Any]:
+    is_file = recipe.endswith(".toml") or "/" in recipe
+    if is_file and not Path(recipe).is_file():
+        raise UserError(f"recipe {recipe!r}: no such file")
+    try:
+        text = Path(recipe).read_text(encoding="utf-8") if is_file else recipe_text(recipe)
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise UserError(f"recipe {recipe!r} cannot be read: {error}") from error
+
+
+def _override(settings: dict[str, Any], override: str) -> None:
+    path, equals, text = override.partition("=")
+    section, dot, name = path.strip().partition(".")
+    if not (equals and dot and section and name):
+        raise UserError(f"--set {override!r}: section.name=value wanted, as in features.size=336")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    _check_names({section: {}})
+    current = dict(settings.get(section, {}))
+    default = Config.model_fields[section].default
+    if name == "name" and value != current.get("name", getattr(default, "name", None)):
+        current = {}  # another strategy: the recipe's settings for the old one do not apply
+    settings[section] = {**current, name: value}
+
+
+def _check_names(settings: Mapping[str, Any]) -> None:
+    for section, values in settings.items():
+        if section not in Config.model_fields:
+            raise UserError(f"no section {section!r}{nearest(section, Config.model_fields)}")
+        if not isinstance(values, Mapping):
+            raise UserError(f"{section} = {values!r}: a section [{section}] with settings wanted")
+        default = Config.model_fields[section].default
+        if isinstance(default, StrategyChoice):
+            continue  # the strategy knows its own settings
+        for name in values:
+            if name not in type(default).model_fields:
+                known = type(default).model_fields
+                raise UserError(f"{section} has no setting {name!r}{nearest(name, known)}")

@@ -1,0 +1,92 @@
+"""Pictures to patch features: fixed batch shapes, half precision, kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+
+import numpy as np
+
+from prelabel import images
+from prelabel.records import PatchFeatures, Picture
+from prelabel.storage import cache_folder
+from prelabel.store import ShardStore
+from prelabel.strategies import Backbone, ContractError
+
+
+class Extractor:
+    """Runs a backbone over pictures at one input size.
+
+    A photo's features are the same whatever else is extracted with it: every call of the backbone
+    has its full batch, padded with black where photos of one shape run out.
+    """
+
+    def __init__(self, backbone: Backbone, *, name: str, size: int) -> None:
+        self.backbone = backbone
+        self.name = name
+        self.size = size
+
+    @property
+    def chunk(self) -> int:
+        """Pictures worth handing over at once."""
+        return 1 if self.backbone.batch == 1 else 4 * self.backbone.batch
+
+    def store(self) -> ShardStore:
+        """The store of this backbone's features at this size, in the cache."""
+        facts = json.dumps({**self.backbone.identity(), "size": self.size, "format": 1})
+        key = hashlib.blake2b(f"{self.name} {facts}".encode(), digest_size=8).hexdigest()
+        return ShardStore(cache_folder() / "features" / key)
+
+    def extract(self, pictures: Sequence[Picture]) -> list[PatchFeatures]:
+        """Features of each picture, in order. Raises ContractError."""
+        patch = self.backbone.patch
+        grids = [
+            images.grid_size(p.width, p.height, size=self.size, patch=patch) for p in pictures
+        ]
+        results: list[PatchFeatures | None] = [None] * len(pictures)
+        for grid in sorted(set(grids)):
+            members = [i for i, g in enumerate(grids) if g == grid]
+            height, width = grid[0] * patch, grid[1] * patch
+            for start in range(0, len(members), self.backbone.batch):
+                batch = members[start : start + self.backbone.batch]
+                pixels = np.zeros((self.backbone.batch, height, width, 3), dtype=np.uint8)
+                for row, i in enumerate(batch):
+                    pixels[row] = images.resize(pictures[i].pixels, height=height, width=width)
+                answers = self.backbone.extract(pixels)
+                if len(answers) != len(pixels):
+                    raise ContractError(
+                        f"backbone {self.name!r} returned {len(answers)} results for "
+                        f"{len(pixels)} photos"
+                    )
+                for i, answer in zip(batch, answers, strict=False):
+                    results[i] = self._checked(answer, grid)
+        return [r for r in results if r is not None]
+
+    def _checked(self, answer: PatchFeatures, grid: tuple[int, int]) -> PatchFeatures:
+        dim = self.backbone.dim
+        wanted = {"patches": (*grid, dim), "attention": grid}
+        for field, shape in wanted.items():
+            found = getattr(answer, field).shape
+            if found != shape:
+                raise ContractError(
+                    f"backbone {self.name!r} returned {field} of shape {found}, wanted {shape}"
+                )
+        for field in ("patches", "cls", "attention"):
+            if not np.isfinite(getattr(answer, field)).all():
+                raise ContractError(f"backbone {self.name!r} returned {field} that are not finite")
+        return PatchFeatures(
+            patches=np.asarray(answer.patches, dtype=np.float16),
+            cls=np.asarray(answer.cls, dtype=np.float16),
+            attention=np.asarray(answer.attention, dtype=np.float16),
+        )
+
+
+def to_arrays(features: PatchFeatures) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+    """As a store keeps them."""
+    return {"patches": features.patches, "cls": features.cls, "attention": features.attention}
+
+
+def from_arrays(arrays: dict[str, np.ndarray]) -> PatchFeatures:  # type: ignore[type-arg]
+    """As a store kept them."""
+    return PatchFeatures(**arrays)

@@ -1,0 +1,153 @@
+"""The three clusterings of patches: whole dataset, category, single image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prelabel.records import LevelResult, PatchFeatures
+from prelabel.strategies import Clusterer, Foreground
+
+Float = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Clusterings of one set of patches, one for each k.
+
+    ``centroids``: float32 (k, dim) each. ``scores``: float32 (k,) each, P(foreground).
+    """
+
+    centroids: tuple[Float, ...]
+    scores: tuple[Float, ...]
+
+
+@dataclass(frozen=True)
+class Levels:
+    """What the dataset and category levels learned.
+
+    ``groups``: float32 (n_groups, dim) unit centroids of CLS tokens; none if there is one group.
+    ``reach``: float32 (n_groups,), the lowest cosine at which a photo still belongs to its group.
+    ``categories``: one Clusters per group.
+    """
+
+    dataset: Clusters
+    groups: Float
+    reach: Float
+    categories: tuple[Clusters, ...]
+
+
+@dataclass(frozen=True)
+class Patches:
+    """Patches sampled from many photos: ``vectors`` float32 (n, dim), ``attention`` float32 (n,),
+    ``border`` bool (n,)."""
+
+    vectors: Float
+    attention: Float
+    border: NDArray[np.bool_]
+
+
+def border_patches(height: int, width: int) -> NDArray[np.bool_]:
+    """bool (height, width): the patches on the photo's frame."""
+    border = np.zeros((height, width), dtype=np.bool_)
+    border[[0, -1]] = border[:, [0, -1]] = True
+    return border
+
+
+def unit(vectors: Float) -> Float:
+    """Vectors scaled to length 1 along the last axis; zero stays zero."""
+    lengths = np.linalg.norm(vectors.astype(np.float32), axis=-1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
+
+
+def fit_dataset(
+    patches: Patches, *, ks: Sequence[int], clusterer: Clusterer, foreground: Foreground, seed: int
+) -> Clusters:
+    """Cluster patches for every k and let the foreground rule score the clusters."""
+    centroids, scores = [], []
+    for k in ks:
+        centres = clusterer.fit(patches.vectors, k=k, seed=seed)
+        centroids.append(centres)
+        scores.append(
+            foreground.score(
+                clusterer.assign(patches.vectors, centres),
+                k=len(centres),
+                attention=patches.attention,
+                border=patches.border,
+            )
+        )
+    return Clusters(tuple(centroids), tuple(scores))
+
+
+def refit(
+    vectors: Float, above: Float, *, ks: Sequence[int], clusterer: Clusterer, seed: int
+) -> Clusters:
+    """Cluster float32 (n, dim) for every k; a cluster's score is its mean of ``above`` (n,), the
+    P(foreground) that the coarser levels gave its patches."""
+    centroids, scores = [], []
+    for k in ks:
+        centres = clusterer.fit(vectors, k=k, seed=seed)
+        labels = clusterer.assign(vectors, centres)
+        counts = np.maximum(np.bincount(labels, minlength=len(centres)), 1)
+        sums = np.bincount(labels, weights=above, minlength=len(centres))
+        centroids.append(centres)
+        scores.append((sums / counts).astype(np.float32))
+    return Clusters(tuple(centroids), tuple(scores))
+
+
+def score_patches(vectors: Float, clusters: Clusters, clusterer: Clusterer) -> Float:
+    """P(foreground) float32 (n,) of patches float32 (n, dim): the mean over the clusterings."""
+    return np.mean(
+        [s[clusterer.assign(vectors, c)] for c, s in _pairs(clusters)], axis=0, dtype=np.float32
+    )
+
+
+def judge(
+    features: PatchFeatures,
+    levels: Levels,
+    *,
+    image_ks: Sequence[int],
+    clusterer: Clusterer,
+    seed: int,
+) -> list[LevelResult]:
+    """Each level's answer for one photo, coarse to fine; the category level is missing where there
+    are no groups or the photo is unlike all of them."""
+    height, width = features.attention.shape
+    vectors = features.patches.reshape(height * width, -1).astype(np.float32)
+
+    def result(name: str, clusters: Clusters) -> LevelResult:
+        labels = [clusterer.assign(vectors, c) for c in clusters.centroids]
+        return LevelResult(
+            name=name,
+            clusters=np.stack(labels).astype(np.int16).reshape(-1, height, width),
+            scores=clusters.scores,
+            foreground=np.mean(
+                [s[own] for s, own in zip(clusters.scores, labels, strict=True)],
+                axis=0,
+                dtype=np.float32,
+            ).reshape(height, width),
+        )
+
+    results = [result("dataset", levels.dataset)]
+    group = find_group(features.cls, levels)
+    if group is not None:
+        results.append(result("category", levels.categories[group]))
+    above = np.mean([r.foreground for r in results], axis=0).ravel()
+    image = refit(vectors, above, ks=image_ks, clusterer=clusterer, seed=seed)
+    return [*results, result("image", image)]
+
+
+def find_group(cls: NDArray[np.float16], levels: Levels) -> int | None:
+    """The group whose centroid is nearest by cosine, if the photo lies within its reach."""
+    if not len(levels.groups):
+        return None
+    cosines = levels.groups @ unit(cls.astype(np.float32))
+    nearest = int(np.argmax(cosines))
+    return nearest if cosines[nearest] >= levels.reach[nearest] else None
+
+
+def _pairs(clusters: Clusters) -> Iterator[tuple[Float, Float]]:
+    return zip(clusters.centroids, clusters.scores, strict=True)

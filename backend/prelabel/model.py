@@ -1,0 +1,158 @@
+"""The fitted model: what fit learned, on disk as one folder, with a version."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from prelabel import config as config_module
+from prelabel.config import Config
+from prelabel.errors import UserError
+from prelabel.levels import Clusters, Levels
+from prelabel.storage import replacing
+
+Float = NDArray[np.float32]
+SCHEMA = 1
+FACTS = "model.json"
+
+
+@dataclass(frozen=True)
+class FittedModel:
+    """Everything that predict needs beside a photo.
+
+    ``config``: as fitted, weights named. ``backbone``: the backbone's identity.
+    ``origins``: distribution and version of each strategy. ``classes``: class centroids float32
+    (n_classes, dim). ``n_photos``: photos that fit has seen.
+    """
+
+    config: Config
+    backbone: Mapping[str, Any]
+    origins: Mapping[str, str]
+    levels: Levels
+    classes: Float
+    n_photos: int
+
+    @property
+    def segment_hash(self) -> str:
+        """Hash of all that decides regions and their vectors, but not their classes."""
+        sections = [s for s in type(self.config).model_fields if s not in ("classes", "fit")]
+        tensors = {k: v for k, v in _tensors(self).items() if k != "classes"}
+        settings = self.config.digest(*sections) + str(self.config.fit.seed)
+        return _hash(tensors, settings + self._weights)
+
+    @property
+    def version(self) -> str:
+        """``<fit hash>-<names revision>``, as the outside sees it. Names are not learned yet: 0."""
+        return f"{_hash(_tensors(self), self.config.digest() + self._weights)[:12]}-0"
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """A name for each class, until somebody gives a better one."""
+        return tuple(f"object {i + 1}" for i in range(len(self.classes)))
+
+    @property
+    def _weights(self) -> str:
+        return str(self.backbone.get("weights_hash", ""))
+
+    def save(self, folder: Path) -> None:
+        """Write the folder; a model that is there already is replaced at once or not at all."""
+        folder.mkdir(parents=True, exist_ok=True)
+        data = save(_tensors(self))
+        tensors = f"tensors-{hashlib.blake2b(data, digest_size=8).hexdigest()}.safetensors"
+        with replacing(folder / tensors) as beside:
+            beside.write_bytes(data)
+        facts = {
+            "schema": SCHEMA,
+            "version": self.version,
+            "tensors": tensors,
+            "backbone": dict(self.backbone),
+            "origins": dict(self.origins),
+            "n_photos": self.n_photos,
+            "config": self.config.model_dump(mode="json"),
+        }
+        with replacing(folder / FACTS) as beside:
+            beside.write_text(json.dumps(facts, indent=2, ensure_ascii=False), encoding="utf-8")
+        for old in folder.glob("tensors-*.safetensors"):
+            if old.name != tensors:
+                old.unlink()
+
+    @classmethod
+    def load(cls, folder: Path) -> FittedModel:
+        """Read a folder that ``save`` wrote. Raises UserError."""
+        try:
+            facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UserError(
+                f"{str(folder)!r} holds no fitted model (no {FACTS}): prelabel fit PHOTOS --out DIR"
+            ) from error
+        except ValueError as error:
+            raise UserError(f"{folder / FACTS} is damaged ({error}): fit again") from error
+        if facts.get("schema") != SCHEMA:
+            raise UserError(
+                f"{folder / FACTS} has schema {facts.get('schema')}, this version reads {SCHEMA}: "
+                "fit again, or use the version of prelabel that wrote it"
+            )
+        try:
+            data = (folder / facts["tensors"]).read_bytes()
+            if hashlib.blake2b(data, digest_size=8).hexdigest() not in facts["tensors"]:
+                raise ValueError("its hash is another")
+            tensors = load(data)
+            levels = _levels(tensors)
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
+            raise UserError(f"{folder}: the model's tensors are damaged ({error}): fit again") from error
+        return cls(
+            config=config_module.validate(facts["config"]),
+            backbone=facts["backbone"],
+            origins=facts["origins"],
+            levels=levels,
+            classes=tensors["classes"],
+            n_photos=facts["n_photos"],
+        )
+
+
+def _tensors(model: FittedModel) -> dict[str, Float]:
+    levels = model.levels
+    result = {"classes": model.classes, "groups": levels.groups, "reach": levels.reach}
+    for name, clusters in {
+        "dataset": levels.dataset,
+        **{f"category.{i}": c for i, c in enumerate(levels.categories)},
+    }.items():
+        for run, (centroids, scores) in enumerate(
+            zip(clusters.centroids, clusters.scores, strict=True)
+        ):
+            result[f"{name}.{run}.centroids"] = centroids
+            result[f"{name}.{run}.scores"] = scores
+    return {k: np.ascontiguousarray(v, dtype=np.float32) for k, v in result.items()}
+
+
+def _levels(tensors: Mapping[str, Float]) -> Levels:
+    def clusters(name: str) -> Clusters:
+        runs = range(sum(k.startswith(f"{name}.") and k.endswith(".scores") for k in tensors))
+        return Clusters(
+            centroids=tuple(tensors[f"{name}.{run}.centroids"] for run in runs),
+            scores=tuple(tensors[f"{name}.{run}.scores"] for run in runs),
+        )
+
+    return Levels(
+        dataset=clusters("dataset"),
+        groups=tensors["groups"],
+        reach=tensors["reach"],
+        categories=tuple(clusters(f"category.{i}") for i in range(len(tensors["groups"]))),
+    )
+
+
+def _hash(tensors: Mapping[str, Float], facts: str) -> str:
+    result = hashlib.blake2b(facts.encode(), digest_size=8)
+    for name in sorted(tensors):
+        result.update(f"{name} {tensors[name].shape}".encode())
+        result.update(tensors[name].tobytes())
+    return result.hexdigest()

@@ -1,0 +1,274 @@
+"""The whole way of a photo: fit() and predict()."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prelabel import images, levels, strategies
+from prelabel.classes import fit_classes, number_of_classes
+from prelabel.config import Config
+from prelabel.config import Levels as LevelSettings
+from prelabel.errors import PhotoError, UserError
+from prelabel.features import Extractor, from_arrays, to_arrays
+from prelabel.grouping import group_photos
+from prelabel.model import FittedModel
+from prelabel.photos import PhotoSet, find_photos
+from prelabel.progress import Clock
+from prelabel.records import PatchFeatures, Photo, Picture, Prediction
+from prelabel.segment import Segment, Segmenter
+from prelabel.storage import cache_folder
+from prelabel.store import ShardStore
+
+T = TypeVar("T")
+Float = NDArray[np.float32]
+Source = str | Path | Sequence[str | Path] | PhotoSet
+Hook = Callable[[Photo, Picture, Segment], None]
+"""Called for each photo whose regions were just found, while its pixels are in memory."""
+
+
+def fit(
+    source: Source, config: Config | None = None, *, clock: Clock | None = None,
+    hook: Hook | None = None,
+) -> FittedModel:
+    """Learn levels and classes from photos (or from a seeded sample of them), without labels.
+
+    ``source``: a folder, a photo, a COCO ``.json``, a ``.txt`` list, or paths. Raises UserError.
+    """
+    photos, config, clock = _photo_set(source), config or Config(), clock or Clock()
+    for name, reason in photos.skipped:
+        clock.skip(name, reason)
+    backbone: strategies.Backbone = config.strategy("backbone").settled()
+    config = config.with_strategy("backbone", backbone)
+    extractor = Extractor(backbone, name=config.backbone.name, size=config.features.size)
+
+    with extractor.store() as features:
+        sample = _sample(photos.photos, config)
+        seen = _extract(sample, extractor, features, clock)
+        model = FittedModel(
+            config=config,
+            backbone=dict(backbone.identity()),
+            origins={
+                section: strategies.origin(section, getattr(config, section).name)
+                for section in strategies.KINDS
+                if hasattr(config, section)
+            },
+            levels=_fit_levels([digest for _, digest in seen], features, config, clock),
+            classes=np.zeros((0, 0), dtype=np.float32),
+            n_photos=len(seen),
+        )
+        embeddings = [
+            segment.embeddings
+            for _, segment in _segments([photo for photo, _ in seen], model, clock, hook)
+            if len(segment.embeddings)
+        ]
+    return replace(model, classes=_fit_classes(embeddings, config, clock))
+
+
+def predict(
+    model: FittedModel, source: Source, *, clock: Clock | None = None, hook: Hook | None = None
+) -> Iterator[Prediction]:
+    """Regions with classes for each photo, in order of names, one photo at a time.
+
+    A photo's answer depends on the model and that photo alone. Photos that cannot be used are left
+    out and named in ``clock.skipped``. Raises UserError.
+    """
+    photos, clock = _photo_set(source), clock or Clock()
+    for name, reason in photos.skipped:
+        clock.skip(name, reason)
+    clusterer: strategies.Clusterer = model.config.strategy("clusterer")
+    version = model.version
+    for photo, segment in _segments(photos.photos, model, clock, hook):
+        classes = np.full(len(segment.regions), -1)
+        if len(model.classes) and len(segment.embeddings):
+            classes = clusterer.assign(segment.embeddings, model.classes)
+        yield Prediction(
+            photo=photo.name,
+            digest=segment.digest,
+            width=segment.width,
+            height=segment.height,
+            regions=tuple(
+                replace(region, cluster=int(cluster))
+                for region, cluster in zip(segment.regions, classes, strict=True)
+            ),
+            foreground=segment.foreground,
+            dropped=segment.dropped,
+            model_version=version,
+        )
+
+
+def _segments(
+    photos: Sequence[Photo], model: FittedModel, clock: Clock, hook: Hook | None
+) -> Iterator[tuple[Photo, Segment]]:
+    """Each photo's segment: from the cache, or found now and put there."""
+    segmenter = Segmenter(model)
+    config = model.config
+    extractor = Extractor(segmenter.backbone, name=config.backbone.name, size=config.features.size)
+    folder = cache_folder() / "segments" / model.segment_hash
+    with clock.stage("regions", len(photos)), ShardStore(folder) as done:
+        features = extractor.store()
+        for chunk in _chunks(_read(photos, done.__contains__, clock), extractor.chunk):
+            new = [(p, picture) for p, _, picture in chunk if picture is not None]
+            fresh = iter(_features([picture for _, picture in new], extractor, features))
+            for photo, digest, picture in chunk:
+                if picture is None:
+                    segment = Segment.from_arrays(done.read(digest))
+                else:
+                    segment = segmenter.segment(picture, next(fresh))
+                    done.add(digest, segment.to_arrays())
+                    if hook:
+                        hook(photo, picture, segment)
+                clock.advance()
+                yield photo, segment
+
+
+def _extract(
+    photos: Sequence[Photo], extractor: Extractor, features: ShardStore, clock: Clock
+) -> list[tuple[Photo, str]]:
+    """Fill the store; photos and digests of those that could be read. UserError if none could."""
+    seen = []
+    with clock.stage("features", len(photos)), features:
+        for chunk in _chunks(_read(photos, features.__contains__, clock), extractor.chunk):
+            new = [picture for _, _, picture in chunk if picture is not None]
+            for picture, answer in zip(new, extractor.extract(new), strict=True):
+                features.add(picture.digest, to_arrays(answer))
+            for photo, digest, _ in chunk:
+                seen.append((photo, digest))
+                clock.advance()
+    if not seen:
+        name, reason = next(iter(clock.skipped.items()))
+        raise UserError(f"none of {len(clock.skipped)} photos can be used; {name}: {reason}")
+    return seen
+
+
+def _features(
+    pictures: Sequence[Picture], extractor: Extractor, stored: ShardStore
+) -> list[PatchFeatures]:
+    """Stored features where there are any; others are computed and not stored, since nothing will
+    ask for them again."""
+    missing = [p for p in pictures if p.digest not in stored]
+    fresh = {
+        p.digest: f for p, f in zip(missing, extractor.extract(missing), strict=True)
+    }
+    return [fresh.get(p.digest) or from_arrays(stored.read(p.digest)) for p in pictures]
+
+
+def _fit_levels(
+    digests: Sequence[str], stored: ShardStore, config: Config, clock: Clock
+) -> levels.Levels:
+    settings, seed = config.levels, config.fit.seed
+    clusterer: strategies.Clusterer = config.strategy("clusterer")
+    digests = sorted(digests)  # names must not decide which patches are drawn
+    with clock.stage("levels", 1):
+        patches = _draw(digests, stored, ks=settings.dataset_k, settings=settings, seed=seed)
+        dataset = levels.fit_dataset(
+            patches,
+            ks=settings.dataset_k,
+            clusterer=clusterer,
+            foreground=config.strategy("foreground"),
+            seed=seed,
+        )
+        cls = np.stack([stored.read(d)["cls"] for d in digests]).astype(np.float32)
+        groups, reach, members = group_photos(
+            cls, settings=settings, clusterer=clusterer, seed=seed
+        )
+        categories = []
+        for group in range(len(groups)):
+            own = [d for d, g in zip(digests, members, strict=True) if g == group]
+            vectors = _draw(own, stored, ks=settings.category_k, settings=settings, seed=seed).vectors
+            above = levels.score_patches(vectors, dataset, clusterer)
+            categories.append(
+                levels.refit(
+                    vectors, above, ks=settings.category_k, clusterer=clusterer, seed=seed
+                )
+            )
+        clock.advance()
+    return levels.Levels(dataset, groups, reach, tuple(categories))
+
+
+def _draw(
+    digests: Sequence[str], stored: ShardStore, *, ks: Sequence[int], settings: LevelSettings,
+    seed: int,
+) -> levels.Patches:
+    """As many patches of each photo, drawn with the seed, as make ``patches_per_cluster`` for the
+    largest k in all."""
+    wanted = -(-settings.patches_per_cluster * max(ks) // len(digests))
+    vectors, attention, border = [], [], []
+    for i, digest in enumerate(digests):
+        features = from_arrays(stored.read(digest))
+        height, width = features.attention.shape
+        chosen = np.random.default_rng((seed, i)).permutation(height * width)[:wanted]
+        vectors.append(features.patches.reshape(height * width, -1)[chosen].astype(np.float32))
+        attention.append(features.attention.ravel()[chosen].astype(np.float32))
+        border.append(levels.border_patches(height, width).ravel()[chosen])
+    return levels.Patches(
+        np.concatenate(vectors), np.concatenate(attention), np.concatenate(border)
+    )
+
+
+def _fit_classes(embeddings: Sequence[Float], config: Config, clock: Clock) -> Float:
+    if not embeddings:
+        return np.zeros((0, 0), dtype=np.float32)
+    vectors = np.concatenate(embeddings)
+    k = number_of_classes(
+        wanted=config.classes.count,
+        n_labels=len(config.classes.labels),
+        n_regions=len(vectors),
+    )
+    with clock.stage("classes", 1):
+        clusterer: strategies.Clusterer = config.strategy("clusterer")
+        return fit_classes(vectors, k=k, clusterer=clusterer, seed=config.fit.seed)
+
+
+def _sample(photos: Sequence[Photo], config: Config) -> list[Photo]:
+    if len(photos) <= config.fit.photos:
+        return list(photos)
+    rng = np.random.default_rng(config.fit.seed)
+    chosen = np.sort(rng.choice(len(photos), config.fit.photos, replace=False))
+    return [photos[i] for i in chosen]
+
+
+def _read(
+    photos: Sequence[Photo], known: Callable[[str], bool], clock: Clock
+) -> Iterator[tuple[Photo, str, Picture | None]]:
+    """Photos with digest and pixels (None where the digest is known), decoded one ahead."""
+
+    def read(photo: Photo) -> tuple[str, Picture | None] | PhotoError:
+        try:
+            data = images.read_bytes(photo.file)
+            digest = images.digest(data)
+            return digest, None if known(digest) else images.decode_picture(data)
+        except PhotoError as error:
+            return error
+
+    with ThreadPoolExecutor(1) as pool:
+        ahead = [(photo, pool.submit(read, photo)) for photo in photos[:2]]
+        for photo in itertools.chain(photos[2:], [None, None]):
+            if not ahead:
+                return
+            current, answer = ahead.pop(0)
+            if photo is not None:
+                ahead.append((photo, pool.submit(read, photo)))
+            result = answer.result()
+            if isinstance(result, PhotoError):
+                clock.skip(current.name, str(result))
+                clock.advance()
+            else:
+                yield current, *result
+
+
+def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while chunk := list(itertools.islice(iterator, size)):
+        yield chunk
+
+
+def _photo_set(source: Source) -> PhotoSet:
+    return source if isinstance(source, PhotoSet) else find_photos(source)

@@ -1,0 +1,54 @@
+"""How the pipeline tells what it is doing, without knowing who listens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Listens to a run. ``start``: a stage of ``total`` steps begins; ``advance``: one step is
+    done; ``stop``: the stage is over."""
+
+    def start(self, stage: str, total: int) -> None: ...
+    def advance(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+class Silent:
+    """Listens to nothing."""
+
+    def start(self, stage: str, total: int) -> None: ...
+    def advance(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+class Clock:
+    """Seconds spent in each stage, and photos left out with the reason."""
+
+    def __init__(self, progress: Progress | None = None) -> None:
+        self.progress = progress or Silent()
+        self.seconds: dict[str, float] = {}
+        self.skipped: dict[str, str] = {}
+
+    @contextmanager
+    def stage(self, name: str, total: int) -> Iterator[None]:
+        """Time a stage; a stage entered twice adds up."""
+        started = time.perf_counter()
+        self.progress.start(name, total)
+        try:
+            yield
+        finally:
+            self.progress.stop()
+            spent = time.perf_counter() - started
+            self.seconds[name] = self.seconds.get(name, 0.0) + spent
+
+    def advance(self) -> None:
+        """One step of the stage is done."""
+        self.progress.advance()
+
+    def skip(self, photo: str, reason: str) -> None:
+        """A photo is left out; the first reason stays."""
+        self.skipped.setdefault(photo, reason)

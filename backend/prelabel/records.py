@@ -1,0 +1,104 @@
+"""The records that travel through the pipeline. All are frozen; arrays in them are not written to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rle = dict[str, Any]
+"""COCO's compressed run lengths: ``{"size": [height, width], "counts": str}``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """A photo's place. ``name`` is its path relative to the dataset, with ``/``: its identity."""
+
+    name: str
+    file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A photo's pixels, oriented by EXIF and reduced to the working size.
+
+    ``pixels``: uint8 (h, w, 3) RGB, at most ``images.WORKING_SIDE`` on the long side.
+    ``width``, ``height``: the oriented photo's full size, in pixels.
+    ``digest``: hash of the file's bytes, 32 hex digits.
+    """
+
+    pixels: NDArray[np.uint8]
+    width: int
+    height: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class PatchFeatures:
+    """What a backbone says of one photo, on a grid of h × w patches.
+
+    ``patches``: float16 (h, w, dim). ``cls``: float16 (dim,).
+    ``attention``: float16 (h, w), the CLS token's attention to each patch (mean over heads)
+    relative to the photo's mean: 1 is average, never negative.
+    """
+
+    patches: NDArray[np.float16]
+    cls: NDArray[np.float16]
+    attention: NDArray[np.float16]
+
+
+@dataclass(frozen=True, slots=True)
+class LevelResult:
+    """One level's answer for one photo; a level runs several clusterings (one for each k).
+
+    ``clusters``: int16 (n_runs, h, w), the cluster of each patch.
+    ``scores``: for each run float32 (k,), each cluster's P(foreground) in [0, 1].
+    ``foreground``: float32 (h, w) in [0, 1], the mean of the runs' scores at each patch.
+    """
+
+    name: str
+    clusters: NDArray[np.int16]
+    scores: tuple[NDArray[np.float32], ...]
+    foreground: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """One connected part of a photo's foreground; it may hold several touching objects.
+
+    ``rle``: the mask at the photo's full size. ``box``: x, y, width, height in pixels.
+    ``area``: pixels. ``score``: [0, 1]. ``cluster``: class id, from 0; -1 before classes are known.
+    """
+
+    rle: Rle
+    box: tuple[int, int, int, int]
+    area: int
+    score: float
+    cluster: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """All regions of one photo, highest score first; none is a valid answer.
+
+    ``photo``: the photo's name. ``digest``: hash of its file's bytes. ``width``, ``height``: pixels
+    of the EXIF-oriented photo. ``foreground``: share of its pixels inside regions.
+    ``dropped``: connected parts left out because they were too small.
+    """
+
+    photo: str
+    digest: str
+    width: int
+    height: int
+    regions: tuple[Region, ...]
+    foreground: float
+    dropped: int
+    model_version: str
+
+    @property
+    def score(self) -> float:
+        """Mean of the regions' scores, in [0, 1]; 0 without regions."""
+        return float(np.mean([r.score for r in self.regions])) if self.regions else 0.0

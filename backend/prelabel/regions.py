@@ -1,0 +1,84 @@
+"""Foreground to regions: connected parts, each with its mask, box and score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from prelabel.masks import Mask, encode_rle, rle_area, rle_box
+from prelabel.records import LevelResult, Region
+
+Float = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Found:
+    """Regions of one photo, highest score first. ``masks``: bool (n, h, w) at working size, in the
+    same order. ``dropped``: parts left out as too small."""
+
+    regions: tuple[Region, ...]
+    masks: NDArray[np.bool_]
+    dropped: int
+
+
+def upsample(patches: Float, *, height: int, width: int) -> Float:
+    """float32 (h, w) on the patch grid to float32 (height, width), bilinear."""
+    return np.asarray(cv2.resize(patches, (width, height), interpolation=cv2.INTER_LINEAR))
+
+
+def agreement(levels: Sequence[LevelResult], foreground: Float) -> Float:
+    """How far the levels agree at each patch, float32 (h, w) in [0, 1]: 1 minus the mean distance
+    between a level's P(foreground) and the combined one."""
+    distances = [np.abs(level.foreground - foreground) for level in levels]
+    return np.asarray(1 - np.mean(distances, axis=0), dtype=np.float32)
+
+
+def find_regions(
+    refined: Float,
+    *,
+    coarse: Float,
+    agreed: Float,
+    threshold: float,
+    min_area: float,
+    full_width: int,
+    full_height: int,
+) -> Found:
+    """Connected parts (8 neighbours) of ``refined`` above ``threshold``.
+
+    ``refined``, ``coarse`` (P before refinement) and ``agreed`` are float32 (h, w) at working size.
+    A region's score is its mean of coarse × agreed. Parts smaller than ``min_area`` (a share of the
+    photo) are dropped and counted.
+    """
+    height, width = refined.shape
+    mask = (refined > threshold).astype(np.uint8)
+    n_parts, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    smallest = max(1.0, min_area * height * width)
+    kept = [i for i in range(1, n_parts) if stats[i, cv2.CC_STAT_AREA] >= smallest]
+    scores = {}
+    for i in kept:
+        x, y, w, h = (int(v) for v in stats[i, :4])
+        window = np.s_[y : y + h, x : x + w]
+        inside = labels[window] == i
+        product = float(coarse[window][inside].mean()) * float(agreed[window][inside].mean())
+        scores[i] = min(max(product, 0.0), 1.0)
+    kept.sort(key=lambda i: (-scores[i], i))
+    masks = np.zeros((len(kept), height, width), dtype=np.bool_)
+    regions = []
+    for row, i in enumerate(kept):
+        masks[row] = labels == i
+        rle = encode_rle(enlarge(masks[row], height=full_height, width=full_width))
+        regions.append(Region(rle=rle, box=rle_box(rle), area=rle_area(rle), score=scores[i]))
+    return Found(tuple(regions), masks, dropped=n_parts - 1 - len(kept))
+
+
+def enlarge(mask: Mask, *, height: int, width: int) -> Mask:
+    """A mask at another size, with its outline interpolated."""
+    if mask.shape == (height, width):
+        return mask
+    soft = mask.astype(np.uint8) * 255
+    larger = cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(larger >= 128)

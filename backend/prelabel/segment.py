@@ -1,0 +1,140 @@
+"""One photo's pixels and features to its regions and their vectors (steps 4 to 7 and 8's first)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prelabel import levels, strategies
+from prelabel.model import FittedModel
+from prelabel.records import PatchFeatures, Picture, Region
+from prelabel.regions import Found, agreement, find_regions, upsample
+from prelabel.strategies import ContractError
+
+Float = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A photo's regions before they have classes. ``embeddings``: float32 (n_regions, dim)."""
+
+    digest: str
+    width: int
+    height: int
+    regions: tuple[Region, ...]
+    embeddings: Float
+    dropped: int
+
+    @property
+    def foreground(self) -> float:
+        """Share of the photo's pixels inside regions."""
+        return sum(r.area for r in self.regions) / (self.width * self.height)
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """As a store keeps it; ``from_arrays`` reads it back."""
+        facts = {
+            "digest": self.digest,
+            "width": self.width,
+            "height": self.height,
+            "dropped": self.dropped,
+            "regions": [
+                {"rle": r.rle, "box": r.box, "area": r.area, "score": r.score}
+                for r in self.regions
+            ],
+        }
+        text = np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8)
+        return {"facts": text, "embeddings": self.embeddings}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Segment:
+        """The segment that ``to_arrays`` stored."""
+        facts = json.loads(arrays["facts"].tobytes())
+        regions = tuple(
+            Region(rle=r["rle"], box=tuple(r["box"]), area=r["area"], score=r["score"])
+            for r in facts.pop("regions")
+        )
+        return cls(regions=regions, embeddings=arrays["embeddings"], **facts)
+
+
+class Segmenter:
+    """Finds regions with a model's levels; classes are not needed."""
+
+    def __init__(self, model: FittedModel) -> None:
+        config = model.config
+        self.model = model
+        self.backbone: strategies.Backbone = config.strategy("backbone")
+        self.clusterer: strategies.Clusterer = config.strategy("clusterer")
+        self.consistency: strategies.Consistency = config.strategy("consistency")
+        self.refiner: strategies.Refiner = config.strategy("refiner")
+        self.embedder: strategies.Embedder = config.strategy("embedder")
+
+    def segment(self, picture: Picture, features: PatchFeatures) -> Segment:
+        """Regions of one photo with their vectors. Raises ContractError."""
+        found = self.find(picture, features)
+        vectors = np.zeros((0, 0), dtype=np.float32)
+        if found.regions:
+            vectors = self.embedder.embed(
+                picture.pixels, found.masks, features=features, backbone=self.backbone
+            )
+            name = self.model.config.embedder.name
+            check_array(f"embedder {name!r}", vectors, (len(found.regions), None))
+        return Segment(
+            digest=picture.digest,
+            width=picture.width,
+            height=picture.height,
+            regions=found.regions,
+            embeddings=np.asarray(vectors, dtype=np.float32),
+            dropped=found.dropped,
+        )
+
+    def find(self, picture: Picture, features: PatchFeatures) -> Found:
+        """Regions of one photo without vectors."""
+        config = self.model.config
+        results = levels.judge(
+            features,
+            self.model.levels,
+            image_ks=config.levels.image_k,
+            clusterer=self.clusterer,
+            seed=config.fit.seed,
+        )
+        combined = self.consistency.combine(results)
+        name = f"consistency {config.consistency.name!r}"
+        check_array(name, combined, features.attention.shape, probability=True)
+        height, width = picture.pixels.shape[:2]
+        coarse = upsample(combined, height=height, width=width)
+        refined = self.refiner.refine(coarse, picture.pixels)
+        name = f"refiner {config.refiner.name!r}"
+        check_array(name, refined, coarse.shape, probability=True)
+        return find_regions(
+            refined,
+            coarse=coarse,
+            agreed=upsample(agreement(results, combined), height=height, width=width),
+            threshold=config.regions.threshold,
+            min_area=config.regions.min_area,
+            full_width=picture.width,
+            full_height=picture.height,
+        )
+
+
+def check_array(
+    strategy: str, array: Any, shape: tuple[int | None, ...], *, probability: bool = False
+) -> None:
+    """Raise ContractError, naming the strategy, unless the array is finite and of that shape
+    (None: any), and in [0, 1] if it is a probability."""
+    found = getattr(array, "shape", None)
+    fits = found is not None and len(found) == len(shape)
+    if not fits or any(w is not None and f != w for f, w in zip(found or (), shape, strict=True)):
+        wanted = tuple("any" if n is None else n for n in shape)
+        raise ContractError(f"{strategy} returned shape {found}, wanted {wanted}")
+    if array.dtype.kind != "f":
+        raise ContractError(f"{strategy} returned {array.dtype}, wanted float32")
+    if not np.isfinite(array).all():
+        raise ContractError(f"{strategy} returned values that are not finite")
+    if probability and array.size and not (array.min() >= -1e-6 and array.max() <= 1 + 1e-6):
+        low, high = float(array.min()), float(array.max())
+        raise ContractError(f"{strategy} returned values from {low:.3g} to {high:.3g}, wanted 0 to 1")

@@ -1,0 +1,36 @@
+"""Folders and files that prelabel writes: the cache's place, and writing beside then renaming."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def cache_folder() -> Path:
+    """``$PRELABEL_CACHE``, else ``prelabel`` in the user's cache folder. Not created here."""
+    named = os.environ.get("PRELABEL_CACHE")
+    if named:
+        return Path(named).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "prelabel"
+
+
+@contextmanager
+def replacing(file: Path) -> Iterator[Path]:
+    """A path beside ``file`` to write to; it takes ``file``'s place only if all went well.
+
+    A killed process leaves at most a hidden ``.tmp-*`` file that nobody reads.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=file.parent, prefix=".tmp-", suffix=file.suffix)
+    os.close(handle)
+    beside = Path(name)
+    try:
+        yield beside
+        with beside.open("rb") as written:
+            os.fsync(written.fileno())
+        beside.replace(file)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,109 @@
+"""Arrays on disk under content keys: shards that are whole or not there at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from prelabel.storage import replacing
+
+Arrays = Mapping[str, NDArray[Any]]
+SHARD = 32
+"""Entries in a shard: what a killed run loses at most."""
+
+
+class ShardStore:
+    """A folder of safetensors shards; each shard's own header is its manifest, so the two cannot
+    disagree. Entries are immutable. Several processes may add at once. Memory: about 200 bytes an
+    entry. Use as a context manager: leaving it writes the last, shorter shard.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._shards: list[Path] = []
+        self._where: dict[bytes, int] = {}
+        self._pending: dict[str, dict[str, NDArray[Any]]] = {}
+        for shard in sorted(folder.glob("[0-9a-f]*.safetensors")):
+            self._index(shard)
+
+    def __enter__(self) -> ShardStore:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # After Ctrl-C too: what is computed is kept. A full disk must not hide its own error.
+        if not isinstance(error, OSError):
+            self.flush()
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._pending or bytes.fromhex(key) in self._where
+
+    def __len__(self) -> int:
+        return len(self._where) + len(self._pending)
+
+    def add(self, key: str, arrays: Arrays) -> None:
+        """Store arrays under a key of hex digits; a key that is there already stays as it is."""
+        if key in self:
+            return
+        self._pending[key] = {name: np.ascontiguousarray(a) for name, a in arrays.items()}
+        if len(self._pending) >= SHARD:
+            self.flush()
+
+    def read(self, key: str) -> dict[str, NDArray[Any]]:
+        """The arrays of a key. Raises KeyError."""
+        if key in self._pending:
+            return self._pending[key]
+        shard = self._shards[self._where[bytes.fromhex(key)]]
+        with safe_open(shard, framework="numpy") as tensors:
+            names = [name for name in tensors.keys() if name.startswith(f"{key}/")]  # noqa: SIM118
+            return {name.partition("/")[2]: tensors.get_tensor(name) for name in names}
+
+    def flush(self) -> None:
+        """Write what is pending as a shard."""
+        if not self._pending:
+            return
+        keys = "".join(sorted(self._pending))
+        name = hashlib.blake2b(keys.encode(), digest_size=16).hexdigest()
+        tensors = {f"{k}/{n}": a for k, own in self._pending.items() for n, a in own.items()}
+        shard = self.folder / f"{name}.safetensors"
+        with replacing(shard) as beside:
+            beside.write_bytes(save(tensors))
+        self._pending = {}
+        self._index(shard)
+
+    def _index(self, shard: Path) -> None:
+        try:
+            keys = list(_keys(shard))
+        except (OSError, ValueError, SafetensorError):
+            return  # not whole (a failing disk): its entries are computed again
+        self._shards.append(shard)
+        for key in keys:
+            self._where[key] = len(self._shards) - 1
+
+
+def _keys(shard: Path) -> Iterator[bytes]:
+    """The keys in a shard's header (8 bytes of length, then JSON), without mapping its data."""
+    with shard.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8).ljust(8, b"\0"))
+        size = shard.stat().st_size
+        if not 0 < length < size:
+            raise ValueError("header cut off")
+        header = json.loads(file.read(length))
+    header.pop("__metadata__", None)
+    if max((entry["data_offsets"][1] for entry in header.values()), default=0) + 8 + length > size:
+        raise ValueError("data cut off")
+    yield from {bytes.fromhex(name.partition("/")[0]): None for name in header}

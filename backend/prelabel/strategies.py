@@ -1,0 +1,240 @@
+"""What each kind of strategy promises, and how a name becomes a strategy.
+
+A strategy is a frozen dataclass whose fields are its settings. It is found by name through an
+entry point group; the built-in ones come through the same door as anybody's.
+Arrays that a strategy is given are not written to. Every strategy is deterministic for a seed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import pydantic
+from numpy.typing import NDArray
+
+from prelabel.errors import UserError
+from prelabel.records import LevelResult, PatchFeatures, Prediction
+
+Float = NDArray[np.float32]
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """Photos to patch features.
+
+    - ``patch``: side of a patch in pixels; ``dim``: length of a feature vector.
+    - ``batch``: photos in one call; the caller always passes exactly this many (it pads), so that
+      a photo's features do not depend on its neighbours.
+    - ``identity()``: JSON-ready facts that decide the features (weights' hash, layer, precision …);
+      features are cached under them.
+    - ``settled()``: the same strategy with everything decided that was left open (which weights).
+    - ``extract(images)``: images uint8 (batch, height, width, 3) RGB, height and width multiples of
+      ``patch``; returns one PatchFeatures per image with grid (height / patch, width / patch),
+      finite values, attention ≥ 0 with mean 1 (all 1 where the network says nothing).
+    - May raise UserError when its weights cannot be had.
+    """
+
+    @property
+    def patch(self) -> int: ...
+    @property
+    def dim(self) -> int: ...
+    @property
+    def batch(self) -> int: ...
+    def settled(self) -> Backbone: ...
+    def identity(self) -> Mapping[str, Any]: ...
+    def extract(self, images: NDArray[np.uint8]) -> Sequence[PatchFeatures]: ...
+
+
+@runtime_checkable
+class Clusterer(Protocol):
+    """Points to clusters.
+
+    - ``fit(points, k, seed)``: points float32 (n, d), n ≥ 1, any scale; returns centroids float32
+      (j, d) with 1 ≤ j ≤ min(k, n). Fewer than k when points coincide.
+    - ``assign(points, centroids)``: int64 (n,), the nearest centroid of each point by the
+      clusterer's own distance; each point's answer depends on that point alone.
+    """
+
+    def fit(self, points: Float, *, k: int, seed: int) -> Float: ...
+    def assign(self, points: Float, centroids: Float) -> NDArray[np.int64]: ...
+
+
+@runtime_checkable
+class Foreground(Protocol):
+    """Clusters to P(foreground).
+
+    ``score(clusters, k, attention, border)``: clusters int64 (n,) in [0, k), attention float32 (n,)
+    (CLS attention relative to the photo's mean), border bool (n,) (the patch touches its photo's
+    frame); returns float32 (k,) in [0, 1]. A cluster without patches gets 0.5 or less.
+    """
+
+    def score(
+        self,
+        clusters: NDArray[np.int64],
+        *,
+        k: int,
+        attention: Float,
+        border: NDArray[np.bool_],
+    ) -> Float: ...
+
+
+@runtime_checkable
+class Consistency(Protocol):
+    """Levels to one answer: ``combine(levels)`` takes at least one LevelResult, coarse to fine, on
+    one grid, and returns P(foreground) float32 (h, w) in [0, 1]."""
+
+    def combine(self, levels: Sequence[LevelResult]) -> Float: ...
+
+
+@runtime_checkable
+class Refiner(Protocol):
+    """Sharpens P(foreground) along the photo's edges: ``refine(foreground, image)`` takes float32
+    (h, w) in [0, 1] and uint8 (h, w, 3) RGB of the same size and returns float32 (h, w) in [0, 1].
+    """
+
+    def refine(self, foreground: Float, image: NDArray[np.uint8]) -> Float: ...
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """Regions to vectors.
+
+    ``embed(image, masks, features, backbone)``: image uint8 (h, w, 3) RGB at working size, masks
+    bool (n, h, w), each with at least one pixel, features of the whole photo; returns float32
+    (n, d), d the same for every photo. A region's vector does not depend on the other regions.
+    """
+
+    def embed(
+        self,
+        image: NDArray[np.uint8],
+        masks: NDArray[np.bool_],
+        *,
+        features: PatchFeatures,
+        backbone: Backbone,
+    ) -> Float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ExportContext:
+    """What an exporter may know beside the predictions.
+
+    ``photos``: folder that the photos' names are relative to. ``classes``: names by class id.
+    """
+
+    photos: Path
+    classes: tuple[str, ...]
+    model_version: str
+
+
+@runtime_checkable
+class Exporter(Protocol):
+    """Predictions to files: ``write(predictions, folder, context)`` streams over the predictions,
+    writes into ``folder`` (it exists; files are written beside and then renamed) and returns the
+    path to show to the user. It overwrites only what it writes itself."""
+
+    def write(
+        self, predictions: Iterable[Prediction], folder: Path, context: ExportContext
+    ) -> Path: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of strategy: its section in the config, entry point group and Protocol."""
+
+    section: str
+    group: str
+    protocol: type
+
+
+KINDS: dict[str, Kind] = {
+    kind.section: kind
+    for kind in (
+        Kind("backbone", "prelabel.backbones", Backbone),
+        Kind("clusterer", "prelabel.clusterers", Clusterer),
+        Kind("foreground", "prelabel.foregrounds", Foreground),
+        Kind("consistency", "prelabel.consistency", Consistency),
+        Kind("refiner", "prelabel.refiners", Refiner),
+        Kind("embedder", "prelabel.embedders", Embedder),
+        Kind("exporter", "prelabel.exporters", Exporter),
+    )
+}
+
+
+class ContractError(UserError):
+    """A strategy broke the promise of its kind; the message names it and what it returned."""
+
+
+def names(section: str) -> list[str]:
+    """Names of the installed strategies of a kind, sorted, whether or not they import."""
+    return sorted(_entry_points(section))
+
+
+def load(section: str, name: str) -> type[Any]:
+    """The strategy class of that name. Raises UserError if unknown, not importable or no strategy."""
+    points = _entry_points(section)
+    if name not in points:
+        raise UserError(f"no {section} is named {name!r}{nearest(name, points)}")
+    point = points[name]
+    try:
+        strategy = point.load()
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise UserError(f"{section} {name!r} cannot be imported ({reason})") from error
+    if not dataclasses.is_dataclass(strategy) or not isinstance(strategy, type):
+        raise UserError(f"{section} {name!r} ({point.value}) is no dataclass")
+    if not strategy.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        raise UserError(f"{section} {name!r} ({point.value}) is a dataclass but not frozen")
+    missing = [m for m in _members(KINDS[section].protocol) if not hasattr(strategy, m)]
+    if missing:
+        raise UserError(f"{section} {name!r} ({point.value}) has no {', '.join(missing)}")
+    return strategy
+
+
+def make(section: str, name: str, settings: Mapping[str, Any]) -> Any:
+    """The strategy with these settings; values are checked and converted to the fields' types."""
+    strategy = load(section, name)
+    known = [field.name for field in dataclasses.fields(strategy)]
+    for setting in settings:
+        if setting not in known:
+            raise UserError(
+                f"{section} {name!r} has no setting {setting!r}{nearest(setting, known)}"
+            )
+    try:
+        return pydantic.TypeAdapter(strategy).validate_python(dict(settings))
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join([section, *(str(part) for part in first["loc"])])
+        raise UserError(f"{where} = {first['input']!r}: {first['msg']}") from error
+
+
+def origin(section: str, name: str) -> str:
+    """The distribution and version that a strategy comes from, for people and models."""
+    dist = _entry_points(section)[name].dist
+    return f"{dist.name} {dist.version}" if dist else "unknown"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The end of an error about an unknown word: the nearest known one, or all of them."""
+    known = list(known)
+    close = difflib.get_close_matches(word, known, n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known: {', '.join(sorted(known))}" if known else "; there are none"
+
+
+@cache
+def _entry_points(section: str) -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=KINDS[section].group)}
+
+
+def _members(protocol: type) -> list[str]:
+    return sorted(name for name in vars(protocol) if not name.startswith("_"))
+

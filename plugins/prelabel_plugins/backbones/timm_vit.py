@@ -1,0 +1,221 @@
+"""Any timm vision transformer as a frozen feature extractor."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from prelabel import weights as weight_store
+from prelabel.errors import UserError
+from prelabel.records import PatchFeatures
+
+
+@dataclass(frozen=True)
+class TimmVit:
+    """A vision transformer of timm: DINO, DINOv2, DINOv3 or any other with a CLS token.
+
+    - ``model``: timm's name, such as ``vit_small_patch16_224.dino``. Left out: what the weights are
+      made for; without weights, DINO from the hub or else the stand-in.
+    - ``weights``: a file (safetensors or a checkpoint), ``stand-in``, or left out for timm's hub.
+    - ``feature``: which vectors of the block describe a patch. Keys separate objects best in
+      self-supervised ViTs (LOST, arXiv 2109.14279; Deep ViT Features, arXiv 2112.05814).
+    - ``block``: which block, from the end if negative; -1 is the last.
+    - ``precision``: ``auto`` is bfloat16 where the processor computes with it, else float32.
+    - ``device``: ``auto`` is CUDA, then MPS, then the CPU.
+    """
+
+    model: str = ""
+    weights: str = ""
+    feature: Literal["key", "query", "value", "token"] = "key"
+    block: int = -1
+    precision: Literal["auto", "bfloat16", "float32"] = "auto"
+    device: str = "auto"
+
+    def settled(self) -> TimmVit:
+        """The same with the weights decided, so that a fitted model asks for them by name."""
+        if not self.model and not self.weights:
+            return dataclasses.replace(self, **weight_store.default_source())
+        return dataclasses.replace(self, model=self._network.architecture)
+
+    @property
+    def patch(self) -> int:
+        """Side of a patch in pixels."""
+        return self._network.patch
+
+    @property
+    def dim(self) -> int:
+        """Length of a feature vector."""
+        return self._network.dim
+
+    @property
+    def batch(self) -> int:
+        """Photos in one call: a CPU is busy with one, a GPU is not."""
+        return 1 if self._network.device.type == "cpu" else 16
+
+    def identity(self) -> Mapping[str, Any]:
+        """Architecture, weights' hash and source, layer and precision."""
+        network = self._network
+        return {
+            "architecture": network.architecture,
+            "weights": network.source,
+            "weights_hash": network.weights_hash,
+            "feature": self.feature,
+            "block": self.block % network.depth,
+            "precision": str(network.dtype).removeprefix("torch."),
+            "device": network.device.type,
+        }
+
+    def extract(self, images: NDArray[np.uint8]) -> Sequence[PatchFeatures]:
+        """uint8 (n, height, width, 3) RGB, sides multiples of the patch, to n PatchFeatures."""
+        return self._network.extract(images, feature=self.feature, block=self.block)
+
+    @property
+    def _network(self) -> _Network:
+        return _load(self.model, self.weights, self.precision, self.device)
+
+
+@lru_cache(maxsize=2)
+def _load(model: str, weights: str, precision: str, device: str) -> _Network:
+    if not model and not weights:
+        source = weight_store.default_source()
+        return _load(source["model"], source["weights"], precision, device)
+    loaded = weight_store.load(model, weights)
+    chosen = _device(device)
+    if precision == "auto":
+        precision = "bfloat16" if weight_store.computes_bfloat16(chosen) else "float32"
+    return _Network(loaded, device=chosen, dtype=getattr(torch, precision))
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return weight_store.best_device()
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UserError(f"device {name!r} cannot be used ({str(error).splitlines()[0]})") from error
+    return device
+
+
+class _Network:
+    """A loaded network that hands out features. Not thread-safe."""
+
+    def __init__(
+        self, loaded: weight_store.Loaded, *, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        model = loaded.model
+        if not hasattr(model, "blocks") or getattr(model, "cls_token", None) is None:
+            raise UserError(
+                f"{loaded.architecture} is no vision transformer with a CLS token: "
+                "name one of `prelabel weights list`"
+            )
+        self.model = model.eval().requires_grad_(False).to(device=device, dtype=dtype)
+        self.architecture = loaded.architecture
+        self.source = loaded.source
+        self.weights_hash = loaded.weights_hash
+        self.device, self.dtype = device, dtype
+        self.patch = int(model.patch_embed.patch_size[0])
+        self.dim = int(model.embed_dim)
+        self.depth = len(model.blocks)
+        self.prefix = int(model.num_prefix_tokens)
+        self._mean = torch.tensor(model.pretrained_cfg["mean"], device=device) * 255
+        self._std = torch.tensor(model.pretrained_cfg["std"], device=device) * 255
+        self._grid = tuple(model.patch_embed.grid_size)
+        self._positions = None if model.pos_embed is None else model.pos_embed.detach().float()
+
+    @torch.inference_mode()
+    def extract(
+        self, images: NDArray[np.uint8], *, feature: str, block: int
+    ) -> list[PatchFeatures]:
+        if not -self.depth <= block < self.depth:
+            raise UserError(
+                f"backbone.block = {block}: {self.architecture} has {self.depth} blocks"
+            )
+        pixels = torch.from_numpy(np.array(images)).to(self.device)
+        pixels = ((pixels - self._mean) / self._std).permute(0, 3, 1, 2).to(self.dtype)
+        rows, columns = images.shape[1] // self.patch, images.shape[2] // self.patch
+        self._set_grid(rows, columns)
+
+        embedded = self.model._pos_embed(self.model.patch_embed(pixels))
+        tokens, rope = embedded if isinstance(embedded, tuple) else (embedded, None)
+        extra = {} if rope is None else {"rope": rope}
+        tokens = self.model.norm_pre(tokens)
+        chosen = block % self.depth
+        for earlier in self.model.blocks[:chosen]:
+            tokens = earlier(tokens, **extra)
+        attended = self.model.blocks[chosen].norm1(tokens)
+        with _Attended() as seen:
+            tokens = self.model.norm(self.model.blocks[chosen](tokens, **extra))
+
+        patches = tokens if feature == "token" else _project(
+            self.model.blocks[chosen].attn, attended, feature
+        )
+        scores = (seen.query[:, :, :1] @ seen.key.transpose(-2, -1)).float() * seen.scale
+        attention = scores.softmax(dim=-1)[:, :, 0, self.prefix :].mean(dim=1)
+        attention = attention / attention.mean(dim=1, keepdim=True).clamp_min(1e-12)
+        n = len(images)
+        return [
+            PatchFeatures(patches=p, cls=c, attention=a)
+            for p, c, a in zip(
+                _half(patches[:, self.prefix :].reshape(n, rows, columns, -1)),
+                _half(tokens[:, 0]),
+                _half(attention.reshape(n, rows, columns)),
+                strict=True,
+            )
+        ]
+
+    def _set_grid(self, rows: int, columns: int) -> None:
+        """Resample the position grid without antialiasing, as DINO's own code does; timm would
+        antialias. With grid_size set to the result, timm's own resampling changes nothing."""
+        if self._positions is None or tuple(self.model.patch_embed.grid_size) == (rows, columns):
+            return
+        n_prefix = self._positions.shape[1] - self._grid[0] * self._grid[1]
+        prefix, grid = self._positions[:, :n_prefix], self._positions[:, n_prefix:]
+        grid = grid.reshape(1, *self._grid, -1).permute(0, 3, 1, 2)
+        grid = functional.interpolate(grid, size=(rows, columns), mode="bicubic")
+        positions = torch.cat([prefix, grid.flatten(2).transpose(1, 2)], dim=1)
+        self.model.pos_embed = torch.nn.Parameter(positions.to(self.dtype), requires_grad=False)
+        self.model.patch_embed.grid_size = (rows, columns)
+
+
+class _Attended(TorchFunctionMode):
+    """Catches the query and key that a block's attention works with, whatever normalises or
+    rotates them before; works for every attention of timm that calls the fused kernel."""
+
+    query: Tensor
+    key: Tensor
+    scale: float
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        if func is functional.scaled_dot_product_attention:
+            self.query, self.key = args[0], args[1]
+            self.scale = (kwargs or {}).get("scale") or args[0].shape[-1] ** -0.5
+        return func(*args, **(kwargs or {}))
+
+
+def _project(attn: Any, tokens: Tensor, feature: str) -> Tensor:
+    """The block's keys, queries or values, (n, n_tokens, dim), before any rotation."""
+    index = ("query", "key", "value").index(feature)
+    if attn.qkv is None:
+        return (attn.q_proj, attn.k_proj, attn.v_proj)[index](tokens)  # type: ignore[no-any-return]
+    weight = attn.qkv.weight.chunk(3)[index]
+    bias = attn.qkv.bias
+    if bias is None and getattr(attn, "q_bias", None) is not None:
+        bias = torch.cat((attn.q_bias, attn.k_bias, attn.v_bias))
+    return functional.linear(tokens, weight, None if bias is None else bias.chunk(3)[index])
+
+
+def _half(tensor: Tensor) -> NDArray[np.float16]:
+    return np.asarray(tensor.float().clamp(-65504, 65504).half().cpu().numpy())

@@ -1,0 +1,59 @@
+"""A region's vector is the CLS token of its crop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prelabel.images import resize
+from prelabel.records import PatchFeatures
+from prelabel.strategies import Backbone
+
+
+@dataclass(frozen=True)
+class RegionCls:
+    """The region's crop goes through the backbone once more (arXiv 2311.18628); the CLS token, as
+    a unit vector, describes the region.
+
+    - ``size``: side in pixels that the crop is resized to, in whole patches; ≥ 28. Larger sees
+      more detail and costs more.
+    - ``margin``: context around the region's box, as a share of the box's sides; ≥ 0.
+    """
+
+    size: int = 224
+    margin: float = 0.1
+
+    def embed(
+        self,
+        image: NDArray[np.uint8],
+        masks: NDArray[np.bool_],
+        *,
+        features: PatchFeatures,  # noqa: ARG002
+        backbone: Backbone,
+    ) -> NDArray[np.float32]:
+        """float32 (n, dim) unit vectors of bool (n, h, w) masks on uint8 (h, w, 3)."""
+        side = max(1, round(self.size / backbone.patch)) * backbone.patch
+        crops = [
+            resize(self._crop(image, mask), height=side, width=side) for mask in masks
+        ]
+        vectors = []
+        for start in range(0, len(crops), backbone.batch):
+            batch = np.zeros((backbone.batch, side, side, 3), dtype=np.uint8)
+            own = crops[start : start + backbone.batch]
+            batch[: len(own)] = own
+            answers = backbone.extract(batch)[: len(own)]
+            vectors += [answer.cls.astype(np.float32) for answer in answers]
+        stacked = np.stack(vectors)
+        lengths = np.linalg.norm(stacked, axis=1, keepdims=True)
+        return np.asarray(stacked / np.maximum(lengths, 1e-12), dtype=np.float32)
+
+    def _crop(self, image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        top, bottom = int(rows[0]), int(rows[-1]) + 1
+        left, right = int(columns[0]), int(columns[-1]) + 1
+        down, across = round((bottom - top) * self.margin), round((right - left) * self.margin)
+        return image[
+            max(0, top - down) : bottom + down, max(0, left - across) : right + across
+        ]

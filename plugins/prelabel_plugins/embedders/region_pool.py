@@ -1,0 +1,39 @@
+"""A region's vector is the mean of its patches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from prelabel.records import PatchFeatures
+from prelabel.strategies import Backbone
+
+
+@dataclass(frozen=True)
+class RegionPool:
+    """Mean patch feature, each patch weighted by the share of it that the region covers, as a unit
+    vector. Needs no second forward pass."""
+
+    def embed(
+        self,
+        image: NDArray[np.uint8],  # noqa: ARG002
+        masks: NDArray[np.bool_],
+        *,
+        features: PatchFeatures,
+        backbone: Backbone,  # noqa: ARG002
+    ) -> NDArray[np.float32]:
+        """float32 (n, dim) unit vectors of bool (n, h, w) masks."""
+        height, width, dim = features.patches.shape
+        patches = features.patches.reshape(-1, dim).astype(np.float32)
+        vectors = np.empty((len(masks), dim), dtype=np.float32)
+        for i, mask in enumerate(masks):
+            cover = cv2.resize(
+                mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA
+            )
+            # Not a matrix product: its rounding would depend on how many regions there are.
+            mean = (cover.reshape(-1, 1) * patches).sum(axis=0)
+            vectors[i] = mean / max(float(np.linalg.norm(mean)), 1e-12)
+        return vectors

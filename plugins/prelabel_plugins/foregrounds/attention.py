@@ -1,0 +1,38 @@
+"""Clusters that the CLS token looks at are foreground."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Attention:
+    """P(foreground) of a cluster with mean relative attention a is a / (a + 1): a cluster that is
+    looked at as much as the average patch (a = 1) is undecided.
+
+    - ``clip``: attention above this quantile of all patches counts as the quantile; in (0, 1].
+      A few patches draw most of a ViT's attention whatever they show (arXiv 2309.16588).
+    """
+
+    clip: float = 0.98
+
+    def score(
+        self,
+        clusters: NDArray[np.int64],
+        *,
+        k: int,
+        attention: Float,
+        border: NDArray[np.bool_],  # noqa: ARG002
+    ) -> Float:
+        """float32 (k,) in [0, 1] from int64 (n,) clusters and float32 (n,) attention."""
+        clipped = np.minimum(attention, np.quantile(attention, self.clip)).astype(np.float64)
+        mean = clipped.mean() or 1.0
+        counts = np.bincount(clusters, minlength=k)
+        sums = np.bincount(clusters, weights=clipped / mean, minlength=k)
+        relative = np.divide(sums, counts, out=np.zeros(k), where=counts > 0)
+        return (relative / (relative + 1)).astype(np.float32)
