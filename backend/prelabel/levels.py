@@ -29,11 +29,14 @@ class Clusters:
 class Levels:
     """What the dataset and category levels learned.
 
+    ``center``: float32 (dim,), the mean patch vector; patches are clustered relative to it, since
+    what all patches share says nothing about their differences (cosines of raw keys are near 1).
     ``groups``: float32 (n_groups, dim) unit centroids of CLS tokens; none if there is one group.
     ``reach``: float32 (n_groups,), the lowest cosine at which a photo still belongs to its group.
     ``categories``: one Clusters per group.
     """
 
+    center: Float
     dataset: Clusters
     groups: Float
     reach: Float
@@ -116,7 +119,7 @@ def judge(
     """Each level's answer for one photo, coarse to fine; the category level is missing where there
     are no groups or the photo is unlike all of them."""
     height, width = features.attention.shape
-    vectors = features.patches.reshape(height * width, -1).astype(np.float32)
+    vectors = features.patches.reshape(height * width, -1).astype(np.float32) - levels.center
 
     def result(name: str, clusters: Clusters) -> LevelResult:
         labels = [clusterer.assign(vectors, c) for c in clusters.centroids]

@@ -121,7 +121,7 @@ class FittedModel:
 
 def _tensors(model: FittedModel) -> dict[str, Float]:
     levels = model.levels
-    result = {"classes": model.classes, "groups": levels.groups, "reach": levels.reach}
+    result = {"classes": model.classes, "center": levels.center, "groups": levels.groups, "reach": levels.reach}
     for name, clusters in {
         "dataset": levels.dataset,
         **{f"category.{i}": c for i, c in enumerate(levels.categories)},
@@ -143,6 +143,7 @@ def _levels(tensors: Mapping[str, Float]) -> Levels:
         )
 
     return Levels(
+        center=tensors["center"],
         dataset=clusters("dataset"),
         groups=tensors["groups"],
         reach=tensors["reach"],

@@ -168,8 +168,9 @@ def _fit_levels(
     digests = sorted(digests)  # names must not decide which patches are drawn
     with clock.stage("levels", 1):
         patches = _draw(digests, stored, ks=settings.dataset_k, settings=settings, seed=seed)
+        center = patches.vectors.mean(axis=0)
         dataset = levels.fit_dataset(
-            patches,
+            replace(patches, vectors=patches.vectors - center),
             ks=settings.dataset_k,
             clusterer=clusterer,
             foreground=config.strategy("foreground"),
@@ -183,6 +184,7 @@ def _fit_levels(
         for group in range(len(groups)):
             own = [d for d, g in zip(digests, members, strict=True) if g == group]
             vectors = _draw(own, stored, ks=settings.category_k, settings=settings, seed=seed).vectors
+            vectors -= center
             above = levels.score_patches(vectors, dataset, clusterer)
             categories.append(
                 levels.refit(
@@ -190,7 +192,7 @@ def _fit_levels(
                 )
             )
         clock.advance()
-    return levels.Levels(dataset, groups, reach, tuple(categories))
+    return levels.Levels(center, dataset, groups, reach, tuple(categories))
 
 
 def _draw(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from prelabel import levels, strategies
 from prelabel.model import FittedModel
-from prelabel.records import PatchFeatures, Picture, Region
+from prelabel.records import LevelResult, PatchFeatures, Picture, Region
 from prelabel.regions import Found, agreement, find_regions, upsample
 from prelabel.strategies import ContractError
 
@@ -94,26 +94,34 @@ class Segmenter:
 
     def find(self, picture: Picture, features: PatchFeatures) -> Found:
         """Regions of one photo without vectors."""
+        results = self.judge(features)
+        combined = self.consistency.combine(results)
+        name = f"consistency {self.model.config.consistency.name!r}"
+        check_array(name, combined, features.attention.shape, probability=True)
+        return self.cut(picture, combined, agreement(results, combined))
+
+    def judge(self, features: PatchFeatures) -> list[LevelResult]:
+        """Each level's answer, coarse to fine."""
         config = self.model.config
-        results = levels.judge(
+        return levels.judge(
             features,
             self.model.levels,
             image_ks=config.levels.image_k,
             clusterer=self.clusterer,
             seed=config.fit.seed,
         )
-        combined = self.consistency.combine(results)
-        name = f"consistency {config.consistency.name!r}"
-        check_array(name, combined, features.attention.shape, probability=True)
+
+    def cut(self, picture: Picture, foreground: Float, agreed: Float) -> Found:
+        """Regions from P(foreground) and the levels' agreement, both float32 on the patch grid."""
+        config = self.model.config
         height, width = picture.pixels.shape[:2]
-        coarse = upsample(combined, height=height, width=width)
+        coarse = upsample(foreground, height=height, width=width)
         refined = self.refiner.refine(coarse, picture.pixels)
-        name = f"refiner {config.refiner.name!r}"
-        check_array(name, refined, coarse.shape, probability=True)
+        check_array(f"refiner {config.refiner.name!r}", refined, coarse.shape, probability=True)
         return find_regions(
             refined,
             coarse=coarse,
-            agreed=upsample(agreement(results, combined), height=height, width=width),
+            agreed=upsample(agreed, height=height, width=width),
             threshold=config.regions.threshold,
             min_area=config.regions.min_area,
             full_width=picture.width,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,9 +24,8 @@ def replacing(file: Path) -> Iterator[Path]:
     A killed process leaves at most a hidden ``.tmp-*`` file that nobody reads.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=".tmp-", suffix=file.suffix)
-    os.close(handle)
-    beside = Path(name)
+    name = hashlib.blake2b(os.fsencode(file.name), digest_size=6).hexdigest()
+    beside = file.parent / f".tmp-{name}-{os.getpid()}{file.suffix}"
     try:
         yield beside
         with beside.open("rb") as written:

@@ -1,0 +1,71 @@
+"""What the exporters share: files that appear whole or not at all, ids, and categories."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from prelabel.errors import UserError
+from prelabel.records import Prediction, Region
+from prelabel.strategies import ExportContext
+
+
+@contextmanager
+def replacing(file: Path) -> Iterator[TextIO]:
+    """A text file (UTF-8) to write to, which takes ``file``'s place only if all went well.
+
+    It has a fixed name, so that what a killed run leaves is overwritten by the next.
+    """
+    beside = file.with_name(f".{file.name}.part")
+    try:
+        with beside.open("w", encoding="utf-8", newline="\n") as out:
+            yield out
+        beside.replace(file)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+class JsonList:
+    """Writes a JSON list into ``out`` item by item, one to a line."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._separator = "[\n"
+
+    def append(self, item: Mapping[str, Any]) -> None:
+        self._out.write(self._separator + json.dumps(item))
+        self._separator = ",\n"
+
+    def close(self) -> None:
+        self._out.write("[]" if self._separator == "[\n" else "\n]")
+
+
+def stable_id(*parts: str, size: int) -> bytes:
+    """``size`` bytes that depend on the parts alone. Names that are no UTF-8 are taken as well."""
+    text = "\0".join(parts).encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(text, digest_size=size).digest()
+
+
+def category_ids(context: ExportContext) -> dict[str, int]:
+    """Each class's name with its category id: class id + 1, in class order.
+
+    Classes that were given one name are one category, under the first one's id.
+    """
+    ids: dict[str, int] = {}
+    for index, name in enumerate(context.classes):
+        ids.setdefault(name, index + 1)
+    return ids
+
+
+def class_name(region: Region, prediction: Prediction, context: ExportContext) -> str:
+    """The name of a region's class. Raises UserError if the context has no such class."""
+    if not 0 <= region.cluster < len(context.classes):
+        raise UserError(
+            f"{prediction.photo}: a region is of class {region.cluster}, but there are "
+            f"{len(context.classes)} classes (from 0): export with the model that predicted it"
+        )
+    return context.classes[region.cluster]
