@@ -101,6 +101,32 @@ def refit(
     return Clusters(tuple(centroids), tuple(scores))
 
 
+def fit_category(
+    patches: Patches,
+    above: Float,
+    *,
+    ks: Sequence[int],
+    clusterer: Clusterer,
+    foreground: Foreground,
+    seed: int,
+) -> Clusters:
+    """Cluster a group's patches for every k; a cluster's score is the average of what the level
+    above says of its patches and what the foreground rule says of it within the group. With the
+    first alone, three levels would be one opinion counted three times.
+    """
+    inherited = refit(patches.vectors, above, ks=ks, clusterer=clusterer, seed=seed)
+    scores = []
+    for centroids, from_above in _pairs(inherited):
+        own = foreground.score(
+            clusterer.assign(patches.vectors, centroids),
+            k=len(centroids),
+            attention=patches.attention,
+            border=patches.border,
+        )
+        scores.append(((from_above + own) / 2).astype(np.float32))
+    return Clusters(inherited.centroids, tuple(scores))
+
+
 def score_patches(vectors: Float, clusters: Clusters, clusterer: Clusterer) -> Float:
     """P(foreground) float32 (n,) of patches float32 (n, dim): the mean over the clusterings."""
     return np.mean(

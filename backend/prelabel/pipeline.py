@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from prelabel import images, levels, strategies
 from prelabel.classes import fit_classes, number_of_classes
 from prelabel.config import Config
-from prelabel.config import Levels as LevelSettings
 from prelabel.errors import PhotoError, UserError
 from prelabel.features import Extractor, from_arrays, to_arrays
 from prelabel.grouping import group_photos
@@ -165,15 +164,16 @@ def _fit_levels(
 ) -> levels.Levels:
     settings, seed = config.levels, config.fit.seed
     clusterer: strategies.Clusterer = config.strategy("clusterer")
+    foreground: strategies.Foreground = config.strategy("foreground")
     digests = sorted(digests)  # names must not decide which patches are drawn
     with clock.stage("levels", 1):
-        patches = _draw(digests, stored, ks=settings.dataset_k, settings=settings, seed=seed)
+        patches = _draw(digests, stored, 0, ks=settings.dataset_k, config=config)
         center = patches.vectors.mean(axis=0)
         dataset = levels.fit_dataset(
             replace(patches, vectors=patches.vectors - center),
             ks=settings.dataset_k,
             clusterer=clusterer,
-            foreground=config.strategy("foreground"),
+            foreground=foreground,
             seed=seed,
         )
         cls = np.stack([stored.read(d)["cls"] for d in digests]).astype(np.float32)
@@ -183,12 +183,16 @@ def _fit_levels(
         categories = []
         for group in range(len(groups)):
             own = [d for d, g in zip(digests, members, strict=True) if g == group]
-            vectors = _draw(own, stored, ks=settings.category_k, settings=settings, seed=seed).vectors
-            vectors -= center
-            above = levels.score_patches(vectors, dataset, clusterer)
+            patches = _draw(own, stored, center, ks=settings.category_k, config=config)
+            above = levels.score_patches(patches.vectors, dataset, clusterer)
             categories.append(
-                levels.refit(
-                    vectors, above, ks=settings.category_k, clusterer=clusterer, seed=seed
+                levels.fit_category(
+                    patches,
+                    above,
+                    ks=settings.category_k,
+                    clusterer=clusterer,
+                    foreground=foreground,
+                    seed=seed,
                 )
             )
         clock.advance()
@@ -196,22 +200,26 @@ def _fit_levels(
 
 
 def _draw(
-    digests: Sequence[str], stored: ShardStore, *, ks: Sequence[int], settings: LevelSettings,
-    seed: int,
+    digests: Sequence[str],
+    stored: ShardStore,
+    center: Float | float,
+    *,
+    ks: Sequence[int],
+    config: Config,
 ) -> levels.Patches:
-    """As many patches of each photo, drawn with the seed, as make ``patches_per_cluster`` for the
-    largest k in all."""
-    wanted = -(-settings.patches_per_cluster * max(ks) // len(digests))
+    """Patches relative to ``center``: as many of each photo, drawn with the seed, as make
+    ``patches_per_cluster`` for the largest k in all."""
+    wanted = -(-config.levels.patches_per_cluster * max(ks) // len(digests))
     vectors, attention, border = [], [], []
     for i, digest in enumerate(digests):
         features = from_arrays(stored.read(digest))
         height, width = features.attention.shape
-        chosen = np.random.default_rng((seed, i)).permutation(height * width)[:wanted]
+        chosen = np.random.default_rng((config.fit.seed, i)).permutation(height * width)[:wanted]
         vectors.append(features.patches.reshape(height * width, -1)[chosen].astype(np.float32))
         attention.append(features.attention.ravel()[chosen].astype(np.float32))
         border.append(levels.border_patches(height, width).ravel()[chosen])
     return levels.Patches(
-        np.concatenate(vectors), np.concatenate(attention), np.concatenate(border)
+        np.concatenate(vectors) - center, np.concatenate(attention), np.concatenate(border)
     )
 
 
