@@ -27,6 +27,7 @@ from PIL import Image
 from prelabel import config, weights
 from prelabel.photos import find_photos
 from prelabel.run import run
+from prelabel.storage import cache_folder
 
 SIZE = 448
 BATCHES = (1, 4, 8)
@@ -90,9 +91,16 @@ class Bare:
 def whole_run(files: Sequence[Path], source: str) -> None:
     """`prelabel run --recipe fast` with an empty cache."""
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["PRELABEL_CACHE"] = str(Path(folder) / "cache")
+        weights_folder = cache_folder() / "weights"
+        cache = Path(folder) / "cache"
+        cache.mkdir()
+        (cache / "weights").symlink_to(weights_folder)
+        os.environ["PRELABEL_CACHE"] = str(cache)
         chosen = config.load("fast", [f"backbone.weights={source}", f"features.size={SIZE}"])
-        run(find_photos(files), Path(folder) / "out", chosen, formats=["coco"])
+        try:
+            run(find_photos(files), Path(folder) / "out", chosen, formats=["coco"])
+        finally:
+            os.environ["PRELABEL_CACHE"] = str(weights_folder.parent)
 
 
 def timed(work: Callable[[], None]) -> float:

@@ -53,9 +53,9 @@ class Levels(_Section):
     largest k (faiss takes 256); more is steadier and slower.
     """
 
-    dataset_k: Ks = (4, 8, 16, 32)
+    dataset_k: Ks = (8, 16, 32, 64)
     category_k: Ks = (4, 8, 16, 32)
-    image_k: Ks = (3, 4, 5)
+    image_k: Ks = (4, 8, 16)
     photos_per_group: int = Field(20, ge=2)
     max_groups: int = Field(64, ge=1)
     min_group: int = Field(10, ge=1)
@@ -156,6 +156,19 @@ def validate(settings: Mapping[str, Any]) -> Config:
     return config
 
 
+def parse_override(override: str) -> tuple[str, str, Any]:
+    """Section, name and value of ``section.name=value``; a value that is no TOML is text.
+    Raises UserError."""
+    path, equals, text = override.partition("=")
+    section, dot, name = path.strip().partition(".")
+    if not (equals and dot and section and name):
+        raise UserError(f"--set {override!r}: section.name=value wanted, as in features.size=336")
+    try:
+        return section, name, tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return section, name, text.strip()
+
+
 def recipe_names() -> list[str]:
     """Names of the recipes that come with the package."""
     folder = files("prelabel.recipes")
@@ -181,14 +194,7 @@ def _read_recipe(recipe: str) -> dict[str, Any]:
 
 
 def _override(settings: dict[str, Any], override: str) -> None:
-    path, equals, text = override.partition("=")
-    section, dot, name = path.strip().partition(".")
-    if not (equals and dot and section and name):
-        raise UserError(f"--set {override!r}: section.name=value wanted, as in features.size=336")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text.strip()
+    section, name, value = parse_override(override)
     _check_names({section: {}})
     current = dict(settings.get(section, {}))
     default = Config.model_fields[section].default

@@ -41,9 +41,7 @@ class Extractor:
     def extract(self, pictures: Sequence[Picture]) -> list[PatchFeatures]:
         """Features of each picture, in order. Raises ContractError."""
         patch = self.backbone.patch
-        grids = [
-            images.grid_size(p.width, p.height, size=self.size, patch=patch) for p in pictures
-        ]
+        grids = [images.grid_size(p.width, p.height, size=self.size, patch=patch) for p in pictures]
         results: list[PatchFeatures | None] = [None] * len(pictures)
         for grid in sorted(set(grids)):
             members = [i for i, g in enumerate(grids) if g == grid]
@@ -72,14 +70,15 @@ class Extractor:
                 raise ContractError(
                     f"backbone {self.name!r} returned {field} of shape {found}, wanted {shape}"
                 )
+        arrays = {}
         for field in ("patches", "cls", "attention"):
-            if not np.isfinite(getattr(answer, field)).all():
-                raise ContractError(f"backbone {self.name!r} returned {field} that are not finite")
-        return PatchFeatures(
-            patches=np.asarray(answer.patches, dtype=np.float16),
-            cls=np.asarray(answer.cls, dtype=np.float16),
-            attention=np.asarray(answer.attention, dtype=np.float16),
-        )
+            with np.errstate(over="ignore"):
+                arrays[field] = np.asarray(getattr(answer, field)).astype(np.float16)
+            if not np.isfinite(arrays[field]).all():
+                raise ContractError(
+                    f"backbone {self.name!r} returned {field} that are not finite as float16"
+                )
+        return PatchFeatures(**arrays)
 
 
 def to_arrays(features: PatchFeatures) -> dict[str, np.ndarray]:  # type: ignore[type-arg]

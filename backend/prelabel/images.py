@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import math
+import stat
 import threading
 import warnings
 from collections.abc import Iterator
@@ -23,8 +24,17 @@ EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff
 WORKING_SIDE = 1024
 """Long side in pixels at which edges are refined (DESIGN: no more than 1 024)."""
 MAX_PIXELS = 256_000_000
-"""Largest photo that is decoded: 768 MB as RGB. Larger ones are skipped, with a reason."""
+"""Largest photo that is decoded: 1 GB at 4 bytes a pixel, and little beside it, since it is reduced
+in bands. Larger ones are skipped, with a reason."""
+MAX_BYTES = 4 * MAX_PIXELS
+"""Largest file that is read."""
 
+_FORMATS = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "TIFF", "WEBP")
+"""Whatever a file's ending: no decoder that starts other programs (EPS) sees a stranger's file."""
+_BAND = 4_000_000
+"""Pixels of a large photo that are converted at once."""
+_DEEP = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
+_ORIENTATION = 0x0112
 _open_lock = threading.Lock()
 
 
@@ -36,6 +46,14 @@ def read_picture(file: Path) -> Picture:
 def read_bytes(file: Path) -> bytes:
     """A file's bytes. Raises PhotoError."""
     try:
+        status = file.stat()
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device may never end
+            raise PhotoError("is no file")
+        if status.st_size > MAX_BYTES:
+            raise PhotoError(
+                f"has {status.st_size / 1e6:.0f} MB; at most {MAX_BYTES / 1e6:.0f} MB are read: "
+                "scale it down"
+            )
         return file.read_bytes()
     except OSError as error:
         raise PhotoError(f"cannot be read ({error.strerror or error})") from error
@@ -47,23 +65,31 @@ def decode_picture(data: bytes) -> Picture:
         raise PhotoError("is empty (0 bytes)")
     try:
         with _open(data) as image:
-            if image.width * image.height > MAX_PIXELS:
+            full = image.size
+            if full[0] * full[1] > MAX_PIXELS:
                 raise PhotoError(
-                    f"is {image.width} × {image.height} pixels; at most "
+                    f"is {full[0]} × {full[1]} pixels; at most "
                     f"{MAX_PIXELS // 1_000_000} megapixels are decoded: scale it down"
                 )
-            full = image.size
             # JPEG only: decodes at 1/2, 1/4 or 1/8 where that is still large enough.
-            image.draft(None, (WORKING_SIDE, WORKING_SIDE))
-            swapped = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-            pixels = np.asarray(_working_size(ImageOps.exif_transpose(_to_rgb(image))))
+            side = max(WORKING_SIDE, *full)
+            image.draft(
+                None, (-(-full[0] * WORKING_SIDE // side), -(-full[1] * WORKING_SIDE // side))
+            )
+            image.load()
+            # Not before: a TIFF's size is oriented on opening, its pixels and EXIF on loading.
+            orientation = image.getexif().get(_ORIENTATION, 1)
+            small = _working_size(image)
+            small.getexif()[_ORIENTATION] = orientation
+            pixels = np.asarray(ImageOps.exif_transpose(small))
     except PhotoError:
         raise
     except UnidentifiedImageError as error:
         raise PhotoError(f"is not a picture that can be decoded ({len(data)} bytes)") from error
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise PhotoError(f"cannot be decoded ({error})") from error
-    width, height = full[::-1] if swapped else full
+    except Exception as error:  # a decoder may fail in any way on a broken file
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise PhotoError(f"cannot be decoded ({reason}; {len(data)} bytes)") from error
+    width, height = full[::-1] if orientation in (5, 6, 7, 8) else full
     return Picture(pixels=pixels, width=width, height=height, digest=digest(data))
 
 
@@ -100,35 +126,60 @@ def _open(data: bytes) -> Iterator[Image.Image]:
         warnings.simplefilter("ignore")
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            image = Image.open(io.BytesIO(data))
+            image = Image.open(io.BytesIO(data), formats=_FORMATS)
         finally:
             Image.MAX_IMAGE_PIXELS = limit
     with image:
         yield image
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    exif = image.getexif()
-    if image.mode in ("I;16", "I;16B", "I;16L", "I;16N", "I", "F"):
-        # 12-bit and 16-bit cameras rarely use the whole range: stretch what is there.
-        values = np.nan_to_num(np.asarray(image, dtype=np.float32))
-        low, high = float(values.min()), float(values.max())
-        grey = (values - low) * (255.0 / (high - low) if high > low else 0.0)
-        result = Image.fromarray(grey.astype(np.uint8)).convert("RGB")
-    elif image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        result = Image.alpha_composite(white, rgba).convert("RGB")
-    else:
-        result = image.convert("RGB")
-    result.getexif().update(exif)
-    return result
-
-
 def _working_size(image: Image.Image) -> Image.Image:
+    """A loaded image as RGB of the working size, not oriented."""
     long_side = max(image.size)
+    # As Pillow's reducing_gap=2, but in bands: a copy of a large photo would double its cost.
+    factor = max(1, long_side // (2 * WORKING_SIDE))
+    rows = factor * max(1, _BAND // (factor * image.width))
+    limits = _limits(image, rows)
+    reduced = Image.new("RGB", (-(-image.width // factor), -(-image.height // factor)))
+    for top, band in _bands(image, rows):
+        reduced.paste(_to_rgb(band, limits).reduce(factor), (0, top // factor))
     if long_side <= WORKING_SIDE:
-        return image
+        return reduced
     scale = WORKING_SIDE / long_side
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    return image.resize(size, Image.Resampling.BOX, reducing_gap=2.0)
+    box = (0, 0, image.width / factor, image.height / factor)
+    return reduced.resize(size, Image.Resampling.BOX, box=box)
+
+
+def _bands(image: Image.Image, rows: int) -> Iterator[tuple[int, Image.Image]]:
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
+
+
+def _limits(image: Image.Image, rows: int) -> tuple[float, float] | None:
+    """Lowest and highest value of a photo with more than 8 bits; None for others."""
+    if image.mode not in _DEEP:
+        return None
+    low, high = np.inf, -np.inf
+    for _, band in _bands(image, rows):
+        values = np.asarray(band, dtype=np.float32)
+        values = values[np.isfinite(values)]
+        if values.size:
+            low, high = min(low, float(values.min())), max(high, float(values.max()))
+    return (low, high) if low <= high else (0.0, 0.0)
+
+
+def _to_rgb(image: Image.Image, limits: tuple[float, float] | None) -> Image.Image:
+    if limits:
+        # 12-bit and 16-bit cameras rarely use the whole range: stretch what is there.
+        low, high = limits
+        values = np.nan_to_num(
+            np.asarray(image, dtype=np.float64), nan=low, posinf=high, neginf=low
+        )
+        grey = (values - low) * (255.0 / (high - low) if high > low else 0.0)
+        return Image.fromarray(np.rint(grey).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    return image.convert("RGB")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prelabel.records import LevelResult, PatchFeatures
-from prelabel.strategies import Clusterer, Foreground
+from prelabel.strategies import Clusterer, ContractError, Foreground, check_array, check_labels
 
 Float = NDArray[np.float32]
 
@@ -72,14 +72,11 @@ def fit_dataset(
     """Cluster patches for every k and let the foreground rule score the clusters."""
     centroids, scores = [], []
     for k in ks:
-        centres = clusterer.fit(patches.vectors, k=k, seed=seed)
+        centres = _fit(clusterer, patches.vectors, k=k, seed=seed)
         centroids.append(centres)
         scores.append(
-            foreground.score(
-                clusterer.assign(patches.vectors, centres),
-                k=len(centres),
-                attention=patches.attention,
-                border=patches.border,
+            _score(
+                foreground, patches, _assign(clusterer, patches.vectors, centres), k=len(centres)
             )
         )
     return Clusters(tuple(centroids), tuple(scores))
@@ -92,8 +89,8 @@ def refit(
     P(foreground) that the coarser levels gave its patches."""
     centroids, scores = [], []
     for k in ks:
-        centres = clusterer.fit(vectors, k=k, seed=seed)
-        labels = clusterer.assign(vectors, centres)
+        centres = _fit(clusterer, vectors, k=k, seed=seed)
+        labels = _assign(clusterer, vectors, centres)
         counts = np.maximum(np.bincount(labels, minlength=len(centres)), 1)
         sums = np.bincount(labels, weights=above, minlength=len(centres))
         centroids.append(centres)
@@ -117,12 +114,8 @@ def fit_category(
     inherited = refit(patches.vectors, above, ks=ks, clusterer=clusterer, seed=seed)
     scores = []
     for centroids, from_above in _pairs(inherited):
-        own = foreground.score(
-            clusterer.assign(patches.vectors, centroids),
-            k=len(centroids),
-            attention=patches.attention,
-            border=patches.border,
-        )
+        labels = _assign(clusterer, patches.vectors, centroids)
+        own = _score(foreground, patches, labels, k=len(centroids))
         scores.append(((from_above + own) / 2).astype(np.float32))
     return Clusters(inherited.centroids, tuple(scores))
 
@@ -130,7 +123,7 @@ def fit_category(
 def score_patches(vectors: Float, clusters: Clusters, clusterer: Clusterer) -> Float:
     """P(foreground) float32 (n,) of patches float32 (n, dim): the mean over the clusterings."""
     return np.mean(
-        [s[clusterer.assign(vectors, c)] for c, s in _pairs(clusters)], axis=0, dtype=np.float32
+        [s[_assign(clusterer, vectors, c)] for c, s in _pairs(clusters)], axis=0, dtype=np.float32
     )
 
 
@@ -148,7 +141,7 @@ def judge(
     vectors = features.patches.reshape(height * width, -1).astype(np.float32) - levels.center
 
     def result(name: str, clusters: Clusters) -> LevelResult:
-        labels = [clusterer.assign(vectors, c) for c in clusters.centroids]
+        labels = [_assign(clusterer, vectors, c) for c in clusters.centroids]
         return LevelResult(
             name=name,
             clusters=np.stack(labels).astype(np.int16).reshape(-1, height, width),
@@ -180,3 +173,26 @@ def find_group(cls: NDArray[np.float16], levels: Levels) -> int | None:
 
 def _pairs(clusters: Clusters) -> Iterator[tuple[Float, Float]]:
     return zip(clusters.centroids, clusters.scores, strict=True)
+
+
+def _fit(clusterer: Clusterer, vectors: Float, *, k: int, seed: int) -> Float:
+    centroids = clusterer.fit(vectors, k=k, seed=seed)
+    name = f"clusterer {type(clusterer).__name__}"
+    check_array(name, centroids, (None, vectors.shape[1]))
+    most = min(k, len(vectors))
+    if not 1 <= len(centroids) <= most:
+        wanted = f"(1 to {most}, {vectors.shape[1]})"
+        raise ContractError(f"{name} returned shape {centroids.shape}, wanted {wanted}")
+    return centroids
+
+
+def _assign(clusterer: Clusterer, vectors: Float, centroids: Float) -> NDArray[np.int64]:
+    labels = clusterer.assign(vectors, centroids)
+    check_labels(f"clusterer {type(clusterer).__name__}", labels, n=len(vectors), k=len(centroids))
+    return labels
+
+
+def _score(foreground: Foreground, patches: Patches, labels: NDArray[np.int64], *, k: int) -> Float:
+    scores = foreground.score(labels, k=k, attention=patches.attention, border=patches.border)
+    check_array(f"foreground {type(foreground).__name__}", scores, (k,), probability=True)
+    return scores

@@ -23,6 +23,7 @@ from prelabel.storage import replacing
 Float = NDArray[np.float32]
 SCHEMA = 1
 FACTS = "model.json"
+_WANTED = {"tensors": str, "config": dict, "backbone": dict, "origins": dict, "n_photos": int}
 
 
 @dataclass(frozen=True)
@@ -90,38 +91,48 @@ class FittedModel:
         """Read a folder that ``save`` wrote. Raises UserError."""
         try:
             facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-        except OSError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise UserError(
                 f"{str(folder)!r} holds no fitted model (no {FACTS}): prelabel fit PHOTOS --out DIR"
             ) from error
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             raise UserError(f"{folder / FACTS} is damaged ({error}): fit again") from error
-        if facts.get("schema") != SCHEMA:
+        schema = facts.get("schema") if isinstance(facts, dict) else None
+        if schema != SCHEMA:
             raise UserError(
-                f"{folder / FACTS} has schema {facts.get('schema')}, this version reads {SCHEMA}: "
+                f"{folder / FACTS} has schema {schema}, this version reads {SCHEMA}: "
                 "fit again, or use the version of prelabel that wrote it"
             )
+        if missing := [f for f in _WANTED if not isinstance(facts.get(f), _WANTED[f])]:
+            raise UserError(f"{folder / FACTS} is damaged (no {', '.join(missing)}): fit again")
         try:
             data = (folder / facts["tensors"]).read_bytes()
             if hashlib.blake2b(data, digest_size=8).hexdigest() not in facts["tensors"]:
                 raise ValueError("its hash is another")
             tensors = load(data)
-            levels = _levels(tensors)
+            levels, classes = _levels(tensors), tensors["classes"]
         except (OSError, ValueError, KeyError, SafetensorError) as error:
-            raise UserError(f"{folder}: the model's tensors are damaged ({error}): fit again") from error
+            raise UserError(
+                f"{folder}: the model's tensors are damaged ({error}): fit again"
+            ) from error
         return cls(
             config=config_module.validate(facts["config"]),
             backbone=facts["backbone"],
             origins=facts["origins"],
             levels=levels,
-            classes=tensors["classes"],
+            classes=classes,
             n_photos=facts["n_photos"],
         )
 
 
 def _tensors(model: FittedModel) -> dict[str, Float]:
     levels = model.levels
-    result = {"classes": model.classes, "center": levels.center, "groups": levels.groups, "reach": levels.reach}
+    result = {
+        "classes": model.classes,
+        "center": levels.center,
+        "groups": levels.groups,
+        "reach": levels.reach,
+    }
     for name, clusters in {
         "dataset": levels.dataset,
         **{f"category.{i}": c for i, c in enumerate(levels.categories)},

@@ -67,12 +67,14 @@ def find_regions(
         scores[i] = min(max(product, 0.0), 1.0)
     kept.sort(key=lambda i: (-scores[i], i))
     masks = np.zeros((len(kept), height, width), dtype=np.bool_)
-    regions = []
-    for row, i in enumerate(kept):
-        masks[row] = labels == i
-        rle = encode_rle(enlarge(masks[row], height=full_height, width=full_width))
-        regions.append(Region(rle=rle, box=rle_box(rle), area=rle_area(rle), score=scores[i]))
-    return Found(tuple(regions), masks, dropped=n_parts - 1 - len(kept))
+    regions: list[Region] = []
+    for i in kept:
+        inside = labels == i
+        rle = encode_rle(enlarge(inside, height=full_height, width=full_width))
+        if area := rle_area(rle):  # a lone pixel may vanish between the pixels of another size
+            masks[len(regions)] = inside
+            regions.append(Region(rle=rle, box=rle_box(rle), area=area, score=scores[i]))
+    return Found(tuple(regions), masks[: len(regions)], dropped=n_parts - 1 - len(regions))
 
 
 def enlarge(mask: Mask, *, height: int, width: int) -> Mask:

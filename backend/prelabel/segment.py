@@ -14,7 +14,7 @@ from prelabel import levels, strategies
 from prelabel.model import FittedModel
 from prelabel.records import LevelResult, PatchFeatures, Picture, Region
 from prelabel.regions import Found, agreement, find_regions, upsample
-from prelabel.strategies import ContractError
+from prelabel.strategies import check_array
 
 Float = NDArray[np.float32]
 
@@ -43,8 +43,7 @@ class Segment:
             "height": self.height,
             "dropped": self.dropped,
             "regions": [
-                {"rle": r.rle, "box": r.box, "area": r.area, "score": r.score}
-                for r in self.regions
+                {"rle": r.rle, "box": r.box, "area": r.area, "score": r.score} for r in self.regions
             ],
         }
         text = np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8)
@@ -127,22 +126,3 @@ class Segmenter:
             full_width=picture.width,
             full_height=picture.height,
         )
-
-
-def check_array(
-    strategy: str, array: Any, shape: tuple[int | None, ...], *, probability: bool = False
-) -> None:
-    """Raise ContractError, naming the strategy, unless the array is finite and of that shape
-    (None: any), and in [0, 1] if it is a probability."""
-    found = getattr(array, "shape", None)
-    fits = found is not None and len(found) == len(shape)
-    if not fits or any(w is not None and f != w for f, w in zip(found or (), shape, strict=True)):
-        wanted = tuple("any" if n is None else n for n in shape)
-        raise ContractError(f"{strategy} returned shape {found}, wanted {wanted}")
-    if array.dtype.kind != "f":
-        raise ContractError(f"{strategy} returned {array.dtype}, wanted float32")
-    if not np.isfinite(array).all():
-        raise ContractError(f"{strategy} returned values that are not finite")
-    if probability and array.size and not (array.min() >= -1e-6 and array.max() <= 1 + 1e-6):
-        low, high = float(array.min()), float(array.max())
-        raise ContractError(f"{strategy} returned values from {low:.3g} to {high:.3g}, wanted 0 to 1")

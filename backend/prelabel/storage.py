@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,11 +26,16 @@ def replacing(file: Path) -> Iterator[Path]:
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     name = hashlib.blake2b(os.fsencode(file.name), digest_size=6).hexdigest()
-    beside = file.parent / f".tmp-{name}-{os.getpid()}{file.suffix}"
+    # Random, as processes in two containers may share a folder and have the same id.
+    beside = file.parent / f".tmp-{name}-{secrets.token_hex(4)}{file.suffix}"
     try:
         yield beside
         with beside.open("rb") as written:
             os.fsync(written.fileno())
         beside.replace(file)
+    except OSError as error:
+        if error.filename is None:  # a full disk's error does not say where
+            error.filename = str(file)
+        raise
     finally:
         beside.unlink(missing_ok=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import struct
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,6 +20,8 @@ from prelabel.storage import replacing
 Arrays = Mapping[str, NDArray[Any]]
 SHARD = 32
 """Entries in a shard: what a killed run loses at most."""
+_ABANDONED = 3600
+"""Seconds after which a shard that is still not whole will never be."""
 
 
 class ShardStore:
@@ -33,6 +35,10 @@ class ShardStore:
         self._shards: list[Path] = []
         self._where: dict[bytes, int] = {}
         self._pending: dict[str, dict[str, NDArray[Any]]] = {}
+        for left in folder.glob(".tmp-*"):  # of a run that was killed, not one that is writing
+            with suppress(OSError):
+                if time.time() - left.stat().st_mtime > _ABANDONED:
+                    left.unlink()
         for shard in sorted(folder.glob("[0-9a-f]*.safetensors")):
             self._index(shard)
 
@@ -87,23 +93,10 @@ class ShardStore:
 
     def _index(self, shard: Path) -> None:
         try:
-            keys = list(_keys(shard))
+            with safe_open(shard, framework="numpy") as tensors:  # checks its header and length
+                keys = {bytes.fromhex(name.partition("/")[0]) for name in tensors.keys()}  # noqa: SIM118
         except (OSError, ValueError, SafetensorError):
             return  # not whole (a failing disk): its entries are computed again
         self._shards.append(shard)
         for key in keys:
             self._where[key] = len(self._shards) - 1
-
-
-def _keys(shard: Path) -> Iterator[bytes]:
-    """The keys in a shard's header (8 bytes of length, then JSON), without mapping its data."""
-    with shard.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8).ljust(8, b"\0"))
-        size = shard.stat().st_size
-        if not 0 < length < size:
-            raise ValueError("header cut off")
-        header = json.loads(file.read(length))
-    header.pop("__metadata__", None)
-    if max((entry["data_offsets"][1] for entry in header.values()), default=0) + 8 + length > size:
-        raise ValueError("data cut off")
-    yield from {bytes.fromhex(name.partition("/")[0]): None for name in header}

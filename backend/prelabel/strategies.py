@@ -108,8 +108,8 @@ class Embedder(Protocol):
     """Regions to vectors.
 
     ``embed(image, masks, features, backbone)``: image uint8 (h, w, 3) RGB at working size, masks
-    bool (n, h, w), each with at least one pixel, features of the whole photo; returns float32
-    (n, d), d the same for every photo. A region's vector does not depend on the other regions.
+    bool (n, h, w), n ≥ 1, each with at least one pixel, features of the whole photo; returns
+    float32 (n, d), d the same for every photo. A region's vector does not depend on the others.
     """
 
     def embed(
@@ -178,7 +178,7 @@ def names(section: str) -> list[str]:
 
 
 def load(section: str, name: str) -> type[Any]:
-    """The strategy class of that name. Raises UserError if unknown, not importable or no strategy."""
+    """The strategy class of that name. UserError if unknown, not importable or no strategy."""
     points = _entry_points(section)
     if name not in points:
         raise UserError(f"no {section} is named {name!r}{nearest(name, points)}")
@@ -221,6 +221,34 @@ def origin(section: str, name: str) -> str:
     return f"{dist.name} {dist.version}" if dist else "unknown"
 
 
+def check_array(
+    strategy: str, array: Any, shape: tuple[int | None, ...], *, probability: bool = False
+) -> None:
+    """Raise ContractError, naming the strategy, unless the array is of floats, finite, of that
+    shape (None: any), and in [0, 1] if it is a probability."""
+    _check_shape(strategy, array, shape)
+    if array.dtype.kind != "f":
+        raise ContractError(f"{strategy} returned {array.dtype}, wanted float32")
+    if not np.isfinite(array).all():
+        raise ContractError(f"{strategy} returned values that are not finite")
+    if probability and array.size and not (array.min() >= -1e-6 and array.max() <= 1 + 1e-6):
+        low, high = float(array.min()), float(array.max())
+        raise ContractError(
+            f"{strategy} returned values from {low:.3g} to {high:.3g}, wanted 0 to 1"
+        )
+
+
+def check_labels(strategy: str, array: Any, *, n: int, k: int) -> None:
+    """Raise ContractError, naming the strategy, unless these are n whole numbers in [0, k)."""
+    _check_shape(strategy, array, (n,))
+    if array.dtype.kind != "i":
+        raise ContractError(f"{strategy} returned {array.dtype}, wanted int64")
+    if n and not (array.min() >= 0 and array.max() < k):
+        raise ContractError(
+            f"{strategy} returned values from {array.min()} to {array.max()}, wanted 0 to {k - 1}"
+        )
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """The end of an error about an unknown word: the nearest known one, or all of them."""
     known = list(known)
@@ -230,6 +258,15 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"; known: {', '.join(sorted(known))}" if known else "; there are none"
 
 
+def _check_shape(strategy: str, array: Any, shape: tuple[int | None, ...]) -> None:
+    if not isinstance(array, np.ndarray):
+        raise ContractError(f"{strategy} returned {type(array).__name__}, wanted an array")
+    fits = len(array.shape) == len(shape)
+    if not fits or any(w is not None and f != w for f, w in zip(array.shape, shape, strict=True)):
+        wanted = tuple("any" if n is None else n for n in shape)
+        raise ContractError(f"{strategy} returned shape {array.shape}, wanted {wanted}")
+
+
 @cache
 def _entry_points(section: str) -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=KINDS[section].group)}
@@ -237,4 +274,3 @@ def _entry_points(section: str) -> dict[str, EntryPoint]:
 
 def _members(protocol: type) -> list[str]:
     return sorted(name for name in vars(protocol) if not name.startswith("_"))
-

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
+import logging
 import os
 import threading
 from collections.abc import Mapping
@@ -41,6 +43,10 @@ MODELS = (
 )
 """timm names that `prelabel weights list` shows; any other ViT of timm works as well."""
 
+DINOV3_LICENCE = "DINOv3's weights have a licence of their own: https://ai.meta.com/dinov3/license"
+
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Loaded:
@@ -57,6 +63,13 @@ def load(model: str, weights: str) -> Loaded:
 
     A file's architecture is found from its shapes if ``model`` is "". Raises UserError.
     """
+    loaded = _load(model, weights)
+    if "dinov3" in loaded.architecture:
+        _log.warning(DINOV3_LICENCE)
+    return loaded
+
+
+def _load(model: str, weights: str) -> Loaded:
     if not weights:
         return _from_hub(model)
     if weights == STAND_IN:
@@ -129,6 +142,11 @@ def default_source() -> dict[str, str]:
             f"{DEFAULT_MODEL} is not in the cache and the hub does not answer: "
             "prelabel weights pull stand-in, or name a file with --backbone"
         )
+    _log.warning(
+        "no backbone was named, %s is not in the cache and the hub does not answer: "
+        "going on with the stand-in, trained with labels (its figures are not DINO's)",
+        DEFAULT_MODEL,
+    )
     return {"model": STAND_IN_ARCHITECTURE, "weights": STAND_IN}
 
 
@@ -169,6 +187,19 @@ def hub_reachable(model: str) -> bool:
     return bool(answer and answer[0])
 
 
+def check_model(model: str) -> None:
+    """Raise UserError, with the nearest name, unless timm has a model (and weights) so named."""
+    name, _, tag = model.partition(".")
+    if timm.is_model(name) and (not tag or model in timm.list_pretrained(f"{name}.*")):
+        return
+    known = [STAND_IN, *MODELS, *timm.list_models(), *timm.list_pretrained()]
+    close = difflib.get_close_matches(model, known, n=1)
+    raise UserError(
+        f"backbone {model!r} is neither a file, {STAND_IN!r} nor a model of timm"
+        + (f"; did you mean {close[0]!r}?" if close else "; see `prelabel weights list`")
+    )
+
+
 def best_device() -> torch.device:
     """CUDA, then Apple's MPS, then the CPU."""
     if torch.cuda.is_available():
@@ -187,12 +218,7 @@ def computes_bfloat16(device: torch.device) -> bool:
 
 
 def _from_hub(model: str) -> Loaded:
-    if not timm.is_model(model.split(".")[0]):
-        close = ", ".join(timm.list_models(f"*{model.split('.')[0][:12]}*", pretrained=True)[:3])
-        raise UserError(
-            f"backbone {model!r} is neither a file, {STAND_IN!r} nor a model of timm"
-            + (f"; near: {close}" if close else "; see `prelabel weights list`")
-        )
+    check_model(model)
     if not hub_cached(model) and not hub_reachable(model):
         raise UserError(
             f"{model} is not in the cache and the hub does not answer within {HUB_PATIENCE:.0f} s: "
@@ -208,8 +234,7 @@ def _from_hub(model: str) -> Loaded:
 
 
 def _empty(architecture: str) -> Any:
-    if not timm.is_model(architecture.split(".")[0]):
-        raise UserError(f"timm has no model {architecture!r}; see `prelabel weights list`")
+    check_model(architecture)
     return timm.create_model(
         architecture, pretrained=False, num_classes=0, **_flexible(architecture)
     )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from prelabel.records import PatchFeatures
 
@@ -24,7 +25,7 @@ class ColorTexture:
     - ``patch``: side of a patch in pixels; ≥ 2.
     """
 
-    patch: int = 16
+    patch: Annotated[int, Field(ge=2)] = 16
 
     def settled(self) -> ColorTexture:
         """Itself: nothing is left open."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 from sklearn.cluster import MiniBatchKMeans as SklearnMiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
 
@@ -21,8 +23,8 @@ class MiniBatchKMeans:
     - ``restarts``: seedings tried before the best one is run; ≥ 1.
     """
 
-    batch_size: int = 4096
-    restarts: int = 3
+    batch_size: Annotated[int, Field(ge=1)] = 4096
+    restarts: Annotated[int, Field(ge=1)] = 3
 
     def fit(self, points: Float, *, k: int, seed: int) -> Float:
         """Centroids float32 (j, d), j ≤ k, of points float32 (n, d)."""
@@ -35,9 +37,15 @@ class MiniBatchKMeans:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct points than k
             model.fit(points)
-        return np.unique(model.cluster_centers_.astype(np.float32), axis=0)
+        centroids = np.unique(model.cluster_centers_.astype(np.float32), axis=0)
+        # Running means of coinciding points differ by rounding: only those that are used count.
+        return np.asarray(centroids[np.unique(self.assign(points, centroids))])
 
     def assign(self, points: Float, centroids: Float) -> NDArray[np.int64]:
         """The nearest centroid of each point, int64 (n,)."""
+        # Seen from the centroids' middle, as large values would cancel each other.
+        middle = centroids.mean(axis=0)
+        points, centroids = points - middle, centroids - middle
         # |p - c|² without |p|², which is the same for every centroid.
-        return np.argmin((centroids**2).sum(axis=1) - 2 * points @ centroids.T, axis=1)
+        distances = (centroids**2).sum(axis=1) - 2 * points @ centroids.T
+        return np.asarray(np.argmin(distances, axis=1))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 Float = NDArray[np.float32]
 _SEEDING = 4096
@@ -20,8 +22,8 @@ class SphericalKMeans:
     - ``iterations``: most rounds of one run; ≥ 1. It stops earlier when no point moves.
     """
 
-    restarts: int = 3
-    iterations: int = 30
+    restarts: Annotated[int, Field(ge=1)] = 3
+    iterations: Annotated[int, Field(ge=1)] = 30
 
     def fit(self, points: Float, *, k: int, seed: int) -> Float:
         """Unit centroids float32 (j, d), j ≤ k, of points float32 (n, d)."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from prelabel.images import resize
 from prelabel.records import PatchFeatures
@@ -22,15 +24,15 @@ class RegionCls:
     - ``margin``: context around the region's box, as a share of the box's sides; ≥ 0.
     """
 
-    size: int = 224
-    margin: float = 0.1
+    size: Annotated[int, Field(ge=28)] = 224
+    margin: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.1
 
     def embed(
         self,
         image: NDArray[np.uint8],
         masks: NDArray[np.bool_],
         *,
-        features: PatchFeatures,  # noqa: ARG002
+        features: PatchFeatures,
         backbone: Backbone,
     ) -> NDArray[np.float32]:
         """float32 (n, dim) unit vectors of bool (n, h, w) masks on uint8 (h, w, 3)."""

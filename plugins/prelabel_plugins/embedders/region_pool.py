@@ -19,20 +19,22 @@ class RegionPool:
 
     def embed(
         self,
-        image: NDArray[np.uint8],  # noqa: ARG002
+        image: NDArray[np.uint8],
         masks: NDArray[np.bool_],
         *,
         features: PatchFeatures,
-        backbone: Backbone,  # noqa: ARG002
+        backbone: Backbone,
     ) -> NDArray[np.float32]:
         """float32 (n, dim) unit vectors of bool (n, h, w) masks."""
         height, width, dim = features.patches.shape
         patches = features.patches.reshape(-1, dim).astype(np.float32)
         vectors = np.empty((len(masks), dim), dtype=np.float32)
         for i, mask in enumerate(masks):
-            cover = cv2.resize(
-                mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA
-            )
+            cover = mask.astype(np.float32)
+            # One side after the other: OpenCV averages areas only if neither side grows, and
+            # would lose small regions otherwise.
+            for size in ((width, len(mask)), (width, height)):
+                cover = cv2.resize(cover, size, interpolation=cv2.INTER_AREA)
             # Not a matrix product: its rounding would depend on how many regions there are.
             mean = (cover.reshape(-1, 1) * patches).sum(axis=0)
             vectors[i] = mean / max(float(np.linalg.norm(mean)), 1e-12)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 Float = NDArray[np.float32]
 
@@ -19,7 +21,7 @@ class Attention:
       A few patches draw most of a ViT's attention whatever they show (arXiv 2309.16588).
     """
 
-    clip: float = 0.98
+    clip: Annotated[float, Field(gt=0, le=1)] = 0.98
 
     def score(
         self,
@@ -27,7 +29,7 @@ class Attention:
         *,
         k: int,
         attention: Float,
-        border: NDArray[np.bool_],  # noqa: ARG002
+        border: NDArray[np.bool_],
     ) -> Float:
         """float32 (k,) in [0, 1] from int64 (n,) clusters and float32 (n,) attention."""
         clipped = np.minimum(attention, np.quantile(attention, self.clip)).astype(np.float64)

@@ -24,7 +24,7 @@ class Border:
         clusters: NDArray[np.int64],
         *,
         k: int,
-        attention: Float,  # noqa: ARG002
+        attention: Float,
         border: NDArray[np.bool_],
     ) -> Float:
         """float32 (k,) in [0, 1] from int64 (n,) clusters and bool (n,) border."""

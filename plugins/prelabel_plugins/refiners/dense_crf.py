@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 from pydensecrf.densecrf import DenseCRF2D
 
 Float = NDArray[np.float32]
@@ -23,12 +25,12 @@ class DenseCrf:
     - ``w_bi``, ``sxy_bi``, ``srgb``: weight and widths (pixels, grey levels) of the colour kernel.
     """
 
-    iterations: int = 10
-    w_pos: float = 3.0
-    sxy_pos: float = 1.0
-    w_bi: float = 4.0
-    sxy_bi: float = 67.0
-    srgb: float = 3.0
+    iterations: Annotated[int, Field(ge=1)] = 10
+    w_pos: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 3.0
+    sxy_pos: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    w_bi: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 4.0
+    sxy_bi: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 67.0
+    srgb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 3.0
 
     def refine(self, foreground: Float, image: NDArray[np.uint8]) -> Float:
         """float32 (h, w) in [0, 1] from float32 (h, w) and uint8 (h, w, 3)."""
@@ -42,8 +44,8 @@ class DenseCrf:
         crf.addPairwiseBilateral(
             sxy=max(self.sxy_bi * scale, 1.0),
             srgb=self.srgb,
-            rgbim=np.ascontiguousarray(image),
+            rgbim=np.array(image, order="C"),  # a copy: pydensecrf takes no read-only array
             compat=self.w_bi,
         )
         marginals = np.asarray(crf.inference(self.iterations), dtype=np.float32)
-        return np.clip(marginals[1].reshape(height, width), 0, 1)
+        return np.asarray(np.clip(marginals[1].reshape(height, width), 0, 1))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 Float = NDArray[np.float32]
 _REDUCTION = 4
@@ -30,10 +32,10 @@ class GuidedFilter:
     - ``sharpness``: slope at which P is pushed to 0 or 1 between rounds; > 0.
     """
 
-    radius: float = 0.05
-    epsilon: float = 1e-4
-    rounds: int = 3
-    sharpness: float = 20.0
+    radius: Annotated[float, Field(gt=0, le=0.5)] = 0.05
+    epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-4
+    rounds: Annotated[int, Field(ge=1)] = 3
+    sharpness: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 20.0
 
     def refine(self, foreground: Float, image: NDArray[np.uint8]) -> Float:
         """float32 (h, w) in [0, 1] from float32 (h, w) and uint8 (h, w, 3)."""

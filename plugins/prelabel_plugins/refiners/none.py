@@ -13,7 +13,7 @@ class NoRefiner:
     """Hands P(foreground) on: fastest, with the soft outlines of the patch grid."""
 
     def refine(
-        self, foreground: NDArray[np.float32], image: NDArray[np.uint8]  # noqa: ARG002
+        self, foreground: NDArray[np.float32], image: NDArray[np.uint8]
     ) -> NDArray[np.float32]:
         """float32 (h, w), a copy."""
         return foreground.copy()

@@ -1,0 +1,136 @@
+"""The command line. Never a traceback for a user's mistake: one line that says how to mend it.
+
+Exit codes: 0 done; 1 photos were skipped and ``--strict`` was given, or a plugin breaks a promise;
+2 wrong use or a full disk; 130 interrupted. Bugs keep their traceback.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from prelabel import console
+from prelabel.commands import catalogue, work
+from prelabel.commands.options import example
+from prelabel.errors import UserError
+
+_UsageError: Any = typer.BadParameter.__base__  # typer brings click along, or not, by version
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FILE_PROBLEMS = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENAMETOOLONG),
+    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.EMFILE),
+)
+
+
+def main() -> None:
+    """Entry point of ``prelabel``."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # any name can be shown in any terminal
+            stream.reconfigure(errors="backslashreplace")
+    app()
+
+
+class _Group(TyperGroup):
+    """Turns what a user can mend into one line on standard error."""
+
+    def main(self, args: Any = None, *rest: Any, **options: Any) -> Any:
+        """Like click's, with usage errors on one line."""
+        options["standalone_mode"] = False
+        try:
+            code = super().main(args, *rest, **options)
+        except _UsageError as error:
+            sys.exit(_usage(error))
+        sys.exit(code if isinstance(code, int) else 0)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            console.say(str(error))
+            raise typer.Exit(2) from error
+        except KeyboardInterrupt as error:
+            console.say("interrupted; the same command again goes on from here")
+            raise typer.Exit(130) from error
+        except Exception as error:
+            if not (line := _file_problem(error)):
+                raise
+            console.say(line)
+            raise typer.Exit(2) from error
+
+
+app = typer.Typer(
+    cls=_Group,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    epilog=example("prelabel run photos --out out"),
+)
+for commands in (work.app, catalogue.app):
+    app.add_typer(commands)
+
+
+def _version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        print(f"prelabel {version('prelabel')}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def prelabel(
+    ctx: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Its version.")
+    ] = False,
+) -> None:
+    """Pseudo-masks, grouped into classes, for a whole image dataset before anyone labels it."""
+    logging.basicConfig(format="prelabel: %(message)s", level=logging.WARNING)
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help())
+
+
+def _usage(error: Any) -> int:
+    message = console.one_line(" ".join(error.format_message().split()))
+    context = getattr(error, "ctx", None)
+    if context is None:
+        console.say(message)
+    elif type(error).__name__ == "NoArgsIsHelpError":
+        print(context.get_help())
+    else:
+        path = context.command_path
+        print(f"{path}: {message} See {path} --help", file=sys.stderr)
+    return 2
+
+
+def _file_problem(error: Exception) -> str:
+    """One line about a full disk or a file that cannot be used; "" for anything else."""
+    if "os error 28" in str(error):  # safetensors' words for a full disk
+        error = OSError(errno.ENOSPC, "no space")
+    if not isinstance(error, OSError):
+        return ""
+    if error.errno in _DISK_FULL:
+        return (
+            f"the disk is full: {error.filename or _fullest()} cannot be written; what is done is "
+            "kept: free some space and run the same command again"
+        )
+    if error.errno in _FILE_PROBLEMS and error.filename is not None:
+        reason = (error.strerror or "").lower()
+        return f"{error.filename} cannot be used ({reason}): mend that and run the command again"
+    return ""
+
+
+def _fullest() -> str:
+    """Of the places that are written to, the one with the least space."""
+    from prelabel.storage import cache_folder
+
+    places = [place for place in (cache_folder(), Path.cwd()) if place.exists()]
+    return str(min(places, key=lambda place: shutil.disk_usage(place).free))

@@ -1,0 +1,171 @@
+"""Options that several commands share, and how they become a Config."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from prelabel.errors import UserError
+
+if TYPE_CHECKING:
+    from prelabel.config import Config
+
+STAND_IN = "stand-in"
+
+Photos = Annotated[
+    Path,
+    typer.Argument(
+        metavar="PHOTOS",
+        help="A folder (with its sub-folders), one photo, a COCO file (.json), or a list of paths, "
+        "one a line (.txt).",
+        show_default=False,
+    ),
+]
+Out = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        metavar="DIR",
+        help="Where the results go: a new or an empty folder, or that of an earlier call of the "
+        "same command, whose results are replaced.",
+        show_default=False,
+    ),
+]
+Recipe = Annotated[
+    str,
+    typer.Option(metavar="NAME|FILE", help="A named set of settings: see prelabel recipes list."),
+]
+Set = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        default_factory=list,
+        metavar="SECTION.NAME=VALUE",
+        help="Change one setting; may be repeated. prelabel recipes show NAME --all lists them. "
+        "A format's own settings go by its name, as in label-studio.url_prefix=URL.",
+        show_default=False,
+    ),
+]
+Backbone = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME|FILE",
+        help="What sees the photos: a timm model's name, a file of weights, stand-in, or a "
+        "backbone plugin such as color-texture. Left out: DINO from the hub, else the stand-in.",
+        show_default=False,
+    ),
+]
+Labels = Annotated[
+    str,
+    typer.Option(
+        metavar="A,B,…",
+        help="The labels that annotators will use, separated by commas. They decide the number of "
+        "classes: two for each label.",
+        show_default=False,
+    ),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(help="Seed of everything that is drawn. [default: 0]", show_default=False),
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 if photos were skipped.")]
+_FORMATS = "What to export: coco, voc, label-studio or an exporter plugin; may be repeated."
+NamedFormats = Annotated[
+    list[str], typer.Option("--format", metavar="NAME", help=_FORMATS, show_default=False)
+]
+Formats = Annotated[
+    list[str],
+    typer.Option(
+        "--format",
+        default_factory=lambda: ["coco"],
+        metavar="NAME",
+        help=f"{_FORMATS} [default: coco]",
+        show_default=False,
+    ),
+]
+
+
+def example(line: str) -> str:
+    """An epilog that stays on lines of its own."""
+    return f"\b\nExample:\n  {line}"
+
+
+def chosen_config(
+    recipe: str,
+    *,
+    backbone: str,
+    labels: str,
+    seed: int | None,
+    settings: Sequence[str],
+) -> Config:
+    """The recipe with the options laid over it; ``--set`` has the last word. Raises UserError."""
+    from prelabel import config
+
+    overrides = backbone_settings(backbone) if backbone else []
+    names = [name.strip() for name in labels.split(",") if name.strip()]
+    if names:
+        overrides.append(f"classes.labels={_toml(names)}")
+    if seed is not None:
+        overrides.append(f"fit.seed={seed}")
+    return config.load(recipe, [*overrides, *settings])
+
+
+def backbone_settings(name: str) -> list[str]:
+    """``--backbone`` as settings: an installed plugin, the stand-in, a file, or a timm model.
+
+    Raises UserError, with the nearest known name, for anything else.
+    """
+    from prelabel import strategies
+
+    plugins = strategies.names("backbone")
+    if name in plugins:
+        return [f"backbone.name={_toml(name)}"]
+    file = Path(name).expanduser()
+    model = weights = ""
+    if name == STAND_IN:
+        weights = name
+    elif file.is_file():
+        weights = str(file.resolve())  # a fitted model must find it from any folder
+    else:
+        if close := difflib.get_close_matches(name, [STAND_IN, *plugins], n=1, cutoff=0.75):
+            raise UserError(f"no backbone is named {name!r}; did you mean {close[0]!r}?")
+        if file.is_dir() or file.suffix in (".safetensors", ".pth", ".pt", ".bin") or "/" in name:
+            raise UserError(f"--backbone {name!r}: no such file")
+        from prelabel.weights import check_model
+
+        check_model(name)
+        model = name
+    return [
+        'backbone.name="timm"',
+        f"backbone.model={_toml(model)}",
+        f"backbone.weights={_toml(weights)}",
+    ]
+
+
+def exporter_settings(
+    formats: Sequence[str], settings: Sequence[str]
+) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """``--set`` apart: what belongs to the formats, by name, and the rest. Raises UserError."""
+    from prelabel import config, strategies
+
+    exporters: dict[str, dict[str, Any]] = {}
+    others = []
+    for setting in settings:
+        section = setting.partition("=")[0].partition(".")[0].strip()
+        if section not in strategies.names("exporter"):
+            others.append(setting)
+        elif section not in formats:
+            raise UserError(f"--set {setting!r}: there is no --format {section} to set it for")
+        else:
+            _, name, value = config.parse_override(setting)
+            exporters.setdefault(section, {})[name] = value
+    return exporters, others
+
+
+def _toml(value: str | list[str]) -> str:
+    return json.dumps(value, ensure_ascii=False)

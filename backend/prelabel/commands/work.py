@@ -1,0 +1,227 @@
+"""run, fit, predict, export, evaluate, samples: the commands that write something."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from prelabel import console
+from prelabel.commands import options
+from prelabel.commands.options import example
+from prelabel.errors import UserError
+
+if TYPE_CHECKING:
+    from prelabel.run import Summary
+
+app = typer.Typer()
+
+
+@app.command(epilog=example("prelabel run photos --out out --format coco --set features.size=336"))
+def run(
+    photos: options.Photos,
+    out: options.Out,
+    *,
+    recipe: options.Recipe = "default",
+    formats: options.Formats,
+    settings: options.Set,
+    backbone: options.Backbone = "",
+    labels: options.Labels = "",
+    seed: options.Seed = None,
+    single_file: Annotated[
+        bool, typer.Option("--single-file", help="The report's pictures go into its one page.")
+    ] = False,
+    strict: options.Strict = False,
+) -> None:
+    """Photos to pseudo-masks with classes: fit, predict, export, report.
+
+    Run again after an interruption, it goes on from where it was.
+    """
+    progress = console.progress()
+    with console.stage(progress, "start"):
+        from prelabel import run as running
+        from prelabel.photos import find_photos
+
+        exporters, others = options.exporter_settings(formats, settings)
+        running.make_exporters(formats, exporters)  # a wrong name before anything is computed
+        photo_set = find_photos(photos)
+        config = options.chosen_config(
+            recipe, backbone=backbone, labels=labels, seed=seed, settings=others
+        )
+    summary = running.run(
+        photo_set,
+        out,
+        config,
+        formats=formats,
+        exporter_settings=exporters,
+        single_file=single_file,
+        progress=progress,
+    )
+    _end(summary, strict=strict)
+
+
+@app.command(epilog=example("prelabel fit photos --out model --labels cat,dog"))
+def fit(
+    photos: options.Photos,
+    out: options.Out,
+    *,
+    recipe: options.Recipe = "default",
+    settings: options.Set,
+    backbone: options.Backbone = "",
+    labels: options.Labels = "",
+    seed: options.Seed = None,
+    strict: options.Strict = False,
+) -> None:
+    """Learn levels and classes from photos, without labels.
+
+    Leaves a fitted model.
+    """
+    progress = console.progress()
+    with console.stage(progress, "start"):
+        from prelabel import run as running
+        from prelabel.photos import find_photos
+
+        photo_set = find_photos(photos)
+        config = options.chosen_config(
+            recipe, backbone=backbone, labels=labels, seed=seed, settings=settings
+        )
+    _end(running.run_fit(photo_set, out, config, progress=progress), strict=strict)
+
+
+@app.command(epilog=example("prelabel predict model new-photos --out new"))
+def predict(
+    model: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MODEL", help="The folder of a fit or of a run.", show_default=False
+        ),
+    ],
+    photos: options.Photos,
+    out: options.Out,
+    strict: options.Strict = False,
+) -> None:
+    """Find the regions of photos with a fitted model.
+
+    Leaves predictions.jsonl.
+    """
+    progress = console.progress()
+    with console.stage(progress, "start"):
+        from prelabel import outputs
+        from prelabel import run as running
+        from prelabel.model import FittedModel
+        from prelabel.photos import find_photos
+
+        photo_set = find_photos(photos)
+        fitted = FittedModel.load(outputs.model_folder(model))
+    _end(running.run_predict(fitted, photo_set, out, progress=progress), strict=strict)
+
+
+@app.command(epilog=example("prelabel export out --format label-studio --out out"))
+def export(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN|PREDICTIONS",
+            help="The folder of a run or predict, or a predictions.jsonl.",
+            show_default=False,
+        ),
+    ],
+    formats: options.NamedFormats,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Where a folder for each format goes: the run's own folder, or a new or an empty "
+            "one, or that of an earlier export.",
+            show_default=False,
+        ),
+    ],
+    settings: options.Set,
+    photos: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="The folder that the photos' names are relative to; a run knows its own.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Write what a run has predicted in other formats."""
+    from prelabel.export import export_predictions
+
+    exporters, others = options.exporter_settings(formats, settings)
+    if others:
+        raise UserError(f"--set {others[0]!r}: only the formats' settings, as FORMAT.name=value")
+    files = export_predictions(
+        source, out, formats, settings=exporters, photos=photos, progress=console.progress()
+    )
+    print(console.table([(name, console.one_line(path)) for name, path in files.items()]))
+
+
+@app.command(epilog=example("prelabel evaluate out ground_truth.json"))
+def evaluate(
+    run: Annotated[
+        Path,
+        typer.Argument(metavar="RUN", help="The folder of a run or predict.", show_default=False),
+    ],
+    ground_truth: Annotated[
+        Path,
+        typer.Argument(
+            metavar="GROUND_TRUTH",
+            help="COCO instances; its file names are the photos' names.",
+            show_default=False,
+        ),
+    ],
+) -> None:
+    """Measure predictions against ground truth.
+
+    Leaves evaluation.json in RUN.
+    """
+    import json
+
+    with console.stage(console.progress(), "evaluate"):
+        from prelabel import evaluation, outputs
+        from prelabel.predictions import read_predictions
+        from prelabel.storage import replacing
+
+        if not run.is_dir():
+            raise UserError(f"{str(run)!r} is no folder: name that of a run or predict")
+        predictions, _ = outputs.find_predictions(run)
+        result = evaluation.evaluate(read_predictions(predictions), ground_truth)
+        with replacing(run / outputs.EVALUATION) as beside:
+            beside.write_text(json.dumps(result, indent=1) + "\n", encoding="ascii")
+    print(evaluation.format_table(result))
+    print(f"written to {console.one_line(run / outputs.EVALUATION)}")
+
+
+@app.command(epilog=example("prelabel samples samples"))
+def samples(
+    out: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR",
+            help="A new or an empty folder, or one with sample photos.",
+            show_default=False,
+        ),
+    ],
+) -> None:
+    """Write sample photos with ground truth, to try prelabel on."""
+    with console.stage(console.progress(), "samples"):
+        from prelabel.samples import write_samples
+
+        written = write_samples(out)
+    objects = ", ".join(f"{n} {name}" for name, n in written.n_objects.items())
+    rows = [
+        (f"{written.n_photos} photos", console.one_line(written.photos)),
+        ("ground truth", console.one_line(written.ground_truth)),
+        ("objects", f"{objects}; {written.n_empty} photos without any"),
+    ]
+    print(console.table(rows))
+
+
+def _end(summary: Summary, *, strict: bool) -> None:
+    console.summarise(summary)
+    if strict and summary.skipped:
+        raise typer.Exit(1)

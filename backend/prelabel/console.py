@@ -1,0 +1,210 @@
+"""What a person at a terminal sees of a run: progress, and the summary at its end."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from prelabel.progress import Progress
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+    from prelabel.run import Summary
+
+EVERY = 10.0
+"""Seconds between two lines of a stage, where there is no terminal."""
+_SHOWN = 5
+"""Skipped photos that the summary names; run.json and the report have all."""
+
+
+def progress() -> Progress:
+    """Bars if standard error is a terminal, else plain lines."""
+    return Bars() if sys.stderr.isatty() else Lines()
+
+
+class Bars:
+    """A bar for each stage, with rate and time left; a spinner for a stage of one step."""
+
+    def __init__(self) -> None:
+        self._bar: RichProgress | None = None
+        self._task: TaskID | None = None
+
+    def start(self, stage: str, total: int) -> None:
+        """A bar appears."""
+        self._bar = _bar(spinner=total == 1)
+        self._task = self._bar.add_task(stage, total=total)
+        self._bar.start()
+
+    def advance(self) -> None:
+        """The bar grows."""
+        if self._bar and self._task is not None:
+            self._bar.advance(self._task)
+
+    def stop(self) -> None:
+        """The bar stays as it is."""
+        if self._bar:
+            self._bar.stop()
+        self._bar = self._task = None
+
+
+class Lines:
+    """A line every ``EVERY`` seconds and one at the end of a stage, on standard error."""
+
+    def __init__(self) -> None:
+        self._stage, self._total, self._done = "", 0, 0
+        self._started = self._spoke = 0.0
+
+    def start(self, stage: str, total: int) -> None:
+        """Nothing is said yet."""
+        self._stage, self._total, self._done = stage, total, 0
+        self._started = self._spoke = time.monotonic()
+
+    def advance(self) -> None:
+        """Says how far it is, if it has been quiet for long."""
+        self._done += 1
+        now = time.monotonic()
+        if now - self._spoke >= EVERY and self._done < self._total:
+            self._spoke = now
+            spent = now - self._started
+            left = spent / self._done * (self._total - self._done)
+            self._say(f"{_rate(self._done / spent)}, {_duration(left)} left")
+
+    def stop(self) -> None:
+        """Says how long it took."""
+        spent = time.monotonic() - self._started
+        rate = f", {_rate(self._done / spent)}" if spent > 0 and self._total > 1 else ""
+        self._say(f"{_duration(spent)}{rate}")
+
+    def _say(self, text: str) -> None:
+        done = f"{self._done} of {self._total}, " if self._total != 1 else ""
+        print(f"{self._stage}: {done}{text}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def stage(listener: Progress, name: str) -> Iterator[None]:
+    """A stage of one step, for what comes before and after the pipeline."""
+    listener.start(name, 1)
+    try:
+        yield
+        listener.advance()
+    finally:
+        listener.stop()
+
+
+def summarise(summary: Summary) -> None:
+    """Print what was done, then its warnings (to standard error)."""
+    print("\n".join(summary_lines(summary)))
+    for warning in summary.facts["warnings"]:
+        say(f"warning: {warning}")
+
+
+def summary_lines(summary: Summary) -> list[str]:
+    """The summary of a run, a fit or a predict."""
+    facts, photos = summary.facts, summary.facts["photos"]
+    lines = []
+    if "predicted" in photos:
+        cached = photos.get("from_cache", 0)
+        with_regions = photos["predicted"] - photos["empty"]
+        lines.append(
+            f"photos     {photos['predicted']} of {photos['found']} processed"
+            + (f" ({cached} from the cache)" if cached else "")
+            + f": {with_regions} with regions, {photos['empty']} without"
+        )
+    else:
+        lines.append(f"photos     {photos['fitted']} of {photos['found']} fitted")
+    lines += _skipped(summary.skipped)
+    if "regions" in facts:
+        tiny = facts["tiny_parts_left_out"]
+        lines.append(
+            f"regions    {facts['regions']}" + (f" ({tiny} tiny parts left out)" if tiny else "")
+        )
+    used = f" ({facts['classes_used']} used)" if "classes_used" in facts else ""
+    lines.append(f"classes    {facts['classes']}{used}")
+    lines.append(f"weights    {one_line(facts['weights']['name'])}")
+    lines.append(f"seconds    {_seconds(facts['seconds'])}")
+    if "photos_per_second" in facts:
+        lines.append(f"speed      {facts['photos_per_second']:g} photos per second")
+    lines.append(f"memory     {facts['peak_memory_mb']} MB at most")
+    width = max(10, *(len(name) for name in summary.files))
+    lines += [f"{name:<{width}} {one_line(path)}" for name, path in summary.files.items()]
+    return lines
+
+
+def say(text: str) -> None:
+    """One line on standard error."""
+    print(f"prelabel: {one_line(text)}", file=sys.stderr, flush=True)
+
+
+def one_line(value: object) -> str:
+    """Text on one line whatever it holds: a photo's name may have line feeds in it."""
+    text = str(value)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as they need to be."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    padded = ([f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)] for row in rows)
+    return "\n".join("  ".join(cells).rstrip() for cells in padded)
+
+
+def _skipped(skipped: Sequence[Mapping[str, str]]) -> list[str]:
+    if not skipped:
+        return []
+    lines = [f"skipped    {len(skipped)}"]
+    lines += [f"  {one_line(i['photo'])}: {one_line(i['reason'])}" for i in skipped[:_SHOWN]]
+    if len(skipped) > _SHOWN:
+        lines.append(f"  and {len(skipped) - _SHOWN} more, all named in run.json")
+    return lines
+
+
+def _seconds(seconds: Mapping[str, float]) -> str:
+    stages = ", ".join(f"{name} {s:.1f}" for name, s in seconds.items() if name != "total")
+    return f"{seconds['total']:.1f}: {stages}"
+
+
+def _rate(per_second: float) -> str:
+    return f"{per_second:.3g} a second"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def _bar(*, spinner: bool) -> RichProgress:
+    from rich import progress as rich_progress
+    from rich.console import Console
+    from rich.text import Text
+
+    class Rate(rich_progress.ProgressColumn):
+        def render(self, task: Any) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text(_rate(speed) if speed else "")
+
+    name = rich_progress.TextColumn("{task.description:<12}")
+    console = Console(stderr=True)
+    if spinner:
+        columns: tuple[rich_progress.ProgressColumn, ...] = (
+            name,
+            rich_progress.SpinnerColumn(finished_text="✓"),
+            rich_progress.TimeElapsedColumn(),
+        )
+    else:
+        columns = (
+            name,
+            rich_progress.BarColumn(),
+            rich_progress.MofNCompleteColumn(),
+            Rate(),
+            rich_progress.TimeRemainingColumn(elapsed_when_finished=True),
+        )
+    # Four times a second: drawing costs time that the photos need.
+    return rich_progress.Progress(*columns, console=console, refresh_per_second=4)

@@ -1,0 +1,119 @@
+"""What `prelabel doctor` says: versions, devices, weights, and what is missing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, requires, version
+
+from prelabel import strategies
+from prelabel.errors import UserError
+from prelabel.storage import cache_folder
+
+Row = tuple[str, str]
+
+_LIBRARIES = ("torch", "timm", "numpy", "opencv-python-headless", "scikit-learn", "pillow")
+_USED_FOR = {
+    "dense-crf": "the dense-crf refiner and the recipe paper",
+    "faiss": "plugins that cluster with faiss",
+    "label-studio": "talking to Label Studio",
+    "samples": "prelabel samples",
+    "stand-in": "prelabel weights pull stand-in",
+}
+_HINTS = {"dense-crf": "; it is compiled on installation: a C++ compiler is needed"}
+_INSTEAD = "--backbone FILE or --backbone stand-in will do"
+_EXTRA = re.compile(r"""([\w.-]+).*;.*\bextra\s*==\s*['"]([\w-]+)['"]""")
+
+
+def sections() -> Iterator[tuple[str, list[Row]]]:
+    """Headings, each with its rows of name and finding. Asks the hub, which takes 5 s at most."""
+    yield "Versions", list(_versions())
+    yield "Devices", list(_devices())
+    yield "Weights", list(_weights())
+    yield "Extras", list(_extras())
+    yield "Plugins", list(_plugins())
+    yield "Places", list(_places())
+
+
+def _versions() -> Iterator[Row]:
+    yield "prelabel", version("prelabel")
+    yield "Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    for name in _LIBRARIES:
+        yield name, _version(name) or "missing: pip install --upgrade prelabel"
+
+
+def _devices() -> Iterator[Row]:
+    import torch
+
+    from prelabel.weights import best_device, computes_bfloat16
+
+    best = best_device()
+    yield "CPU", f"{os.cpu_count()} cores, {torch.get_num_threads()} threads used"
+    yield "CUDA", torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    yield "MPS", "present" if torch.backends.mps.is_available() else "none"
+    yield "used", str(best)
+    bfloat16 = "yes" if computes_bfloat16(best) else f"{best} has none of its own: float32 is used"
+    yield "bfloat16", bfloat16
+
+
+def _weights() -> Iterator[Row]:
+    from prelabel import weights
+
+    model = weights.DEFAULT_MODEL
+    if weights.hub_cached(model):
+        yield model, "in the hub's cache"
+    elif weights.hub_reachable(model):
+        yield model, "the hub answers: fetched when first used"
+    else:
+        yield model, f"not in the cache, and the hub does not answer: {_INSTEAD}"
+    if weights.stand_in_file().exists():
+        yield weights.STAND_IN, str(weights.stand_in_file())
+    else:
+        yield weights.STAND_IN, "missing: prelabel weights pull stand-in"
+
+
+def _extras() -> Iterator[Row]:
+    found: dict[str, list[str]] = {}
+    for requirement in requires("prelabel") or ():
+        if match := _EXTRA.match(requirement):
+            found.setdefault(match[2], []).append(match[1])
+    for extra, distributions in found.items():
+        missing = [name for name in distributions if not _version(name)]
+        what = _USED_FOR.get(extra, "")
+        if missing:
+            hint = f"pip install 'prelabel[{extra}]'{_HINTS.get(extra, '')}"
+            yield extra, f"missing ({', '.join(missing)}), needed for {what}: {hint}"
+        else:
+            yield extra, ", ".join(f"{name} {_version(name)}" for name in distributions)
+
+
+def _plugins() -> Iterator[Row]:
+    """One line a kind, and one for each strategy that cannot be used."""
+    for section in strategies.KINDS:
+        usable, broken = [], []
+        for name in strategies.names(section):
+            try:
+                strategies.load(section, name)
+                usable.append(name)
+            except UserError as error:
+                broken.append((section, str(error)))
+        yield section, ", ".join(usable) or "none"
+        yield from broken
+
+
+def _places() -> Iterator[Row]:
+    cache = cache_folder()
+    exists = next(p for p in (cache, *cache.absolute().parents) if p.exists())
+    free = shutil.disk_usage(exists).free / 1e9
+    used = sum(f.stat().st_size for f in cache.rglob("*") if f.is_file()) / 1e9
+    yield "cache", f"{cache} ({used:.1f} GB used, {free:.1f} GB free; PRELABEL_CACHE names another)"
+
+
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return ""

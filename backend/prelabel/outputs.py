@@ -1,0 +1,113 @@
+"""Folders that commands write into: whose they are, and what stands in them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from prelabel.errors import UserError
+from prelabel.predictions import FILE
+from prelabel.storage import replacing
+
+MARKER = "run.json"
+"""Facts of the command that filled the folder; a folder with this file in it is ours."""
+EVALUATION = "evaluation.json"
+_NOBODYS = (".DS_Store", "Thumbs.db", "desktop.ini")
+
+
+def claim(out: Path, *, command: str) -> dict[str, Any]:
+    """Make ``out`` a folder of this command's results, marked before anything else is in it.
+
+    Returns the facts of an earlier result of the same command there, finished or not; {} if there
+    is none. Raises UserError for a folder with anything else in it, so that nothing a user made is
+    overwritten.
+    """
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {str(out)!r} is a file: name a new or an empty folder")
+    earlier = _read(out / MARKER)
+    if earlier is None and (present := _present(out)):
+        raise UserError(
+            f"--out {str(out)!r} holds {present!r} and is no earlier result of prelabel "
+            f"(no {MARKER}): name a new or an empty folder"
+        )
+    if earlier and earlier["command"] != command:
+        raise UserError(
+            f"--out {str(out)!r} holds what `prelabel {earlier['command']}` wrote: "
+            "name another folder"
+        )
+    for folder in (out, out / "model", out / "report"):
+        for left in folder.glob(".tmp-*"):  # of a run that was killed while it wrote
+            left.unlink()
+    earlier = earlier or {}
+    if earlier.get("state") != "started":
+        kept = {key: earlier[key] for key in ("model_version", "formats") if key in earlier}
+        write_facts(out, {"command": command, "state": "started"} | kept)
+    (out / EVALUATION).unlink(missing_ok=True)  # it was about the earlier predictions
+    return earlier
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether prelabel wrote the folder: pictures in it are results, not photos."""
+    return _read(folder / MARKER) is not None
+
+
+def write_facts(out: Path, facts: Mapping[str, Any]) -> None:
+    """Replace the folder's ``run.json``."""
+    with replacing(out / MARKER) as beside:
+        beside.write_text(json.dumps(facts, indent=1) + "\n", encoding="ascii")
+
+
+def read_facts(out: Path) -> dict[str, Any]:
+    """A finished folder's ``run.json``. Raises UserError."""
+    facts = _read(out / MARKER)
+    if facts is None:
+        raise UserError(
+            f"{str(out)!r} is no result of `prelabel run` or `prelabel predict` (no {MARKER})"
+        )
+    if facts["state"] != "done":
+        raise UserError(
+            f"{str(out)!r} was not finished: run the same `prelabel {facts['command']}` again"
+        )
+    return facts
+
+
+def find_predictions(source: Path) -> tuple[Path, dict[str, Any]]:
+    """The predictions file of a folder of ours and the folder's facts; or a predictions file by
+    itself, with the facts beside it if there are any. Raises UserError."""
+    if source.is_dir():
+        facts = read_facts(source)
+        if facts["command"] not in ("run", "predict"):
+            raise UserError(
+                f"{str(source)!r} holds what `prelabel {facts['command']}` wrote, no predictions: "
+                "name the folder of a run or predict"
+            )
+        return source / FILE, facts
+    if not source.exists():
+        raise UserError(f"{str(source)!r}: no such folder or file")
+    return source, _read(source.parent / MARKER) or {}
+
+
+def model_folder(model: Path) -> Path:
+    """Where the fitted model lies: ``prelabel fit``'s folder itself, or inside a run's."""
+    return model / "model" if (model / "model").is_dir() else model
+
+
+def _present(folder: Path) -> str:
+    """The first thing that somebody put into a folder, or ""."""
+    if not folder.is_dir():
+        return ""
+    # .tmp-*: what a run leaves that was killed while it wrote the marker.
+    names = (f.name for f in folder.iterdir() if not f.name.startswith(".tmp-"))
+    return min((name for name in names if name not in _NOBODYS), default="")
+
+
+def _read(marker: Path) -> dict[str, Any] | None:
+    """The marker's facts; None if it is not there or not ours."""
+    try:
+        facts = json.loads(marker.read_bytes())
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, ValueError):
+        return None
+    ours = isinstance(facts, dict) and {"command", "state"} <= facts.keys()
+    return facts if ours else None

@@ -1,0 +1,318 @@
+"""What `prelabel run`, `fit`, `predict` and `export` do, each into one folder."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from prelabel import images, outputs, strategies
+from prelabel.config import Config
+from prelabel.errors import PhotoError
+from prelabel.model import FittedModel
+from prelabel.photos import PhotoSet
+from prelabel.pipeline import fit, predict
+from prelabel.predictions import FILE, read_predictions, write_predictions
+from prelabel.progress import Clock, Progress
+from prelabel.records import Photo, Picture, Prediction
+from prelabel.report import Thumbnails, write_report
+from prelabel.segment import Segment
+from prelabel.strategies import Backbone, ExportContext, Exporter
+from prelabel.tally import Tally
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What was done. ``facts``: JSON-ready, as in run.json. ``files``: what to look at, by name."""
+
+    facts: dict[str, Any]
+    files: dict[str, Path]
+
+    @property
+    def skipped(self) -> list[dict[str, str]]:
+        """Photos left out: ``photo`` and ``reason`` of each."""
+        found: list[dict[str, str]] = self.facts["photos"]["skipped"]
+        return found
+
+
+def run(
+    photos: PhotoSet,
+    out: Path,
+    config: Config,
+    *,
+    formats: Sequence[str] = ("coco",),
+    exporter_settings: Mapping[str, Mapping[str, Any]] | None = None,
+    single_file: bool = False,
+    progress: Progress | None = None,
+) -> Summary:
+    """Fit on the photos, predict all of them, export and report into the folder ``out``:
+    model/, predictions.jsonl, a folder for each format, report/, run.json.
+
+    What a killed run has computed is in the cache, so that the same call goes on from there.
+    Raises UserError and OSError.
+    """
+    started = time.perf_counter()
+    exporters = make_exporters(formats, exporter_settings)
+    earlier = outputs.claim(out, command="run")
+    clock = Clock(progress)
+    config = _load_weights(config, clock)
+    pictures = _Pictures(Thumbnails(out / "report" / "thumbs"))
+    model = fit(photos, config, clock=clock, hook=pictures)
+    model.save(out / "model")
+    tally = _predict(model, photos, out / FILE, clock, pictures)
+    context = ExportContext(photos.root, model.class_names, model.version)
+    files = export(out / FILE, out, exporters, context, n_photos=tally.photos, clock=clock)
+
+    facts = describe("run", model, photos, clock, started=started, tally=tally)
+    facts["photos"]["from_cache"] = max(0, tally.photos - pictures.new)
+    facts["formats"] = list(exporters)
+    facts["warnings"] += _stale(out, earlier, facts)
+    with clock.stage("report", tally.photos), _naming(out / "report"):
+        files["report"] = write_report(
+            out / "report",
+            _advancing(read_predictions(out / FILE), clock),
+            facts,
+            classes=model.class_names,
+            single_file=single_file,
+        )
+    facts |= _costs(clock, started, tally)  # now with the report's own
+    outputs.write_facts(out, facts)
+    return Summary(facts, files)
+
+
+def run_fit(
+    photos: PhotoSet, out: Path, config: Config, *, progress: Progress | None = None
+) -> Summary:
+    """Fit on the photos and leave the model in ``out``, with a run.json beside it."""
+    started = time.perf_counter()
+    outputs.claim(out, command="fit")
+    clock = Clock(progress)
+    model = fit(photos, _load_weights(config, clock), clock=clock)
+    model.save(out)
+    facts = describe("fit", model, photos, clock, started=started)
+    outputs.write_facts(out, facts)
+    return Summary(facts, {"model": out})
+
+
+def run_predict(
+    model: FittedModel, photos: PhotoSet, out: Path, *, progress: Progress | None = None
+) -> Summary:
+    """Predict the photos with a model; leaves predictions.jsonl and run.json in ``out``."""
+    started = time.perf_counter()
+    outputs.claim(out, command="predict")
+    clock = Clock(progress)
+    _load_weights(model.config, clock)
+    pictures = _Pictures(None)
+    tally = _predict(model, photos, out / FILE, clock, pictures)
+    facts = describe("predict", model, photos, clock, started=started, tally=tally)
+    facts["photos"]["from_cache"] = max(0, tally.photos - pictures.new)
+    outputs.write_facts(out, facts)
+    return Summary(facts, {"predictions": out / FILE})
+
+
+def make_exporters(
+    formats: Iterable[str], settings: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, Exporter]:
+    """Exporters by name, in the order asked for. Raises UserError for an unknown one."""
+    own = settings or {}
+    return {name: strategies.make("exporter", name, own.get(name, {})) for name in formats}
+
+
+def export(
+    predictions: Path,
+    out: Path,
+    exporters: Mapping[str, Exporter],
+    context: ExportContext,
+    *,
+    n_photos: int,
+    clock: Clock,
+) -> dict[str, Path]:
+    """Write each format into a folder of its name in ``out``; returns what to look at, by name.
+
+    The predictions are read from their file once for each format, never held together.
+    """
+    files = {}
+    with clock.stage("export", n_photos * len(exporters)):
+        for name, exporter in exporters.items():
+            folder = out / name
+            folder.mkdir(parents=True, exist_ok=True)
+            with _naming(folder):
+                stream = _advancing(read_predictions(predictions), clock)
+                files[name] = exporter.write(stream, folder, context)
+    return files
+
+
+def describe(
+    command: str,
+    model: FittedModel,
+    photos: PhotoSet,
+    clock: Clock,
+    *,
+    started: float,
+    tally: Tally | None = None,
+) -> dict[str, Any]:
+    """The facts of a run, JSON-ready: run.json, and the report's figures."""
+    identity = dict(model.backbone)
+    facts: dict[str, Any] = {
+        "command": command,
+        "state": "done",
+        "prelabel": version("prelabel"),
+        "model_version": model.version,
+        "weights": {"name": identity.pop("weights", model.config.backbone.name), **identity},
+        "photos": {
+            "folder": str(photos.root.resolve()),
+            "found": len(photos.photos) + len(photos.skipped),
+            "fitted": model.n_photos,
+            "skipped": [{"photo": p, "reason": r} for p, r in sorted(clock.skipped.items())],
+        },
+        "classes": len(model.class_names),
+        "class_names": list(model.class_names),
+        "strategies": dict(model.origins),
+        "config": model.config.model_dump(mode="json"),
+        "warnings": [],
+    }
+    if tally:
+        facts["photos"] |= {"predicted": tally.photos, "empty": tally.empty}
+        facts["regions"] = tally.regions
+        facts["classes_used"] = len(tally.used)
+        facts["tiny_parts_left_out"] = tally.dropped
+        facts["warnings"] = tally.warnings(model.config)
+    return facts | _costs(clock, started, tally)
+
+
+def peak_memory() -> int:
+    """Largest resident memory of this process so far, in bytes."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        return int(status.split("VmHWM:")[1].split()[0]) * 1024
+    except (OSError, IndexError, ValueError):
+        pass  # not Linux
+    import resource
+
+    # On Linux this would count what the process was forked from as well.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _load_weights(config: Config, clock: Clock) -> Config:
+    """The config with its weights decided; they stay loaded."""
+    with clock.stage("weights", 1):
+        backbone: Backbone = config.strategy("backbone").settled()
+        backbone.identity()
+        clock.advance()
+    return config.with_strategy("backbone", backbone)
+
+
+def _predict(
+    model: FittedModel, photos: PhotoSet, file: Path, clock: Clock, pictures: _Pictures
+) -> Tally:
+    """Predict into a file, counting."""
+    # fit has a stage "regions" as well; most of these come from the cache then.
+    own = Clock(_Renamed(clock.progress, "predictions"))
+    own.skipped = clock.skipped
+    tally = Tally()
+    stream = tally.watch(predict(model, photos, clock=own, hook=pictures))
+    write_predictions(file, pictures.completed(stream, photos.photos))
+    clock.seconds["predictions"] = sum(own.seconds.values())
+    return tally
+
+
+def _costs(clock: Clock, started: float, tally: Tally | None) -> dict[str, Any]:
+    """Seconds and memory up to now. The rate leaves out loading the weights."""
+    total = time.perf_counter() - started
+    facts: dict[str, Any] = {
+        "seconds": {name: round(s, 3) for name, s in (*clock.seconds.items(), ("total", total))},
+        "peak_memory_mb": round(peak_memory() / 1e6),
+    }
+    if tally:
+        working = max(total - clock.seconds.get("weights", 0.0), 1e-9)
+        facts["photos_per_second"] = round(tally.photos / working, 2)
+    return facts
+
+
+def _stale(out: Path, earlier: Mapping[str, Any], facts: Mapping[str, Any]) -> list[str]:
+    """A warning for each export of an earlier run that this one did not replace."""
+    if earlier.get("model_version") == facts["model_version"]:
+        return []
+    return [
+        f"{out / name} is still an earlier run's: "
+        f"prelabel export {out} --format {name} --out {out}, or remove it"
+        for name in earlier.get("formats", [])
+        if name not in facts["formats"] and (out / name).is_dir()
+    ]
+
+
+def _advancing(predictions: Iterable[Prediction], clock: Clock) -> Iterator[Prediction]:
+    """The same predictions; each one that was taken is a step of the stage."""
+    for prediction in predictions:
+        yield prediction
+        clock.advance()
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """An OSError that does not say which file it is about (a full disk's does not) gets a path."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+class _Pictures:
+    """The pipeline's hook: makes the report's small pictures while a photo's pixels are there.
+
+    ``new``: photos whose regions were found now and did not come from the cache.
+    """
+
+    def __init__(self, thumbnails: Thumbnails | None) -> None:
+        self.thumbnails = thumbnails
+        self.new = 0
+
+    def __call__(self, photo: Photo, picture: Picture, segment: Segment) -> None:
+        self.new += 1
+        if self.thumbnails:
+            with _naming(self.thumbnails.folder):
+                self.thumbnails.add(picture, segment.regions)
+
+    def completed(
+        self, predictions: Iterable[Prediction], photos: Sequence[Photo]
+    ) -> Iterator[Prediction]:
+        """The same predictions, once their small pictures are there. Regions from the cache had no
+        pixels with them: only if a picture is missing, the photo is decoded again."""
+        files = iter(photos)
+        for prediction in predictions:
+            # The photos come in the same order, some left out.
+            photo = next(p for p in files if p.name == prediction.photo)
+            if self.thumbnails and not self.thumbnails.has(prediction):
+                try:
+                    picture = images.read_picture(photo.file)
+                except PhotoError:
+                    picture = None  # it has gone since: the report shows an empty field
+                if picture and picture.digest == prediction.digest:
+                    with _naming(self.thumbnails.folder):
+                        self.thumbnails.add(picture, prediction.regions)
+            yield prediction
+
+
+class _Renamed:
+    """Listens for somebody else, under another stage's name."""
+
+    def __init__(self, progress: Progress, name: str) -> None:
+        self.inner = progress
+        self.name = name
+
+    def start(self, stage: str, total: int) -> None:
+        self.inner.start(self.name, total)
+
+    def advance(self) -> None:
+        self.inner.advance()
+
+    def stop(self) -> None:
+        self.inner.stop()

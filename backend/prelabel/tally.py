@@ -1,0 +1,59 @@
+"""What a run's summary says of all photos, counted while their predictions stream by."""
+
+from __future__ import annotations
+
+import statistics
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from prelabel.config import Config
+from prelabel.records import Prediction
+
+TOO_MUCH, TOO_LITTLE = 0.60, 0.01
+"""Shares of foreground in the median photo beyond which a result looks wrong."""
+
+
+@dataclass
+class Tally:
+    """Counts over all predictions; 4 bytes a photo. ``used``: ids of the classes with regions.
+    ``foreground``: each photo's share of pixels inside regions."""
+
+    regions: int = 0
+    empty: int = 0
+    dropped: int = 0
+    used: set[int] = field(default_factory=set)
+    foreground: array[float] = field(default_factory=lambda: array("f"))
+
+    @property
+    def photos(self) -> int:
+        """Photos that were predicted."""
+        return len(self.foreground)
+
+    def watch(self, predictions: Iterable[Prediction]) -> Iterator[Prediction]:
+        """The same predictions, counted as they pass."""
+        for prediction in predictions:
+            self.foreground.append(prediction.foreground)
+            self.regions += len(prediction.regions)
+            self.empty += not prediction.regions
+            self.dropped += prediction.dropped
+            self.used.update(region.cluster for region in prediction.regions)
+            yield prediction
+
+    def warnings(self, config: Config) -> list[str]:
+        """What looks wrong, with the settings to turn."""
+        if not self.foreground:
+            return []
+        median = statistics.median(self.foreground)
+        now = f"regions.threshold ({config.regions.threshold:g} now)"
+        rule = "attention" if config.foreground.name == "border" else "border"
+        if median > TOO_MUCH:
+            found, turn = f"more than {TOO_MUCH:.0%}", f"raise {now}"
+        elif median < TOO_LITTLE:
+            found, turn = f"less than {TOO_LITTLE:.0%}", f"lower {now}"
+        else:
+            return []
+        return [
+            f"in the median photo {median:.1%} of the pixels are foreground, {found}: "
+            f"{turn} or try another rule: --set foreground.name={rule}"
+        ]

@@ -1,0 +1,133 @@
+"""Who imports whom: arrows point from plugins and exporters to the ground, never back."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = {
+    "prelabel": ROOT / "backend",
+    "prelabel_plugins": ROOT / "plugins",
+    "prelabel_exporters": ROOT / "exporters",
+}
+GROUND = {
+    f"prelabel.{name}"
+    for name in (
+        *("records", "strategies", "masks", "images", "errors", "colors", "weights", "storage"),
+    )
+}
+
+
+def _modules(package: str) -> dict[str, Path]:
+    """Every module of a package with its file."""
+    root = PACKAGES[package]
+    modules = {}
+    for file in sorted((root / package).rglob("*.py")):
+        parts = file.relative_to(root).with_suffix("").parts
+        modules[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
+    return modules
+
+
+MODULES = {name: _modules(name) for name in PACKAGES}
+KNOWN = {module for modules in MODULES.values() for module in modules}
+
+
+def imported(source: str, *, module: str, top_level: bool = False) -> set[str]:
+    """Modules of ours that a module imports; ``top_level``: only those imported on its import."""
+    names: set[str] = set()
+    for node in _nodes(ast.parse(source), top_level=top_level):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                package = module.split(".")[: -node.level]
+                base = ".".join([*package, *([base] if base else [])])
+            for alias in node.names:
+                full = f"{base}.{alias.name}"
+                names.add(full if full in KNOWN else base)
+    return {name for name in names if name.split(".")[0] in PACKAGES}
+
+
+def _nodes(tree: ast.AST, *, top_level: bool) -> Iterator[ast.AST]:
+    for node in ast.iter_child_nodes(tree):
+        if top_level and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if top_level and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            continue
+        yield node
+        yield from _nodes(node, top_level=top_level)
+
+
+def _imports(package: str, *, top_level: bool = False) -> dict[str, set[str]]:
+    return {
+        module: imported(file.read_text(encoding="utf-8"), module=module, top_level=top_level)
+        for module, file in MODULES[package].items()
+    }
+
+
+def test_imported__sees_every_way_of_importing() -> None:
+    source = """
+import numpy, prelabel.config
+from prelabel import levels, fit
+from prelabel.masks import encode_rle
+if TYPE_CHECKING:
+    from prelabel.model import FittedModel
+def later():
+    import prelabel_exporters.coco
+"""
+    always = {"prelabel.config", "prelabel.levels", "prelabel", "prelabel.masks"}
+    assert imported(source, module="prelabel.x", top_level=True) == always
+    assert imported(source, module="prelabel.x") == always | {
+        "prelabel.model",
+        "prelabel_exporters.coco",
+    }
+    relative = "from . import coco\nfrom .common import stable_id"
+    assert imported(relative, module="prelabel_exporters.voc") == {
+        "prelabel_exporters.coco",
+        "prelabel_exporters.common",
+    }
+
+
+@pytest.mark.parametrize("package", ["prelabel_plugins", "prelabel_exporters"])
+def test_strategies_import_only_the_ground(package: str) -> None:
+    assert MODULES[package], "no modules found"
+    wrong = {
+        module: sorted(name for name in names - GROUND if name.split(".")[0] != package)
+        for module, names in _imports(package).items()
+    }
+    assert not {module: names for module, names in wrong.items() if names}
+
+
+def test_the_ground_stands_on_itself_alone() -> None:
+    # weights need timm, imported once in a module of its own.
+    allowed = GROUND | {"prelabel.timm_import"}
+    imports = _imports("prelabel")
+    assert not {m: sorted(imports[m] - allowed) for m in GROUND if imports[m] - allowed}
+
+
+def test_the_backend_names_no_plugin_and_no_exporter() -> None:
+    wrong = {
+        module: sorted(name for name in names if name.split(".")[0] != "prelabel")
+        for module, names in _imports("prelabel").items()
+    }
+    assert not {module: names for module, names in wrong.items() if names}
+
+
+@pytest.mark.parametrize("package", list(PACKAGES))
+def test_no_import_goes_round_in_a_circle(package: str) -> None:
+    # ``from prelabel import x`` inside the package is an import of prelabel.x, not of the package.
+    graph = {
+        module: {name for name in names if name in MODULES[package] and name != package}
+        for module, names in _imports(package, top_level=True).items()
+        if module != package
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" → ".join(error.args[1]))

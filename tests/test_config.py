@@ -1,0 +1,188 @@
+"""Recipes and overrides to a validated config, and back to a file."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from prelabel import config
+from prelabel.config import Config, load
+from prelabel.errors import UserError
+
+
+@pytest.mark.parametrize("name", ["default", "fast", "paper"])
+def test_load__every_recipe(name: str) -> None:
+    assert name in config.recipe_names()
+    written = tomllib.loads(config.recipe_text(name))
+    loaded = load(name).model_dump(mode="json")
+    for section, values in written.items():
+        for key, value in values.items():
+            assert loaded[section][key] == value
+
+
+def test_load__what_sets_the_recipes_apart() -> None:
+    default, fast, paper = load("default"), load("fast"), load("paper")
+    assert default.embedder.name == paper.embedder.name == "region-cls"
+    assert fast.embedder.name == "region-pool"
+    assert (default.consistency.name, paper.consistency.name) == ("mean", "vote")
+    assert (default.refiner.name, paper.refiner.name) == ("guided-filter", "dense-crf")
+    assert [len(ks) for ks in (paper.levels.dataset_k, paper.levels.category_k)] == [1, 1]
+    assert default.backbone.settings["feature"] == "key"
+
+
+def test_load__a_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('[features]\nsize = 336\n[refiner]\nname = "none"\n')
+    assert load(str(file)).features.size == 336
+    assert load(str(file)).refiner.name == "none"
+
+
+def test_load__overrides() -> None:
+    loaded = load(
+        "default",
+        [
+            "features.size=336",
+            "levels.image_k = [3, 6]",
+            "regions.threshold=0.4",
+            "classes.labels=['a dog', 'cat']",
+            "backbone.name=color-texture",
+            "backbone.patch=8",
+            "fit.seed=1",
+            "fit.seed=2",
+        ],
+    )
+    assert loaded.features.size == 336
+    assert loaded.levels.image_k == (3, 6)
+    assert loaded.regions.threshold == 0.4
+    assert loaded.classes.labels == ("a dog", "cat")
+    assert loaded.strategy("backbone").patch == 8
+    assert loaded.fit.seed == 2  # the last one counts
+
+
+def test_load__text_needs_no_quotes() -> None:
+    assert load("default", ["backbone.weights=/a b/x=y.pth"]).backbone.settings["weights"] == (
+        "/a b/x=y.pth"
+    )
+    quoted = load("default", ['backbone.weights="stand-in"'])
+    assert quoted.backbone.settings["weights"] == "stand-in"
+
+
+def test_load__another_strategy_drops_the_recipes_settings() -> None:
+    # The recipe says backbone.feature = "key", which color-texture does not have.
+    loaded = load("default", ["backbone.name=color-texture"])
+    assert loaded.backbone.settings == {}
+    same = load("default", ["backbone.name=timm"])
+    assert same.backbone.settings == {"feature": "key"}
+
+
+def test_load__settings_without_a_name_are_for_the_default_strategy() -> None:
+    loaded = load("fast", ["clusterer.restarts=5"])
+    assert loaded.clusterer.name == "spherical-kmeans"
+    assert loaded.strategy("clusterer").restarts == 5
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("feature.size=336", "no section 'feature'; did you mean 'features'?"),
+        ("features.sise=336", "features has no setting 'sise'; did you mean 'size'?"),
+        ("features.size=large", "features.size = 'large'"),
+        ("features.size=3", "features.size = 3"),
+        ("levels.image_k=[]", "levels.image_k = []"),
+        ("levels.image_k=[1]", "levels.image_k.0 = 1"),
+        ("regions.threshold=1.5", "regions.threshold = 1.5"),
+        ("refiner.name=guided-filer", "no refiner is named 'guided-filer'; did you mean 'guided-"),
+        ("refiner.name=7", "refiner.name = 7"),
+        (
+            "refiner.radios=0.1",
+            "refiner 'guided-filter' has no setting 'radios'; did you mean 'rad",
+        ),
+        ("refiner.radius=wide", "refiner.radius = 'wide'"),
+        ("backbone.feature=keys", "backbone.feature = 'keys'"),
+        ("features.size", "section.name=value wanted"),
+        ("size=3", "section.name=value wanted"),
+        (".size=3", "section.name=value wanted"),
+        ("features.=3", "section.name=value wanted"),
+    ],
+)
+def test_load__wrong_overrides(override: str, message: str) -> None:
+    with pytest.raises(UserError) as raised:
+        load("default", [override])
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_load__unknown_recipe() -> None:
+    with pytest.raises(UserError, match="no recipe is named 'defualt'; did you mean 'default'"):
+        load("defualt")
+    with pytest.raises(UserError, match="no such file"):
+        load("nowhere/mine.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[features", "cannot be read"),
+        ("features = 3", "a section [features] with settings wanted"),
+        ("[feature]\nsize = 3", "did you mean 'features'?"),
+        ("[features]\nsize = true", "features.size"),
+    ],
+)
+def test_load__wrong_files(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(text)
+    with pytest.raises(UserError) as raised:
+        load(str(file))
+    assert message in str(raised.value)
+
+
+def test_load__a_file_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match="cannot be read"):
+        load(str(tmp_path / "mine.toml"))
+
+
+@pytest.mark.parametrize("name", ["default", "fast", "paper"])
+def test_to_toml__comes_back(tmp_path: Path, name: str) -> None:
+    first = load(name, ["classes.labels=['ü \"x\"', 'a\\nb']", "regions.min_area=1e-05"])
+    (tmp_path / "config.toml").write_text(first.to_toml(), encoding="utf-8")
+    assert load(str(tmp_path / "config.toml")) == first
+
+
+LETTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\x7f")
+
+
+@given(labels=st.lists(st.text(LETTERS), max_size=3))
+@settings(max_examples=50, deadline=None)
+def test_to_toml__any_label_comes_back(labels: list[str]) -> None:
+    first = Config.model_validate({"classes": {"labels": labels}})
+    assert config.validate(tomllib.loads(first.to_toml())) == first
+
+
+def test_with_strategy__spells_every_setting_out(tmp_path: Path) -> None:
+    first = load("default", ["backbone.name=color-texture", "backbone.patch=8"])
+    spelled = first.with_strategy("backbone", first.strategy("backbone"))
+    assert spelled.backbone.settings == {"patch": 8}
+    assert load("default", ["clusterer.restarts=5"]).clusterer.settings == {"restarts": 5}
+    full = load("default", ["clusterer.restarts=5"])
+    full = full.with_strategy("clusterer", full.strategy("clusterer"))
+    assert set(full.clusterer.settings) >= {"restarts", "iterations"}
+    (tmp_path / "full.toml").write_text(full.to_toml(), encoding="utf-8")
+    assert load(str(tmp_path / "full.toml")) == full
+
+
+def test_digest__changes_with_what_it_covers() -> None:
+    one, two = load("default"), load("default", ["classes.count=5"])
+    assert one.digest() != two.digest()
+    assert one.digest("levels", "features") == two.digest("levels", "features")
+    assert one.digest() == load("default").digest()
+
+
+def test_config__is_frozen() -> None:
+    with pytest.raises(ValidationError):
+        load("default").features.size = 3  # type: ignore[misc]

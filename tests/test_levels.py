@@ -1,0 +1,333 @@
+"""The three clusterings and the grouping of photos, on values worked by hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from prelabel import levels
+from prelabel.config import Levels as Settings
+from prelabel.grouping import group_photos
+from prelabel.levels import Clusters, Levels, Patches
+from prelabel.records import PatchFeatures
+from prelabel.strategies import Clusterer, ContractError, make
+
+Float = NDArray[np.float32]
+SPHERICAL: Clusterer = make("clusterer", "spherical-kmeans", {"restarts": 5})
+ATTENTION = make("foreground", "attention", {"clip": 1.0})
+
+X, Y = [1.0, 0.0], [0.0, 1.0]
+
+
+def _array(values: Any) -> Float:
+    return np.array(values, dtype=np.float32)
+
+
+def _patches(vectors: Any, attention: Any) -> Patches:
+    return Patches(_array(vectors), _array(attention), np.zeros(len(vectors), dtype=np.bool_))
+
+
+def _by_direction(clusters: Clusters, run: int = 0) -> tuple[float, float]:
+    """Scores of the cluster along x and of the one along y, in whichever order they came."""
+    labels = SPHERICAL.assign(_array([X, Y]), clusters.centroids[run])
+    along_x, along_y = clusters.scores[run][labels]
+    return float(along_x), float(along_y)
+
+
+def test_border_patches__the_frame() -> None:
+    assert levels.border_patches(3, 4).astype(int).tolist() == [
+        [1, 1, 1, 1],
+        [1, 0, 0, 1],
+        [1, 1, 1, 1],
+    ]
+    assert levels.border_patches(1, 1).all()
+
+
+def test_unit__zero_stays_zero() -> None:
+    assert levels.unit(_array([[3, 4], [0, 0]])).tolist() == [
+        [np.float32(0.6), np.float32(0.8)],
+        [0, 0],
+    ]
+
+
+def test_fit_dataset__scores_each_k() -> None:
+    patches = _patches([X, X, Y, Y], [3, 3, 1, 1])  # relative to their mean, 2: 1.5 and 0.5
+    fitted = levels.fit_dataset(
+        patches, ks=(2, 3), clusterer=SPHERICAL, foreground=ATTENTION, seed=0
+    )
+    assert [c.shape for c in fitted.centroids] == [(2, 2), (2, 2)]  # only two directions are there
+    for run in range(2):
+        assert _by_direction(fitted, run) == pytest.approx((1.5 / 2.5, 0.5 / 1.5))
+
+
+def test_refit__a_clusters_score_is_the_mean_of_what_is_above() -> None:
+    fitted = levels.refit(
+        _array([X, X, Y, Y, Y]),
+        _array([0.2, 0.4, 0.9, 0.6, 0.9]),
+        ks=(2,),
+        clusterer=SPHERICAL,
+        seed=0,
+    )
+    assert _by_direction(fitted) == pytest.approx((0.3, 0.8))
+    assert fitted.scores[0].dtype == np.float32
+
+
+def test_fit_category__half_from_above_and_half_its_own() -> None:
+    fitted = levels.fit_category(
+        _patches([X, X, Y, Y], [3, 3, 1, 1]),
+        _array([0.2, 0.4, 0.9, 0.7]),
+        ks=(2,),
+        clusterer=SPHERICAL,
+        foreground=ATTENTION,
+        seed=0,
+    )
+    assert _by_direction(fitted) == pytest.approx(((0.3 + 0.6) / 2, (0.8 + 1 / 3) / 2))
+
+
+def test_score_patches__the_mean_over_the_clusterings() -> None:
+    clusters = Clusters(
+        (_array([X, Y]), _array([[-1, 0], Y])), (_array([0.8, 0.2]), _array([0.5, 0.4]))
+    )
+    # x: 0.8 and, nearest by cosine to Y (0) rather than to -x, 0.4. y: 0.2 and 0.4.
+    assert np.allclose(levels.score_patches(_array([X, Y]), clusters, SPHERICAL), [0.6, 0.3])
+
+
+def _fitted(*, groups: Any, reach: Any, center: Any = (0.0, 0.0)) -> Levels:
+    dataset = Clusters((_array([X, Y]),), (_array([0.9, 0.1]),))
+    category = Clusters((_array([X, Y]),), (_array([0.5, 0.3]),))
+    return Levels(
+        center=_array(center),
+        dataset=dataset,
+        groups=_array(groups).reshape(-1, 2),
+        reach=_array(reach),
+        categories=(category,) * len(groups),
+    )
+
+
+def _features(cls: Any = X, *, shift: Any = (0.0, 0.0)) -> PatchFeatures:
+    grid = np.array([[X, X, Y], [Y, X, Y]]) + np.array(shift)
+    return PatchFeatures(
+        grid.astype(np.float16), np.array(cls, np.float16), np.ones((2, 3), np.float16)
+    )
+
+
+def _judge(features: PatchFeatures, fitted: Levels) -> list[Any]:
+    return list(levels.judge(features, fitted, image_ks=(2,), clusterer=SPHERICAL, seed=0))
+
+
+def test_judge__three_levels_by_hand() -> None:
+    results = _judge(_features(), _fitted(groups=[X, Y], reach=[0.9, 0.9]))
+    assert [r.name for r in results] == ["dataset", "category", "image"]
+    on_x = np.array([[1, 1, 0], [0, 1, 0]], dtype=bool)
+    assert np.allclose(results[0].foreground, np.where(on_x, 0.9, 0.1))
+    assert np.allclose(results[1].foreground, np.where(on_x, 0.5, 0.3))
+    # The photo's own two clusters have the mean of the levels above.
+    assert np.allclose(results[2].foreground, np.where(on_x, 0.7, 0.2))
+    assert results[0].clusters.tolist() == [[[0, 0, 1], [1, 0, 1]]]
+    for result in results:
+        assert result.clusters.dtype == np.int16
+        assert result.clusters.shape == (1, 2, 3)
+        assert result.foreground.dtype == np.float32
+
+
+def test_judge__a_photo_unlike_all_groups_has_no_category() -> None:
+    fitted = _fitted(groups=[X, Y], reach=[0.9, 0.9])
+    between = _features(cls=[1, 1])  # cosine 0.71 with both
+    results = _judge(between, fitted)
+    assert [r.name for r in results] == ["dataset", "image"]
+    assert np.allclose(results[1].foreground, results[0].foreground)
+    assert [r.name for r in _judge(between, _fitted(groups=[X, Y], reach=[0.7, 0.7]))] == [
+        "dataset",
+        "category",
+        "image",
+    ]
+
+
+def test_judge__without_groups() -> None:
+    results = _judge(_features(), _fitted(groups=[], reach=[]))
+    assert [r.name for r in results] == ["dataset", "image"]
+
+
+def test_judge__relative_to_the_centre() -> None:
+    fitted = _fitted(groups=[], reach=[], center=[8.0, -4.0])
+    moved = _judge(_features(shift=[8.0, -4.0]), fitted)
+    plain = _judge(_features(), _fitted(groups=[], reach=[]))
+    for one, other in zip(moved, plain, strict=True):
+        assert np.allclose(one.foreground, other.foreground)
+
+
+def test_judge__a_photo_of_one_patch() -> None:
+    one = PatchFeatures(
+        np.array([[X]], np.float16), np.array(X, np.float16), np.ones((1, 1), np.float16)
+    )
+    results = levels.judge(
+        one, _fitted(groups=[], reach=[]), image_ks=(3, 4), clusterer=SPHERICAL, seed=0
+    )
+    assert [r.clusters.shape for r in results] == [(1, 1, 1), (2, 1, 1)]
+    assert np.allclose([r.foreground.item() for r in results], 0.9)
+
+
+# Groups of photos
+
+
+def _cls(*directions: tuple[float, int]) -> Float:
+    """CLS tokens: for each (angle in degrees, n) so many tokens around it, within a degree."""
+    angles = np.concatenate([np.linspace(a - 1, a + 1, n) for a, n in directions])
+    turned = np.radians(angles)
+    lengths = 1 + np.arange(len(turned)) % 3  # only directions count
+    return (np.stack([np.cos(turned), np.sin(turned)], axis=1) * lengths[:, None]).astype(
+        np.float32
+    )
+
+
+def _group(cls: Float, **options: Any) -> tuple[Float, Float, NDArray[np.int64]]:
+    return group_photos(cls, settings=Settings(**options), clusterer=SPHERICAL, seed=0)
+
+
+def test_group_photos__two_kinds_of_photos() -> None:
+    centroids, reach, groups = _group(_cls((0, 20), (90, 20)), photos_per_group=20, min_group=10)
+    assert centroids.shape == (2, 2)
+    assert len(set(groups[:20])) == len(set(groups[20:])) == 1
+    assert groups[0] != groups[20]
+    assert np.allclose(centroids[groups[0]], X, atol=1e-3)
+    assert np.allclose(centroids[groups[20]], Y, atol=1e-3)
+    # The farthest photo lies one degree off: half as far again still belongs.
+    assert np.allclose(reach, 1 - 1.5 * (1 - np.cos(np.radians(1))), atol=1e-5)
+
+
+def test_group_photos__its_own_photos_are_within_reach() -> None:
+    cls = _cls((0, 20), (90, 20))
+    centroids, reach, groups = _group(cls, photos_per_group=20, min_group=10)
+    fitted = Levels(np.zeros(2, np.float32), Clusters((), ()), centroids, reach, ())
+    found = [levels.find_group(token.astype(np.float16), fitted) for token in cls]
+    assert found == groups.tolist()
+    assert levels.find_group(np.array([1, 1], np.float16), fitted) is None
+
+
+@pytest.mark.parametrize(
+    ("cls", "options"),
+    [
+        (_cls((0, 20)), {"photos_per_group": 20}),  # too few photos for two groups
+        (_cls((0, 20), (90, 20)), {"photos_per_group": 20, "max_groups": 1}),
+        (_cls((0, 1)), {}),
+    ],
+)
+def test_group_photos__one_group_is_left_out(cls: Float, options: dict[str, int]) -> None:
+    centroids, reach, groups = _group(cls, **options)
+    assert centroids.shape == (0, 2)
+    assert reach.shape == (0,)
+    assert groups.tolist() == [-1] * len(cls)
+
+
+def test_group_photos__small_groups_join_their_nearest() -> None:
+    # Three groups are tried; the four photos at 100 degrees go to those at 90.
+    cls = _cls((0, 28), (90, 28), (100, 4))
+    centroids, _, groups = _group(cls, photos_per_group=20, min_group=10)
+    assert len(centroids) == 2
+    assert np.bincount(groups).tolist() in ([28, 32], [32, 28])
+    assert len(set(groups[28:])) == 1
+
+
+def test_group_photos__left_out_when_merging_leaves_one() -> None:
+    centroids, _, groups = _group(_cls((0, 36), (90, 4)), photos_per_group=20, min_group=10)
+    assert len(centroids) == 0
+    assert set(groups.tolist()) == {-1}
+
+
+# Strategies that break their promise
+
+
+@dataclass(frozen=True)
+class Flat:
+    """A clusterer whose centroids have one dimension too few."""
+
+    def fit(self, points: Float, *, k: int, seed: int) -> Float:
+        return points[0]
+
+    def assign(self, points: Float, centroids: Float) -> NDArray[np.int64]:
+        return np.zeros(len(points), dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class TooMany(Flat):
+    def fit(self, points: Float, *, k: int, seed: int) -> Float:
+        return np.zeros((k + 1, points.shape[1]), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class OutOfRange(Flat):
+    def fit(self, points: Float, *, k: int, seed: int) -> Float:
+        return points[:1]
+
+    def assign(self, points: Float, centroids: Float) -> NDArray[np.int64]:
+        return np.full(len(points), len(centroids))
+
+
+@dataclass(frozen=True)
+class Columns(OutOfRange):
+    def assign(self, points: Float, centroids: Float) -> NDArray[np.int64]:
+        return np.zeros((len(points), 1), dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Halves(OutOfRange):
+    def assign(self, points: Float, centroids: Float) -> NDArray[Any]:
+        return np.zeros(len(points))
+
+
+@pytest.mark.parametrize(
+    ("clusterer", "message"),
+    [
+        (Flat(), r"clusterer Flat returned shape (2,), wanted ('any', 2)"),
+        (TooMany(), r"clusterer TooMany returned shape (3, 2), wanted (1 to 2, 2)"),
+        (OutOfRange(), r"clusterer OutOfRange returned values from 1 to 1, wanted 0 to 0"),
+        (Columns(), r"clusterer Columns returned shape (4, 1), wanted (4,)"),
+        (Halves(), r"clusterer Halves returned float64, wanted int64"),
+    ],
+)
+def test_fit_dataset__a_clusterer_that_breaks_its_promise(clusterer: Any, message: str) -> None:
+    with pytest.raises(ContractError) as raised:
+        levels.fit_dataset(
+            _patches([X, X, Y, Y], [1, 1, 1, 1]),
+            ks=(2,),
+            clusterer=clusterer,
+            foreground=ATTENTION,
+            seed=0,
+        )
+    assert str(raised.value) == message
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A foreground rule that answers what it is told to."""
+
+    answer: Any
+
+    def score(self, clusters: Any, *, k: int, attention: Any, border: Any) -> Any:
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (_array([1, 1, 1]), "foreground Answers returned shape (3,), wanted (2,)"),
+        (_array([0, 2]), "foreground Answers returned values from 0 to 2, wanted 0 to 1"),
+        (_array([0, np.nan]), "foreground Answers returned values that are not finite"),
+        ([0.5, 0.5], "foreground Answers returned list, wanted an array"),
+        (np.array([0, 1]), "foreground Answers returned int64, wanted float32"),
+    ],
+)
+def test_fit_dataset__a_rule_that_breaks_its_promise(answer: Any, message: str) -> None:
+    with pytest.raises(ContractError) as raised:
+        levels.fit_dataset(
+            _patches([X, X, Y, Y], [1, 1, 1, 1]),
+            ks=(2,),
+            clusterer=SPHERICAL,
+            foreground=Answers(answer),
+            seed=0,
+        )
+    assert str(raised.value) == message
