@@ -40,6 +40,7 @@ from prelabel.segment import Segmenter
 SETS = ("voc_animals", "ecssd", "coco")
 LEVELS = ("dataset", "category", "image")
 MOST_CROPS = 40
+CHECK_SET, CHECK_PHOTOS = "ecssd", 20
 RESULTS = Path(__file__).parent / "results" / "quality.csv"
 FIELDS = (
     "weights", "set", "recipe", "size", "seed", "photos", "iou_dataset", "iou_category",
@@ -70,7 +71,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
 
-    measured = []
+    measured, checks = [], []
     for named in arguments.weights:
         name, _, source = named.partition("=")
         for folder in arguments.sets:
@@ -87,8 +88,16 @@ def main() -> int:
                     )
                 )
                 print(_line(measured[-1].row), flush=True)
+        # A few photos, quick enough for the tests to measure again.
+        chosen = config.load(
+            arguments.recipe, [f"backbone.weights={source or name}", *arguments.set]
+        )
+        labels = {"weights": name, "recipe": arguments.recipe}
+        checks.append(
+            measure(arguments.data / CHECK_SET, chosen, seed=0, photos=CHECK_PHOTOS, labels=labels)
+        )
     rows = [m.row for m in measured]
-    write(arguments.out, rows)
+    write(arguments.out, rows + [m.row for m in checks])
     print("\n".join(["", *summary(rows), "", *intervals(measured)]))
     print(f"\nwritten to {arguments.out}")
     return 0
@@ -133,9 +142,7 @@ def measure(
             scores.append(region.score)
             good.append(metrics.best_part_iou(mask, truth) >= 0.5)
             n_regions += 1
-        ious["whole"].append(
-            metrics.foreground_iou(clusters > 0, truth) if has_object else np.nan
-        )
+        ious["whole"].append(metrics.foreground_iou(clusters > 0, truth) if has_object else np.nan)
         counts += metrics.confusion(clusters, truth, n_clusters=len(present))
     wrong = list(_on_background(segmenter, extract, files, truths))
     extract.store.flush()
@@ -210,8 +217,9 @@ def _alone(
     results: dict[str, LevelResult] = {r.name: r for r in segmenter.judge(features)}
     for name in LEVELS:
         result = results.get(name, results["dataset"])
-        yield name, segmenter.cut(
-            picture, result.foreground, agreement([result], result.foreground)
+        yield (
+            name,
+            segmenter.cut(picture, result.foreground, agreement([result], result.foreground)),
         )
 
 

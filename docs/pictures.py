@@ -46,9 +46,7 @@ def painted(pixels: NDArray[np.uint8], prediction: Prediction) -> NDArray[np.uin
     for region in prediction.regions:
         mask, color = decode_rle(region.rle), class_color(region.cluster)
         result[mask] = (pixels[mask] * 0.6 + np.array(color) * 0.4).astype(np.uint8)
-        lines, _ = cv2.findContours(
-            mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE
-        )
+        lines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(result, lines, -1, (255, 255, 255), max(1, pixels.shape[0] // 160))
     return result
 

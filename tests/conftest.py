@@ -3,8 +3,41 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from prelabel.storage import cache_folder
+
+_USERS_CACHE = cache_folder()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test reads or fills the user's own cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PRELABEL_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture
+def stand_in() -> Path:
+    """The stand-in's weights, linked from the user's cache; skips if they were not pulled."""
+    from prelabel.weights import stand_in_file
+
+    file = stand_in_file()
+    pulled = _USERS_CACHE / file.relative_to(cache_folder())
+    if not pulled.exists():
+        pytest.skip(f"no {pulled}: prelabel weights pull stand-in")
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            file.symlink_to(pulled.resolve())
+        except OSError:
+            shutil.copyfile(pulled, file)
+    return file
 
 
 def require(name: str, condition: bool, reason: str) -> None:

@@ -14,13 +14,14 @@ import pytest
 from label_studio_sdk.converter import brush
 from label_studio_sdk.label_interface import LabelInterface
 from PIL import Image
+from pycocotools.coco import COCO
+
 from prelabel import strategies
 from prelabel.colors import class_color, voc_color
 from prelabel.errors import UserError
 from prelabel.masks import Mask, decode_rle, encode_rle, rle_area, rle_box
 from prelabel.records import Prediction, Region
 from prelabel.strategies import ExportContext
-from pycocotools.coco import COCO
 
 # pycocotools does not know numpy 2's `copy` yet: harmless, but pytest keeps every warning.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

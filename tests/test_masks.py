@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from label_studio_sdk.converter import brush
 from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
 from prelabel.masks import (
     Mask,
     decode_brush,
@@ -18,7 +20,6 @@ from prelabel.masks import (
     rle_area,
     rle_box,
 )
-from pycocotools import mask as coco_mask
 
 # pycocotools does not know numpy 2's `copy` yet: harmless, but pytest keeps every warning.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -14,7 +14,7 @@ from prelabel.photos import find_photos
 
 AWKWARD = [
     "with space.jpg",
-    "it's \"quoted\".jpg",
+    'it\'s "quoted".jpg',
     "snow ☃ and 🐙.jpg",
     "two\nlines.jpg",
     "a-weird Filename.asdf.jpg",
@@ -169,7 +169,8 @@ def test_coco__photos_outside_never_lead_out_of_the_root(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "3", "{}", '{"images": [{}]}', '{"images": 3}', '{"images": [{"file_name": 1}]}']
+    "text",
+    ["", "[]", "3", "{}", '{"images": [{}]}', '{"images": 3}', '{"images": [{"file_name": 1}]}'],
 )
 def test_coco__damaged(tmp_path: Path, text: str) -> None:
     (tmp_path / "c.json").write_text(text)

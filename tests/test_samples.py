@@ -16,13 +16,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+
 from prelabel import samples
 from prelabel.errors import UserError
 from prelabel.samples import SamplesSummary, composition, sources, write_samples
 from prelabel.samples.backgrounds import TEXTURES
 from prelabel.samples.scenes import CUP, FLOWER, SCENES, Item, Ledge, Scene
-from pycocotools import mask as coco_mask
-from pycocotools.coco import COCO
 
 find_contours = pytest.importorskip("skimage.measure").find_contours
 

@@ -90,7 +90,9 @@ def test_run__with_a_refiner_and_a_rule_of_somebody_else(
     )
     assert done.returncode == 0, done.stderr
     [instances] = out.rglob("instances.json")
-    assert len(json.loads(instances.read_text())["images"]) == 4
+    exported = json.loads(instances.read_text())
+    assert len(exported["images"]) == 4
+    assert {a["image_id"] for a in exported["annotations"]} == {i["id"] for i in exported["images"]}
     [facts] = [json.loads(file.read_text()) for file in out.rglob("model.json")]
     assert facts["config"]["refiner"] == {"name": "example-median", "side": 3}
     assert facts["origins"]["refiner"] == "prelabel-example-plugin 0.1.0"

@@ -126,7 +126,7 @@ def _close(found: NDArray[np.float16], wanted: Tensor) -> bool:
     return bool(np.abs(found.astype(np.float64) - reference).max() < 2e-3 * scale)
 
 
-@pytest.mark.parametrize("block", [-1, -2, 0, 5])
+@pytest.mark.parametrize("block", [-1, 5])
 @pytest.mark.parametrize("feature", ["key", "query", "value"])
 def test_extract__projections_are_what_a_hook_sees(
     vit: Any, files: Any, feature: str, block: int

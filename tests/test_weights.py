@@ -94,6 +94,7 @@ def test_from_file__every_layout(tmp_path: Path, tiny: State, name: str) -> None
     assert _same(loaded, tiny)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["timm.safetensors", "dino.pth"])
 def test_from_file__finds_the_architecture(tmp_path: Path, small: State, name: str) -> None:
     loaded = weights.load("", str(_saved(LAYOUTS[name](small), tmp_path / name)))
@@ -126,7 +127,6 @@ def test_from_file__dinov2s_own_layout(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="weights._filtered converts for a network without registers too")
 def test_from_file__dinov2s_own_layout_with_registers(tmp_path: Path) -> None:
     # There the CLS token has a place in the position grid; in timm it is part of the token.
     state = random_state("vit_small_patch14_reg4_dinov2")
@@ -165,6 +165,7 @@ def test_from_file__another_size_lists_a_few(tmp_path: Path, tiny: State) -> Non
         weights.load("vit_small_patch16_224", str(_saved(tiny, tmp_path / "tiny.safetensors")))
 
 
+@pytest.mark.slow
 def test_from_file__unknown_architecture(tmp_path: Path) -> None:
     state = {"patch_embed.proj.weight": torch.zeros(5, 3, 9, 9), "norm.bias": torch.zeros(5)}
     with pytest.raises(UserError) as raised:
@@ -173,7 +174,6 @@ def test_from_file__unknown_architecture(tmp_path: Path) -> None:
     assert "(5, 3, 9, 9)" in str(raised.value)
 
 
-@pytest.mark.xfail(reason="weights._filtered takes it that a mask token comes with pos_embed")
 def test_from_file__mask_token_without_position_grid(tmp_path: Path) -> None:
     # As in DINOv3's own checkpoints.
     state = {

@@ -41,7 +41,7 @@ Ks = Annotated[tuple[Annotated[int, Field(ge=2, le=256)], ...], Field(min_length
 class Features(_Section):
     """``size``: a photo is seen at its own aspect ratio with the area of size × size pixels."""
 
-    size: int = Field(448, ge=28, le=2048)
+    size: int = Field(default=448, ge=28, le=2048)
 
 
 class Levels(_Section):
@@ -56,33 +56,33 @@ class Levels(_Section):
     dataset_k: Ks = (8, 16, 32, 64)
     category_k: Ks = (4, 8, 16, 32)
     image_k: Ks = (4, 8, 16)
-    photos_per_group: int = Field(20, ge=2)
-    max_groups: int = Field(64, ge=1)
-    min_group: int = Field(10, ge=1)
-    patches_per_cluster: int = Field(512, ge=8)
+    photos_per_group: int = Field(default=20, ge=2)
+    max_groups: int = Field(default=64, ge=1)
+    min_group: int = Field(default=10, ge=1)
+    patches_per_cluster: int = Field(default=512, ge=8)
 
 
 class Regions(_Section):
     """``threshold``: P(foreground) above which a pixel is foreground; lower gives larger regions.
     ``min_area``: connected parts under this share of the photo are dropped and counted."""
 
-    threshold: float = Field(0.5, gt=0, lt=1)
-    min_area: float = Field(0.002, ge=0, lt=1)
+    threshold: float = Field(default=0.5, gt=0, lt=1)
+    min_area: float = Field(default=0.002, ge=0, lt=1)
 
 
 class Classes(_Section):
     """``count``: number of classes; 0 is twice as many as ``labels``, or, without labels,
     sqrt(regions / 2). ``labels``: the names that annotators will use, where they are known."""
 
-    count: int = Field(0, ge=0, le=10_000)
+    count: int = Field(default=0, ge=0, le=10_000)
     labels: tuple[str, ...] = ()
 
 
 class Fit(_Section):
     """``photos``: fit sees a sample of at most so many. ``seed``: of everything that is drawn."""
 
-    photos: int = Field(2000, ge=1)
-    seed: int = Field(0, ge=0, lt=2**31)
+    photos: int = Field(default=2000, ge=1)
+    seed: int = Field(default=0, ge=0, lt=2**31)
 
 
 class Config(_Section):
@@ -122,9 +122,14 @@ class Config(_Section):
         lines = []
         for section, values in self.model_dump(mode="json").items():
             lines.append(f"[{section}]")
-            lines += [f"{k} = {json.dumps(v, ensure_ascii=False)}" for k, v in values.items()]
+            lines += [f"{k} = {_toml(v)}" for k, v in values.items()]
             lines.append("")
         return "\n".join(lines)
+
+
+def _toml(value: Any) -> str:
+    # JSON's strings, numbers and lists are TOML's, but for one control character.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def load(recipe: str = "default", overrides: Iterable[str] = ()) -> Config:
@@ -140,7 +145,10 @@ def validate(settings: Mapping[str, Any]) -> Config:
     _check_names(settings)
     # Settings without a name are for the default strategy of that kind.
     settings = {
-        section: {**({"name": default.name} if isinstance(default, StrategyChoice) else {}), **values}
+        section: {
+            **({"name": default.name} if isinstance(default, StrategyChoice) else {}),
+            **values,
+        }
         for section, values in settings.items()
         for default in [Config.model_fields[section].default]
     }
@@ -172,7 +180,9 @@ def parse_override(override: str) -> tuple[str, str, Any]:
 def recipe_names() -> list[str]:
     """Names of the recipes that come with the package."""
     folder = files("prelabel.recipes")
-    return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
+    return sorted(
+        f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")
+    )
 
 
 def recipe_text(name: str) -> str:

@@ -135,19 +135,16 @@ def _open(data: bytes) -> Iterator[Image.Image]:
 
 def _working_size(image: Image.Image) -> Image.Image:
     """A loaded image as RGB of the working size, not oriented."""
-    long_side = max(image.size)
-    # As Pillow's reducing_gap=2, but in bands: a copy of a large photo would double its cost.
-    factor = max(1, long_side // (2 * WORKING_SIDE))
-    rows = factor * max(1, _BAND // (factor * image.width))
-    limits = _limits(image, rows)
-    reduced = Image.new("RGB", (-(-image.width // factor), -(-image.height // factor)))
-    for top, band in _bands(image, rows):
-        reduced.paste(_to_rgb(band, limits).reduce(factor), (0, top // factor))
-    if long_side <= WORKING_SIDE:
-        return reduced
-    scale = WORKING_SIDE / long_side
+    scale = min(1.0, WORKING_SIDE / max(image.size))
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    box = (0, 0, image.width / factor, image.height / factor)
+    # As Pillow's reducing_gap=2, but in bands: a copy of a large photo would double its cost.
+    across, down = (max(1, n // (2 * m)) for n, m in zip(image.size, size, strict=True))
+    rows = down * max(1, _BAND // (down * image.width))
+    limits = _limits(image, rows)
+    reduced = Image.new("RGB", (-(-image.width // across), -(-image.height // down)))
+    for top, band in _bands(image, rows):
+        reduced.paste(_to_rgb(band, limits).reduce((across, down)), (0, top // down))
+    box = (0, 0, image.width / across, image.height / down)
     return reduced.resize(size, Image.Resampling.BOX, box=box)
 
 

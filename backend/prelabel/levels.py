@@ -116,15 +116,14 @@ def fit_category(
     for centroids, from_above in _pairs(inherited):
         labels = _assign(clusterer, patches.vectors, centroids)
         own = _score(foreground, patches, labels, k=len(centroids))
-        scores.append(((from_above + own) / 2).astype(np.float32))
+        scores.append(np.asarray((from_above + own) / 2, dtype=np.float32))
     return Clusters(inherited.centroids, tuple(scores))
 
 
 def score_patches(vectors: Float, clusters: Clusters, clusterer: Clusterer) -> Float:
     """P(foreground) float32 (n,) of patches float32 (n, dim): the mean over the clusterings."""
-    return np.mean(
-        [s[_assign(clusterer, vectors, c)] for c, s in _pairs(clusters)], axis=0, dtype=np.float32
-    )
+    answers = [s[_assign(clusterer, vectors, c)] for c, s in _pairs(clusters)]
+    return np.asarray(np.mean(answers, axis=0), dtype=np.float32)
 
 
 def judge(

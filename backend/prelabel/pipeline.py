@@ -34,7 +34,10 @@ Hook = Callable[[Photo, Picture, Segment], None]
 
 
 def fit(
-    source: Source, config: Config | None = None, *, clock: Clock | None = None,
+    source: Source,
+    config: Config | None = None,
+    *,
+    clock: Clock | None = None,
     hook: Hook | None = None,
 ) -> FittedModel:
     """Learn levels and classes from photos (or from a seeded sample of them), without labels.
@@ -85,7 +88,7 @@ def predict(
     clusterer: strategies.Clusterer = model.config.strategy("clusterer")
     version = model.version
     for photo, segment in _segments(photos.photos, model, clock, hook):
-        classes = np.full(len(segment.regions), -1)
+        classes: NDArray[np.int64] = np.full(len(segment.regions), -1)
         if len(model.classes) and len(segment.embeddings):
             classes = clusterer.assign(segment.embeddings, model.classes)
         yield Prediction(
@@ -153,9 +156,7 @@ def _features(
     """Stored features where there are any; others are computed and not stored, since nothing will
     ask for them again."""
     missing = [p for p in pictures if p.digest not in stored]
-    fresh = {
-        p.digest: f for p, f in zip(missing, extractor.extract(missing), strict=True)
-    }
+    fresh = {p.digest: f for p, f in zip(missing, extractor.extract(missing), strict=True)}
     return [fresh.get(p.digest) or from_arrays(stored.read(p.digest)) for p in pictures]
 
 

@@ -75,7 +75,7 @@ class Segmenter:
     def segment(self, picture: Picture, features: PatchFeatures) -> Segment:
         """Regions of one photo with their vectors. Raises ContractError."""
         found = self.find(picture, features)
-        vectors = np.zeros((0, 0), dtype=np.float32)
+        vectors: Float = np.zeros((0, 0), dtype=np.float32)
         if found.regions:
             vectors = self.embedder.embed(
                 picture.pixels, found.masks, features=features, backbone=self.backbone

@@ -84,9 +84,7 @@ def convert(graph: Any) -> dict[str, Tensor]:
 
     constants = {c.name: numpy_helper.to_array(c) for c in graph.graph.initializer}
     matrices = _matrices_by_bias(graph, constants)
-    positions = next(
-        c for c in constants.values() if c.ndim == 3 and c.shape[1] == 37 * 37
-    )
+    positions = next(c for c in constants.values() if c.ndim == 3 and c.shape[1] == 37 * 37)
     cls_position = next(
         c for n, c in constants.items() if c.shape == (1, 1, 384) and not n.startswith("backbone.")
     )

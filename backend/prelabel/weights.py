@@ -109,7 +109,9 @@ def read_state(file: Path) -> dict[str, Tensor]:
     except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
         raise UserError(f"weights {file}: cannot be read ({_first_line(error)})") from error
     except Exception as error:  # torch raises pickle's own errors
-        raise UserError(f"weights {file}: no checkpoint of tensors ({_first_line(error)})") from error
+        raise UserError(
+            f"weights {file}: no checkpoint of tensors ({_first_line(error)})"
+        ) from error
     for wrapper in ("teacher", "student", "state_dict", "model"):
         if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
             state = state[wrapper]
@@ -128,7 +130,7 @@ def state_hash(state: Mapping[str, Tensor]) -> str:
     for name in sorted(state):
         tensor = state[name].contiguous()
         result.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        result.update(tensor.view(-1).view(torch.uint8).numpy())
+        result.update(tensor.view(-1).view(torch.uint8).numpy().data)
     return result.hexdigest()
 
 
@@ -210,7 +212,7 @@ def best_device() -> torch.device:
 def computes_bfloat16(device: torch.device) -> bool:
     """Whether the device has bfloat16 arithmetic of its own (emulated, it is slower than float32)."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu":
         return False
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
@@ -225,9 +227,7 @@ def _from_hub(model: str) -> Loaded:
             f"name a file with --backbone, or use --backbone {STAND_IN}"
         )
     try:
-        network = timm.create_model(
-            model, pretrained=True, num_classes=0, **_flexible(model)
-        )
+        network = timm.create_model(model, pretrained=True, num_classes=0, **_flexible(model))
     except Exception as error:
         raise UserError(f"{model} cannot be loaded from the hub ({_first_line(error)})") from error
     return Loaded(network, model, f"hub {_hub_repo(model)}", state_hash(network.state_dict()))
@@ -268,8 +268,15 @@ def _filtered(network: Any, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The state in timm's names (registers, mask token), without a classification head."""
     from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 
-    kept = {k: v for k, v in state.items() if not k.startswith(("head.", "dino_head.", "ibot_head."))}
-    if isinstance(network, VisionTransformer) and "mask_token" in kept:
+    kept = {
+        k: v for k, v in state.items() if not k.startswith(("head.", "dino_head.", "ibot_head."))
+    }
+    if (
+        isinstance(network, VisionTransformer)
+        and {"mask_token", "pos_embed"} <= kept.keys()
+        and network.pos_embed is not None
+        and ("register_tokens" in kept) == (network.reg_token is not None)
+    ):
         grid = kept["pos_embed"].shape[1] - 1
         if grid == network.pos_embed.shape[1] - (0 if network.no_embed_class else 1):
             kept = checkpoint_filter_fn(kept, network)
@@ -281,9 +288,7 @@ def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
     return {k: tuple(v.shape) for k, v in state.items()}
 
 
-def _compare(
-    network: Any, state: Mapping[str, Tensor], *, file: Path, architecture: str
-) -> None:
+def _compare(network: Any, state: Mapping[str, Tensor], *, file: Path, architecture: str) -> None:
     wanted, found = _shapes(network.state_dict()), _shapes(state)
     problems = [f"misses {key}" for key in wanted if key not in found]
     problems += [f"has {key} too many" for key in found if key not in wanted]

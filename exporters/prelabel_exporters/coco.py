@@ -14,7 +14,6 @@ from prelabel.colors import class_color
 from prelabel.masks import rle_area, rle_box
 from prelabel.records import Prediction, Region
 from prelabel.strategies import ExportContext
-
 from prelabel_exporters.common import JsonList, category_ids, class_name, replacing, stable_id
 
 FILE = "instances.json"

@@ -14,7 +14,6 @@ from prelabel.colors import class_color
 from prelabel.masks import decode_rle, encode_brush
 from prelabel.records import Prediction, Region
 from prelabel.strategies import ExportContext
-
 from prelabel_exporters.common import JsonList, category_ids, class_name, replacing, stable_id
 
 TASKS = "tasks.json"

@@ -11,12 +11,12 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
 from prelabel.colors import voc_color
 from prelabel.errors import UserError
 from prelabel.masks import decode_rle
 from prelabel.records import Prediction
 from prelabel.strategies import ExportContext
-
 from prelabel_exporters.common import category_ids, class_name, replacing
 
 FOLDER = "SegmentationClass"

@@ -125,7 +125,6 @@ class _Totals:
             self.detections.append(
                 {
                     "image_id": image_id,
-                    "category_id": 1,
                     "segmentation": region.rle,
                     "score": region.score,
                 }
@@ -192,6 +191,9 @@ def _coco_eval(
 ) -> dict[str, float | None]:
     if not detections:
         return {"ap": 0.0, "ap50": 0.0, "ar100": 0.0}
+    # Without categories COCOeval still sees only detections of a category that it knows.
+    known = min(truth.cats)
+    detections = [{**detection, "category_id": known} for detection in detections]
     with contextlib.redirect_stdout(io.StringIO()):
         scorer = COCOeval(truth, truth.loadRes(detections), "segm")
         scorer.params.useCats = 0

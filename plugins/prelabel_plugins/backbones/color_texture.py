@@ -58,7 +58,9 @@ class ColorTexture:
         dy = cv2.Sobel(lab[..., 0], cv2.CV_32F, 0, 1)
         strength, angle = np.hypot(dx, dy), np.arctan2(dy, dx) % np.pi
         bins = np.minimum((angle / np.pi * _ORIENTATIONS).astype(int), _ORIENTATIONS - 1)
-        histogram = self._pooled(strength[..., None] * np.eye(_ORIENTATIONS, dtype=np.float32)[bins])
+        histogram = self._pooled(
+            strength[..., None] * np.eye(_ORIENTATIONS, dtype=np.float32)[bins]
+        )
         patches = np.concatenate([mean, spread, around, histogram], axis=-1)
         return PatchFeatures(
             patches=patches.astype(np.float16),
@@ -66,7 +68,7 @@ class ColorTexture:
             attention=self._attention(mean).astype(np.float16),
         )
 
-    def _pooled(self, values: Float) -> Float:
+    def _pooled(self, values: NDArray[Any]) -> Float:
         """Mean over each patch, (h, w, channels)."""
         height, width, channels = values.shape
         rows, columns = height // self.patch, width // self.patch

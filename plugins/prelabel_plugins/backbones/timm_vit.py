@@ -44,7 +44,8 @@ class TimmVit:
     def settled(self) -> TimmVit:
         """The same with the weights decided, so that a fitted model asks for them by name."""
         if not self.model and not self.weights:
-            return dataclasses.replace(self, **weight_store.default_source())
+            source = weight_store.default_source()
+            return dataclasses.replace(self, model=source["model"], weights=source["weights"])
         return dataclasses.replace(self, model=self._network.architecture)
 
     @property
@@ -157,8 +158,10 @@ class _Network:
         with _Attended() as seen:
             tokens = self.model.norm(self.model.blocks[chosen](tokens, **extra))
 
-        patches = tokens if feature == "token" else _project(
-            self.model.blocks[chosen].attn, attended, feature
+        patches = (
+            tokens
+            if feature == "token"
+            else _project(self.model.blocks[chosen].attn, attended, feature)
         )
         scores = (seen.query[:, :, :1] @ seen.key.transpose(-2, -1)).float() * seen.scale
         attention = scores.softmax(dim=-1)[:, :, 0, self.prefix :].mean(dim=1)

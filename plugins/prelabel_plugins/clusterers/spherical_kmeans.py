@@ -38,7 +38,7 @@ class SphericalKMeans:
 
     def assign(self, points: Float, centroids: Float) -> NDArray[np.int64]:
         """The centroid with the highest cosine for each point, int64 (n,)."""
-        return np.argmax(points @ centroids.T, axis=1)
+        return np.asarray(np.argmax(points @ centroids.T, axis=1), dtype=np.int64)
 
     def _run(self, unit: Float, centroids: Float) -> tuple[Float, float]:
         """Lloyd's rounds until the mean cosine distance shrinks by less than a thousandth; the

@@ -26,7 +26,9 @@ class Cascade:
         answer = np.zeros(finest.shape, dtype=np.float32)
         for run, clusters in enumerate(finest.reshape(len(finest), -1)):
             sizes = np.bincount(clusters)
-            shares = [np.bincount(clusters, weights=level) / np.maximum(sizes, 1) for level in coarser]
+            shares = [
+                np.bincount(clusters, weights=level) / np.maximum(sizes, 1) for level in coarser
+            ]
             foreground = np.min(shares, axis=0) > 0.5
             answer[run] = foreground[clusters].reshape(finest.shape[1:])
-        return np.mean(answer, axis=0, dtype=np.float32)
+        return np.asarray(np.mean(answer, axis=0), dtype=np.float32)

@@ -17,4 +17,4 @@ class Mean:
 
     def combine(self, levels: Sequence[LevelResult]) -> NDArray[np.float32]:
         """float32 (h, w) in [0, 1]."""
-        return np.mean([level.foreground for level in levels], axis=0, dtype=np.float32)
+        return np.asarray(np.mean([level.foreground for level in levels], axis=0), dtype=np.float32)

@@ -37,9 +37,7 @@ class RegionCls:
     ) -> NDArray[np.float32]:
         """float32 (n, dim) unit vectors of bool (n, h, w) masks on uint8 (h, w, 3)."""
         side = max(1, round(self.size / backbone.patch)) * backbone.patch
-        crops = [
-            resize(self._crop(image, mask), height=side, width=side) for mask in masks
-        ]
+        crops = [resize(self._crop(image, mask), height=side, width=side) for mask in masks]
         vectors = []
         for start in range(0, len(crops), backbone.batch):
             batch = np.zeros((backbone.batch, side, side, 3), dtype=np.uint8)
@@ -56,6 +54,4 @@ class RegionCls:
         top, bottom = int(rows[0]), int(rows[-1]) + 1
         left, right = int(columns[0]), int(columns[-1]) + 1
         down, across = round((bottom - top) * self.margin), round((right - left) * self.margin)
-        return image[
-            max(0, top - down) : bottom + down, max(0, left - across) : right + across
-        ]
+        return image[max(0, top - down) : bottom + down, max(0, left - across) : right + across]

@@ -37,4 +37,4 @@ class Attention:
         counts = np.bincount(clusters, minlength=k)
         sums = np.bincount(clusters, weights=clipped / mean, minlength=k)
         relative = np.divide(sums, counts, out=np.zeros(k), where=counts > 0)
-        return (relative / (relative + 1)).astype(np.float32)
+        return np.asarray(relative / (relative + 1), dtype=np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
@@ -41,21 +41,20 @@ class GuidedFilter:
         """float32 (h, w) in [0, 1] from float32 (h, w) and uint8 (h, w, 3)."""
         height, width = foreground.shape
         size = (max(1, round(width / _REDUCTION)), max(1, round(height / _REDUCTION)))
-        guide = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-        target = cv2.resize(foreground, size, interpolation=cv2.INTER_AREA)
+        guide = _unit(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+        target = _float(cv2.resize(foreground, size, interpolation=cv2.INTER_AREA))
         window = _Window(guide, max(1, round(self.radius * max(size))), self.epsilon)
 
         said = self.sharpness * (target - 0.5)
         found = target if self.rounds == 1 else _sigmoid(said)
         for _ in range(self.rounds - 1):
-            filtered = np.clip(_apply(*window.coefficients(found), guide), 0, 1)
+            filtered = _apply(*window.coefficients(found), guide).clip(0, 1)
             found = _sigmoid(said + self.sharpness * (filtered - 0.5))
         slope, offset = (
-            cv2.resize(c, (width, height), interpolation=cv2.INTER_LINEAR)
+            _float(cv2.resize(c, (width, height), interpolation=cv2.INTER_LINEAR))
             for c in window.coefficients(found)
         )
-        refined = _apply(slope, offset, image.astype(np.float32) / 255)
-        return np.clip(refined, 0, 1, dtype=np.float32)
+        return _apply(slope, offset, _unit(image)).clip(0, 1)
 
 
 class _Window:
@@ -88,5 +87,13 @@ def _apply(slope: Float, offset: Float, guide: Float) -> Float:
     return np.asarray((slope * guide).sum(axis=-1) + offset, dtype=np.float32)
 
 
-def _sigmoid(x: Float) -> Float:
+def _unit(image: NDArray[Any]) -> Float:
+    return np.asarray(image, dtype=np.float32) / np.float32(255)
+
+
+def _float(values: Any) -> Float:
+    return np.asarray(values, dtype=np.float32)
+
+
+def _sigmoid(x: NDArray[Any]) -> Float:
     return np.asarray(1 / (1 + np.exp(-x)), dtype=np.float32)

@@ -1,0 +1,180 @@
+"""The fitted model on disk: round trips, and folders that something happened to."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from prelabel import config
+from prelabel.errors import UserError
+from prelabel.levels import Clusters, Levels
+from prelabel.model import FittedModel
+
+RNG = np.random.default_rng(0)
+
+
+def some(*shape: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    return RNG.random(shape).astype(np.float32)
+
+
+def make(n_groups: int = 2, n_classes: int = 3) -> FittedModel:
+    def clusters() -> Clusters:
+        return Clusters((some(2, 5), some(11, 5)), (some(2), some(11)))
+
+    return FittedModel(
+        config=config.load("fast", ["backbone.name=color-texture", "classes.count=3"]),
+        backbone={"weights": "näme", "weights_hash": "ab12"},
+        origins={"backbone": "prelabel 0.1.0"},
+        levels=Levels(
+            center=some(5),
+            dataset=clusters(),
+            groups=some(n_groups, 5),
+            reach=some(n_groups),
+            categories=tuple(clusters() for _ in range(n_groups)),
+        ),
+        classes=some(n_classes, 5) if n_classes else np.zeros((0, 0), dtype=np.float32),
+        n_photos=41,
+    )
+
+
+def flat(value: Any) -> Any:
+    """A model as nested plain values."""
+    if isinstance(value, np.ndarray):
+        return (value.dtype.str, value.shape, value.tolist())
+    if isinstance(value, tuple):
+        return [flat(v) for v in value]
+    if dataclasses.is_dataclass(value):
+        return {f.name: flat(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    return value
+
+
+@pytest.mark.parametrize(("n_groups", "n_classes"), [(2, 3), (12, 3), (0, 0)])
+def test_model__round_trip(tmp_path: Path, n_groups: int, n_classes: int) -> None:
+    model = make(n_groups, n_classes)
+    model.save(tmp_path / "m")
+    loaded = FittedModel.load(tmp_path / "m")
+    assert flat(loaded) == flat(model)
+    assert loaded.version == model.version
+    assert loaded.segment_hash == model.segment_hash
+    assert len(list((tmp_path / "m").iterdir())) == 2
+
+
+def test_model__version_follows_what_was_learned() -> None:
+    model = make()
+    assert model.version.endswith("-0")
+    other = dataclasses.replace(model, classes=model.classes + 1)
+    assert other.version != model.version
+    assert other.segment_hash == model.segment_hash  # regions do not depend on classes
+    levels = dataclasses.replace(model.levels, center=model.levels.center + 1)
+    assert dataclasses.replace(model, levels=levels).segment_hash != model.segment_hash
+    weights = dataclasses.replace(model, backbone={"weights_hash": "other"})
+    assert weights.version != model.version
+    assert weights.segment_hash != model.segment_hash
+    stricter = config.load("fast", ["backbone.name=color-texture", "regions.threshold=0.6"])
+    assert dataclasses.replace(model, config=stricter).segment_hash != model.segment_hash
+    # Where a model was fitted and how many photos it saw do not change its answers.
+    assert dataclasses.replace(model, n_photos=1).version == model.version
+
+
+def test_model__saved_over_another(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    make().save(tmp_path)
+    second = make()
+    second.save(tmp_path)
+    assert flat(FittedModel.load(tmp_path)) == flat(second)
+    assert len(list(tmp_path.iterdir())) == 3  # the first one's tensors are gone
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("kind", ["write_bytes", "write_text"])
+def test_model__a_full_disk_leaves_the_earlier_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    first = make()
+    first.save(tmp_path)
+
+    def full(file: Path, data: Any, **_: Any) -> int:
+        with file.open("wb") as half:
+            half.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, kind, full)
+        with pytest.raises(OSError, match="No space left"):
+            make().save(tmp_path)
+    assert flat(FittedModel.load(tmp_path)) == flat(first)
+    assert not list(tmp_path.glob(".tmp-*"))
+    first.save(tmp_path)  # tensors of the one that failed are cleared away
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def edit(**changes: Any) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        facts = json.loads((folder / "model.json").read_text()) | changes
+        text = json.dumps({k: v for k, v in facts.items() if v is not None})
+        (folder / "model.json").write_text(text)
+
+    return change
+
+
+def text(value: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / "model.json").write_text(value) and None
+
+
+def tensors(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
+    def apply(folder: Path) -> None:
+        [file] = folder.glob("tensors-*")
+        file.write_bytes(change(file.read_bytes()))
+
+    return apply
+
+
+def cut_json(folder: Path) -> None:
+    file = folder / "model.json"
+    file.write_bytes(file.read_bytes()[:-20])
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: (folder / "model.json").unlink(), "holds no fitted model .*prelabel fit"),
+        (cut_json, "model.json is damaged .*: fit again"),
+        (text(""), "is damaged"),
+        (text("[]"), "has schema None, this version reads 1"),
+        (text("3"), "has schema None"),
+        (edit(schema=2), "has schema 2, this version reads 1: fit again"),
+        (edit(schema=None), "has schema None"),
+        (edit(config=None), r"is damaged \(no config\): fit again"),
+        (edit(config=[]), r"is damaged \(no config\)"),
+        (edit(tensors=5, backbone=None), r"is damaged \(no tensors, backbone\)"),
+        (edit(config={"backbone": {"name": "gone"}}), "no backbone is named 'gone'"),
+        (edit(config={"clusters": {}}), "no section 'clusters'"),
+        (lambda folder: next(folder.glob("tensors-*")).unlink(), "tensors are damaged"),
+        (tensors(lambda data: data[:-4]), "tensors are damaged .*hash is another"),
+        (tensors(lambda data: data[:-1] + b"\x01"), "hash is another"),
+        (tensors(lambda data: b""), "tensors are damaged"),
+    ],
+)
+def test_model__damaged_folder(
+    tmp_path: Path, damage: Callable[[Path], None], message: str
+) -> None:
+    make().save(tmp_path)
+    damage(tmp_path)
+    with pytest.raises(UserError, match=message) as caught:
+        FittedModel.load(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_model__no_folder(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no fitted model"):
+        FittedModel.load(tmp_path / "nowhere")
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="holds no fitted model"):
+        FittedModel.load(tmp_path / "file")

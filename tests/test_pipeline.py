@@ -1,0 +1,309 @@
+"""fit() and predict(): one photo's answer, what is cached, what is kept in memory."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import tracemalloc
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from small_photos import as_picture, tiny_config, without_name, write_scenes
+
+from prelabel import images
+from prelabel.errors import UserError
+from prelabel.features import Extractor
+from prelabel.masks import decode_rle
+from prelabel.model import FittedModel
+from prelabel.photos import PhotoSet, find_photos
+from prelabel.pipeline import fit, predict
+from prelabel.progress import Clock
+from prelabel.records import Photo, Picture
+from prelabel.segment import Segment
+from prelabel.store import ShardStore
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRELABEL_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    write_scenes(tmp_path / "photos", 20)
+    return tmp_path / "photos"
+
+
+def forget(tmp_path: Path) -> None:
+    """As on another machine: nothing in the cache."""
+    shutil.rmtree(tmp_path / "cache")
+
+
+def test_pipeline__finds_the_discs_and_groups_them(photos: Path) -> None:
+    clock = Clock()
+    model = fit(photos, tiny_config(), clock=clock)
+    assert model.n_photos == 20
+    assert len(model.levels.groups) > 1
+    predictions = list(predict(model, photos, clock=clock))
+    assert [p.photo for p in predictions] == sorted(p.photo for p in predictions)
+    assert len(predictions) == 20
+    assert {p.model_version for p in predictions} == {model.version}
+    regions = [r for p in predictions for r in p.regions]
+    assert {r.cluster for r in regions} == set(range(len(model.classes)))
+    for prediction in predictions:
+        masks = [decode_rle(r.rle) for r in prediction.regions]
+        assert all(m.shape == (prediction.height, prediction.width) for m in masks)
+        share = sum(m.sum() for m in masks) / (prediction.height * prediction.width)
+        assert prediction.foreground == pytest.approx(share)
+        scores = [r.score for r in prediction.regions]
+        assert scores == sorted(scores, reverse=True)
+    assert clock.skipped == {}
+    assert list(clock.seconds) == ["features", "levels", "regions", "classes"]
+
+
+def test_predict__one_photo_alone_or_among_others_in_any_order(
+    tmp_path: Path, photos: Path
+) -> None:
+    model = fit(photos, tiny_config())
+    extra = write_scenes(tmp_path / "extra", 4, start=50)
+    files = sorted(photos.rglob("*.png")) + extra
+    forget(tmp_path)
+    together = {p.digest: without_name(p) for p in predict(model, files)}
+    assert len(together) == 24
+    for file in files:
+        forget(tmp_path)
+        [alone] = predict(model, file)
+        assert without_name(alone) == together[alone.digest]
+    forget(tmp_path)
+    random.Random(0).shuffle(files)
+    for file in files[:3]:
+        shutil.copy(file, tmp_path / f"copy-{file.name}")
+    mixed = [*files[5:], *tmp_path.glob("copy-*")]
+    assert all(without_name(p) == together[p.digest] for p in predict(model, mixed))
+
+
+def test_predict__same_from_the_cache_and_from_a_loaded_model(tmp_path: Path, photos: Path) -> None:
+    model = fit(photos, tiny_config())
+    cached = list(predict(model, photos))
+    model.save(tmp_path / "model")
+    assert list(predict(FittedModel.load(tmp_path / "model"), photos)) == cached
+    forget(tmp_path)
+    assert list(predict(FittedModel.load(tmp_path / "model"), photos)) == cached
+
+
+def test_fit__same_again_without_the_cache_and_under_other_names(
+    tmp_path: Path, photos: Path
+) -> None:
+    first = fit(photos, tiny_config())
+    forget(tmp_path)
+    assert fit(photos, tiny_config()).version == first.version
+    files = sorted(photos.rglob("*.png"))
+    for i, file in enumerate(random.Random(0).sample(files, len(files))):
+        (tmp_path / "renamed").mkdir(exist_ok=True)
+        shutil.copy(file, tmp_path / "renamed" / f"{i:03}.jpg")
+    assert fit(tmp_path / "renamed", tiny_config()).levels.center.tobytes() == (
+        first.levels.center.tobytes()
+    )
+
+
+def test_fit__another_seed_is_another_model(photos: Path) -> None:
+    versions = {fit(photos, tiny_config(f"fit.seed={seed}")).version for seed in (0, 1)}
+    assert len(versions) == 2
+
+
+def test_fit__a_sample_of_the_photos(photos: Path) -> None:
+    model = fit(photos, tiny_config("fit.photos=5"))
+    assert model.n_photos == 5
+    assert len(list(predict(model, photos))) == 20
+
+
+def count_decodes(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    seen: Counter[str] = Counter()
+    decode = images.decode_picture
+
+    def counted(data: bytes) -> Picture:
+        seen[images.digest(data)] += 1
+        return decode(data)
+
+    monkeypatch.setattr(images, "decode_picture", counted)
+    return seen
+
+
+def test_cache__nothing_is_decoded_or_computed_twice(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded = count_decodes(monkeypatch)
+    model = fit(photos, tiny_config())
+    assert set(decoded.values()) == {2}  # for features, then for edges
+    decoded.clear()
+    assert fit(photos, tiny_config()).version == model.version
+    assert len(list(predict(model, photos))) == 20
+    assert decoded == Counter()
+    write_scenes(photos, 1, start=99)
+    assert len(list(predict(model, photos))) == 21
+    assert len(decoded) == 1
+
+
+def test_cache__is_keyed_by_content_not_by_name(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = fit(photos, tiny_config())
+    decoded = count_decodes(monkeypatch)
+    [*_, file] = sorted(photos.rglob("*.png"))
+    shutil.copy(file, photos / "same.png")  # two photos with one content
+    by_name = {p.photo: p for p in predict(model, photos)}
+    assert decoded == Counter()
+    assert without_name(by_name["same.png"]) == without_name(
+        by_name[file.relative_to(photos).as_posix()]
+    )
+    Image.fromarray(np.zeros((64, 96, 3), dtype=np.uint8)).save(file)  # one name, other content
+    changed = {p.photo: p for p in predict(model, photos)}
+    assert sum(decoded.values()) == 1
+    assert changed["same.png"] == by_name["same.png"]
+    assert changed[file.relative_to(photos).as_posix()].digest != by_name["same.png"].digest
+
+
+def test_cache__other_settings_do_not_share_regions(photos: Path) -> None:
+    model = fit(photos, tiny_config())
+    strict = fit(photos, tiny_config("regions.min_area=0.99"))
+    assert sum(len(p.regions) for p in predict(model, photos)) > 0
+    assert sum(len(p.regions) for p in predict(strict, photos)) == 0
+    assert sum(p.dropped for p in predict(strict, photos)) > 0
+
+
+def test_hook__is_given_each_new_photo_once(photos: Path) -> None:
+    seen: list[str] = []
+
+    def hook(photo: Photo, picture: Picture, segment: Segment) -> None:
+        assert picture.digest == segment.digest
+        seen.append(photo.name)
+
+    model = fit(photos, tiny_config(), hook=hook)
+    assert sorted(seen) == [p.name for p in find_photos(photos).photos]
+    list(predict(model, photos, hook=hook))
+    assert len(seen) == 20
+
+
+def test_predict__stopped_early_keeps_what_is_done(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = fit(photos, tiny_config())
+    whole = list(predict(model, photos))
+    forget(tmp_path)
+    some = predict(model, photos)
+    assert [next(some) for _ in range(5)] == whole[:5]
+    some.close()  # type: ignore[attr-defined]
+    decoded = count_decodes(monkeypatch)
+    assert list(predict(model, photos)) == whole
+    assert len(decoded) == 15
+
+
+def test_predict__a_photo_of_another_size_and_kind(photos: Path, tmp_path: Path) -> None:
+    model = fit(photos, tiny_config())
+    Image.new("CMYK", (700, 30)).save(tmp_path / "x.jpg")
+    [prediction] = predict(model, tmp_path / "x.jpg")
+    assert (prediction.width, prediction.height) == (700, 30)
+
+
+def test_fit__no_photo_at_all(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="'the list' holds no photo"):
+        fit([], tiny_config())
+
+
+def test_extractor__features_do_not_depend_on_the_neighbours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    backbone = tiny_config().strategy("backbone")
+    monkeypatch.setattr(type(backbone), "batch", 4)
+    extractor = Extractor(backbone, name="color-texture", size=112)
+    pictures = [as_picture(i) for i in range(7)]
+    together = extractor.extract(pictures)
+    assert len(together) == 7
+    for picture, features in zip(pictures, together, strict=True):
+        [alone] = extractor.extract([picture])
+        assert alone.patches.tobytes() == features.patches.tobytes()
+        assert alone.patches.dtype == np.float16
+        assert alone.attention.tobytes() == features.attention.tobytes()
+    assert extractor.extract([]) == []
+
+
+@pytest.mark.slow
+def test_memory__for_each_photo_of_predict(tmp_path: Path) -> None:
+    """Between 60 and 360 photos of a sample that fits, the peak grows by less than 4 kB a photo."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(360):
+        pixels = rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)
+        pixels[6:18, 6:18] = 255 * (i % 2)
+        Image.fromarray(pixels).save(folder / f"{i:03}.png")
+    files = sorted(folder.iterdir())
+    model = fit(files[:60], tiny_config())
+
+    def peak(n: int) -> int:
+        forget(tmp_path)
+        tracemalloc.start()
+        try:
+            assert sum(1 for _ in predict(model, files[:n])) == n
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(40)  # what is imported and cached on first use does not count
+    assert (peak(360) - peak(60)) / 300 < 4096
+
+
+@pytest.mark.slow
+def test_memory__for_each_photo_of_fit(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(360):
+        Image.new("RGB", (16, 16), (i % 256, i // 256, 99)).save(folder / f"{i:03}.png")
+    files = sorted(folder.iterdir())
+    config = tiny_config("levels.max_groups=2", "levels.patches_per_cluster=8")
+
+    def peak(n: int) -> int:
+        shutil.rmtree(tmp_path / "cache", ignore_errors=True)
+        tracemalloc.start()
+        try:
+            assert fit(files[:n], config).n_photos == n
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(40)
+    assert (peak(360) - peak(60)) / 300 < 4096
+
+
+def test_memory__for_each_photo_of_the_list() -> None:
+    tracemalloc.start()
+    try:
+        found = [Path(f"/data/some/folder/photo-{i:06}.jpg") for i in range(2000)]
+        before = tracemalloc.get_traced_memory()[0]
+        photos = find_photos(found)
+        used = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert len(photos.photos) == 2000
+    assert used / 2000 < 2048
+
+
+def test_photo_set__can_be_given_ready(photos: Path) -> None:
+    found = find_photos(photos)
+    model = fit(PhotoSet(found.root, found.photos, (("bad", "its name"),)), tiny_config())
+    clock = Clock()
+    list(
+        predict(model, PhotoSet(found.root, found.photos[:2], (("bad", "its name"),)), clock=clock)
+    )
+    assert clock.skipped == {"bad": "its name"}
+
+
+def test_store__of_features_depends_on_size_and_backbone(photos: Path, tmp_path: Path) -> None:
+    fit(photos, tiny_config())
+    fit(photos, tiny_config("features.size=128"))
+    fit(photos, tiny_config("backbone.patch=8"))
+    folders = list((tmp_path / "cache" / "features").iterdir())
+    assert [len(ShardStore(folder)) for folder in folders] == [20, 20, 20]
