@@ -324,6 +324,7 @@ def test_no_permission__one_line(
     assert f"{tmp_path / 'out'} cannot be used (permission denied)" in said
 
 
+@pytest.mark.slow
 def test_stopped_at_every_write__the_rerun_equals(
     done: tuple[Path, Path, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,7 +55,7 @@ class Levels(_Section):
 
     dataset_k: Ks = (8, 16, 32, 64)
     category_k: Ks = (4, 8, 16, 32)
-    image_k: Ks = (4, 8, 16)
+    image_k: Ks = (3, 4, 5)
     photos_per_group: int = Field(default=20, ge=2)
     max_groups: int = Field(default=64, ge=1)
     min_group: int = Field(default=10, ge=1)

@@ -64,23 +64,37 @@ class _Window:
         self.guide = guide
         self.side = (2 * radius + 1, 2 * radius + 1)
         self.mean = self._box(guide)
-        products = self._box(
-            (guide[..., :, None] * guide[..., None, :]).reshape(*guide.shape[:2], 9)
-        ).reshape(*guide.shape[:2], 3, 3)
-        covariance = products - self.mean[..., :, None] * self.mean[..., None, :]
-        self.inverse = np.linalg.inv(covariance + epsilon * np.eye(3, dtype=np.float32))
+        r, g, b = (guide[..., i] for i in range(3))
+        products = self._box(np.stack([r * r, r * g, r * b, g * g, g * b, b * b], axis=-1))
+        r, g, b = (self.mean[..., i] for i in range(3))
+        products -= np.stack([r * r, r * g, r * b, g * g, g * b, b * b], axis=-1)
+        self.inverse = _inverse(products, epsilon)
 
     def coefficients(self, target: Float) -> tuple[Float, Float]:
         """Slope (h, w, 3) and offset (h, w) of the local linear model of ``target`` (h, w)."""
         mean = self._box(target)
         covariance = self._box(self.guide * target[..., None]) - self.mean * mean[..., None]
-        slope = (self.inverse @ covariance[..., None])[..., 0]
+        slope = np.einsum("hwij,hwj->hwi", self.inverse, covariance)
         offset = mean - (slope * self.mean).sum(axis=-1)
         return self._box(slope), self._box(offset)
 
     def _box(self, values: Float) -> Float:
         blurred = cv2.blur(values, self.side, borderType=cv2.BORDER_REFLECT)
         return np.asarray(blurred, dtype=np.float32).reshape(values.shape)
+
+
+def _inverse(covariance: Float, epsilon: float) -> Float:
+    """(h, w, 3, 3) inverses of covariance + epsilon, from its six different entries (h, w, 6)."""
+    rr, rg, rb, gg, gb, bb = (covariance[..., i].astype(np.float64) for i in range(6))
+    rr, gg, bb = rr + epsilon, gg + epsilon, bb + epsilon
+    cofactors = [
+        gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg,
+        rb * gb - rg * bb, rr * bb - rb * rb, rg * rb - rr * gb,
+        rg * gb - rb * gg, rg * rb - rr * gb, rr * gg - rg * rg,
+    ]  # fmt: skip
+    determinant = rr * cofactors[0] + rg * cofactors[1] + rb * cofactors[2]
+    inverse = np.stack(cofactors, axis=-1) / determinant[..., None]
+    return inverse.astype(np.float32).reshape(*determinant.shape, 3, 3)
 
 
 def _apply(slope: Float, offset: Float, guide: Float) -> Float:
