@@ -71,33 +71,30 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
 
-    measured, checks = [], []
-    for named in arguments.weights:
-        name, _, source = named.partition("=")
-        for folder in arguments.sets:
-            for seed in range(arguments.seeds):
-                settings = [f"backbone.weights={source or name}", *arguments.set]
-                chosen = config.load(arguments.recipe, settings)
-                measured.append(
-                    measure(
-                        arguments.data / folder,
-                        chosen,
-                        seed=seed,
-                        photos=arguments.photos,
-                        labels={"weights": name, "recipe": arguments.recipe},
-                    )
+    # First a few photos, quick enough for the tests to measure again.
+    rows: list[Row] = []
+    measured = []
+    for folder, photos, seeds in [
+        (CHECK_SET, CHECK_PHOTOS, 1),
+        *((folder, arguments.photos, arguments.seeds) for folder in arguments.sets),
+    ]:
+        for named in arguments.weights:
+            name, _, source = named.partition("=")
+            settings = [f"backbone.weights={source or name}", *arguments.set]
+            for seed in range(seeds):
+                result = measure(
+                    arguments.data / folder,
+                    config.load(arguments.recipe, settings),
+                    seed=seed,
+                    photos=photos,
+                    labels={"weights": name, "recipe": arguments.recipe},
                 )
-                print(_line(measured[-1].row), flush=True)
-        # A few photos, quick enough for the tests to measure again.
-        chosen = config.load(
-            arguments.recipe, [f"backbone.weights={source or name}", *arguments.set]
-        )
-        labels = {"weights": name, "recipe": arguments.recipe}
-        checks.append(
-            measure(arguments.data / CHECK_SET, chosen, seed=0, photos=CHECK_PHOTOS, labels=labels)
-        )
+                rows.append(result.row)
+                if photos != CHECK_PHOTOS:
+                    measured.append(result)
+                print(_line(result.row), flush=True)
+                write(arguments.out, rows)
     rows = [m.row for m in measured]
-    write(arguments.out, rows + [m.row for m in checks])
     print("\n".join(["", *summary(rows), "", *intervals(measured)]))
     print(f"\nwritten to {arguments.out}")
     return 0

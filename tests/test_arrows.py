@@ -119,6 +119,46 @@ def test_the_backend_names_no_plugin_and_no_exporter() -> None:
     assert not {module: names for module, names in wrong.items() if names}
 
 
+def _strings(source: str) -> set[str]:
+    """Texts in a module, which an importer could be given; docstrings are left out."""
+    tree = ast.parse(source)
+    prose = {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    return {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose
+    }
+
+
+def test_strings__sees_names_that_are_put_together_later() -> None:
+    source = '"""prelabel_exporters"""\nimport_module(f"prelabel_plugins.{name}")\n"""More."""'
+    assert _strings(source) == {"prelabel_plugins."}
+
+
+def test_the_backend_has_no_plugins_or_exporters_name_in_a_string() -> None:
+    wrong = {
+        module: sorted(t for t in _strings(file.read_text("utf-8")) if _names_a_strategy(t))
+        for module, file in MODULES["prelabel"].items()
+    }
+    assert not {module: texts for module, texts in wrong.items() if texts}
+
+
+def _names_a_strategy(text: str) -> bool:
+    return "prelabel_plugins" in text or "prelabel_exporters" in text
+
+
+@pytest.mark.parametrize("package", ["prelabel_plugins", "prelabel_exporters"])
+def test_strategies_import_nothing_by_a_string(package: str) -> None:
+    # That would be a way round the ground.
+    ways = ("importlib", "__import__", "runpy")
+    files = MODULES[package].items()
+    assert not [m for m, file in files if any(w in file.read_text("utf-8") for w in ways)]
+
+
 @pytest.mark.parametrize("package", list(PACKAGES))
 def test_no_import_goes_round_in_a_circle(package: str) -> None:
     # ``from prelabel import x`` inside the package is an import of prelabel.x, not of the package.

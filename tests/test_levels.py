@@ -147,6 +147,16 @@ def test_judge__a_photo_unlike_all_groups_has_no_category() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("cls", "group"),
+    [([7, 0], 0), ([1, 2], 1), ([0, -1], None), ([0, 0], None), ([2, 1.9], None), ([3, 1], 0)],
+)
+def test_find_group__the_nearest_one_within_its_reach(cls: Any, group: int | None) -> None:
+    # (2, 1.9) is nearest to x, at 0.72, out of its reach, although it is within that of y.
+    fitted = _fitted(groups=[X, Y], reach=[0.9, 0.5])
+    assert levels.find_group(np.array(cls, np.float16), fitted) == group
+
+
 def test_judge__without_groups() -> None:
     results = _judge(_features(), _fitted(groups=[], reach=[]))
     assert [r.name for r in results] == ["dataset", "image"]

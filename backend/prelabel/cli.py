@@ -25,7 +25,7 @@ _UsageError: Any = typer.BadParameter.__base__  # typer brings click along, or n
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _FILE_PROBLEMS = (
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENAMETOOLONG),
-    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.EMFILE),
+    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT, errno.ELOOP, errno.EMFILE),
 )
 
 

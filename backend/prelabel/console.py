@@ -169,7 +169,7 @@ def _seconds(seconds: Mapping[str, float]) -> str:
 
 
 def _rate(per_second: float) -> str:
-    return f"{per_second:.3g} a second"
+    return f"{per_second:.0f} a second" if per_second >= 100 else f"{per_second:.3g} a second"
 
 
 def _duration(seconds: float) -> str:

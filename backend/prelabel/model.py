@@ -48,6 +48,7 @@ class FittedModel:
         sections = [s for s in type(self.config).model_fields if s not in ("classes", "fit")]
         tensors = {k: v for k, v in _tensors(self).items() if k != "classes"}
         settings = self.config.digest(*sections) + str(self.config.fit.seed)
+        settings += str(sorted(self.origins.items()))  # another version may find other regions
         return _hash(tensors, settings + self._weights)
 
     @property

@@ -23,7 +23,7 @@ from prelabel.photos import PhotoSet, find_photos
 from prelabel.progress import Clock
 from prelabel.records import PatchFeatures, Photo, Picture, Prediction
 from prelabel.segment import Segment, Segmenter
-from prelabel.storage import cache_folder
+from prelabel.storage import cache_folder, prune_cache
 from prelabel.store import ShardStore
 
 T = TypeVar("T")
@@ -52,6 +52,7 @@ def fit(
     extractor = Extractor(backbone, name=config.backbone.name, size=config.features.size)
 
     with extractor.store() as features:
+        prune_cache(keep=features.folder)
         sample = _sample(photos.photos, config)
         seen = _extract(sample, extractor, features, clock)
         model = FittedModel(
@@ -144,6 +145,8 @@ def _extract(
             for photo, digest, _ in chunk:
                 seen.append((photo, digest))
                 clock.advance()
+    if not clock.skipped and not seen:
+        raise UserError("there is no photo to fit on")
     if not seen:
         name, reason = next(iter(clock.skipped.items()))
         raise UserError(f"none of {len(clock.skipped)} photos can be used; {name}: {reason}")
@@ -167,7 +170,9 @@ def _fit_levels(
     clusterer: strategies.Clusterer = config.strategy("clusterer")
     foreground: strategies.Foreground = config.strategy("foreground")
     digests = sorted(digests)  # names must not decide which patches are drawn
-    with clock.stage("levels", 1):
+    cls = np.stack([stored.read(d)["cls"] for d in digests]).astype(np.float32)
+    groups, reach, members = group_photos(cls, settings=settings, clusterer=clusterer, seed=seed)
+    with clock.stage("levels", 1 + len(groups)):
         patches = _draw(digests, stored, 0, ks=settings.dataset_k, config=config)
         center = patches.vectors.mean(axis=0)
         dataset = levels.fit_dataset(
@@ -177,10 +182,7 @@ def _fit_levels(
             foreground=foreground,
             seed=seed,
         )
-        cls = np.stack([stored.read(d)["cls"] for d in digests]).astype(np.float32)
-        groups, reach, members = group_photos(
-            cls, settings=settings, clusterer=clusterer, seed=seed
-        )
+        clock.advance()
         categories = []
         for group in range(len(groups)):
             own = [d for d, g in zip(digests, members, strict=True) if g == group]
@@ -196,7 +198,7 @@ def _fit_levels(
                     seed=seed,
                 )
             )
-        clock.advance()
+            clock.advance()
     return levels.Levels(center, dataset, groups, reach, tuple(categories))
 
 

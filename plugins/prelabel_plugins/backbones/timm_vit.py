@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -85,16 +84,26 @@ class TimmVit:
         return _load(self.model, self.weights, self.precision, self.device)
 
 
-@lru_cache(maxsize=2)
+_networks: dict[tuple[str, str, str, str], _Network] = {}
+"""What is loaded, by what was asked for and also by the architecture that it turned out to be."""
+
+
 def _load(model: str, weights: str, precision: str, device: str) -> _Network:
     if not model and not weights:
         source = weight_store.default_source()
-        return _load(source["model"], source["weights"], precision, device)
-    loaded = weight_store.load(model, weights)
-    chosen = _device(device)
-    if precision == "auto":
-        precision = "bfloat16" if weight_store.computes_bfloat16(chosen) else "float32"
-    return _Network(loaded, device=chosen, dtype=getattr(torch, precision))
+        model, weights = source["model"], source["weights"]
+    wanted = (model, weights, precision, device)
+    if wanted not in _networks:
+        loaded = weight_store.load(model, weights)
+        chosen = _device(device)
+        name = precision
+        if precision == "auto":
+            name = "bfloat16" if weight_store.computes_bfloat16(chosen) else "float32"
+        if len(_networks) >= 4:  # two networks: somebody compares weights
+            _networks.clear()
+        network = _Network(loaded, device=chosen, dtype=getattr(torch, name))
+        _networks[wanted] = _networks[loaded.architecture, *wanted[1:]] = network
+    return _networks[wanted]
 
 
 def _device(name: str) -> torch.device:

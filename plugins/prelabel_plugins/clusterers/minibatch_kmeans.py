@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from sklearn.cluster import MiniBatchKMeans as SklearnMiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 Float = NDArray[np.float32]
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
+from threadpoolctl import ThreadpoolController
 
 Float = NDArray[np.float32]
 _SEEDING = 4096
@@ -32,13 +35,15 @@ class SphericalKMeans:
         few = unit
         if len(unit) > _SEEDING:  # seedings are compared on a sample, the best runs on all points
             few = unit[np.sort(rng.choice(len(unit), _SEEDING, replace=False))]
-        runs = [self._run(few, _plus_plus(few, k, rng)) for _ in range(self.restarts)]
-        best = min(runs, key=lambda run: run[1])[0]
-        return best if few is unit else self._run(unit, best)[0]
+        with _one_thread():
+            runs = [self._run(few, _plus_plus(few, k, rng)) for _ in range(self.restarts)]
+            best = min(runs, key=lambda run: run[1])[0]
+            return best if few is unit else self._run(unit, best)[0]
 
     def assign(self, points: Float, centroids: Float) -> NDArray[np.int64]:
         """The centroid with the highest cosine for each point, int64 (n,)."""
-        return np.asarray(np.argmax(points @ centroids.T, axis=1), dtype=np.int64)
+        with _one_thread():
+            return np.asarray(np.argmax(points @ centroids.T, axis=1), dtype=np.int64)
 
     def _run(self, unit: Float, centroids: Float) -> tuple[Float, float]:
         """Lloyd's rounds until the mean cosine distance shrinks by less than a thousandth; the
@@ -56,6 +61,18 @@ class SphericalKMeans:
             if before - distance < 1e-3 * distance + 1e-9:
                 break
         return centroids, distance
+
+
+def _one_thread() -> AbstractContextManager[object]:
+    """BLAS on one thread: these products are so small that threads cost up to fifteen times as much
+    waiting for each other, and rounding does not depend on their number."""
+    manager: AbstractContextManager[object] = _threads().limit(limits=1, user_api="blas")
+    return manager
+
+
+@cache
+def _threads() -> ThreadpoolController:
+    return ThreadpoolController()  # looking for the libraries takes milliseconds
 
 
 def _normalised(points: Float) -> Float:
