@@ -43,7 +43,10 @@ MODELS = (
 )
 """timm names that `prelabel weights list` shows; any other ViT of timm works as well."""
 
-DINOV3_LICENCE = "DINOv3's weights have a licence of their own: https://ai.meta.com/dinov3/license"
+DINOV3_LICENCE = (
+    "DINOv3's weights have a licence of their own: "
+    "https://ai.meta.com/resources/models-and-libraries/dinov3-license/"
+)
 
 _log = logging.getLogger(__name__)
 
@@ -195,7 +198,8 @@ def check_model(model: str) -> None:
     if timm.is_model(name) and (not tag or model in timm.list_pretrained(f"{name}.*")):
         return
     known = [STAND_IN, *MODELS, *timm.list_models(), *timm.list_pretrained()]
-    close = difflib.get_close_matches(model, known, n=1)
+    close = [name for name in MODELS if name.startswith(model)]
+    close = close or difflib.get_close_matches(model, known, n=1)
     raise UserError(
         f"backbone {model!r} is neither a file, {STAND_IN!r} nor a model of timm"
         + (f"; did you mean {close[0]!r}?" if close else "; see `prelabel weights list`")
