@@ -129,7 +129,7 @@ def summary_lines(summary: Summary) -> list[str]:
     lines.append(f"seconds    {_seconds(facts['seconds'])}")
     if "photos_per_second" in facts:
         lines.append(f"speed      {facts['photos_per_second']:g} photos per second")
-    lines.append(f"memory     {facts['peak_memory_mb']} MB at most")
+    lines.append(f"memory     {facts['peak_memory_mb']:.0f} MB at most")
     width = max(10, *(len(name) for name in summary.files))
     lines += [f"{name:<{width}} {one_line(path)}" for name, path in summary.files.items()]
     return lines

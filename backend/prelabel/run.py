@@ -227,7 +227,7 @@ def _costs(clock: Clock, started: float, tally: Tally | None) -> dict[str, Any]:
     total = time.perf_counter() - started
     facts: dict[str, Any] = {
         "seconds": {name: round(s, 3) for name, s in (*clock.seconds.items(), ("total", total))},
-        "peak_memory_mb": round(peak_memory() / 1e6),
+        "peak_memory_mb": round(peak_memory() / 1e6, 1),
     }
     if tally:
         working = max(total - clock.seconds.get("weights", 0.0), 1e-9)
