@@ -18,7 +18,7 @@ from prelabel.strategies import Clusterer, ContractError, make
 
 Float = NDArray[np.float32]
 SPHERICAL: Clusterer = make("clusterer", "spherical-kmeans", {"restarts": 5})
-ATTENTION = make("foreground", "attention", {"clip": 1.0})
+ATTENTION = make("foreground", "attention", {"clip": 1.0, "sharpness": 1})
 
 X, Y = [1.0, 0.0], [0.0, 1.0]
 

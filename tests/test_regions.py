@@ -36,6 +36,7 @@ def find(mask: NDArray[np.bool_], **changes: Any) -> Found:
         "agreed": np.full(mask.shape, 0.5, dtype=np.float32),
         "threshold": 0.5,
         "min_area": 0.0,
+        "max_frame": 1.0,
         "full_width": width,
         "full_height": height,
     }
@@ -81,10 +82,35 @@ def test_regions__threshold_itself_is_background() -> None:
     refined = np.array([[0.5, 0.500001]], dtype=np.float32)
     ones = np.ones_like(refined)
     found = find_regions(
-        refined, coarse=ones, agreed=ones, threshold=0.5, min_area=0, full_width=2, full_height=1
+        refined,
+        coarse=ones,
+        agreed=ones,
+        threshold=0.5,
+        min_area=0,
+        max_frame=1,
+        full_width=2,
+        full_height=1,
     )
     assert [r.box for r in found.regions] == [(1, 0, 1, 1)]
     assert found.regions[0].score == 1.0
+
+
+def test_regions__what_surrounds_everything_else_is_none() -> None:
+    picture = """
+        ######
+        #....#
+        #.##.#
+        #.....
+        ######
+    """  # 17 of 18 outermost pixels belong to the ring, none to the bar
+    assert [r.box for r in find(drawn(picture), max_frame=0.95).regions] == [
+        (0, 0, 6, 5),
+        (2, 2, 2, 1),
+    ]
+    found = find(drawn(picture), max_frame=0.9)
+    assert [r.box for r in found.regions] == [(2, 2, 2, 1)]
+    assert found.dropped == 1
+    assert not find(np.ones((3, 4), dtype=np.bool_), max_frame=0.9).regions
 
 
 def test_regions__box_and_area_equal_pycocotools() -> None:
@@ -185,6 +211,20 @@ class Nearest:
     def assign(self, points: Float, centroids: Float) -> NDArray[np.int64]:
         distances = np.linalg.norm(points[:, None] - centroids[None], axis=2)
         return np.asarray(distances.argmin(axis=1))
+
+
+class Unlucky(Nearest):
+    """Finds the true clusters with one seed in ten, else a poor pair."""
+
+    def fit(self, points: Float, *, k: int, seed: int) -> Float:
+        good, poor = [[1, 0], [0, 1]], [[1, 0], [1, 0.1]]
+        return np.array(good if seed % 10 == 7 else poor, dtype=np.float32)
+
+
+def test_fit_classes__best_of_several_seeds() -> None:
+    vectors = np.array([[1, 0], [1, 0.1], [0, 2], [0.1, 2]], dtype=np.float32)
+    found = fit_classes(vectors, k=2, clusterer=Unlucky(), seed=0)
+    assert found.tolist() == [[1, 0], [0, 1]]
 
 
 def test_fit_classes__largest_first() -> None:

@@ -133,15 +133,16 @@ def _score(name: str, clusters: list[int], *, k: int, **given: Any) -> Float:
 
 def test_attention__by_hand() -> None:
     # Means of the clusters are 2 and 0 where the mean of all is 1; cluster 2 is empty.
-    scores = _score("attention", [0, 0, 1, 1], k=3, attention=[3, 1, 0, 0], settings={"clip": 1.0})
-    assert np.allclose(scores, [2 / 3, 0, 0])
+    for sharpness, expected in [(1, 2 / 3), (4, 16 / 17)]:
+        settings = {"clip": 1.0, "sharpness": sharpness}
+        scores = _score("attention", [0, 0, 1, 1], k=3, attention=[3, 1, 0, 0], settings=settings)
+        assert np.allclose(scores, [expected, 0, 0])
 
 
 def test_attention__outliers_are_clipped() -> None:
     # The 0.9 quantile of nine 1s and an 11 lies a tenth of the way from 1 to 11: at 2.
-    scores = _score(
-        "attention", [0] * 9 + [1], k=2, attention=[1] * 9 + [11], settings={"clip": 0.9}
-    )
+    settings = {"clip": 0.9, "sharpness": 1}
+    scores = _score("attention", [0] * 9 + [1], k=2, attention=[1] * 9 + [11], settings=settings)
     assert np.allclose(scores, [(1 / 1.1) / (1 / 1.1 + 1), (2 / 1.1) / (2 / 1.1 + 1)])
 
 
@@ -417,11 +418,11 @@ def test_region_cls__crops_with_margin_in_full_batches() -> None:
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (40, 60, 3), dtype=np.uint8)
     masks = np.zeros((4, 40, 60), dtype=np.bool_)
-    masks[0, 10:20, 30:50] = True  # 10 × 20: margins of 2 and 4
-    masks[1, 0:10, 0:10] = True  # at the corner: margins end at the photo
+    masks[0, 10:20, 30:50] = True  # 10 × 20: a square of 20 and two margins of 4
+    masks[1, 0:10, 0:10] = True  # at the corner: moved into the photo
     masks[2, 39, 59] = True  # one pixel: no margin
-    masks[3] = True
-    crops = [image[8:22, 26:54], image[:12, :12], image[39:, 59:], image]
+    masks[3] = True  # the photo is too small for a square
+    crops = [image[1:29, 26:54], image[:14, :14], image[39:, 59:], image]
     backbone = _Recorder()
     vectors = make("embedder", "region-cls", {"size": 30, "margin": 0.2}).embed(
         image, masks, features=_features([[[0]]]), backbone=backbone

@@ -64,10 +64,13 @@ class Levels(_Section):
 
 class Regions(_Section):
     """``threshold``: P(foreground) above which a pixel is foreground; lower gives larger regions.
-    ``min_area``: connected parts under this share of the photo are dropped and counted."""
+    ``min_area``: connected parts under this share of the photo are dropped and counted.
+    ``max_frame``: so are parts on more than this share of the photo's outermost pixels; 1 keeps
+    objects that fill a photo from side to side."""
 
     threshold: float = Field(default=0.5, gt=0, lt=1)
     min_area: float = Field(default=0.002, ge=0, lt=1)
+    max_frame: float = Field(default=0.9, gt=0, le=1)
 
 
 class Classes(_Section):

@@ -119,9 +119,10 @@ def summary_lines(summary: Summary) -> list[str]:
         lines.append(f"photos     {photos['fitted']} of {photos['found']} fitted")
     lines += _skipped(summary.skipped)
     if "regions" in facts:
-        tiny = facts["tiny_parts_left_out"]
+        fewer = facts["parts_left_out"]
         lines.append(
-            f"regions    {facts['regions']}" + (f" ({tiny} tiny parts left out)" if tiny else "")
+            f"regions    {facts['regions']}"
+            + (f" ({fewer} parts left out as tiny or as surroundings)" if fewer else "")
         )
     used = f" ({facts['classes_used']} used)" if "classes_used" in facts else ""
     lines.append(f"classes    {facts['classes']}{used}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from prelabel.clustering import fit_centroids
 from prelabel.config import Levels as Settings
 from prelabel.levels import unit
 from prelabel.strategies import Clusterer
@@ -24,7 +25,7 @@ def group_photos(
     if wanted == 1:
         return none
     points = unit(cls)
-    centroids = unit(clusterer.fit(points, k=wanted, seed=seed))
+    centroids = unit(fit_centroids(clusterer, points, k=wanted, seed=seed))
     while True:
         groups = np.argmax(points @ centroids.T, axis=1)
         sizes = np.bincount(groups, minlength=len(centroids))

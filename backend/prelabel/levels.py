@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from prelabel.clustering import assign, fit_centroids
 from prelabel.records import LevelResult, PatchFeatures
-from prelabel.strategies import Clusterer, ContractError, Foreground, check_array, check_labels
+from prelabel.strategies import Clusterer, Foreground, check_array
 
 Float = NDArray[np.float32]
 
@@ -72,12 +73,10 @@ def fit_dataset(
     """Cluster patches for every k and let the foreground rule score the clusters."""
     centroids, scores = [], []
     for k in ks:
-        centres = _fit(clusterer, patches.vectors, k=k, seed=seed)
+        centres = fit_centroids(clusterer, patches.vectors, k=k, seed=seed)
         centroids.append(centres)
         scores.append(
-            _score(
-                foreground, patches, _assign(clusterer, patches.vectors, centres), k=len(centres)
-            )
+            _score(foreground, patches, assign(clusterer, patches.vectors, centres), k=len(centres))
         )
     return Clusters(tuple(centroids), tuple(scores))
 
@@ -89,8 +88,8 @@ def refit(
     P(foreground) that the coarser levels gave its patches."""
     centroids, scores = [], []
     for k in ks:
-        centres = _fit(clusterer, vectors, k=k, seed=seed)
-        labels = _assign(clusterer, vectors, centres)
+        centres = fit_centroids(clusterer, vectors, k=k, seed=seed)
+        labels = assign(clusterer, vectors, centres)
         counts = np.maximum(np.bincount(labels, minlength=len(centres)), 1)
         sums = np.bincount(labels, weights=above, minlength=len(centres))
         centroids.append(centres)
@@ -114,7 +113,7 @@ def fit_category(
     inherited = refit(patches.vectors, above, ks=ks, clusterer=clusterer, seed=seed)
     scores = []
     for centroids, from_above in _pairs(inherited):
-        labels = _assign(clusterer, patches.vectors, centroids)
+        labels = assign(clusterer, patches.vectors, centroids)
         own = _score(foreground, patches, labels, k=len(centroids))
         scores.append(np.asarray((from_above + own) / 2, dtype=np.float32))
     return Clusters(inherited.centroids, tuple(scores))
@@ -122,7 +121,7 @@ def fit_category(
 
 def score_patches(vectors: Float, clusters: Clusters, clusterer: Clusterer) -> Float:
     """P(foreground) float32 (n,) of patches float32 (n, dim): the mean over the clusterings."""
-    answers = [s[_assign(clusterer, vectors, c)] for c, s in _pairs(clusters)]
+    answers = [s[assign(clusterer, vectors, c)] for c, s in _pairs(clusters)]
     return np.asarray(np.mean(answers, axis=0), dtype=np.float32)
 
 
@@ -140,7 +139,7 @@ def judge(
     vectors = features.patches.reshape(height * width, -1).astype(np.float32) - levels.center
 
     def result(name: str, clusters: Clusters) -> LevelResult:
-        labels = [_assign(clusterer, vectors, c) for c in clusters.centroids]
+        labels = [assign(clusterer, vectors, c) for c in clusters.centroids]
         return LevelResult(
             name=name,
             clusters=np.stack(labels).astype(np.int16).reshape(-1, height, width),
@@ -172,23 +171,6 @@ def find_group(cls: NDArray[np.float16], levels: Levels) -> int | None:
 
 def _pairs(clusters: Clusters) -> Iterator[tuple[Float, Float]]:
     return zip(clusters.centroids, clusters.scores, strict=True)
-
-
-def _fit(clusterer: Clusterer, vectors: Float, *, k: int, seed: int) -> Float:
-    centroids = clusterer.fit(vectors, k=k, seed=seed)
-    name = f"clusterer {type(clusterer).__name__}"
-    check_array(name, centroids, (None, vectors.shape[1]))
-    most = min(k, len(vectors))
-    if not 1 <= len(centroids) <= most:
-        wanted = f"(1 to {most}, {vectors.shape[1]})"
-        raise ContractError(f"{name} returned shape {centroids.shape}, wanted {wanted}")
-    return centroids
-
-
-def _assign(clusterer: Clusterer, vectors: Float, centroids: Float) -> NDArray[np.int64]:
-    labels = clusterer.assign(vectors, centroids)
-    check_labels(f"clusterer {type(clusterer).__name__}", labels, n=len(vectors), k=len(centroids))
-    return labels
 
 
 def _score(foreground: Foreground, patches: Patches, labels: NDArray[np.int64], *, k: int) -> Float:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from prelabel import images, levels, strategies
 from prelabel.classes import fit_classes, number_of_classes
+from prelabel.clustering import assign
 from prelabel.config import Config
 from prelabel.errors import PhotoError, UserError
 from prelabel.features import Extractor, from_arrays, to_arrays
@@ -91,7 +92,7 @@ def predict(
     for photo, segment in _segments(photos.photos, model, clock, hook):
         classes: NDArray[np.int64] = np.full(len(segment.regions), -1)
         if len(model.classes) and len(segment.embeddings):
-            classes = clusterer.assign(segment.embeddings, model.classes)
+            classes = assign(clusterer, segment.embeddings, model.classes)
         yield Prediction(
             photo=photo.name,
             digest=segment.digest,

@@ -86,7 +86,7 @@ class Prediction:
 
     ``photo``: the photo's name. ``digest``: hash of its file's bytes. ``width``, ``height``: pixels
     of the EXIF-oriented photo. ``foreground``: share of its pixels inside regions.
-    ``dropped``: connected parts left out because they were too small.
+    ``dropped``: connected parts left out: too small, or surroundings.
     """
 
     photo: str

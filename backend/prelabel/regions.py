@@ -18,7 +18,8 @@ Float = NDArray[np.float32]
 @dataclass(frozen=True)
 class Found:
     """Regions of one photo, highest score first. ``masks``: bool (n, h, w) at working size, in the
-    same order. ``dropped``: parts left out as too small."""
+    same order. ``dropped``: parts left out as too small or as
+    surroundings."""
 
     regions: tuple[Region, ...]
     masks: NDArray[np.bool_]
@@ -44,6 +45,7 @@ def find_regions(
     agreed: Float,
     threshold: float,
     min_area: float,
+    max_frame: float,
     full_width: int,
     full_height: int,
 ) -> Found:
@@ -51,13 +53,20 @@ def find_regions(
 
     ``refined``, ``coarse`` (P before refinement) and ``agreed`` are float32 (h, w) at working size.
     A region's score is its mean of coarse × agreed. Parts smaller than ``min_area`` (a share of the
-    photo) are dropped and counted.
+    photo) are dropped and counted, and so are parts on more than ``max_frame`` of the photo's
+    outermost pixels: what surrounds everything else is not an object.
     """
     height, width = refined.shape
     mask = (refined > threshold).astype(np.uint8)
     n_parts, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     smallest = max(1.0, min_area * height * width)
-    kept = [i for i in range(1, n_parts) if stats[i, cv2.CC_STAT_AREA] >= smallest]
+    frame = np.concatenate([labels[0], labels[-1], labels[1:-1, 0], labels[1:-1, -1]])
+    on_frame = np.bincount(frame, minlength=n_parts) / len(frame)
+    kept = [
+        i
+        for i in range(1, n_parts)
+        if stats[i, cv2.CC_STAT_AREA] >= smallest and on_frame[i] <= max_frame
+    ]
     scores = {}
     for i in kept:
         x, y, w, h = (int(v) for v in stats[i, :4])

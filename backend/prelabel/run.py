@@ -180,7 +180,7 @@ def describe(
         facts["photos"] |= {"predicted": tally.photos, "empty": tally.empty}
         facts["regions"] = tally.regions
         facts["classes_used"] = len(tally.used)
-        facts["tiny_parts_left_out"] = tally.dropped
+        facts["parts_left_out"] = tally.dropped
         facts["warnings"] = tally.warnings(model.config)
     return facts | _costs(clock, started, tally)
 

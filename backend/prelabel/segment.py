@@ -123,6 +123,7 @@ class Segmenter:
             agreed=upsample(agreed, height=height, width=width),
             threshold=config.regions.threshold,
             min_area=config.regions.min_area,
+            max_frame=config.regions.max_frame,
             full_width=picture.width,
             full_height=picture.height,
         )

@@ -31,7 +31,7 @@ def tiles(totals: Totals, info: Mapping[str, Any], *, classes: Sequence[str]) ->
         ("skipped", _count(n_skipped), '<a href="#skipped">reasons</a>' if n_skipped else ""),
     ]
     if totals.dropped:
-        figures.append(("tiny parts left out", _count(totals.dropped), "too small for a region"))
+        figures.append(("parts left out", _count(totals.dropped), "tiny, or around all else"))
     if isinstance(rate := info.get("photos_per_second"), int | float):
         figures.append(("photos per second", f"{rate:.3g}", ""))
     if isinstance(peak := info.get("peak_memory_mb"), int | float):

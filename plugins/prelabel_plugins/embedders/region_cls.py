@@ -21,7 +21,8 @@ class RegionCls:
 
     - ``size``: side in pixels that the crop is resized to, in whole patches; ≥ 28. Larger sees
       more detail and costs more.
-    - ``margin``: context around the region's box, as a share of the box's sides; ≥ 0.
+    - ``margin``: context on each side of the region's box, as a share of its longer side; ≥ 0. The
+      crop is a square where the photo is wide enough, so that shapes keep their proportions.
     """
 
     size: Annotated[int, Field(ge=28)] = 224
@@ -51,7 +52,13 @@ class RegionCls:
 
     def _crop(self, image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        top, bottom = int(rows[0]), int(rows[-1]) + 1
-        left, right = int(columns[0]), int(columns[-1]) + 1
-        down, across = round((bottom - top) * self.margin), round((right - left) * self.margin)
-        return image[max(0, top - down) : bottom + down, max(0, left - across) : right + across]
+        longer = max(np.ptp(rows), np.ptp(columns)) + 1
+        side = round(int(longer) * (1 + 2 * self.margin))
+        return image[_around(rows, side, len(mask)), _around(columns, side, len(mask[0]))]
+
+
+def _around(indices: NDArray[np.intp], side: int, limit: int) -> slice:
+    """``side`` pixels with the indices in the middle, moved inside [0, limit) as far as they fit."""
+    start = (int(indices[0]) + int(indices[-1]) + 1 - side) // 2
+    start = max(0, min(start, limit - side))
+    return slice(start, start + side)
