@@ -52,7 +52,7 @@ class SphericalKMeans:
         """Lloyd's rounds from every start, side by side so that one product serves all, until in
         none the mean cosine distance shrinks by that share; the centroids with the least."""
         rows = np.arange(len(unit))
-        distances = np.full(len(runs), np.inf)
+        distances: NDArray[np.float64] = np.full(len(runs), np.inf)
         for _ in range(self.iterations):
             ends = np.cumsum([len(run) for run in runs])
             cosines = np.split(unit @ np.concatenate(runs).T, ends[:-1], axis=1)
