@@ -18,12 +18,16 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import multiprocessing
+import os
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -69,35 +73,49 @@ def main() -> int:
     parser.add_argument("--set", action="append", default=[], metavar="section.name=value")
     parser.add_argument("--photos", type=int, default=0, help="first so many of each set; 0: all")
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes")
     arguments = parser.parse_args()
 
     # First a few photos, quick enough for the tests to measure again.
-    rows: list[Row] = []
-    measured = []
-    for folder, photos, seeds in [
+    sets = [
         (CHECK_SET, CHECK_PHOTOS, 1),
         *((folder, arguments.photos, arguments.seeds) for folder in arguments.sets),
-    ]:
-        for named in arguments.weights:
-            name, _, source = named.partition("=")
-            settings = [f"backbone.weights={source or name}", *arguments.set]
-            for seed in range(seeds):
-                result = measure(
-                    arguments.data / folder,
-                    config.load(arguments.recipe, settings),
-                    seed=seed,
-                    photos=photos,
-                    labels={"weights": name, "recipe": arguments.recipe},
-                )
-                rows.append(result.row)
-                if photos != CHECK_PHOTOS:
-                    measured.append(result)
-                print(_line(result.row), flush=True)
-                write(arguments.out, rows)
-    rows = [m.row for m in measured]
-    print("\n".join(["", *summary(rows), "", *intervals(measured)]))
+    ]
+    # Neighbours differ in their weights, so that two jobs do not extract the same features.
+    tasks = [
+        (folder, photos, seed, *named.partition("=")[::2])
+        for folder, photos, seeds in sets
+        for seed in range(seeds)
+        for named in arguments.weights
+    ]
+    measured: list[Measured] = []
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(arguments.jobs, spawn, _share_cores, (arguments.jobs,)) as pool:
+        running = [
+            pool.submit(
+                measure,
+                arguments.data / folder,
+                config.load(
+                    arguments.recipe, [f"backbone.weights={source or name}", *arguments.set]
+                ),
+                seed=seed,
+                photos=photos,
+                labels={"weights": name, "recipe": arguments.recipe},
+            )
+            for folder, photos, seed, name, source in tasks
+        ]
+        for future in running:
+            measured.append(future.result())
+            print(_line(measured[-1].row), flush=True)
+            write(arguments.out, [m.row for m in measured])
+    measured = measured[len(arguments.weights) :]  # without the few photos
+    print("\n".join(["", *summary([m.row for m in measured]), "", *intervals(measured)]))
     print(f"\nwritten to {arguments.out}")
     return 0
+
+
+def _share_cores(jobs: int) -> None:
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))
 
 
 def measure(

@@ -36,6 +36,7 @@ def whole_way(folder: Path, *overrides: str) -> tuple[FittedModel, list[Predicti
     return model, list(predict(model, folder, clock=clock)), clock
 
 
+@pytest.mark.slow
 def test_broken_photos__are_named_and_the_others_are_as_without_them(folder: Path) -> None:
     write_scenes(folder, 6)
     good_model, good, _ = whole_way(folder)
@@ -116,6 +117,7 @@ def test_single_photo__of_any_kind(folder: Path, image: Image.Image) -> None:
     assert list(predict(model, folder)) == [prediction]
 
 
+@pytest.mark.slow
 def test_wide_photo__masks_are_as_wide(folder: Path) -> None:
     pixels = np.zeros((600, 20_000, 3), dtype=np.uint8)
     pixels[150:450, 8000:12_000] = (250, 200, 0)

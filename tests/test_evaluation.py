@@ -37,6 +37,7 @@ def test_best_part_iou__takes_the_part_that_fits_best() -> None:
     hnp.arrays(np.int64, (4, 6), elements=st.integers(0, 3)),
     hnp.arrays(np.uint8, (4, 6), elements=st.sampled_from([0, 1, 2, 255])),
 )
+@pytest.mark.slow
 def test_confusion__as_scikit_learn(clusters: np.ndarray, truth: np.ndarray) -> None:
     counts = metrics.confusion(clusters, truth, n_clusters=3)
     valid = truth != 255

@@ -201,6 +201,7 @@ def test_decode__large_equals_pillows_resize(size: tuple[int, int]) -> None:
     assert (picture.width, picture.height) == size
 
 
+@pytest.mark.slow
 def test_decode__bands_leave_no_seams(monkeypatch: pytest.MonkeyPatch) -> None:
     image = Image.fromarray(RNG.integers(0, 4096, (2500, 4200), dtype=np.uint16))
     data = encoded(image, "TIFF")

@@ -79,6 +79,14 @@ def test_model__version_follows_what_was_learned() -> None:
     assert weights.segment_hash != model.segment_hash
     stricter = config.load("fast", ["backbone.name=color-texture", "regions.threshold=0.6"])
     assert dataclasses.replace(model, config=stricter).segment_hash != model.segment_hash
+    # The same weights under another name or at another path are the same backbone.
+    here, there = (
+        dataclasses.replace(model, config=config.load("fast", [f"backbone.weights={path}"]))
+        for path in ("/a/x.pth", "/b/x.pth")
+    )
+    assert (here.version, here.segment_hash) == (there.version, there.segment_hash)
+    renamed = dataclasses.replace(model, backbone={"weights": "other", "weights_hash": "ab12"})
+    assert (renamed.version, renamed.segment_hash) == (model.version, model.segment_hash)
     # Where a model was fitted and how many photos it saw do not change its answers.
     assert dataclasses.replace(model, n_photos=1).version == model.version
 

@@ -64,6 +64,7 @@ def test_pipeline__finds_the_discs_and_groups_them(photos: Path) -> None:
     assert list(clock.seconds) == ["features", "levels", "regions", "classes"]
 
 
+@pytest.mark.slow
 def test_predict__one_photo_alone_or_among_others_in_any_order(
     tmp_path: Path, photos: Path
 ) -> None:
@@ -85,6 +86,7 @@ def test_predict__one_photo_alone_or_among_others_in_any_order(
     assert all(without_name(p) == together[p.digest] for p in predict(model, mixed))
 
 
+@pytest.mark.slow
 def test_predict__same_from_the_cache_and_from_a_loaded_model(tmp_path: Path, photos: Path) -> None:
     model = fit(photos, tiny_config())
     cached = list(predict(model, photos))
@@ -94,6 +96,7 @@ def test_predict__same_from_the_cache_and_from_a_loaded_model(tmp_path: Path, ph
     assert list(predict(FittedModel.load(tmp_path / "model"), photos)) == cached
 
 
+@pytest.mark.slow
 def test_fit__same_again_without_the_cache_and_under_other_names(
     tmp_path: Path, photos: Path
 ) -> None:
@@ -109,6 +112,7 @@ def test_fit__same_again_without_the_cache_and_under_other_names(
     )
 
 
+@pytest.mark.slow
 def test_fit__another_seed_is_another_model(photos: Path) -> None:
     versions = {fit(photos, tiny_config(f"fit.seed={seed}")).version for seed in (0, 1)}
     assert len(versions) == 2
@@ -132,6 +136,7 @@ def count_decodes(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return seen
 
 
+@pytest.mark.slow
 def test_cache__nothing_is_decoded_or_computed_twice(
     photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,6 +171,7 @@ def test_cache__is_keyed_by_content_not_by_name(
     assert changed[file.relative_to(photos).as_posix()].digest != by_name["same.png"].digest
 
 
+@pytest.mark.slow
 def test_cache__other_settings_do_not_share_regions(photos: Path) -> None:
     model = fit(photos, tiny_config())
     strict = fit(photos, tiny_config("regions.min_area=0.2"))
@@ -192,6 +198,7 @@ def test_hook__is_given_each_new_photo_once(photos: Path) -> None:
     assert len(seen) == 20
 
 
+@pytest.mark.slow
 def test_predict__stopped_early_keeps_what_is_done(
     tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,6 +213,7 @@ def test_predict__stopped_early_keeps_what_is_done(
     assert len(decoded) == 15
 
 
+@pytest.mark.slow
 def test_predict__a_photo_of_another_size_and_kind(photos: Path, tmp_path: Path) -> None:
     model = fit(photos, tiny_config())
     Image.new("CMYK", (700, 30)).save(tmp_path / "x.jpg")
@@ -306,6 +314,7 @@ def test_photo_set__can_be_given_ready(photos: Path) -> None:
     assert clock.skipped == {"bad": "its name"}
 
 
+@pytest.mark.slow
 def test_store__of_features_depends_on_size_and_backbone(photos: Path, tmp_path: Path) -> None:
     fit(photos, tiny_config())
     fit(photos, tiny_config("features.size=128"))

@@ -70,6 +70,7 @@ def after(function: Callable[..., Any], n: int, error: BaseException) -> Callabl
     return wrapped
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "name", "n", "features", "segments"),
     [
@@ -111,6 +112,7 @@ def half_written(file: Path, *_: Any, **__: Any) -> int:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "n", "features", "segments"),
     [

@@ -328,6 +328,7 @@ def test_write_samples__earlier_set_is_replaced(
     assert names == {*sources.outlines(), "brick_wall.jpg", "lake.jpg"}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_scene")
 def test_write_samples__after_an_interrupted_run(tmp_path: Path) -> None:
     summary = write_samples(tmp_path)

@@ -94,6 +94,7 @@ ARRAYS = st.dictionaries(
     entries=st.dictionaries(st.integers(0, 2**128 - 1).map(key), ARRAYS, max_size=8),
     cut=st.integers(0, 8),
 )
+@pytest.mark.slow
 def test_store__round_trip(entries: dict[str, dict[str, NDArray[np.generic]]], cut: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         items = list(entries.items())

@@ -132,10 +132,10 @@ def test_plugins_check__kept(cli: Cli, name: str) -> None:
 
 def test_plugins_check__broken_promises(cli: Cli) -> None:
     done = cli("plugins", "check", "example-wrong-shape")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "returned shape (0, 1), wanted (1, 1)" in done.stdout
     done = cli("plugins", "check", "example-broken")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "No module named 'a_library_that_nobody_has'" in done.stdout
 
 

@@ -165,6 +165,17 @@ def test_extract__tokens_of_an_earlier_block(vit: Any, files: Any) -> None:
     assert _close(answer.patches, wanted.permute(1, 2, 0))
 
 
+@pytest.mark.slow
+def test_extract__with_timms_fused_attention_switched_off(
+    vit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = vit().extract(_photo()[None])[0]
+    monkeypatch.setattr("prelabel_plugins.backbones.timm_vit._networks", {})
+    monkeypatch.setattr("timm.layers.attention.use_fused_attn", lambda *_, **__: False)
+    found = vit().extract(_photo()[None])[0]
+    assert (found.attention == expected.attention).all()
+
+
 def test_extract__a_size_leaves_no_trace_for_the_next(vit: Any) -> None:
     backbone = vit()
     first = backbone.extract(_photo()[None])[0]

@@ -174,6 +174,7 @@ def test_from_file__unknown_architecture(tmp_path: Path) -> None:
     assert "(5, 3, 9, 9)" in str(raised.value)
 
 
+@pytest.mark.slow
 def test_from_file__mask_token_without_position_grid(tmp_path: Path) -> None:
     # As in DINOv3's own checkpoints.
     state = {
@@ -263,6 +264,7 @@ def hanging_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     done.set()
 
 
+@pytest.mark.slow
 def test_hub_reachable__is_decided_in_time(
     hanging_hub: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -34,8 +35,7 @@ class Extractor:
 
     def store(self) -> ShardStore:
         """The store of this backbone's features at this size, in the cache."""
-        facts = json.dumps({**self.backbone.identity(), "size": self.size, "format": 1})
-        key = hashlib.blake2b(f"{self.name} {facts}".encode(), digest_size=8).hexdigest()
+        key = identity_key(self.name, {**self.backbone.identity(), "size": self.size, "format": 1})
         return ShardStore(cache_folder() / "features" / key)
 
     def extract(self, pictures: Sequence[Picture]) -> list[PatchFeatures]:
@@ -79,6 +79,13 @@ class Extractor:
                     f"backbone {self.name!r} returned {field} that are not finite as float16"
                 )
         return PatchFeatures(**arrays)
+
+
+def identity_key(name: str, identity: Mapping[str, Any]) -> str:
+    """16 hex digits that stand for a backbone's features. What its weights are called is for
+    people; their hash counts."""
+    facts = json.dumps({k: v for k, v in identity.items() if k != "weights"}, sort_keys=True)
+    return hashlib.blake2b(f"{name} {facts}".encode(), digest_size=8).hexdigest()
 
 
 def to_arrays(features: PatchFeatures) -> dict[str, np.ndarray]:  # type: ignore[type-arg]

@@ -17,6 +17,7 @@ from safetensors.numpy import load, save
 from prelabel import config as config_module
 from prelabel.config import Config
 from prelabel.errors import UserError
+from prelabel.features import identity_key
 from prelabel.levels import Clusters, Levels
 from prelabel.storage import replacing
 
@@ -45,25 +46,27 @@ class FittedModel:
     @property
     def segment_hash(self) -> str:
         """Hash of all that decides regions and their vectors, but not their classes."""
-        sections = [s for s in type(self.config).model_fields if s not in ("classes", "fit")]
         tensors = {k: v for k, v in _tensors(self).items() if k != "classes"}
-        settings = self.config.digest(*sections) + str(self.config.fit.seed)
-        settings += str(sorted(self.origins.items()))  # another version may find other regions
-        return _hash(tensors, settings + self._weights)
+        facts = self._settings("classes", "fit") + str(self.config.fit.seed)
+        facts += str(sorted(self.origins.items()))  # another version may find other regions
+        return _hash(tensors, facts)
 
     @property
     def version(self) -> str:
         """``<fit hash>-<names revision>``, as the outside sees it. Names are not learned yet: 0."""
-        return f"{_hash(_tensors(self), self.config.digest() + self._weights)[:12]}-0"
+        return f"{_hash(_tensors(self), self._settings())[:12]}-0"
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """A name for each class, until somebody gives a better one."""
         return tuple(f"object {i + 1}" for i in range(len(self.classes)))
 
-    @property
-    def _weights(self) -> str:
-        return str(self.backbone.get("weights_hash", ""))
+    def _settings(self, *without: str) -> str:
+        """Digest of the config, with the backbone as what it is and not as how it was asked for:
+        the same weights at another path are the same model."""
+        sections = [s for s in type(self.config).model_fields if s not in ("backbone", *without)]
+        backbone = identity_key(self.config.backbone.name, self.backbone)
+        return self.config.digest(*sections) + backbone
 
     def save(self, folder: Path) -> None:
         """Write the folder; a model that is there already is replaced at once or not at all."""

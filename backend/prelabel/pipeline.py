@@ -171,8 +171,12 @@ def _fit_levels(
     clusterer: strategies.Clusterer = config.strategy("clusterer")
     foreground: strategies.Foreground = config.strategy("foreground")
     digests = sorted(digests)  # names must not decide which patches are drawn
-    cls = np.stack([stored.read(d)["cls"] for d in digests]).astype(np.float32)
-    groups, reach, members = group_photos(cls, settings=settings, clusterer=clusterer, seed=seed)
+    groups, reach, members = group_photos(
+        np.stack([stored.read(d)["cls"] for d in digests]).astype(np.float32),
+        settings=settings,
+        clusterer=clusterer,
+        seed=seed,
+    )
     with clock.stage("levels", 1 + len(groups)):
         patches = _draw(digests, stored, 0, ks=settings.dataset_k, config=config)
         center = patches.vectors.mean(axis=0)

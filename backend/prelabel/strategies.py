@@ -34,7 +34,8 @@ class Backbone(Protocol):
     - ``batch``: photos in one call; the caller always passes exactly this many (it pads), so that
       a photo's features do not depend on its neighbours.
     - ``identity()``: JSON-ready facts that decide the features (weights' hash, layer, precision …);
-      features are cached under them.
+      features are cached under them, and a model's version depends on them. ``weights``, if there,
+      is the weights' name for people and decides nothing.
     - ``settled()``: the same strategy with everything decided that was left open (which weights).
     - ``extract(images)``: images uint8 (batch, height, width, 3) RGB, height and width multiples of
       ``patch``; returns one PatchFeatures per image with grid (height / patch, width / patch),

@@ -56,7 +56,7 @@ def plugins_list() -> None:
 def plugins_check(name: Name, kind: Kind = "") -> None:
     """Hold a strategy to the promises of its kind.
 
-    Exits with 1 if it breaks one.
+    Exits with 2 if it breaks one.
     """
     from prelabel.contracts import check
 
@@ -69,7 +69,7 @@ def plugins_check(name: Name, kind: Kind = "") -> None:
         if not promises:
             print(f"{section} {name}: keeps all promises of its kind")
     if broken:
-        raise typer.Exit(1)
+        raise typer.Exit(2)
 
 
 @plugins.command("show", epilog=example("prelabel plugins show guided-filter"))

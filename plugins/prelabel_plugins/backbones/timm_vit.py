@@ -129,6 +129,8 @@ class _Network:
                 f"{loaded.architecture} is no vision transformer with a CLS token: "
                 "name one of `prelabel weights list`"
             )
+        for block in model.blocks:
+            block.attn.fused_attn = True  # _Attended sees the fused kernel's arguments
         self.model = model.eval().requires_grad_(False).to(device=device, dtype=dtype)
         self.architecture = loaded.architecture
         self.source = loaded.source
