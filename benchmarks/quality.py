@@ -45,6 +45,16 @@ SETS = ("voc_animals", "ecssd", "coco")
 LEVELS = ("dataset", "category", "image")
 MOST_CROPS = 40
 CHECK_SET, CHECK_PHOTOS = "ecssd", 20
+# At least wanted at 448 px, mean over seeds: foreground IoU of the whole, and mIoU.
+IOU_TO_REACH = {
+    ("distilled", "voc_animals"): 0.63,
+    ("distilled", "ecssd"): 0.72,
+    ("distilled", "coco"): 0.49,
+    ("stand-in", "voc_animals"): 0.71,
+    ("stand-in", "ecssd"): 0.83,
+    ("stand-in", "coco"): 0.46,
+}
+MIOU_TO_REACH = {("distilled", "voc_animals"): 0.23}
 RESULTS = Path(__file__).parent / "results" / "quality.csv"
 FIELDS = (
     "weights", "set", "recipe", "size", "seed", "photos", "iou_dataset", "iou_category",
@@ -181,15 +191,19 @@ def measure(
 
 
 def summary(rows: Sequence[Row]) -> list[str]:
-    """Mean over seeds of every figure, one line for each weights and set."""
+    """Mean over seeds of every figure, one line for each weights and set, and what was wanted."""
     figures = [f for f in FIELDS if f.startswith("iou_")] + ["false_foreground", "miou", "auroc"]
+    wanted = {"iou_whole": IOU_TO_REACH, "miou": MIOU_TO_REACH}
     lines = ["mean over seeds"]
-    for weights, folder in dict.fromkeys((r["weights"], r["set"]) for r in rows):
+    for weights, folder in dict.fromkeys((str(r["weights"]), str(r["set"])) for r in rows):
         own = [r for r in rows if (r["weights"], r["set"]) == (weights, folder)]
-        means = [
-            f"{f.removeprefix('iou_')} {np.mean([float(r[f]) for r in own if r[f] != '']):.3f}"
-            for f in figures
-        ]
+        means = []
+        for figure in figures:
+            mean = np.mean([float(r[figure]) for r in own if r[figure] != ""])
+            text = f"{figure.removeprefix('iou_')} {mean:.3f}"
+            if bar := wanted.get(figure, {}).get((weights, folder)):
+                text += f" ({bar:.2f} wanted: {'reached' if mean >= bar else 'MISSED'})"
+            means.append(text)
         lines.append(f"  {weights} {folder}: {', '.join(means)} ({len(own)} seeds)")
     return lines
 

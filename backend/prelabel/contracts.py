@@ -43,6 +43,8 @@ def check(section: str, name: str) -> list[str]:
     for contract in (_form, _CONTRACTS[section]):
         try:
             contract(trial)
+        except UserError as error:  # such as weights that cannot be had
+            trial.note("contract", "", f"could not be checked: {error}")
         except Exception as error:
             trial.note("contract", "", f"stopped with {line(error)}")
     return trial.broken

@@ -11,7 +11,10 @@ from prelabel.report.totals import N_BINS, Totals
 
 # Control characters are shown as JSON writes them: a line feed as \n.
 _VISIBLE = {code: json.dumps(chr(code))[1:-1] for code in range(0x20)}
-_SHOWN_ELSEWHERE = {"seconds", "weights", "warnings", "config"}
+_SHOWN_ELSEWHERE = {
+    "seconds", "weights", "warnings", "config", "regions", "class_names", "classes_used",
+    "parts_left_out", "photos_per_second", "peak_memory_mb", "command", "state",
+}  # fmt: skip
 
 
 def text(value: object) -> str:
