@@ -214,17 +214,34 @@ class Nearest:
 
 
 class Unlucky(Nearest):
-    """Finds the true clusters with one seed in ten, else a poor pair."""
+    """Each seed misses one of the three corners: it takes the middle of the other two for it."""
 
     def fit(self, points: Float, *, k: int, seed: int) -> Float:
-        good, poor = [[1, 0], [0, 1]], [[1, 0], [1, 0.1]]
-        return np.array(good if seed % 10 == 7 else poor, dtype=np.float32)
+        if k == 1:
+            return np.asarray(points.mean(axis=0, keepdims=True))
+        corners = np.array([[0, 0], [10, 0], [0, 10]], dtype=np.float32)
+        corners[seed % 3] = (corners.sum(axis=0) - corners[seed % 3]) / 2
+        return corners
 
 
-def test_fit_classes__best_of_several_seeds() -> None:
-    vectors = np.array([[1, 0], [1, 0.1], [0, 2], [0.1, 2]], dtype=np.float32)
-    found = fit_classes(vectors, k=2, clusterer=Unlucky(), seed=0)
-    assert found.tolist() == [[1, 0], [0, 1]]
+def test_fit_classes__what_most_runs_put_together() -> None:
+    rng = np.random.default_rng(0)
+    corners = np.array([[0, 0], [10, 0], [0, 10]], dtype=np.float32).repeat([5, 3, 4], axis=0)
+    vectors = corners + rng.uniform(-1, 1, corners.shape).astype(np.float32)
+    found = fit_classes(vectors, k=3, clusterer=Unlucky(), seed=0)
+    expected = [vectors[:5].mean(axis=0), vectors[8:].mean(axis=0), vectors[5:8].mean(axis=0)]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_fit_classes__no_class_without_regions() -> None:
+    vectors = np.ones((4, 2), dtype=np.float32)
+    assert fit_classes(vectors, k=3, clusterer=Nearest(), seed=0).tolist() == [[1, 1]]
+
+
+def test_fit_classes__of_many_regions_a_sample() -> None:
+    vectors = np.repeat(np.eye(3, dtype=np.float32), [2500, 40, 500], axis=0)
+    found = fit_classes(vectors, k=3, clusterer=Nearest(), seed=0)
+    assert found.tolist() == np.eye(3)[[0, 2, 1]].tolist()
 
 
 def test_fit_classes__largest_first() -> None:
