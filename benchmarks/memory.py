@@ -63,7 +63,8 @@ def write_photos(folder: Path, count: int) -> None:
 
 def peak(folder: Path, *, backbone: str, size: int) -> float:
     """Peak memory in MB of a run on ``folder``/photos, as its run.json says."""
-    command = [sys.executable, "-m", "prelabel.cli", "run", str(folder / "photos")]
+    prelabel = "from prelabel.cli import main; main()"
+    command = [sys.executable, "-c", prelabel, "run", str(folder / "photos")]
     command += ["--out", str(folder / "out"), "--recipe", "fast", "--backbone", backbone]
     command += ["--set", f"features.size={size}"]
     real_cache = os.environ.get("PRELABEL_CACHE", str(Path("~/.cache/prelabel").expanduser()))

@@ -18,7 +18,17 @@ PACKAGES = {
 GROUND = {
     f"prelabel.{name}"
     for name in (
-        *("records", "strategies", "masks", "images", "errors", "colors", "weights", "storage"),
+        *(
+            "records",
+            "strategies",
+            "masks",
+            "images",
+            "errors",
+            "colors",
+            "weights",
+            "storage",
+            "threads",
+        ),
     )
 }
 

@@ -80,7 +80,7 @@ def after(function: Callable[..., Any], n: int, error: BaseException) -> Callabl
         (levels, "fit_dataset", 1, (N, N), (0, 0)),
         (levels, "fit_category", 1, (N, N), (0, 0)),
         (pipeline, "group_photos", 1, (N, N), (0, 0)),
-        (Segmenter, "segment", 7, (N, N), (6, 6)),
+        (Segmenter, "describe", 7, (N, N), (6, 6)),
         (pipeline, "fit_classes", 1, (N, N), (N, N)),
         (FittedModel, "save", 1, (N, N), (N, N)),
         (FittedModel, "load", 1, (N, N), (N, N)),

@@ -38,14 +38,14 @@ def fit_classes(embeddings: Float, *, k: int, clusterer: Clusterer, seed: int) -
     few = embeddings
     if len(few) > _MOST:
         few = few[np.sort(np.random.default_rng(seed).choice(len(few), _MOST, replace=False))]
-    apart = np.ones((len(few), len(few)))
+    together = np.zeros((len(few), len(few)), dtype=np.uint8)  # runs that put a pair into one
     for run in range(seed, seed + _RUNS):
         labels = assign(clusterer, few, fit_centroids(clusterer, few, k=k, seed=run))
-        apart -= (labels[:, None] == labels) / _RUNS
+        together += labels[:, None] == labels
     groups = np.zeros(len(few), dtype=np.int64)
     if len(few) > 1:
         linkage = AgglomerativeClustering(k, metric="precomputed", linkage="average")
-        groups = linkage.fit_predict(apart.clip(0))
+        groups = linkage.fit_predict(1 - together / np.float32(_RUNS))
     # The clusterer makes each group's centroid, since it is the one who knows how to compare them.
     centroids = np.concatenate(
         [

@@ -53,6 +53,17 @@ class Patches:
     attention: Float
     border: NDArray[np.bool_]
 
+    @classmethod
+    def empty(cls, n: int, dim: int) -> Patches:
+        """Room for n patches, to be filled."""
+        return cls(
+            np.empty((n, dim), np.float32), np.empty(n, np.float32), np.empty(n, dtype=np.bool_)
+        )
+
+    def first(self, n: int) -> Patches:
+        """The first n, not copied."""
+        return Patches(self.vectors[:n], self.attention[:n], self.border[:n])
+
 
 def border_patches(height: int, width: int) -> NDArray[np.bool_]:
     """bool (height, width): the patches on the photo's frame."""

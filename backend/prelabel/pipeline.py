@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -26,6 +25,7 @@ from prelabel.records import PatchFeatures, Photo, Picture, Prediction
 from prelabel.segment import Segment, Segmenter
 from prelabel.storage import cache_folder, prune_cache
 from prelabel.store import ShardStore
+from prelabel.threads import ahead, cores
 
 T = TypeVar("T")
 Float = NDArray[np.float32]
@@ -117,20 +117,22 @@ def _segments(
     extractor = Extractor(segmenter.backbone, name=config.backbone.name, size=config.features.size)
     folder = cache_folder() / "segments" / model.segment_hash
     with clock.stage("regions", len(photos)), ShardStore(folder) as done:
-        features = extractor.store()
-        for chunk in _chunks(_read(photos, done.__contains__, clock), extractor.chunk):
-            new = [(p, picture) for p, _, picture in chunk if picture is not None]
-            fresh = iter(_features([picture for _, picture in new], extractor, features))
-            for photo, digest, picture in chunk:
-                if picture is None:
-                    segment = Segment.from_arrays(done.read(digest))
-                else:
-                    segment = segmenter.segment(picture, next(fresh))
-                    done.add(digest, segment.to_arrays())
-                    if hook:
-                        hook(photo, picture, segment)
-                clock.advance()
-                yield photo, segment
+        pictures = _read(photos, done.__contains__, clock)
+        seen = _with_features(pictures, extractor, extractor.store())
+        for (photo, digest, picture, features), found in ahead(
+            lambda item: segmenter.find(item[2], item[3]) if item[2] and item[3] else None,
+            seen,
+            workers=cores(),
+        ):
+            if picture and features and found:
+                segment = segmenter.describe(picture, features, found)
+                done.add(digest, segment.to_arrays())
+                if hook:
+                    hook(photo, picture, segment)
+            else:
+                segment = Segment.from_arrays(done.read(digest))
+            clock.advance()
+            yield photo, segment
 
 
 def _extract(
@@ -154,14 +156,19 @@ def _extract(
     return seen
 
 
-def _features(
-    pictures: Sequence[Picture], extractor: Extractor, stored: ShardStore
-) -> list[PatchFeatures]:
-    """Stored features where there are any; others are computed and not stored, since nothing will
-    ask for them again."""
-    missing = [p for p in pictures if p.digest not in stored]
-    fresh = {p.digest: f for p, f in zip(missing, extractor.extract(missing), strict=True)}
-    return [fresh.get(p.digest) or from_arrays(stored.read(p.digest)) for p in pictures]
+def _with_features(
+    pictures: Iterable[tuple[Photo, str, Picture | None]], extractor: Extractor, stored: ShardStore
+) -> Iterator[tuple[Photo, str, Picture | None, PatchFeatures | None]]:
+    """The same with features, for those that have pixels: stored ones where there are any; others
+    are computed and not stored, since nothing will ask for them again."""
+    for chunk in _chunks(pictures, extractor.chunk):
+        missing = [p for _, _, p in chunk if p is not None and p.digest not in stored]
+        fresh = {p.digest: f for p, f in zip(missing, extractor.extract(missing), strict=True)}
+        for photo, digest, picture in chunk:
+            features = None
+            if picture is not None:
+                features = fresh.get(digest) or from_arrays(stored.read(digest))
+            yield photo, digest, picture, features
 
 
 def _fit_levels(
@@ -178,57 +185,60 @@ def _fit_levels(
         seed=seed,
     )
     with clock.stage("levels", 1 + len(groups)):
-        patches = _draw(digests, stored, 0, ks=settings.dataset_k, config=config)
-        center = patches.vectors.mean(axis=0)
-        dataset = levels.fit_dataset(
-            replace(patches, vectors=patches.vectors - center),
-            ks=settings.dataset_k,
-            clusterer=clusterer,
-            foreground=foreground,
-            seed=seed,
-        )
-        clock.advance()
-        categories = []
-        for group in range(len(groups)):
-            own = [d for d, g in zip(digests, members, strict=True) if g == group]
-            patches = _draw(own, stored, center, ks=settings.category_k, config=config)
-            above = levels.score_patches(patches.vectors, dataset, clusterer)
-            categories.append(
-                levels.fit_category(
-                    patches,
-                    above,
-                    ks=settings.category_k,
-                    clusterer=clusterer,
-                    foreground=foreground,
-                    seed=seed,
-                )
+
+        def whole() -> tuple[Float, levels.Clusters]:
+            patches = _draw(digests, stored, ks=settings.dataset_k, config=config)
+            center = patches.vectors.mean(axis=0)
+            patches.vectors[:] -= center
+            return center, levels.fit_dataset(
+                patches,
+                ks=settings.dataset_k,
+                clusterer=clusterer,
+                foreground=foreground,
+                seed=seed,
             )
+
+        center, dataset = whole()  # its patches are gone before the groups' are drawn
+        clock.advance()
+
+        def category(group: int) -> levels.Clusters:
+            own = [d for d, g in zip(digests, members, strict=True) if g == group]
+            patches = _draw(own, stored, ks=settings.category_k, config=config)
+            patches.vectors[:] -= center
+            return levels.fit_category(
+                patches,
+                levels.score_patches(patches.vectors, dataset, clusterer),
+                ks=settings.category_k,
+                clusterer=clusterer,
+                foreground=foreground,
+                seed=seed,
+            )
+
+        categories = []
+        for _, clusters in ahead(category, range(len(groups)), workers=cores()):
+            categories.append(clusters)
             clock.advance()
     return levels.Levels(center, dataset, groups, reach, tuple(categories))
 
 
 def _draw(
-    digests: Sequence[str],
-    stored: ShardStore,
-    center: Float | float,
-    *,
-    ks: Sequence[int],
-    config: Config,
+    digests: Sequence[str], stored: ShardStore, *, ks: Sequence[int], config: Config
 ) -> levels.Patches:
-    """Patches relative to ``center``: as many of each photo, drawn with the seed, as make
-    ``patches_per_cluster`` for the largest k in all."""
+    """Patches of all photos: as many of each, drawn with the seed, as make ``patches_per_cluster``
+    for the largest k in all."""
     wanted = -(-config.levels.patches_per_cluster * max(ks) // len(digests))
-    vectors, attention, border = [], [], []
+    patches, n = levels.Patches.empty(0, 0), 0
     for i, digest in enumerate(digests):
         features = from_arrays(stored.read(digest))
-        height, width = features.attention.shape
+        height, width, dim = features.patches.shape
         chosen = np.random.default_rng((config.fit.seed, i)).permutation(height * width)[:wanted]
-        vectors.append(features.patches.reshape(height * width, -1)[chosen].astype(np.float32))
-        attention.append(features.attention.ravel()[chosen].astype(np.float32))
-        border.append(levels.border_patches(height, width).ravel()[chosen])
-    return levels.Patches(
-        np.concatenate(vectors) - center, np.concatenate(attention), np.concatenate(border)
-    )
+        if i == 0:  # one block, not a piece for each photo: memory must not grow with them
+            patches = levels.Patches.empty(wanted * len(digests), dim)
+        own = slice(n, n := n + len(chosen))
+        patches.vectors[own] = features.patches.reshape(height * width, -1)[chosen]
+        patches.attention[own] = features.attention.ravel()[chosen]
+        patches.border[own] = levels.border_patches(height, width).ravel()[chosen]
+    return patches.first(n)
 
 
 def _fit_classes(embeddings: Sequence[Float], config: Config, clock: Clock) -> Float:
@@ -266,20 +276,12 @@ def _read(
         except PhotoError as error:
             return error
 
-    with ThreadPoolExecutor(1) as pool:
-        ahead = [(photo, pool.submit(read, photo)) for photo in photos[:2]]
-        for photo in itertools.chain(photos[2:], [None, None]):
-            if not ahead:
-                return
-            current, answer = ahead.pop(0)
-            if photo is not None:
-                ahead.append((photo, pool.submit(read, photo)))
-            result = answer.result()
-            if isinstance(result, PhotoError):
-                clock.skip(current.name, str(result))
-                clock.advance()
-            else:
-                yield current, *result
+    for photo, answer in ahead(read, photos, workers=1):
+        if isinstance(answer, PhotoError):
+            clock.skip(photo.name, str(answer))
+            clock.advance()
+        else:
+            yield photo, *answer
 
 
 def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -72,9 +72,8 @@ class Segmenter:
         self.refiner: strategies.Refiner = config.strategy("refiner")
         self.embedder: strategies.Embedder = config.strategy("embedder")
 
-    def segment(self, picture: Picture, features: PatchFeatures) -> Segment:
-        """Regions of one photo with their vectors. Raises ContractError."""
-        found = self.find(picture, features)
+    def describe(self, picture: Picture, features: PatchFeatures, found: Found) -> Segment:
+        """What ``find`` found, with vectors. Raises ContractError."""
         vectors: Float = np.zeros((0, 0), dtype=np.float32)
         if found.regions:
             vectors = self.embedder.embed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from dataclasses import dataclass
 from typing import Annotated
@@ -13,7 +14,10 @@ from sklearn.cluster import MiniBatchKMeans as SklearnMiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
+from prelabel.threads import one_blas_thread
+
 Float = NDArray[np.float32]
+_filters = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,14 @@ class MiniBatchKMeans:
             random_state=seed,
         )
         # One thread: the steps are small, and where other work shares the processor, threads that
-        # wait for each other make them ten times slower.
-        with threadpool_limits(1), warnings.catch_warnings():
+        # wait for each other make them ten times slower. One fit at a time: warnings' filters are
+        # the whole process'.
+        with (
+            _filters,
+            one_blas_thread(),
+            threadpool_limits(1, user_api="openmp"),
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct points than k
             model.fit(points)
         centroids = np.unique(model.cluster_centers_.astype(np.float32), axis=0)

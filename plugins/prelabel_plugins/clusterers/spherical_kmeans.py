@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cache
 from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from threadpoolctl import ThreadpoolController
+
+from prelabel.threads import one_blas_thread
 
 Float = NDArray[np.float32]
 _SEEDING = 4096
@@ -38,14 +37,14 @@ class SphericalKMeans:
         few = unit
         if len(unit) > _SEEDING:  # seedings are compared on a sample, the best runs on all points
             few = unit[np.sort(rng.choice(len(unit), _SEEDING, replace=False))]
-        with _one_thread():
+        with one_blas_thread():
             starts = [_plus_plus(few, k, rng) for _ in range(self.restarts)]
             best = self._best(few, starts, until=_ROUGHLY)
             return self._best(unit, [best], until=_WELL)
 
     def assign(self, points: Float, centroids: Float) -> NDArray[np.int64]:
         """The centroid with the highest cosine for each point, int64 (n,)."""
-        with _one_thread():
+        with one_blas_thread():
             return np.asarray(np.argmax(points @ centroids.T, axis=1), dtype=np.int64)
 
     def _best(self, unit: Float, runs: list[Float], *, until: float) -> Float:
@@ -71,18 +70,6 @@ class SphericalKMeans:
             if (before - distances < until * distances + 1e-9).all():
                 break
         return runs[int(distances.argmin())]
-
-
-def _one_thread() -> AbstractContextManager[object]:
-    """BLAS on one thread: these products are so small that threads cost up to fifteen times as much
-    waiting for each other, and rounding does not depend on their number."""
-    manager: AbstractContextManager[object] = _threads().limit(limits=1, user_api="blas")
-    return manager
-
-
-@cache
-def _threads() -> ThreadpoolController:
-    return ThreadpoolController()  # looking for the libraries takes milliseconds
 
 
 def _normalised(points: Float) -> Float:
