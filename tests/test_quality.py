@@ -43,7 +43,7 @@ def test_quality__twenty_photos_again(quality: ModuleType) -> None:
         )
     measured = quality.measure(
         DATA / quality.CHECK_SET,
-        config.load(committed["recipe"], ["backbone.weights=stand-in"]),
+        config.load(committed["recipe"], ["backbone.weights=stand-in", quality.CHECK_PRECISION]),
         seed=0,
         photos=quality.CHECK_PHOTOS,
         labels={"weights": "stand-in", "recipe": committed["recipe"]},
