@@ -1,14 +1,16 @@
 # make demo     the whole way on sample photos; ends with the path of a report to open
 # make test     every check and test        make quick    the part that takes under a minute
 # make quality  figures on photos with masks (DATA)       make bench    speed and memory
+# make bench-label-studio  how well names are learned from corrections (DATA)
 PYTHON ?= python3
 VENV ?= .venv
 DATA ?= ../shared/data
 DISTILLED ?= ../shared/weights/vits14_distilled.safetensors
+SERVER ?= .venv-label-studio
 RUN := $(VENV)/bin
 PIP := $(RUN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test quick check quality bench clean
+.PHONY: demo test quick check quality bench bench-label-studio label-studio-server clean
 
 demo: $(VENV)/.demo
 	$(RUN)/prelabel weights pull stand-in
@@ -18,7 +20,7 @@ demo: $(VENV)/.demo
 	$(RUN)/prelabel evaluate demo/run demo/samples/ground_truth.json
 	@echo "open $(CURDIR)/demo/run/report/index.html"
 
-test: $(VENV)/.test check
+test: $(VENV)/.test label-studio-server check
 	$(RUN)/prelabel weights pull stand-in
 	$(RUN)/python -m pytest
 
@@ -40,8 +42,19 @@ bench: $(VENV)/.demo
 	$(RUN)/python benchmarks/speed.py $(DATA)
 	$(RUN)/python benchmarks/memory.py
 
+bench-label-studio: $(VENV)/.demo
+	$(RUN)/python benchmarks/naming.py $(DATA)/voc_animals --weights distilled=$(DISTILLED)
+
+# Label Studio in an environment of its own: its pins fit nobody else.
+label-studio-server: $(SERVER)/.ready
+
+$(SERVER)/.ready:
+	$(PYTHON) -m venv $(SERVER)
+	$(SERVER)/bin/python -m pip install --quiet --disable-pip-version-check 'label-studio==1.23.2'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) $(SERVER) demo
 
 $(VENV)/.venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -52,7 +65,7 @@ $(VENV)/.venv:
 # torch first and by itself: with it in place, nothing that needs it chooses another build.
 $(VENV)/.demo: $(VENV)/.venv pyproject.toml constraints.txt
 	$(PIP) torch
-	$(PIP) -e '.[samples,stand-in]'
+	$(PIP) -e '.[samples,stand-in,label-studio]'
 	@$(PIP) -e '.[dense-crf]' > $(VENV)/dense-crf.log 2>&1 \
 		|| echo "no dense-crf refiner: pydensecrf2 needs a C++ compiler (see $(VENV)/dense-crf.log)"
 	@touch $@

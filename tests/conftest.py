@@ -16,9 +16,10 @@ _USERS_CACHE = cache_folder()
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test reads or fills the user's own cache."""
+    """No test reads or fills the user's own cache and models."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PRELABEL_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("PRELABEL_HOME", str(tmp_path_factory.mktemp("home")))
         yield
 
 
@@ -43,7 +44,7 @@ def stand_in() -> Path:
 def require(name: str, condition: bool, reason: str) -> None:
     """Skip the test unless ``condition`` holds; fail if the environment says it must.
 
-    ``name``: "data" or "chromium". With ``REQUIRE=data,chromium`` a want of these is a failure.
+    ``name``: "data", "chromium" or "label-studio". With ``REQUIRE=data,chromium`` a want of these is a failure.
     """
     if condition:
         return

@@ -28,6 +28,8 @@ GROUND = {
             "weights",
             "storage",
             "threads",
+            "label_studio.label_config",
+            "label_studio.results",
         ),
     )
 }

@@ -54,7 +54,7 @@ def fit(
 
     with extractor.store() as features:
         prune_cache(keep=features.folder)
-        sample = _sample(photos.photos, config)
+        sample = choose(photos.photos, most=config.fit.photos, seed=config.fit.seed)
         seen = _extract(sample, extractor, features, clock)
         model = FittedModel(
             config=config,
@@ -70,7 +70,7 @@ def fit(
         )
         embeddings = [
             segment.embeddings
-            for _, segment in _segments([photo for photo, _ in seen], model, clock, hook)
+            for _, segment in segments([photo for photo, _ in seen], model, clock, hook)
             if len(segment.embeddings)
         ]
     return replace(model, classes=_fit_classes(embeddings, config, clock))
@@ -89,7 +89,7 @@ def predict(
         clock.skip(name, reason)
     clusterer: strategies.Clusterer = model.config.strategy("clusterer")
     version = model.version
-    for photo, segment in _segments(photos.photos, model, clock, hook):
+    for photo, segment in segments(photos.photos, model, clock, hook):
         classes: NDArray[np.int64] = np.full(len(segment.regions), -1)
         if len(model.classes) and len(segment.embeddings):
             classes = assign(clusterer, segment.embeddings, model.classes)
@@ -108,10 +108,10 @@ def predict(
         )
 
 
-def _segments(
-    photos: Sequence[Photo], model: FittedModel, clock: Clock, hook: Hook | None
+def segments(
+    photos: Sequence[Photo], model: FittedModel, clock: Clock, hook: Hook | None = None
 ) -> Iterator[tuple[Photo, Segment]]:
-    """Each photo's segment: from the cache, or found now and put there."""
+    """Each photo's segment: from the cache, or found now and put there. Classes are not needed."""
     segmenter = Segmenter(model)
     config = model.config
     extractor = Extractor(segmenter.backbone, name=config.backbone.name, size=config.features.size)
@@ -255,12 +255,12 @@ def _fit_classes(embeddings: Sequence[Float], config: Config, clock: Clock) -> F
         return fit_classes(vectors, k=k, clusterer=clusterer, seed=config.fit.seed)
 
 
-def _sample(photos: Sequence[Photo], config: Config) -> list[Photo]:
-    if len(photos) <= config.fit.photos:
-        return list(photos)
-    rng = np.random.default_rng(config.fit.seed)
-    chosen = np.sort(rng.choice(len(photos), config.fit.photos, replace=False))
-    return [photos[i] for i in chosen]
+def choose(items: Sequence[T], *, most: int, seed: int) -> list[T]:
+    """All items, or a seeded sample of ``most``, in order."""
+    if len(items) <= most:
+        return list(items)
+    chosen = np.sort(np.random.default_rng(seed).choice(len(items), most, replace=False))
+    return [items[i] for i in chosen]
 
 
 def _read(

@@ -21,6 +21,15 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "prelabel"
 
 
+def data_folder() -> Path:
+    """``$PRELABEL_HOME``, else ``prelabel`` in the user's data folder: what cannot be had again for
+    the asking, such as the fitted models of Label Studio projects. Not created here."""
+    named = os.environ.get("PRELABEL_HOME")
+    if named:
+        return Path(named).expanduser()
+    return Path(os.environ.get("XDG_DATA_HOME", "~/.local/share")).expanduser() / "prelabel"
+
+
 def prune_cache(*, keep: Path) -> None:
     """Remove what was used longest ago, whole stores of features and regions at a time, until the
     cache holds at most ``$PRELABEL_CACHE_GB`` gigabytes (50 if not set). ``keep`` stays."""

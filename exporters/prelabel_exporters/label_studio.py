@@ -11,13 +11,16 @@ from urllib.parse import quote
 from xml.etree import ElementTree
 
 from prelabel.colors import class_color
-from prelabel.masks import decode_rle, encode_brush
-from prelabel.records import Prediction, Region
+from prelabel.label_studio.label_config import Control
+from prelabel.label_studio.results import results
+from prelabel.records import Prediction
 from prelabel.strategies import ExportContext
-from prelabel_exporters.common import JsonList, category_ids, class_name, replacing, stable_id
+from prelabel_exporters.common import JsonList, category_ids, class_name, replacing
 
 TASKS = "tasks.json"
 CONFIG = "label_config.xml"
+
+_CONTROL = Control(kind="brush", name="label", to_name="image", image_key="image", labels=())
 
 
 @dataclass(frozen=True)
@@ -73,32 +76,11 @@ def _label_config(context: ExportContext) -> str:
 
 
 def _prediction(prediction: Prediction, context: ExportContext) -> dict[str, Any]:
-    return {
-        "model_version": prediction.model_version,
-        "score": prediction.score,
-        "result": [
-            _result(region, prediction, class_name(region, prediction, context))
-            for region in prediction.regions
-        ],
+    names = {
+        region.cluster: class_name(region, prediction, context) for region in prediction.regions
     }
-
-
-def _result(region: Region, prediction: Prediction, name: str) -> dict[str, Any]:
-    return {
-        "id": stable_id(prediction.photo, region.rle["counts"], size=8).hex(),
-        "type": "brushlabels",
-        "from_name": "label",
-        "to_name": "image",
-        "original_width": prediction.width,
-        "original_height": prediction.height,
-        "image_rotation": 0,
-        "score": float(region.score),
-        "value": {
-            "format": "rle",
-            "rle": encode_brush(decode_rle(region.rle)),
-            "brushlabels": [name],
-        },
-    }
+    items, _ = results(prediction, names, _CONTROL, max_regions=len(prediction.regions))
+    return {"model_version": prediction.model_version, "score": prediction.score, "result": items}
 
 
 def _quoted(name: str) -> str:

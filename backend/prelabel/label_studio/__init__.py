@@ -1,0 +1,1 @@
+"""Label Studio projects: reading tasks, fetching photos, giving predictions back."""

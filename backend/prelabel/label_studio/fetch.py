@@ -1,0 +1,294 @@
+"""Fetching the photos of Label Studio tasks into a folder, from wherever a task says they lie."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+from urllib.parse import SplitResult, parse_qs, unquote, unquote_to_bytes, urlencode, urlsplit
+
+import httpx
+
+from prelabel.errors import PhotoError, UserError
+from prelabel.images import EXTENSIONS
+from prelabel.label_studio.client import Client, check_size, copy
+from prelabel.storage import replacing
+
+_LOCAL_FILES = "/data/local-files/"
+_CLOUD = ("s3", "gs", "azure-blob")
+_PORTS = {"http": 80, "https": 443}
+_IN_USE = 600.0
+"""Seconds during which a photo that was fetched is not removed."""
+_LOOK_EVERY = 10.0
+"""Seconds between two looks at the folder's size: it may hold many files."""
+_REDIRECTS = 5
+_ATTEMPTS = 3
+_PATIENCE = 20
+"""Timeouts that a whole download may take."""
+_OURS = re.compile(r"[0-9a-f]{32}(\.[a-z]+)?|\.tmp-[0-9a-f-]+(\.[a-z]+)?")
+_MEDIA = {
+    "image/jpeg": ".jpg",
+    "image/png": ".png",
+    "image/webp": ".webp",
+    "image/bmp": ".bmp",
+    "image/tiff": ".tif",
+    "image/gif": ".gif",
+}
+
+
+class Fetcher:
+    """Photos by URI, each fetched once. May be used by several threads at once.
+
+    ``client``: the server whose paths and storages the URIs mean; None: there is none.
+    ``folder``: where photos are kept, created when needed. ``allowed_hosts``: other hosts that
+    photos may come from, ``name`` or ``name:port``; ``*`` allows all. ``local_root``: the server's
+    document root for local files, if it is on this machine. ``max_bytes``: of one photo.
+    ``timeout``: seconds for connecting and for each read. ``cache_bytes``: of the whole folder;
+    beyond it what was used longest ago is removed, but nothing used in the last 10 minutes.
+    """
+
+    def __init__(
+        self,
+        client: Client | None,
+        folder: Path,
+        *,
+        allowed_hosts: Sequence[str] = (),
+        local_root: Path | None = None,
+        max_bytes: int = 100_000_000,
+        timeout: float = 30.0,
+        cache_bytes: int = 20_000_000_000,
+    ) -> None:
+        self.client = client
+        self.folder = folder
+        self._allowed = frozenset(host.strip().lower() for host in allowed_hosts)
+        self._local_root = local_root.expanduser().resolve() if local_root else None
+        self._max_bytes = max_bytes
+        self._timeout = timeout
+        self._cache_bytes = cache_bytes
+        self._http = httpx.Client(timeout=timeout, follow_redirects=False)
+        self._locks = tuple(threading.Lock() for _ in range(256))
+        self._pruning = threading.Lock()
+        self._look_at = 0.0
+
+    def fetch(self, uri: str, *, task_id: int | None = None) -> Path:
+        """The photo's file: in ``folder``, or below ``local_root``.
+
+        ``uri``: a path of the server (``/data/upload/…``, ``/data/local-files/?d=…``), an
+        ``http(s)://`` address, a ``data:`` URL, or ``s3://``, ``gs://``, ``azure-blob://``, which
+        the server resolves for the task ``task_id``. Raises PhotoError, with a reason that holds no
+        part of the URI but its scheme and host; UserError if no photo can be had or kept.
+        """
+        uri = uri.strip()
+        if re.search("[\ud800-\udfff]", uri):
+            raise PhotoError("cannot be fetched (its address is not valid Unicode)")
+        local = self._local(uri)
+        if local:
+            return local
+        server = self.client.url if self.client else ""
+        name = hashlib.blake2b(f"{server}\n{uri}".encode(), digest_size=16)
+        file = self.folder / f"{name.hexdigest()}{_suffix(uri)}"
+        with self._locks[name.digest()[0]]:  # two threads that want one photo ask once
+            try:
+                os.utime(file)
+                return file
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                raise UserError(f"{file}: cannot be used ({error.strerror or error})") from error
+            try:
+                with replacing(file) as beside, beside.open("w+b") as into:
+                    self._write(uri, into, task_id)
+            except OSError as error:
+                raise UserError(
+                    f"{self.folder}: photos cannot be kept there ({error.strerror or error}): "
+                    "make room, or set PRELABEL_CACHE to another folder"
+                ) from error
+        self._prune()
+        return file
+
+    def _local(self, uri: str) -> Path | None:
+        """The file below ``local_root``, if the URI means one that is there."""
+        if self._local_root is None or not _path_of(uri, self.client).startswith(_LOCAL_FILES):
+            return None
+        try:
+            file = (self._local_root / _local_name(uri)).resolve()
+            if not (file.is_relative_to(self._local_root) and file.is_file()):
+                return None
+            n_bytes = file.stat().st_size
+        except (OSError, RuntimeError, ValueError):  # a circle of links, a null byte
+            return None
+        check_size(n_bytes, self._max_bytes)
+        return file
+
+    def _write(self, uri: str, into: BinaryIO, task_id: int | None) -> None:
+        place = _split(uri)
+        if place.scheme == "data":
+            into.write(_decoded(uri, self._max_bytes))
+        elif place.scheme in ("http", "https"):
+            if self.client and _host(place) == _host(urlsplit(self.client.url)):
+                self._from_server(_server_path(place), into)
+            else:
+                self._from_elsewhere(uri, into)
+        elif place.scheme in _CLOUD:
+            if task_id is None:
+                raise PhotoError(
+                    f"lies at {place.scheme}://, which Label Studio resolves for a task: "
+                    "the task's id is wanted"
+                )
+            encoded = base64.urlsafe_b64encode(uri.encode()).decode()
+            path = f"/tasks/{task_id}/resolve/?{urlencode({'fileuri': encoded})}"
+            self._from_server(path, into)
+        elif not place.scheme and uri.startswith("/") and not uri.startswith("//"):
+            self._from_server(uri, into)
+        else:
+            found = f"at {place.scheme}:" if place.scheme else "at a relative path"
+            raise PhotoError(
+                f"lies {found}, where no photo is fetched from: an absolute path of the server, "
+                "http://, https://, s3://, gs://, azure-blob:// or data: wanted"
+            )
+
+    def _from_server(self, path: str, into: BinaryIO) -> None:
+        if self.client is None:
+            raise PhotoError("lies on a Label Studio server, and none was given: give its address")
+        elsewhere = self.client.download(path, into, self._max_bytes)
+        if elsewhere is not None:
+            self._from_elsewhere(elsewhere, into)
+
+    def _from_elsewhere(self, address: str, into: BinaryIO) -> None:
+        """From another host, without the token. Redirects are looked at one by one."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            into.seek(0)
+            into.truncate()
+            try:
+                self._follow(address, into)
+                return
+            except httpx.InvalidURL:
+                raise PhotoError("cannot be fetched (its address is not valid)") from None
+            except httpx.RequestError as error:
+                slow = isinstance(error, httpx.TimeoutException)
+                if slow or attempt == _ATTEMPTS:
+                    reason = "did not answer in time" if slow else "cannot be reached or broke off"
+                    raise PhotoError(
+                        f"cannot be fetched ({_split(address).hostname} {reason})"
+                    ) from error
+
+    def _follow(self, address: str, into: BinaryIO) -> None:
+        for _ in range(_REDIRECTS + 1):
+            self._check_host(_split(address))
+            with self._http.stream(
+                "GET", address, headers={"Accept-Encoding": "identity"}
+            ) as response:
+                if not response.has_redirect_location:
+                    copy(response, into, self._max_bytes, seconds=_PATIENCE * self._timeout)
+                    return
+                try:
+                    address = str(response.url.join(response.headers["location"]))
+                except ValueError:
+                    raise httpx.InvalidURL("") from None
+        raise PhotoError(f"cannot be fetched (more than {_REDIRECTS} redirects)")
+
+    def _check_host(self, place: SplitResult) -> None:
+        host = (place.hostname or "").lower()
+        if place.scheme not in ("http", "https") or not host:
+            raise PhotoError(f"leads to {place.scheme or 'no'}: address, http or https wanted")
+        with_port = f"{host}:{place.port or _PORTS[place.scheme]}"
+        if not self._allowed & {"*", host, with_port}:
+            raise PhotoError(
+                f"lies on {host}, which is not among the hosts that photos may come from: "
+                "allow that host if you trust it"
+            )
+
+    def _prune(self) -> None:
+        """Remove what was used longest ago until the folder is small enough."""
+        with self._pruning:
+            if time.monotonic() < self._look_at:
+                return
+            self._look_at = time.monotonic() + _LOOK_EVERY
+            files = []
+            with suppress(OSError), os.scandir(self.folder) as entries:
+                for entry in entries:
+                    # Another process may be writing or pruning: what is gone takes no room.
+                    with suppress(OSError):
+                        if _OURS.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                            status = entry.stat(follow_symlinks=False)
+                            files.append((status.st_mtime, status.st_size, entry.path))
+            total = sum(size for _, size, _ in files)
+            for used, size, path in sorted(files):
+                if total <= self._cache_bytes or used > time.time() - _IN_USE:
+                    break
+                with suppress(OSError):
+                    Path(path).unlink()
+                    total -= size
+
+
+def _split(uri: str) -> SplitResult:
+    try:
+        place = urlsplit(uri)
+        _ = place.port  # raises on reading
+    except ValueError:
+        raise PhotoError("cannot be fetched (its address is not valid)") from None
+    return place
+
+
+def _host(place: SplitResult) -> tuple[str, int | None]:
+    """Host and port; the usual ports of http and https are one server."""
+    port = None if place.port == _PORTS.get(place.scheme) else place.port
+    return (place.hostname or "").lower(), port
+
+
+def _server_path(place: SplitResult) -> str:
+    return (place.path or "/") + (f"?{place.query}" if place.query else "")
+
+
+def _path_of(uri: str, client: Client | None) -> str:
+    """The path on the server, without the one that the server is below; "" for what lies elsewhere."""
+    if uri.startswith("data:"):
+        return ""
+    place, server = _split(uri), urlsplit(client.url if client else "")
+    if place.netloc and _host(place) != _host(server):
+        return ""
+    if place.scheme not in (("http", "https") if place.netloc else ("",)):
+        return ""
+    return place.path.removeprefix(server.path)
+
+
+def _local_name(uri: str) -> str:
+    """What ``?d=`` names."""
+    return parse_qs(_split(uri).query).get("d", [""])[0]
+
+
+def _suffix(uri: str) -> str:
+    """The file ending of a picture that the URI has, in small letters, or ""."""
+    if uri.startswith("data:"):
+        return _MEDIA.get(re.split("[;,]", uri[5:105], maxsplit=1)[0].lower(), "")
+    place = _split(uri)
+    path = _local_name(uri) if place.path.endswith(_LOCAL_FILES) else unquote(place.path)
+    ending = PurePosixPath(path).suffix.lower()
+    return ending if ending in EXTENSIONS else ""
+
+
+def _decoded(uri: str, max_bytes: int) -> bytes:
+    """The bytes of a ``data:`` URL (RFC 2397)."""
+    head, comma, text = uri[5:].partition(",")
+    if not comma:
+        raise PhotoError("is a data: URL without a comma: data:image/png;base64,… wanted")
+    if text:
+        check_size(max(1, len(text) // 4), max_bytes)  # before it is decoded: at most 4 a byte
+    if head.lower().replace(" ", "").endswith(";base64"):
+        try:
+            # Both alphabets and missing padding are seen in the wild, line ends too.
+            packed = re.sub(r"\s", "", unquote(text)).rstrip("=").translate({45: "+", 95: "/"})
+            data = base64.b64decode(packed + "=" * (-len(packed) % 4), validate=True)
+        except ValueError:
+            raise PhotoError("is a data: URL whose base64 is broken") from None
+    else:
+        data = unquote_to_bytes(text)
+    check_size(len(data), max_bytes)
+    return data

@@ -1,0 +1,138 @@
+"""Reading labeling interfaces; the SDK says what names and labels they have."""
+
+from __future__ import annotations
+
+import pytest
+from label_studio_sdk.label_interface import LabelInterface
+
+from prelabel.errors import UserError
+from prelabel.label_studio.label_config import Control, Label, LabelConfig, Prompt, parse
+
+IMAGE = '<Image name="image" value="$photo"/>'
+BRUSH = '<BrushLabels name="b" toName="image"><Label value="Dog"/></BrushLabels>'
+
+
+def _view(*tags: str) -> str:
+    return f"<View>{''.join(tags)}</View>"
+
+
+@pytest.mark.parametrize(
+    ("tag", "kind"),
+    [
+        ("BrushLabels", "brush"),
+        ("BitmaskLabels", "bitmask"),
+        ("PolygonLabels", "polygon"),
+        ("RectangleLabels", "rectangle"),
+    ],
+)
+def test_parse__each_tag_and_what_the_sdk_reads_in_it(tag: str, kind: str) -> None:
+    labels = (
+        '<Label value="Dog &amp; cat" background="#800000" predicted_values="object 1, Object 2,"/>'
+        '<View><Label value="été"/></View>'
+    )
+    xml = _view(IMAGE, f'<{tag} name="tag" toName="image">{labels}</{tag}>')
+    (control,) = parse(xml).controls
+    dog = Label("Dog & cat", "#800000", ("object 1", "Object 2"))
+    assert control == Control(kind, "tag", "image", "photo", (dog, Label("été")))
+    sdk = LabelInterface(xml)
+    assert sdk.get_control("tag").to_name == [control.to_name]
+    assert sdk.get_control("tag").labels == [label.value for label in control.labels]
+    assert sdk.get_object("image").value_name == control.image_key
+
+
+def test_parse__several_images_and_controls_in_order() -> None:
+    config = parse(
+        _view(
+            '<PolygonLabels name="p" toName="left, right"><Label value="A"/><Label value="B"/>',
+            "</PolygonLabels>",
+            '<Image name="left" value="$l"/><Image name="right" valueList="$many"/>',
+            '<Choices name="c" toName="left"><Choice value="no"/></Choices>',
+            '<BrushLabels name="b" toName="left"><Label value="B"/><Label value="C"/></BrushLabels>',
+        )
+    )
+    assert [(c.kind, c.name, c.to_name, c.image_key, c.is_list) for c in config.controls] == [
+        ("polygon", "p", "left", "l", False),
+        ("polygon", "p", "right", "many", True),
+        ("brush", "b", "left", "l", False),
+    ]
+    assert config.label_names == ("A", "B", "C")
+    assert (config.interactive, config.score_threshold) == ((), 0.0)
+
+
+def test_parse__smart_tags_are_prompts() -> None:
+    points = (
+        '<KeyPointLabels name="k" toName="image" smart="true"><Label value="A"/></KeyPointLabels>'
+    )
+    boxes = '<RectangleLabels name="r" toName="image" smart="True"/>'
+    dull = '<KeyPointLabels name="dull" toName="image"/>'
+    config = parse(_view(IMAGE, points, boxes, dull, BRUSH))
+    assert config.interactive == (
+        Prompt("keypoint", "k", "image", "photo", (Label("A"),)),
+        Prompt("rectangle", "r", "image", "photo", ()),
+    )
+    assert [c.name for c in config.controls] == ["b"]
+    assert [c.name for c in parse(_view(IMAGE, boxes)).controls] == ["r"]
+
+
+def test_parse__a_smart_brush_is_a_control() -> None:
+    config = parse(_view(IMAGE, BRUSH.replace("<BrushLabels", '<BrushLabels smart="true"')))
+    assert (len(config.controls), config.interactive) == (1, ())
+
+
+def test_parse__the_largest_threshold_counts() -> None:
+    first = '<BrushLabels name="a" toName="image" model_score_threshold="0.25"/>'
+    second = '<PolygonLabels name="p" toName="image" model_score_threshold="0.5"/>'
+    assert parse(_view(IMAGE, first, second, BRUSH)).score_threshold == 0.5
+
+
+def test_parse__tags_for_other_things_are_passed_over() -> None:
+    video = '<Video name="v" value="$v"/><RectangleLabels name="r" toName="v"/>'
+    assert [c.name for c in parse(_view(IMAGE, video, BRUSH)).controls] == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("xml", "found"),
+    [
+        ("", "no well-formed XML"),
+        ("<View><Image></View>", "no well-formed XML .mismatched tag"),
+        (_view("\ud800"), "no well-formed XML"),
+        (_view(IMAGE), "found View, Image; wanted BrushLabels"),
+        (_view(IMAGE, '<Choices name="c" toName="image"/>'), "found View, Image, Choices"),
+        (_view('<Video name="v" value="$v"/><RectangleLabels name="r" toName="v"/>'), "no tag"),
+        (_view(IMAGE, BRUSH.replace('"image"', '"img"')), 'toName="img".* are named image;'),
+        (_view(IMAGE, '<BrushLabels name="b"/>'), 'toName=""'),
+        (_view(BRUSH), "there are none"),
+        (_view(IMAGE, '<BrushLabels toName="image"/>'), "BrushLabels has no name"),
+        (_view('<Image name="image" value="photo"/>', BRUSH), 'value="photo", wanted a key'),
+        (_view('<Image name="image"/>', BRUSH), 'value="", wanted a key'),
+        (_view(IMAGE, BRUSH.replace(" toName", ' model_score_threshold="x" toName')), '="x"'),
+        (_view(IMAGE, BRUSH.replace(" toName", ' model_score_threshold="nan" toName')), "nan"),
+        (_view(IMAGE, BRUSH.replace(" toName", ' model_score_threshold="50" toName')), "0 to 1"),
+    ],
+)
+def test_parse__says_what_is_wrong_on_one_line(xml: str, found: str) -> None:
+    with pytest.raises(UserError, match=found) as error:
+        parse(xml)
+    assert "\n" not in str(error.value)
+    assert "value=" in str(error.value) or "0 to 1" in str(error.value)
+
+
+def test_parse__a_doctype_is_not_read() -> None:
+    entities = '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]>'
+    for doctype in (entities, '<!DOCTYPE x SYSTEM "file:///etc/passwd">'):
+        with pytest.raises(UserError, match="DOCTYPE"):
+            parse(doctype + _view(IMAGE, BRUSH))
+    # In a comment it is harmless.
+    assert parse(_view("<!-- <!DOCTYPE x> -->", IMAGE, BRUSH)).controls
+
+
+def test_label_for__predicted_values_go_before_the_label_s_own_name() -> None:
+    labels = (Label("object 1"), Label("Dog", None, ("Object 1", "object 2")), Label("Cat"))
+    control = Control("brush", "b", "image", "photo", labels)
+    config = LabelConfig((control,))
+    assert config.label_for(" OBJECT 1 ", control) == "Dog"
+    assert config.label_for("object 2", control) == "Dog"
+    assert config.label_for("Cat", control) == "Cat"
+    assert config.label_for("cat", control) is None
+    assert config.label_for("object 3", control) is None
+    assert config.label_for("", control) is None
