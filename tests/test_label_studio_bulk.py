@@ -12,13 +12,13 @@ import pytest
 from conftest import require
 from label_studio_server import COMMAND, TOKEN, Server
 from PIL import Image
-from prelabel.label_studio.client import Client
-from prelabel.label_studio.fetch import Fetcher
 from small_photos import scene, tiny_config
 
 from prelabel.errors import UserError
 from prelabel.label_studio import bulk
 from prelabel.label_studio.bulk import Options, Totals, is_own
+from prelabel.label_studio.client import Client
+from prelabel.label_studio.fetch import Fetcher
 from prelabel.masks import decode_brush
 
 BRUSH = """<View><Image name="image" value="$image"/>
