@@ -535,7 +535,7 @@ def test_browser__contact_sheet_leads_to_the_photo(tab: Tab) -> None:
     # By keyboard, another one; then back.
     tab.page.locator("#class-0 .cell").nth(8).focus()
     tab.page.keyboard.press("Enter")
-    assert tab.page.evaluate("document.activeElement.id") == "photo-1"
+    tab.page.wait_for_function("document.activeElement.id === 'photo-1'")
     tab.page.go_back()
     tab.page.wait_for_function("document.activeElement.id === 'photo-11'")
 
