@@ -455,6 +455,15 @@ class Tab:
     def names(self) -> list[str]:
         return list(self.page.locator(".card h3").all_inner_texts())
 
+    def until(self, expression: str) -> None:
+        """Waits for it to become true. Not wait_for_function: it polls with eval, which the page's
+        own security policy forbids, so that it fails just when there is something to wait for."""
+        for _ in range(200):
+            if self.page.evaluate(expression):
+                return
+            self.page.wait_for_timeout(50)
+        raise AssertionError(f"never came true: {expression}")
+
     def n_nodes(self) -> int:
         return int(self.page.evaluate("document.querySelectorAll('*').length"))
 
@@ -532,20 +541,19 @@ def test_browser__contact_sheet_leads_to_the_photo(tab: Tab) -> None:
     assert card.locator("path.marked").get_attribute("data-region") == "1"
     box = card.bounding_box()
     assert 0 <= box["y"] < 900 - box["height"]
+    tab.until("document.activeElement.id === 'photo-11'")
     # By keyboard, another one; then back.
     tab.page.locator("#class-0 .cell").nth(8).focus()
     tab.page.keyboard.press("Enter")
-    tab.page.wait_for_function("document.activeElement.id === 'photo-1'")
+    tab.until("document.activeElement.id === 'photo-1'")
     tab.page.go_back()
-    tab.page.wait_for_function("document.activeElement.id === 'photo-11'")
+    tab.until("document.activeElement.id === 'photo-11'")
 
 
 def test_browser__overlay_shows_the_class_colour(tab: Tab) -> None:
     card = tab.page.locator("#photo-3")
     card.scroll_into_view_if_needed()
-    tab.page.wait_for_function(
-        "[...document.querySelectorAll('#photo-3 img')].every(i => i.naturalWidth)"
-    )
+    tab.until("[...document.querySelectorAll('#photo-3 img')].every(i => i.naturalWidth)")
     original, overlay = card.locator(".frame").all()
     plain, drawn_over = tab.shot(original), tab.shot(overlay)
     height, width = drawn_over.shape[:2]
@@ -571,7 +579,7 @@ def test_browser__hover_tells_class_and_score(tab: Tab) -> None:
 def test_browser__cut_outs_are_loaded(tab: Tab) -> None:
     cell = tab.page.locator("#class-2 .cell").first
     cell.scroll_into_view_if_needed()
-    tab.page.wait_for_function("document.querySelector('#class-2 .cell').style.backgroundImage")
+    tab.until("document.querySelector('#class-2 .cell').style.backgroundImage")
     tab.page.wait_for_load_state("networkidle")
     shown = tab.shot(cell)
     height, width = shown.shape[:2]
@@ -594,9 +602,7 @@ def test_browser__single_file_elsewhere(browser: Any, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "made")
     tab = Tab(browser, moved)
     tab.page.locator("#photo-11").scroll_into_view_if_needed()
-    tab.page.wait_for_function(
-        "[...document.querySelectorAll('#photo-11 img')].every(i => i.naturalWidth)"
-    )
+    tab.until("[...document.querySelectorAll('#photo-11 img')].every(i => i.naturalWidth)")
     tab.close()
 
 
