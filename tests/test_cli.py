@@ -584,3 +584,12 @@ def test_predictions__a_damaged_line_is_named(done: tuple[Path, Path, Any], tmp_
     said = refused("export", file, "--format", "voc", "--out", tmp_path / "o", "--photos", tmp_path)
     assert f"{file}" in said
     assert "line 5" in said
+
+
+def test_label_studio__without_httpx() -> None:
+    code = "import sys; sys.modules['httpx'] = None; from prelabel.cli import main; main()"
+    command = [sys.executable, "-c", code, "label-studio", "prelabel", "--project", "1"]
+    done = subprocess.run([*command, "--token", "x"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "pip install 'prelabel[label-studio]'" in done.stderr
+    assert "Traceback" not in done.stderr

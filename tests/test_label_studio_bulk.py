@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -147,6 +150,25 @@ def test_bulk__replace_own_and_nobody_elses(server: Server, tmp_path: Path) -> N
         assert all(item["type"] == "rectanglelabels" for item in _own(task)[0]["result"])
     left = [p["model_version"] for p in server.tasks(project)[0]["predictions"]]
     assert sorted(left) == sorted(["yolo 8", new.model_version])
+
+
+def test_command__says_what_became_of_every_task(server: Server, tmp_path: Path) -> None:
+    project = server.project(BRUSH)
+    server.upload(project, [*_photos(), ("broken.jpg", _rotated(9)[:400])])
+    command = [sys.executable, "-c", "from prelabel.cli import main; main()"]
+    command += ["label-studio", "prelabel", "--project", str(project), "--url", server.url]
+    command += ["--backbone", "color-texture", "--recipe", "fast", "--strict"]
+    done = subprocess.run(
+        command,
+        env={**os.environ, "LABEL_STUDIO_API_KEY": TOKEN},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1, done.stderr  # a photo failed, and --strict was given
+    assert f"{N} got a prediction" in done.stdout
+    assert "cannot be decoded" in done.stdout
+    assert TOKEN not in done.stdout + done.stderr
+    assert sum(len(_own(task)) for task in server.tasks(project)) == N
 
 
 def test_bulk__what_the_user_can_mend(server: Server, tmp_path: Path) -> None:

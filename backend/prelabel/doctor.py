@@ -22,6 +22,7 @@ _USED_FOR = {
     "label-studio": "talking to Label Studio",
     "samples": "prelabel samples",
     "stand-in": "prelabel weights pull stand-in",
+    "test": "running the tests",
 }
 _HINTS = {"dense-crf": "; it is compiled on installation: a C++ compiler is needed"}
 _INSTEAD = "--backbone FILE or --backbone stand-in will do"

@@ -10,6 +10,7 @@ import typer
 from prelabel import console
 from prelabel.commands import options
 from prelabel.commands.options import example
+from prelabel.errors import UserError
 
 app = typer.Typer()
 label_studio = typer.Typer(epilog=example("prelabel label-studio prelabel --project 1"))
@@ -88,10 +89,16 @@ def prelabel(
     """
     progress = console.progress()
     with console.stage(progress, "start"):
-        from prelabel.label_studio import bulk
-        from prelabel.label_studio.client import Client
-        from prelabel.label_studio.fetch import Fetcher
         from prelabel.storage import cache_folder
+
+        try:
+            from prelabel.label_studio import bulk
+            from prelabel.label_studio.client import Client
+            from prelabel.label_studio.fetch import Fetcher
+        except ModuleNotFoundError as error:
+            if error.name != "httpx":
+                raise
+            raise UserError("httpx is missing: pip install 'prelabel[label-studio]'") from error
 
         config = options.chosen_config(
             recipe, backbone=backbone, labels="", seed=None, settings=settings
