@@ -18,6 +18,7 @@ from prelabel.config import Config
 from prelabel.errors import PhotoError, UserError
 from prelabel.features import Extractor, from_arrays, to_arrays
 from prelabel.grouping import group_photos
+from prelabel.memory import give_back
 from prelabel.model import FittedModel
 from prelabel.photos import PhotoSet, find_photos
 from prelabel.progress import Clock
@@ -174,51 +175,61 @@ def _with_features(
 def _fit_levels(
     digests: Sequence[str], stored: ShardStore, config: Config, clock: Clock
 ) -> levels.Levels:
-    settings, seed = config.levels, config.fit.seed
-    clusterer: strategies.Clusterer = config.strategy("clusterer")
-    foreground: strategies.Foreground = config.strategy("foreground")
     digests = sorted(digests)  # names must not decide which patches are drawn
     groups, reach, members = group_photos(
         np.stack([stored.read(d)["cls"] for d in digests]).astype(np.float32),
-        settings=settings,
-        clusterer=clusterer,
-        seed=seed,
+        settings=config.levels,
+        clusterer=config.strategy("clusterer"),
+        seed=config.fit.seed,
     )
     with clock.stage("levels", 1 + len(groups)):
-
-        def whole() -> tuple[Float, levels.Clusters]:
-            patches = _draw(digests, stored, ks=settings.dataset_k, config=config)
-            center = patches.vectors.mean(axis=0)
-            patches.vectors[:] -= center
-            return center, levels.fit_dataset(
-                patches,
-                ks=settings.dataset_k,
-                clusterer=clusterer,
-                foreground=foreground,
-                seed=seed,
-            )
-
-        center, dataset = whole()  # its patches are gone before the groups' are drawn
+        center, dataset = _fit_dataset(digests, stored, config)
         clock.advance()
-
-        def category(group: int) -> levels.Clusters:
-            own = [d for d, g in zip(digests, members, strict=True) if g == group]
-            patches = _draw(own, stored, ks=settings.category_k, config=config)
-            patches.vectors[:] -= center
-            return levels.fit_category(
-                patches,
-                levels.score_patches(patches.vectors, dataset, clusterer),
-                ks=settings.category_k,
-                clusterer=clusterer,
-                foreground=foreground,
-                seed=seed,
-            )
-
         categories = []
-        for _, clusters in ahead(category, range(len(groups)), workers=cores()):
-            categories.append(clusters)
+        for group in range(len(groups)):
+            own = [d for d, g in zip(digests, members, strict=True) if g == group]
+            categories.append(_fit_category(own, stored, center, dataset, config))
             clock.advance()
     return levels.Levels(center, dataset, groups, reach, tuple(categories))
+
+
+def _fit_dataset(
+    digests: Sequence[str], stored: ShardStore, config: Config
+) -> tuple[Float, levels.Clusters]:
+    """The mean patch float32 (dim,) and the dataset level."""
+    give_back()
+    patches = _draw(digests, stored, ks=config.levels.dataset_k, config=config)
+    center = patches.vectors.mean(axis=0)
+    patches.vectors[:] -= center
+    return center, levels.fit_dataset(
+        patches,
+        ks=config.levels.dataset_k,
+        clusterer=config.strategy("clusterer"),
+        foreground=config.strategy("foreground"),
+        seed=config.fit.seed,
+    )
+
+
+def _fit_category(
+    digests: Sequence[str],
+    stored: ShardStore,
+    center: Float,
+    dataset: levels.Clusters,
+    config: Config,
+) -> levels.Clusters:
+    """The category level of one group of photos."""
+    give_back()
+    clusterer: strategies.Clusterer = config.strategy("clusterer")
+    patches = _draw(digests, stored, ks=config.levels.category_k, config=config)
+    patches.vectors[:] -= center
+    return levels.fit_category(
+        patches,
+        levels.score_patches(patches.vectors, dataset, clusterer),
+        ks=config.levels.category_k,
+        clusterer=clusterer,
+        foreground=config.strategy("foreground"),
+        seed=config.fit.seed,
+    )
 
 
 def _draw(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from typing import Any
 from prelabel import images, outputs, strategies
 from prelabel.config import Config
 from prelabel.errors import PhotoError
+from prelabel.memory import peak_memory
 from prelabel.model import FittedModel
 from prelabel.photos import PhotoSet
 from prelabel.pipeline import fit, predict
@@ -183,20 +183,6 @@ def describe(
         facts["parts_left_out"] = tally.dropped
         facts["warnings"] = tally.warnings(model.config)
     return facts | _costs(clock, started, tally)
-
-
-def peak_memory() -> int:
-    """Largest resident memory of this process so far, in bytes."""
-    try:
-        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-        return int(status.split("VmHWM:")[1].split()[0]) * 1024
-    except (OSError, IndexError, ValueError):
-        pass  # not Linux
-    import resource
-
-    # On Linux this would count what the process was forked from as well.
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _load_weights(config: Config, clock: Clock) -> Config:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from prelabel.memory import give_back
 from prelabel.storage import replacing
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -89,6 +90,7 @@ class ShardStore:
         with replacing(shard) as beside:
             beside.write_bytes(save(tensors))
         self._pending = {}
+        give_back()
         self._index(shard)
 
     def _index(self, shard: Path) -> None:
