@@ -65,7 +65,7 @@ $(VENV)/.venv:
 # torch first and by itself: with it in place, nothing that needs it chooses another build.
 $(VENV)/.demo: $(VENV)/.venv pyproject.toml constraints.txt
 	$(PIP) torch
-	$(PIP) -e '.[samples,stand-in,label-studio]'
+	$(PIP) -e '.[samples,stand-in,serve]'
 	@$(PIP) -e '.[dense-crf]' > $(VENV)/dense-crf.log 2>&1 \
 		|| echo "no dense-crf refiner: pydensecrf2 needs a C++ compiler (see $(VENV)/dense-crf.log)"
 	@touch $@

@@ -130,9 +130,9 @@ def test_label_for__predicted_values_go_before_the_label_s_own_name() -> None:
     labels = (Label("object 1"), Label("Dog", None, ("Object 1", "object 2")), Label("Cat"))
     control = Control("brush", "b", "image", "photo", labels)
     config = LabelConfig((control,))
-    assert config.label_for(" OBJECT 1 ", control) == "Dog"
-    assert config.label_for("object 2", control) == "Dog"
-    assert config.label_for("Cat", control) == "Cat"
-    assert config.label_for("cat", control) is None
-    assert config.label_for("object 3", control) is None
-    assert config.label_for("", control) is None
+    assert control.label_for(" OBJECT 1 ") == "Dog"
+    assert control.label_for("object 2") == "Dog"
+    assert control.label_for("Cat") == "Cat"
+    assert control.label_for("cat") is None
+    assert control.label_for("object 3") is None
+    assert control.label_for("") is None

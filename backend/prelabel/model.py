@@ -52,9 +52,14 @@ class FittedModel:
         return _hash(tensors, facts)
 
     @property
+    def fit_hash(self) -> str:
+        """12 hex digits over all that decides regions and classes."""
+        return _hash(_tensors(self), self._settings())[:12]
+
+    @property
     def version(self) -> str:
-        """``<fit hash>-<names revision>``, as the outside sees it. Names are not learned yet: 0."""
-        return f"{_hash(_tensors(self), self._settings())[:12]}-0"
+        """``<fit hash>-<names revision>``, as the outside sees it; without learned names, 0."""
+        return f"{self.fit_hash}-0"
 
     @property
     def class_names(self) -> tuple[str, ...]:

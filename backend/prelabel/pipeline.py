@@ -91,22 +91,31 @@ def predict(
     clusterer: strategies.Clusterer = model.config.strategy("clusterer")
     version = model.version
     for photo, segment in segments(photos.photos, model, clock, hook):
-        classes: NDArray[np.int64] = np.full(len(segment.regions), -1)
-        if len(model.classes) and len(segment.embeddings):
-            classes = assign(clusterer, segment.embeddings, model.classes)
-        yield Prediction(
-            photo=photo.name,
-            digest=segment.digest,
-            width=segment.width,
-            height=segment.height,
-            regions=tuple(
-                replace(region, cluster=int(cluster))
-                for region, cluster in zip(segment.regions, classes, strict=True)
-            ),
-            foreground=segment.foreground,
-            dropped=segment.dropped,
-            model_version=version,
+        yield classified(
+            photo.name, segment, classes=model.classes, clusterer=clusterer, version=version
         )
+
+
+def classified(
+    photo: str, segment: Segment, *, classes: Float, clusterer: strategies.Clusterer, version: str
+) -> Prediction:
+    """A photo's regions with the class nearest to each, of centroids float32 (n_classes, dim)."""
+    clusters: NDArray[np.int64] = np.full(len(segment.regions), -1)
+    if len(classes) and len(segment.embeddings):
+        clusters = assign(clusterer, segment.embeddings, classes)
+    return Prediction(
+        photo=photo,
+        digest=segment.digest,
+        width=segment.width,
+        height=segment.height,
+        regions=tuple(
+            replace(region, cluster=int(cluster))
+            for region, cluster in zip(segment.regions, clusters, strict=True)
+        ),
+        foreground=segment.foreground,
+        dropped=segment.dropped,
+        model_version=version,
+    )
 
 
 def segments(

@@ -2,42 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+import threading
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from prelabel import console
+from prelabel.commands import label_studio_options as ls_options
 from prelabel.commands import options
 from prelabel.commands.options import example
 from prelabel.errors import UserError
+
+if TYPE_CHECKING:
+    from prelabel.label_studio.bulk import Totals
 
 app = typer.Typer()
 label_studio = typer.Typer(epilog=example("prelabel label-studio prelabel --project 1"))
 app.add_typer(label_studio, name="label-studio", help="Label Studio projects.")
 
 _SHOWN = 5
+_LOCAL = "http://127.0.0.1:8080"
 
 
 @label_studio.command(
     "prelabel", epilog=example("prelabel label-studio prelabel --project 1 --dry-run")
 )
 def prelabel(
-    project: Annotated[int, typer.Option(metavar="N", help="The project's number.")],
+    project: ls_options.Project,
     *,
-    url: Annotated[
-        str, typer.Option(envvar="LABEL_STUDIO_URL", help="Where Label Studio is.")
-    ] = "http://127.0.0.1:8080",
-    token: Annotated[
-        str,
-        typer.Option(
-            envvar="LABEL_STUDIO_API_KEY",
-            help="An access token, personal or legacy, from Account & Settings. Better in the "
-            "environment, where no list of processes shows it.",
-            show_default=False,
-            show_envvar=True,
-        ),
-    ],
+    url: ls_options.Url = _LOCAL,
+    token: ls_options.Token,
     recipe: options.Recipe = "default",
     settings: options.Set,
     backbone: options.Backbone = "",
@@ -57,30 +55,12 @@ def prelabel(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Do everything but change something on the server.")
     ] = False,
-    min_score: Annotated[
-        float, typer.Option(min=0, max=1, help="Leave out regions with a lower score.")
-    ] = 0.0,
-    max_regions: Annotated[int, typer.Option(min=1, help="At most so many in a photo.")] = 50,
-    gap: Annotated[
-        int, typer.Option(min=0, help="Fragments of one class so many pixels apart are merged.")
-    ] = 0,
-    allow_host: Annotated[
-        list[str],
-        typer.Option(
-            metavar="HOST",
-            default_factory=list,
-            help="Fetch photos from there as well; may be repeated.",
-            show_default=False,
-        ),
-    ],
-    local_files: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Label Studio's document root for local files, if it is on this machine.",
-            show_default=False,
-        ),
-    ] = None,
+    min_score: ls_options.MinScore = 0.0,
+    max_regions: ls_options.MaxRegions = 50,
+    gap: ls_options.Gap = 0,
+    tolerance: ls_options.Tolerance = 1.0,
+    allow_host: ls_options.AllowHost,
+    local_files: ls_options.LocalFiles = None,
     strict: options.Strict = False,
 ) -> None:
     """Give every task of a project a prediction: fit if needed, predict, import.
@@ -88,56 +68,249 @@ def prelabel(
     Run again after an interruption, it goes on from where it was.
     """
     progress = console.progress()
-    with console.stage(progress, "start"):
-        from prelabel.storage import cache_folder
-
-        try:
-            from prelabel.label_studio import bulk
-            from prelabel.label_studio.client import Client
-            from prelabel.label_studio.fetch import Fetcher
-        except ModuleNotFoundError as error:
-            if error.name != "httpx":
-                raise
-            raise UserError("httpx is missing: pip install 'prelabel[label-studio]'") from error
+    with console.stage(progress, "start"), ls_options.needs("label-studio"):
+        from prelabel.label_studio import bulk, home
+        from prelabel.label_studio.answers import Shape
+        from prelabel.label_studio.client import Client
+        from prelabel.label_studio.fetch import Sources, open_fetcher
 
         config = options.chosen_config(
             recipe, backbone=backbone, labels="", seed=None, settings=settings
         )
     with Client(url, token) as client:
-        fetcher = Fetcher(
-            client,
-            cache_folder() / "photos",
-            allowed_hosts=allow_host,
-            local_root=local_files,
-        )
         totals = bulk.prelabel_project(
             client,
-            fetcher,
+            open_fetcher(client, Sources(tuple(allow_host), local_files)),
             project,
-            bulk.model_home(url, project),
+            home.Home(home.project_folder(url, project)),
             config,
             bulk.Options(
                 labelled=all_tasks,
                 replace_own=replace_own,
                 refit=refit,
                 dry_run=dry_run,
-                gap=gap,
-                min_score=min_score,
-                max_regions=max_regions,
+                shape=Shape(min_score, max_regions, gap, tolerance),
             ),
             progress=progress,
         )
+    print(console.table(_rows(totals, dry_run=dry_run)))
+    if strict and totals.failed:
+        raise typer.Exit(1)
+
+
+@label_studio.command(
+    "demo",
+    epilog=example("prelabel label-studio demo --command label-studio-venv/bin/label-studio"),
+)
+def demo(
+    *,
+    command: Annotated[
+        Path,
+        typer.Option(
+            metavar="PROGRAM",
+            help="The label-studio program, installed in an environment of its own.",
+            show_default=False,
+        ),
+    ],
+    folder: Annotated[
+        Path, typer.Option(metavar="DIR", help="Where everything is kept from start to start.")
+    ] = Path("demo"),
+    backbone: options.Backbone = "",
+    once: Annotated[
+        bool, typer.Option("--once", help="Stop when everything is predicted; for tests.")
+    ] = False,
+) -> None:
+    """Start Label Studio and the backend with sample photos that have masks already.
+
+    Everything is on this machine; Ctrl-C stops both.
+    """
+    progress = console.progress()
+    with console.stage(progress, "start"), ls_options.needs("serve"):
+        from prelabel.label_studio import demo as parts
+        from prelabel.label_studio.bulk import Options, prelabel_project
+        from prelabel.label_studio.client import Client
+        from prelabel.label_studio.fetch import Sources, open_fetcher
+        from prelabel.label_studio.home import Home, project_folder
+        from prelabel.progress import Clock
+        from prelabel.samples import write_samples
+
+        os.environ.setdefault("PRELABEL_HOME", str((folder / "models").resolve()))
+        samples = write_samples(folder / "samples")
+        config = options.chosen_config(
+            "default", backbone=backbone, labels="", seed=None, settings=[]
+        )
+    data = (folder / "label-studio").resolve()
+    with contextlib.ExitStack() as running:
+        with console.stage(progress, "Label Studio"):
+            server = running.enter_context(parts.label_studio(command.resolve(), data))
+        with console.stage(progress, "backend"):
+            more = ["--backbone", backbone] if backbone else []
+            backend = running.enter_context(parts.backend(server, data, more))
+        client = running.enter_context(Client(server.url, server.login.token))
+        photos = sorted(file for file in samples.photos.rglob("*") if file.is_file())
+        project = parts.project(client, photos, list(samples.n_objects), backend, Clock(progress))
+        totals = prelabel_project(
+            client,
+            open_fetcher(client, Sources()),
+            project,
+            Home(project_folder(server.url, project)),
+            config,
+            Options(),
+            progress=progress,
+        )
+        rows = [
+            *_rows(totals, dry_run=False),
+            ("open", f"{server.url}/projects/{project}/data"),
+            ("log in as", f"{server.login.email}, password {server.login.password}"),
+            ("backend", f"{backend.url} (user {backend.user}, password {backend.password})"),
+        ]
+        print(console.table(rows), flush=True)
+        if not once:
+            console.say("Ctrl-C stops Label Studio and the backend; what you label is kept")
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.signal(signal.SIGTERM, signal.default_int_handler)
+                threading.Event().wait()
+
+
+@label_studio.command("fit", epilog=example("prelabel label-studio fit --project 1"))
+def fit(
+    project: ls_options.Project,
+    *,
+    url: ls_options.Url = _LOCAL,
+    token: ls_options.Token,
+    recipe: options.Recipe = "default",
+    settings: options.Set,
+    backbone: options.Backbone = "",
+    allow_host: ls_options.AllowHost,
+    local_files: ls_options.LocalFiles = None,
+) -> None:
+    """Fit a project's model anew on the photos that are there now.
+
+    A backend on this machine takes it when Label Studio asks next.
+    """
+    progress = console.progress()
+    with console.stage(progress, "start"), ls_options.needs("label-studio"):
+        from prelabel.label_studio.answers import Shape
+        from prelabel.label_studio.client import Client
+        from prelabel.label_studio.fetch import Sources
+        from prelabel.label_studio.fits import FitRequest, fit_project
+        from prelabel.label_studio.home import Home, project_folder
+        from prelabel.progress import Clock
+
+        config = options.chosen_config(
+            recipe, backbone=backbone, labels="", seed=None, settings=settings
+        )
+    with Client(url, token) as client:
+        label_config = str(client.project(project)["label_config"])
+    home = Home(project_folder(url, project))
+    request = FitRequest(
+        home=home.folder,
+        server=url,
+        token=token,
+        project_id=project,
+        label_config=label_config,
+        config=config,
+        sources=Sources(tuple(allow_host), local_files),
+        shape=Shape(),
+        newest=home.state.newest,
+    )
+    fit_project(
+        request,
+        Clock(progress),
+        waiting=lambda: console.say("another process is fitting this project; waiting for it"),
+    )
+    state = home.state
+    print(console.table([("fitted on", f"{state.n_tasks} tasks"), ("model", state.newest)]))
+
+
+@label_studio.command(
+    "names", epilog=example("prelabel label-studio names --project 1 --set 3=cat")
+)
+def names(
+    project: ls_options.Project,
+    *,
+    url: ls_options.Url = _LOCAL,
+    changes: Annotated[
+        list[str],
+        typer.Option(
+            "--set",
+            metavar="NUMBER=NAME",
+            default_factory=list,
+            help="Name a class outright; without a name, it has none. May be repeated.",
+            show_default=False,
+        ),
+    ],
+    renames: Annotated[
+        list[str],
+        typer.Option(
+            "--rename",
+            metavar="OLD=NEW",
+            default_factory=list,
+            help="Give everything that has one name another; may be repeated.",
+            show_default=False,
+        ),
+    ],
+) -> None:
+    """Show and edit what a project's classes are called.
+
+    Names come from what annotators did; see prelabel label-studio prelabel and prelabel serve.
+    """
+    with ls_options.needs("label-studio"):
+        from prelabel.label_studio.exemplars import ExemplarFile
+        from prelabel.label_studio.home import Home, project_folder
+        from prelabel.label_studio.naming import Names
+
+    home = Home(project_folder(url, project))
+    model = home.newest_model()
+    if model is None:
+        raise UserError(
+            f"project {project} of {url} has no fitted model on this machine: prelabel label-studio "
+            f"fit --project {project}"
+        )
+    clusterer = model.config.strategy("clusterer")
+    known = ExemplarFile(home.names)
+    for change in changes:
+        number, equals, name = change.partition("=")
+        if not (equals and number.strip().isdecimal()):
+            raise UserError(f"--set {change!r}: NUMBER=NAME wanted, as in --set 3=cat")
+        known.name_class(
+            int(number) - 1, name.strip(), centroids=model.classes, clusterer=clusterer
+        )
+    for rename in renames:
+        old, _, new = rename.partition("=")
+        if not known.rename(old.strip(), new.strip()):
+            raise UserError(f"--rename {rename!r}: nothing is named {old.strip()!r}")
+    counts = Names(known.exemplars, model.classes, clusterer=clusterer).table(len(model.classes))
+    rows = [
+        (name, ", ".join(f"{label or 'none'} ({n})" for label, n in own.items()) or "not named yet")
+        for name, own in zip(model.class_names, counts, strict=True)
+    ]
+    if changes or renames:
+        rows.append(("", "new names go live with the next predictions"))
+    print(console.table(rows))
+
+
+def _rows(totals: Totals, *, dry_run: bool) -> list[tuple[str, str]]:
     would = "would get" if dry_run else "got"
+    lost = totals.losses
     rows = [
         ("tasks", str(totals.tasks)),
         ("predicted", f"{totals.imported} {would} a prediction, {totals.empty} without a region"),
-        ("regions", str(totals.regions)),
+        ("regions", f"{totals.regions}, {lost.unnamed} of them without a name yet"),
         ("left alone", f"{totals.labelled} labelled, {totals.current} predicted by this model"),
     ]
     if totals.earlier:
         rows.append(("", f"{totals.earlier} predicted by an earlier one (--replace-own)"))
     if totals.removed:
         rows.append(("replaced", f"{totals.removed} earlier predictions"))
+    counts: dict[str, Any] = {
+        "regions below --min-score": lost.below_threshold,
+        "regions over --max-regions": lost.over_limit,
+        "holes filled, since polygons have none": lost.holes,
+    }
+    rows += [("left out", f"{n} {what}") for what, n in counts.items() if n]
+    if totals.learned_from:
+        rows.append(("names", f"learned from {totals.learned_from} annotated photos"))
     if totals.failed:
         rows.append(("failed", f"{len(totals.failed)} tasks"))
     shown = list(totals.failed.items())[:_SHOWN]
@@ -145,6 +318,4 @@ def prelabel(
     if len(totals.failed) > _SHOWN:
         rows.append(("", f"… and {len(totals.failed) - _SHOWN} more"))
     rows.append(("model", totals.model_version))
-    print(console.table(rows))
-    if strict and totals.failed:
-        raise typer.Exit(1)
+    return rows

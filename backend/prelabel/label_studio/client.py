@@ -9,6 +9,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self, TypeVar
 from urllib.parse import urlencode, urlsplit
@@ -99,6 +100,55 @@ class Client:
             )
         return _mapping(answer, self.url)
 
+    def find_project(self, title: str) -> int | None:
+        """The number of a project with this title. Raises UserError."""
+        _, answer = self._ask("GET", f"/api/projects/?{urlencode({'title': title})}")
+        found = _mapping(answer, self.url).get("results") or []
+        return next((int(p["id"]) for p in found if p.get("title") == title), None)
+
+    def create_project(self, title: str, label_config: str) -> int:
+        """A new project's number. Raises UserError."""
+        facts = {"title": title, "label_config": label_config}
+        _, answer = self._ask("POST", "/api/projects/", content=json.dumps(facts).encode())
+        return int(_mapping(answer, self.url)["id"])
+
+    def upload(self, project_id: int, photos: Sequence[Path]) -> None:
+        """Photos from this machine, a task each. Raises UserError."""
+        # Of several fields with one name it would take the last.
+        files = {f"file{i}": (p.name, p.read_bytes()) for i, p in enumerate(photos)}
+        request = self._http.build_request("POST", self.url, files=files)
+        self._ask(
+            "POST",
+            f"/api/projects/{project_id}/import",
+            content=request.read(),
+            content_type=request.headers["Content-Type"],
+            repeatable=False,
+            timeout=_PATIENCE * self._timeout,
+        )
+
+    def connect_backend(
+        self, project_id: int, url: str, *, title: str, user: str, password: str
+    ) -> int:
+        """Connect an ML backend to a project, in the place of one with this title; its number.
+        Raises UserError if Label Studio cannot reach it."""
+        _, answer = self._ask("GET", f"/api/ml?{urlencode({'project': project_id})}")
+        for earlier in answer if isinstance(answer, list) else ():
+            if earlier.get("title") == title:
+                self._ask("DELETE", f"/api/ml/{earlier['id']}", missing=True)
+        facts = {
+            "project": project_id,
+            "url": url,
+            "title": title,
+            "is_interactive": True,
+            "auth_method": "BASIC_AUTH",
+            "basic_auth_user": user,
+            "basic_auth_pass": password,
+        }
+        _, answer = self._ask(
+            "POST", "/api/ml", content=json.dumps(facts).encode(), repeatable=False
+        )
+        return int(_mapping(answer, self.url)["id"])
+
     def tasks(self, project_id: int, *, page_size: int = 100) -> Iterator[dict[str, Any]]:
         """A project's tasks with their annotations and predictions, a page of ``page_size`` in
         memory at a time; none twice. Raises UserError, ServerFault if fewer came than there are."""
@@ -130,6 +180,14 @@ class Client:
             raise ServerFault(
                 f"{self.url} {reason}; were some deleted meanwhile? {_KEPT}", reason=reason
             )
+
+    def task(self, task_id: int) -> dict[str, Any]:
+        """A task with its annotations and predictions. Raises UserError, one for a task that is
+        gone as well."""
+        status, answer = self._ask("GET", f"/api/tasks/{task_id}/", missing=True)
+        if status == 404:
+            raise UserError(f"{self.url} has no task {task_id} that this token's user may see")
+        return _mapping(answer, self.url)
 
     def import_predictions(self, project_id: int, predictions: Sequence[Mapping[str, Any]]) -> int:
         """Give tasks predictions (``task``, ``result``, ``score``, ``model_version``) in one
@@ -193,6 +251,7 @@ class Client:
         *,
         missing: bool = False,
         content: bytes | None = None,
+        content_type: str = "application/json",
         repeatable: bool = True,
         timeout: float | None = None,
         authorized: bool = True,
@@ -207,7 +266,7 @@ class Client:
                 method,
                 path,
                 read,
-                headers={"Content-Type": "application/json"} if content else {},
+                headers={"Content-Type": content_type} if content else {},
                 content=content,
                 repeatable=repeatable,
                 timeout=timeout,

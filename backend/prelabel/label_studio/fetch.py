@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 from urllib.parse import SplitResult, parse_qs, unquote, unquote_to_bytes, urlencode, urlsplit
@@ -19,7 +20,7 @@ import httpx
 from prelabel.errors import PhotoError, UserError
 from prelabel.images import EXTENSIONS
 from prelabel.label_studio.client import Client, check_size, copy
-from prelabel.storage import replacing
+from prelabel.storage import cache_folder, replacing
 
 _LOCAL_FILES = "/data/local-files/"
 _CLOUD = ("s3", "gs", "azure-blob")
@@ -43,10 +44,20 @@ _MEDIA = {
 }
 
 
+@dataclass(frozen=True)
+class Sources:
+    """Where photos may come from beside the server: ``allowed_hosts`` and ``local_root`` of a
+    Fetcher."""
+
+    allowed_hosts: tuple[str, ...] = ()
+    local_root: Path | None = None
+
+
 class Fetcher:
     """Photos by URI, each fetched once. May be used by several threads at once.
 
-    ``client``: the server whose paths and storages the URIs mean; None: there is none.
+    ``client``: the server whose paths and storages the URIs mean; None: it cannot be asked, and
+    ``server``, its address, only tells what was fetched from it earlier.
     ``folder``: where photos are kept, created when needed. ``allowed_hosts``: other hosts that
     photos may come from, ``name`` or ``name:port``; ``*`` allows all. ``local_root``: the server's
     document root for local files, if it is on this machine. ``max_bytes``: of one photo.
@@ -59,6 +70,7 @@ class Fetcher:
         client: Client | None,
         folder: Path,
         *,
+        server: str = "",
         allowed_hosts: Sequence[str] = (),
         local_root: Path | None = None,
         max_bytes: int = 100_000_000,
@@ -66,6 +78,7 @@ class Fetcher:
         cache_bytes: int = 20_000_000_000,
     ) -> None:
         self.client = client
+        self.server = client.url if client else server.rstrip("/")
         self.folder = folder
         self._allowed = frozenset(host.strip().lower() for host in allowed_hosts)
         self._local_root = local_root.expanduser().resolve() if local_root else None
@@ -91,8 +104,7 @@ class Fetcher:
         local = self._local(uri)
         if local:
             return local
-        server = self.client.url if self.client else ""
-        name = hashlib.blake2b(f"{server}\n{uri}".encode(), digest_size=16)
+        name = hashlib.blake2b(f"{self.server}\n{uri}".encode(), digest_size=16)
         file = self.folder / f"{name.hexdigest()}{_suffix(uri)}"
         with self._locks[name.digest()[0]]:  # two threads that want one photo ask once
             try:
@@ -226,6 +238,17 @@ class Fetcher:
                 with suppress(OSError):
                     Path(path).unlink()
                     total -= size
+
+
+def open_fetcher(client: Client | None, sources: Sources, *, server: str = "") -> Fetcher:
+    """Photos as the backend and all commands fetch them, into one folder of the cache."""
+    return Fetcher(
+        client,
+        cache_folder() / "photos",
+        server=server,
+        allowed_hosts=sources.allowed_hosts,
+        local_root=sources.local_root,
+    )
 
 
 def _split(uri: str) -> SplitResult:

@@ -53,6 +53,16 @@ class Control:
     labels: tuple[Label, ...]
     is_list: bool = False
 
+    def label_for(self, cluster_name: str) -> str | None:
+        """The label of a cluster: the first whose ``predicted_values`` have its name (whatever
+        the case), else one whose value is its name, else None.
+        """
+        wanted = cluster_name.strip().casefold()
+        for label in self.labels:
+            if wanted in (value.casefold() for value in label.predicted_values):
+                return label.value
+        return next((label.value for label in self.labels if label.value == cluster_name), None)
+
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
@@ -82,16 +92,6 @@ class LabelConfig:
     def label_names(self) -> tuple[str, ...]:
         """The controls' labels, each once."""
         return tuple(dict.fromkeys(label.value for c in self.controls for label in c.labels))
-
-    def label_for(self, cluster_name: str, control: Control) -> str | None:
-        """The label of a cluster: the first whose ``predicted_values`` have its name (whatever
-        the case), else one whose value is its name, else None.
-        """
-        wanted = cluster_name.strip().casefold()
-        for label in control.labels:
-            if wanted in (value.casefold() for value in label.predicted_values):
-                return label.value
-        return next((label.value for label in control.labels if label.value == cluster_name), None)
 
 
 def parse(xml: str) -> LabelConfig:

@@ -55,6 +55,11 @@ class Losses:
     holes: int = 0
     hole_pixels: int = 0
 
+    def __add__(self, other: Losses) -> Losses:
+        """Both together."""
+        pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
+        return Losses(*(a + b for a, b in pairs))
+
 
 def results(
     prediction: Prediction,
@@ -71,7 +76,8 @@ def results(
     ``names``: each cluster's label, by cluster id. A region is one item; in polygons, each of its
     parts is one. A region without a name, or with one that the control has no label for, has an
     empty list of labels: Label Studio (1.23) takes that, draws it and lets a person label it; an
-    unknown label it would drop without a word. Ids depend on the photo's name, the mask and the kind alone.
+    unknown label it would drop without a word. Ids depend on the photo's name, the mask and the
+    control alone.
     ``tolerance``: pixels that a polygon may stray from the outline (0: exact); less where it would
     not give back the part, its holes filled, with an IoU of 0.95. ``min_score``: [0, 1].
     ``item_index``: which photo of the task, where the control's ``is_list`` is true.
@@ -184,9 +190,7 @@ def _item(
     part: int,
 ) -> Item:
     kind = f"{control.kind}labels"
-    # Brush ids are of the photo and the mask alone: exports have always had these.
-    more = () if control.kind == "brush" else (control.kind, str(part))
-    text = "\0".join((prediction.photo, region.rle["counts"], *more))
+    text = "\0".join((prediction.photo, region.rle["counts"], kind, control.name, str(part)))
     data = text.encode("utf-8", "surrogatepass")
     return {
         "id": hashlib.blake2b(data, digest_size=8).hexdigest(),

@@ -1,0 +1,133 @@
+"""Label Studio and the backend together on this machine, with the sample photos, ready to correct."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import httpx
+
+from prelabel.errors import UserError
+from prelabel.label_studio.client import Client
+from prelabel.label_studio.local_server import LocalServer, Login, free_port
+from prelabel.progress import Clock
+from prelabel.storage import replacing
+
+TITLE = "prelabel samples"
+_UPLOAD = 20
+"""Photos in one request."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A running ``prelabel serve``."""
+
+    url: str
+    user: str
+    password: str
+
+
+def login(folder: Path) -> Login:
+    """The demo's user, made up once and kept in ``folder`` for this machine's user alone."""
+    file = folder / "login.json"
+    if file.exists():
+        try:
+            return Login(**json.loads(file.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{file} is damaged: remove {folder} to begin anew") from error
+    made = Login("demo@example.com", secrets.token_urlsafe(9), secrets.token_hex(20))
+    with replacing(file) as beside:
+        beside.touch(mode=0o600)
+        beside.write_text(json.dumps(asdict(made)), encoding="utf-8")
+    return made
+
+
+@contextmanager
+def label_studio(command: Path, folder: Path) -> Iterator[LocalServer]:
+    """A Label Studio with its data in ``folder``, stopped at the end."""
+    server = LocalServer(command, folder, login(folder), port=free_port(8080))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
+def backend(server: LocalServer, folder: Path, arguments: Sequence[str]) -> Iterator[Backend]:
+    """``prelabel serve`` for that server, stopped at the end."""
+    found = Backend(
+        f"http://127.0.0.1:{free_port(9090)}", "label-studio", secrets.token_urlsafe(12)
+    )
+    secret = {
+        "PRELABEL_BASIC_AUTH": f"{found.user}:{found.password}",
+        "LABEL_STUDIO_URL": server.url,
+        "LABEL_STUDIO_API_KEY": server.login.token,
+    }
+    with (folder / "backend.log").open("ab") as log:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-c", "from prelabel.cli import main; main()", "serve"),
+                *("--port", found.url.rpartition(":")[2], *arguments),
+            ],
+            env={**os.environ, **secret},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        for _ in range(600):
+            if process.poll() is not None:
+                raise UserError(f"the backend does not start: {folder / 'backend.log'} says why")
+            try:
+                if httpx.get(f"{found.url}/health", timeout=5).status_code == 200:
+                    break
+            except httpx.TransportError:
+                time.sleep(0.1)
+        yield found
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def project(
+    client: Client, photos: Sequence[Path], labels: Sequence[str], backend: Backend, clock: Clock
+) -> int:
+    """The demo's project with its photos, connected to the backend: the one that is there from
+    an earlier start, or a new one."""
+    found = client.find_project(TITLE)
+    if found is None:
+        found = client.create_project(TITLE, label_config(labels))
+        with clock.stage("upload", len(photos)):
+            for start in range(0, len(photos), _UPLOAD):
+                client.upload(found, photos[start : start + _UPLOAD])
+                for _ in photos[start : start + _UPLOAD]:
+                    clock.advance()
+    client.connect_backend(
+        found, backend.url, title="prelabel", user=backend.user, password=backend.password
+    )
+    return found
+
+
+def label_config(labels: Sequence[str]) -> str:
+    """Masks with a brush; a click or a box asks the backend for the object there."""
+    choices = "".join(f'<Label value="{label}"/>' for label in labels)
+    return f"""<View>
+  <Image name="image" value="$image" zoom="true"/>
+  <BrushLabels name="label" toName="image">{choices}</BrushLabels>
+  <Header value="Smart: click, or draw a box, and the object there is cut out"/>
+  <KeyPointLabels name="click" toName="image" smart="true">{choices}</KeyPointLabels>
+  <RectangleLabels name="box" toName="image" smart="true">{choices}</RectangleLabels>
+</View>"""

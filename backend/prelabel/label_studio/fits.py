@@ -1,0 +1,219 @@
+"""Fits in the background: a process each, one after the other, with progress and cancel."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from prelabel.config import Config
+from prelabel.errors import UserError
+from prelabel.label_studio import label_config
+from prelabel.label_studio.answers import Shape
+from prelabel.label_studio.client import Client
+from prelabel.label_studio.fetch import Sources, open_fetcher
+from prelabel.label_studio.fitting import fit_tasks, project_config
+from prelabel.label_studio.home import Home
+from prelabel.label_studio.processes import Child, die_with
+from prelabel.label_studio.tasks import read_task, read_tasks
+from prelabel.label_studio.teaching import learn_tasks
+from prelabel.progress import Clock
+
+
+@dataclass(frozen=True)
+class FitRequest:
+    """``tasks``: as the server sent them, or None for all of the project's. ``newest``: the model
+    that was the newest when the fit was asked for; if another is by then, that is the answer."""
+
+    home: Path
+    server: str
+    token: str
+    project_id: int
+    label_config: str
+    config: Config
+    sources: Sources
+    shape: Shape
+    newest: str
+    tasks: tuple[Mapping[str, Any], ...] | None = None
+
+
+@dataclass
+class Fit:
+    """A fit that was asked for. ``ended``: set when it is over; ``problem``: why it came to
+    nothing, "" if it did not."""
+
+    request: FitRequest
+    stage: str = "waiting"
+    done: int = 0
+    total: int = 0
+    asked_at: float = field(default_factory=time.time)
+    problem: str = ""
+    ended: threading.Event = field(default_factory=threading.Event)
+
+
+class Fits:
+    """Runs fits, one at a time: each has the machine, and no project two.
+
+    ``over``: called in a thread with every fit that has ended.
+    """
+
+    def __init__(self, over: Callable[[Fit], None]) -> None:
+        self._over = over
+        self._lock = threading.Lock()
+        self._waiting: deque[Fit] = deque()
+        self._running: tuple[Fit, Child] | None = None
+        self._stopping = False
+
+    def ask(self, request: FitRequest) -> Fit:
+        """A project's fit: the one that is under way or waiting, else a new one."""
+        with self._lock:
+            for fit in self._all():
+                if fit.request.home == request.home:
+                    return fit
+            fit = Fit(request)
+            self._waiting.append(fit)
+            self._start_next()
+            return fit
+
+    def of(self, home: Path) -> Fit | None:
+        """The project's fit that is under way or waiting."""
+        with self._lock:
+            return next((fit for fit in self._all() if fit.request.home == home), None)
+
+    def cancel(self, home: Path) -> bool:
+        """End a project's fit; whether there was one. What was computed is kept."""
+        with self._lock:
+            for fit in list(self._waiting):
+                if fit.request.home == home:
+                    self._waiting.remove(fit)
+                    self._end(fit, "cancelled")
+                    return True
+            if self._running is None or self._running[0].request.home != home:
+                return False
+            fit, child = self._running
+            fit.problem = "cancelled"
+        child.stop()
+        return True
+
+    def stop(self) -> None:
+        """End all of them, to be asked for again by the next process."""
+        with self._lock:
+            self._stopping = True
+            running = self._running
+            for fit in self._all():
+                fit.problem = "the backend was stopped"
+                fit.ended.set()
+            self._waiting.clear()
+        if running:
+            running[1].stop()
+
+    def _all(self) -> list[Fit]:
+        return [*([self._running[0]] if self._running else []), *self._waiting]
+
+    def _start_next(self) -> None:
+        if self._running is not None or not self._waiting or self._stopping:
+            return
+        fit = self._waiting.popleft()
+        state = {"answered": False}
+
+        def heard(message: tuple[str, Any]) -> None:
+            kind, value = message
+            if kind == "stage":
+                fit.stage, fit.total = value
+                fit.done = 0
+            elif kind == "done":
+                fit.done = value
+            else:
+                state["answered"] = True
+                fit.problem = fit.problem or value
+
+        def ended() -> None:
+            with self._lock:
+                if not state["answered"] and not fit.problem:
+                    fit.problem = "its process was killed; what it had computed is kept"
+                self._running = None
+                if not self._stopping:
+                    self._end(fit, fit.problem)
+                self._start_next()
+
+        self._running = fit, Child(run, fit.request, name="fit", heard=heard, ended=ended)
+
+    def _end(self, fit: Fit, problem: str) -> None:
+        fit.problem, fit.stage = problem, "over"
+        fit.ended.set()
+        threading.Thread(target=self._over, args=(fit,), daemon=True).start()
+
+
+def run(pipe: Connection, request: FitRequest) -> None:
+    """In the fit's own process: fit, learn names from what is annotated, tell how it went."""
+    die_with(pipe)
+    try:
+        fit_project(
+            request,
+            Clock(_Telling(pipe)),
+            waiting=lambda: pipe.send(
+                ("stage", ("waiting for another process that fits this project", 0))
+            ),
+        )
+    except (UserError, OSError) as error:
+        pipe.send(("over", str(error)))
+    except Exception as error:  # told to people, who cannot see this process
+        pipe.send(("over", f"{type(error).__name__}: {error}"))
+        raise
+    else:
+        pipe.send(("over", ""))
+
+
+def fit_project(request: FitRequest, clock: Clock, *, waiting: Callable[[], None]) -> None:
+    """Fit a project and learn names from what is annotated. ``waiting``: called if another process
+    is at it; its model is taken then. Raises UserError."""
+    home = Home(request.home)
+    wanted = label_config.parse(request.label_config)
+    lock = home.fit_lock()
+    try:
+        lock.acquire(timeout=0)
+    except TimeoutError:
+        waiting()
+        lock.acquire()
+    try:
+        with Client(request.server, request.token) as client:
+            fetcher = open_fetcher(client, request.sources, server=request.server)
+            if request.tasks is None:
+                n = int(client.project(request.project_id).get("task_number") or 0)
+                tasks = read_tasks(client, request.project_id, n, wanted, clock)
+            else:
+                tasks = [read_task(task, wanted) for task in request.tasks]
+            model = home.newest_model()
+            if model is None or home.state.newest == request.newest:
+                config = project_config(request.config, wanted)
+                model = fit_tasks(fetcher, tasks, home, config, clock)
+            learn_tasks(client, fetcher, tasks, home, model, wanted, request.shape, clock)
+    finally:
+        lock.release()
+
+
+class _Telling:
+    """Progress through a pipe, a few times a second at most."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self._done = 0
+        self._told = 0.0
+
+    def start(self, stage: str, total: int) -> None:
+        self._done = 0
+        self._pipe.send(("stage", (stage, total)))
+
+    def advance(self) -> None:
+        self._done += 1
+        if time.monotonic() - self._told > 0.3:
+            self._told = time.monotonic()
+            self._pipe.send(("done", self._done))
+
+    def stop(self) -> None:
+        self._pipe.send(("done", self._done))

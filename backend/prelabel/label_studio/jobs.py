@@ -1,0 +1,171 @@
+"""Jobs for the worker: the most urgent first, none twice, and none lost with a process."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+
+from prelabel.label_studio import worker
+from prelabel.label_studio.processes import Child
+from prelabel.label_studio.worker import Desk, Done, Job
+from prelabel.threads import cores
+
+POINT, OPEN, BATCH, BACKGROUND = range(4)
+"""How urgent: somebody points, somebody opens a task, somebody retrieves many, nobody waits."""
+_ATTEMPTS = 2
+"""Times that a job may be at work when the process dies: the second death is its own doing."""
+_MOST = 20_000
+"""Jobs that may wait."""
+_PAUSE = 2.0
+"""Seconds before a process that died within 30 seconds is started again."""
+
+
+@dataclass
+class Entry:
+    """A job that waits or is at work. ``answer``: what comes of it."""
+
+    job: Job
+    key: Hashable
+    urgency: int
+    attempts: int = 0
+    answer: Future[Done] = field(default_factory=Future)
+
+
+class Queue:
+    """``told``: called in a thread with every job that is done. ``died``: called with a text when
+    the worker's process has died."""
+
+    def __init__(
+        self, desk: Desk, *, told: Callable[[Job, Done], None], died: Callable[[str], None]
+    ) -> None:
+        self._desk = desk
+        self._told = told
+        self._died = died
+        self._lock = threading.RLock()
+        self._numbers = itertools.count(1)
+        self._waiting: tuple[deque[Entry], ...] = tuple(deque() for _ in range(4))
+        self._at_work: dict[int, Entry] = {}
+        self._by_key: dict[Hashable, Entry] = {}
+        self._child: Child | None = None
+        self._started_at = 0.0
+        self._stopping = False
+        self.restarts = 0
+
+    def put(self, job: Job, *, key: Hashable, urgency: int) -> Entry:
+        """Queue a job; one with the same key that is there already is the answer, made more urgent
+        if need be. With too many waiting, one that has failed."""
+        with self._lock:
+            entry = self._by_key.get(key)
+            if entry is not None:
+                self._move(entry, min(entry.urgency, urgency))
+                return entry
+            entry = Entry(replace(job, number=next(self._numbers)), key, urgency)
+            if len(self._by_key) >= _MOST and urgency != POINT:
+                entry.answer.set_result(
+                    Done(entry.job.number, b"[]", problem=f"{_MOST} tasks are waiting already")
+                )
+                return entry
+            self._by_key[key] = entry
+            self._waiting[urgency].append(entry)
+            self._hand_over()
+            return entry
+
+    def relax(self, entry: Entry) -> None:
+        """Nobody waits for it any more; it is done when there is nothing better to do."""
+        with self._lock:
+            self._move(entry, BACKGROUND)
+
+    def sizes(self) -> dict[str, int]:
+        """How many jobs of each urgency wait, and how many are at work."""
+        with self._lock:
+            names = ("point", "open", "batch", "background")
+            waiting = {n: len(q) for n, q in zip(names, self._waiting, strict=True)}
+            return {**waiting, "at work": len(self._at_work)}
+
+    @property
+    def worker_pid(self) -> int:
+        """The number of the worker's process, 0 before the first job."""
+        with self._lock:
+            return self._child.pid if self._child else 0
+
+    def stop(self) -> None:
+        """End the process; what waits is given up."""
+        with self._lock:
+            self._stopping = True
+            child = self._child
+            entries = list(self._by_key.values())
+            self._by_key.clear()
+        for entry in entries:
+            entry.answer.cancel()
+        if child:
+            child.stop(wait=2.0)
+
+    def _move(self, entry: Entry, urgency: int) -> None:
+        if urgency != entry.urgency and entry in (waiting := self._waiting[entry.urgency]):
+            waiting.remove(entry)
+            self._waiting[urgency].append(entry)
+        entry.urgency = urgency
+
+    def _hand_over(self) -> None:
+        """Give the worker what it has hands for; who points has one of their own."""
+        if self._stopping:
+            return
+        for urgency, waiting in enumerate(self._waiting):
+            while waiting and (urgency == POINT or len(self._at_work) < cores() + 2):
+                entry = waiting.popleft()
+                self._at_work[entry.job.number] = entry
+                self._worker().send(entry.job)
+
+    def _worker(self) -> Child:
+        if self._child is None:
+            self._started_at = time.monotonic()
+            self._child = Child(
+                worker.work, self._desk, name="worker", heard=self._heard, ended=self._ended
+            )
+        return self._child
+
+    def _heard(self, done: Done) -> None:
+        with self._lock:
+            entry = self._at_work.pop(done.number, None)
+            if entry is not None:
+                self._by_key.pop(entry.key, None)
+            self._hand_over()
+        if entry is not None:
+            self._finish(entry, done)
+
+    def _ended(self) -> None:
+        """The process is gone: what it was at is done again, but for what has killed it twice."""
+        with self._lock:
+            self._child = None
+            lost = list(self._at_work.values())
+            self._at_work.clear()
+            if self._stopping:
+                return
+            self.restarts += 1
+            given_up = []
+            for entry in lost:
+                entry.attempts += 1
+                if entry.attempts >= _ATTEMPTS:
+                    self._by_key.pop(entry.key, None)
+                    given_up.append(entry)
+                else:
+                    self._waiting[entry.urgency].appendleft(entry)
+            soon = time.monotonic() - self._started_at < 30
+        self._died(f"the worker's process died with {len(lost)} jobs at work; they are done again")
+        for entry in given_up:
+            reason = "the worker's process died over it twice: see whether there is enough memory"
+            self._finish(entry, Done(entry.job.number, b"[]", problem=reason))
+        if soon:
+            time.sleep(_PAUSE)
+        with self._lock:
+            self._hand_over()
+
+    def _finish(self, entry: Entry, done: Done) -> None:
+        self._told(entry.job, done)
+        if not entry.answer.cancelled():
+            entry.answer.set_result(done)

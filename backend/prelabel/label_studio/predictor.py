@@ -1,0 +1,165 @@
+"""One photo at a time, asked for from several threads, with a fitted model or without one."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prelabel import images, levels, strategies
+from prelabel.config import Config, StrategyChoice
+from prelabel.features import Extractor, from_arrays
+from prelabel.interactive import Pointed, object_at
+from prelabel.masks import Mask
+from prelabel.model import FittedModel
+from prelabel.pipeline import classified
+from prelabel.records import PatchFeatures, Picture, Prediction, Region
+from prelabel.regions import enlarge
+from prelabel.segment import Segment, Segmenter
+from prelabel.storage import cache_folder
+from prelabel.store import ShardStore
+
+Float = NDArray[np.float32]
+_backbones = threading.Lock()
+"""Backbones and embedders are called from one thread at a time."""
+_SEEN = 32
+"""Photos whose pixels and features stay in memory for who points at them: about 4 MB each."""
+
+
+class Predictor:
+    """``model``: None for masks from each photo alone: its own clusters, scored by the border rule;
+    their regions have no class. May be used by several threads at once."""
+
+    def __init__(self, model: FittedModel | None, config: Config) -> None:
+        """Raises UserError if the weights cannot be had."""
+        self.model = model
+        self.config = model.config if model else _with_border_rule(config)
+        backbone: strategies.Backbone = self.config.strategy("backbone").settled()
+        self.config = self.config.with_strategy("backbone", backbone)
+        self._clusterer: strategies.Clusterer = self.config.strategy("clusterer")
+        self._extractor = Extractor(
+            backbone, name=self.config.backbone.name, size=self.config.features.size
+        )
+        self._segmenter = Segmenter(model) if model else None
+        self._stored = self._extractor.store()
+        self._done: ShardStore | None = None
+        if model:
+            self._done = ShardStore(cache_folder() / "segments" / model.segment_hash)
+        self._stores = threading.Lock()
+        self._seen: OrderedDict[str, tuple[Picture, PatchFeatures]] = OrderedDict()
+
+    def predict(self, name: str, data: bytes, *, version: str) -> tuple[Prediction, Float]:
+        """A photo's regions with classes, and their vectors float32 (n_regions, dim), from its
+        file's bytes. Raises PhotoError."""
+        segment = self.segment(data)
+        model = self.model
+        prediction = classified(
+            name,
+            segment,
+            classes=model.classes if model else np.zeros((0, 0), dtype=np.float32),
+            clusterer=self._clusterer,
+            version=version,
+        )
+        return prediction, segment.embeddings
+
+    def segment(self, data: bytes) -> Segment:
+        """The photo's regions without classes: from the cache, or found now and put there. A full
+        disk costs the cache, not the answer. Raises PhotoError."""
+        digest = images.digest(data)
+        with self._stores:
+            if self._done is not None and digest in self._done:
+                return Segment.from_arrays(self._done.read(digest))
+        picture, features = self._look(data)
+        segmenter = self._segmenter or self._alone(features)
+        found = segmenter.find(picture, features)
+        if self._segmenter is None:
+            nothing = np.zeros((0, 0), dtype=np.float32)
+            size = picture.width, picture.height
+            return Segment(digest, *size, found.regions, nothing, found.dropped)
+        with _backbones:
+            segment = segmenter.describe(picture, features, found)
+        with self._stores:
+            if self._done is not None:
+                self._done.add(digest, segment.to_arrays())
+        return segment
+
+    def object_at(self, data: bytes, pointed: Pointed) -> Region | None:
+        """The object that a person points at. Raises PhotoError."""
+        picture, features = self._look(data)
+        return object_at(self._segmenter or self._alone(features), picture, features, pointed)
+
+    def embed(self, data: bytes, masks: list[Mask]) -> Float:
+        """Vectors float32 (n, dim) of regions with masks bool (height, width) at the photo's full
+        size, n ≥ 1. Raises PhotoError."""
+        picture, features = self._look(data)
+        height, width = picture.pixels.shape[:2]
+        small = np.stack([_at_working_size(mask, height, width) for mask in masks])
+        embedder: strategies.Embedder = self.config.strategy("embedder")
+        with _backbones:
+            vectors = embedder.embed(
+                picture.pixels, small, features=features, backbone=self._extractor.backbone
+            )
+        return np.asarray(vectors, dtype=np.float32)
+
+    def flush(self) -> None:
+        """Write what was found to the cache. Raises OSError."""
+        with self._stores:
+            if self._done is not None:
+                self._done.flush()
+
+    def _look(self, data: bytes) -> tuple[Picture, PatchFeatures]:
+        """A photo's pixels and features: from memory, from fit's store, or computed."""
+        digest = images.digest(data)
+        with self._stores:
+            if digest in self._seen:
+                self._seen.move_to_end(digest)
+                return self._seen[digest]
+            stored = self._stored.read(digest) if digest in self._stored else None
+        picture = images.decode_picture(data)
+        if stored is not None:
+            features = from_arrays(stored)
+        else:
+            with _backbones:
+                features = self._extractor.extract([picture])[0]
+        with self._stores:
+            self._seen[digest] = picture, features
+            while len(self._seen) > _SEEN:
+                self._seen.popitem(last=False)
+        return picture, features
+
+    def _alone(self, features: PatchFeatures) -> Segmenter:
+        """A segmenter whose dataset is this one photo."""
+        height, width, dim = features.patches.shape
+        vectors = features.patches.reshape(height * width, dim).astype(np.float32)
+        center = vectors.mean(axis=0)
+        patches = levels.Patches(
+            vectors - center,
+            features.attention.ravel().astype(np.float32),
+            levels.border_patches(height, width).ravel(),
+        )
+        dataset = levels.fit_dataset(
+            patches,
+            ks=self.config.levels.image_k,
+            clusterer=self._clusterer,
+            foreground=self.config.strategy("foreground"),
+            seed=self.config.fit.seed,
+        )
+        nothing = np.zeros((0, dim), dtype=np.float32)
+        found = levels.Levels(center, dataset, nothing, np.zeros(0, dtype=np.float32), ())
+        return Segmenter(FittedModel(self.config, {}, {}, found, nothing, n_photos=1))
+
+
+def _at_working_size(mask: Mask, height: int, width: int) -> Mask:
+    small = enlarge(mask, height=height, width=width)
+    if not small.any():  # thinner than a pixel there
+        rows, columns = np.nonzero(mask)
+        y, x = int(rows.mean() * height / len(mask)), int(columns.mean() * width / len(mask[0]))
+        small = small.copy()
+        small[y, x] = True
+    return small
+
+
+def _with_border_rule(config: Config) -> Config:
+    return config.model_copy(update={"foreground": StrategyChoice(name="border")})

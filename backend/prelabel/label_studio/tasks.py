@@ -1,0 +1,122 @@
+"""A project's tasks: what of them matters here, and fetching their photos."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from prelabel.errors import PhotoError
+from prelabel.label_studio.client import Client
+from prelabel.label_studio.fetch import Fetcher
+from prelabel.label_studio.home import is_own
+from prelabel.label_studio.label_config import LabelConfig
+from prelabel.label_studio.learning import newest_annotation, stamp
+from prelabel.progress import Clock
+from prelabel.records import Photo
+from prelabel.threads import ahead
+
+_DOWNLOADS = 8
+"""Photos fetched at once: a server's own workers are about as many."""
+NO_IMAGE = "has no image in its data: see whether the label config's Image names the right key"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPhoto:
+    """One photo of a task. ``name``: ``<task>/<key>``, or ``<task>/<key>/<index>`` in a list of
+    photos; ``key``: of the task's data; ``uri``: where it lies."""
+
+    name: str
+    key: str
+    index: int | None
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """``labelled``: has an annotation. ``stamp``: of the newest one, "" if there is none to learn
+    from. ``own``: predictions of this tool, id and model version."""
+
+    id: int
+    photos: tuple[TaskPhoto, ...]
+    labelled: bool = False
+    stamp: str = ""
+    own: tuple[tuple[int, str], ...] = ()
+
+
+def task_photos(task_id: int, data: Mapping[str, Any], wanted: LabelConfig) -> list[TaskPhoto]:
+    """The photos that the controls look at, each once; what is no address is passed over."""
+    found: dict[str, TaskPhoto] = {}
+    for control in wanted.controls:
+        value = data.get(control.image_key)
+        uris = list(value) if isinstance(value, list) else [value]
+        for index, uri in enumerate(uris):
+            if isinstance(uri, str) and uri.strip():
+                place = index if control.is_list else None
+                name = f"{task_id}/{control.image_key}" + (f"/{index}" if control.is_list else "")
+                found.setdefault(name, TaskPhoto(name, control.image_key, place, uri))
+            if not control.is_list:
+                break
+    return list(found.values())
+
+
+def read_task(task: Mapping[str, Any], wanted: LabelConfig) -> Task:
+    """A task as the server's API gives it."""
+    annotation = newest_annotation(task)
+    return Task(
+        id=int(task["id"]),
+        photos=tuple(task_photos(int(task["id"]), task.get("data") or {}, wanted)),
+        labelled=bool(task.get("total_annotations") or task.get("annotations")),
+        stamp=stamp_of(annotation, wanted),
+        own=tuple(
+            (int(p["id"]), p["model_version"])
+            for p in task.get("predictions") or ()
+            if is_own(p.get("model_version"))
+        ),
+    )
+
+
+def stamp_of(annotation: Mapping[str, Any] | None, wanted: LabelConfig) -> str:
+    """What is learned from an annotation is kept under this: its number, and what it says."""
+    return f"{annotation.get('id')}:{stamp(annotation, wanted)}" if annotation else ""
+
+
+def read_tasks(
+    client: Client, project_id: int, n_tasks: int, wanted: LabelConfig, clock: Clock
+) -> list[Task]:
+    """All tasks of a project, without their masks. ``n_tasks``: about how many. Raises UserError."""
+    tasks = []
+    with clock.stage("tasks", n_tasks):
+        for task in client.tasks(project_id):
+            tasks.append(read_task(task, wanted))
+            clock.advance()
+    return tasks
+
+
+def download(
+    fetcher: Fetcher, tasks: Sequence[Task], failed: dict[int, str], clock: Clock
+) -> list[Photo]:
+    """Photos of the tasks, a few at once. A task with one that cannot be had has none; why, goes to
+    ``failed`` by its id. Raises UserError if no photo can be had at all."""
+
+    def files(task: Task) -> list[Photo] | PhotoError:
+        try:
+            if not task.photos:
+                raise PhotoError(NO_IMAGE)
+            return [Photo(p.name, fetcher.fetch(p.uri, task_id=task.id)) for p in task.photos]
+        except PhotoError as error:
+            return error
+
+    found: list[Photo] = []
+    for task, answer in ahead(files, tasks, workers=_DOWNLOADS):
+        if isinstance(answer, PhotoError):
+            failed[task.id] = str(answer)
+        else:
+            found += answer
+        clock.advance()
+    return found
+
+
+def task_of(photo: str) -> int:
+    """The task that a photo's name begins with."""
+    return int(photo.partition("/")[0])

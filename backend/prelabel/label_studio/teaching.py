@@ -1,0 +1,139 @@
+"""Annotations of tasks to exemplars: what people drew, with the vectors of its regions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from prelabel import images
+from prelabel.errors import PhotoError
+from prelabel.label_studio.answers import Shape
+from prelabel.label_studio.client import Client
+from prelabel.label_studio.exemplars import ExemplarFile
+from prelabel.label_studio.fetch import Fetcher
+from prelabel.label_studio.home import Home
+from prelabel.label_studio.label_config import LabelConfig
+from prelabel.label_studio.learning import drawn_on, lessons, newest_annotation
+from prelabel.label_studio.naming import Exemplar
+from prelabel.label_studio.predictor import Predictor
+from prelabel.label_studio.tasks import Task, TaskPhoto, stamp_of, task_photos
+from prelabel.model import FittedModel
+from prelabel.progress import Clock
+
+Lessons = dict[str, tuple[str, tuple[Exemplar, ...]]]
+"""By photo: the stamp of the annotation, and what it teaches."""
+_AT_ONCE = 50
+"""Tasks whose lessons are written at once: the file is replaced whole."""
+
+
+def learn_task(
+    task: Mapping[str, Any],
+    wanted: LabelConfig,
+    names: ExemplarFile,
+    predictor: Predictor,
+    shape: Shape,
+    read: Callable[[TaskPhoto], bytes],
+) -> Lessons:
+    """What a task, as the server's API gives it, teaches that is not in ``names`` yet. A task whose
+    annotations are gone teaches nothing any more. ``read``: a photo's bytes. Raises PhotoError."""
+    annotation = newest_annotation(task)
+    stamp = stamp_of(annotation, wanted)
+    found: Lessons = {}
+    for photo in task_photos(int(task["id"]), task.get("data") or {}, wanted):
+        if (names.stamp_of(photo.name) or "") == stamp:
+            continue
+        found[photo.name] = stamp, ()
+        if annotation is not None:
+            found[photo.name] = (
+                stamp,
+                _exemplars(annotation, wanted, photo, predictor, shape, read(photo)),
+            )
+    return found
+
+
+def learn_tasks(
+    client: Client,
+    fetcher: Fetcher,
+    tasks: Sequence[Task],
+    home: Home,
+    model: FittedModel,
+    wanted: LabelConfig,
+    shape: Shape,
+    clock: Clock,
+) -> int:
+    """Learn from those tasks whose annotations were changed since; from how many photos. A photo
+    that cannot be had teaches nothing. Raises UserError."""
+    names = ExemplarFile(home.names)
+    changed = [
+        task
+        for task in tasks
+        if any((names.stamp_of(photo.name) or "") != task.stamp for photo in task.photos)
+    ]
+    if not changed:
+        return 0
+    predictor = Predictor(model, model.config)
+    learned = 0
+    found: Lessons = {}
+    with clock.stage("names", len(changed)):
+        for n, task in enumerate(changed, start=1):
+
+            def read(photo: TaskPhoto, task_id: int = task.id) -> bytes:
+                return images.read_bytes(fetcher.fetch(photo.uri, task_id=task_id))
+
+            try:
+                whole = client.task(task.id)
+                found |= learn_task(whole, wanted, names, predictor, shape, read)
+            except PhotoError as error:
+                clock.skip(f"{task.id}", str(error))
+            if n % _AT_ONCE == 0 or n == len(changed):
+                names.learn_all(found)
+                learned += len(found)
+                found = {}
+            clock.advance()
+    predictor.flush()
+    return learned
+
+
+def _exemplars(
+    annotation: Mapping[str, Any],
+    wanted: LabelConfig,
+    photo: TaskPhoto,
+    predictor: Predictor,
+    shape: Shape,
+    data: bytes,
+) -> tuple[Exemplar, ...]:
+    segment = predictor.segment(data)
+    drawing = drawn_on(
+        annotation["result"],
+        wanted,
+        image_key=photo.key,
+        item_index=photo.index,
+        height=segment.height,
+        width=segment.width,
+    )
+    least = max(shape.min_score, wanted.score_threshold)
+    shown = [r for r in segment.regions if r.score >= least][: shape.max_regions]
+    taught = lessons(drawing, shown)
+    if not _began_with_prediction(annotation):  # what nobody was shown, nobody has deleted
+        taught = [lesson for lesson in taught if lesson.name]
+    known = {
+        number: segment.embeddings[lesson.predicted]
+        for number, lesson in enumerate(taught)
+        if lesson.predicted is not None and len(segment.embeddings)
+    }
+    others = [number for number in range(len(taught)) if number not in known]
+    if others:
+        vectors = predictor.embed(data, [taught[number].mask for number in others])
+        known.update(zip(others, vectors, strict=True))
+    return tuple(
+        Exemplar(photo.name, lesson.rle, known[number], lesson.name)
+        for number, lesson in enumerate(taught)
+    )
+
+
+def _began_with_prediction(annotation: Mapping[str, Any]) -> bool:
+    """Whether the annotator corrected a prediction and did not begin with a blank canvas."""
+    origins = (str(item.get("origin", "")) for item in annotation["result"])
+    return bool(annotation.get("parent_prediction")) or any(
+        origin.startswith("prediction") for origin in origins
+    )

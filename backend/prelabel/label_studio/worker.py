@@ -1,0 +1,257 @@
+"""The process that does the heavy work of the backend: predicts, points, learns."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Literal
+
+from prelabel import images
+from prelabel.config import Config
+from prelabel.errors import PhotoError, UserError
+from prelabel.label_studio import answers, label_config, prompts
+from prelabel.label_studio.answers import Shape
+from prelabel.label_studio.client import Client
+from prelabel.label_studio.exemplars import ExemplarFile
+from prelabel.label_studio.fetch import Fetcher, Sources, open_fetcher
+from prelabel.label_studio.home import Home
+from prelabel.label_studio.naming import Names
+from prelabel.label_studio.predictor import Predictor
+from prelabel.label_studio.tasks import NO_IMAGE, TaskPhoto, task_photos
+from prelabel.label_studio.teaching import learn_task
+from prelabel.model import FittedModel
+from prelabel.threads import cores, one_blas_thread
+
+_MODELS = 4
+"""Fitted models that stay loaded; the weights are there once."""
+_KEEP_EVERY = 5.0
+"""Seconds of work that a killed process loses at most."""
+Kind = Literal["predict", "point", "learn", "warm"]
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What the worker needs to know once."""
+
+    config: Config
+    sources: Sources
+    shape: Shape
+
+
+@dataclass(frozen=True)
+class Job:
+    """One task to work on.
+
+    ``server``, ``token``: the Label Studio that its photos are fetched from; without a token only
+    photos that are here already or lie elsewhere can be had. ``home``: the project's folder.
+    ``model``: the fit hash, "" without one. ``revision``: of the names. ``version``: what the answer
+    is signed with. ``task``: as the server sent it; a learn job needs its ``id`` alone.
+    ``context``: what a person has drawn, for a point job.
+    """
+
+    number: int
+    kind: Kind
+    server: str
+    token: str
+    home: Path
+    model: str
+    revision: int
+    version: str
+    label_config: str
+    task: Mapping[str, Any]
+    context: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Done:
+    """``answer``: JSON text; b"[]" and a ``problem`` where the task has failed. ``regions``,
+    ``seconds``: for the statistics."""
+
+    number: int
+    answer: bytes
+    problem: str = ""
+    regions: int = 0
+    lost: tuple[tuple[str, int], ...] = ()
+
+
+def work(pipe: Connection, desk: Desk) -> None:
+    """Take jobs until the pipe ends. Photos are fetched while others are worked on; a person who
+    waits with the mouse in hand has a thread of their own."""
+    logging.basicConfig(format="prelabel worker: %(message)s", level=logging.WARNING)
+    worker = _Worker(desk)
+    sending = threading.Lock()
+    keeping = threading.Event()
+
+    def keep() -> None:
+        while not keeping.wait(_KEEP_EVERY):
+            with suppress(OSError):  # a full disk: it is found again when asked for again
+                worker.flush()
+
+    def run(job: Job) -> None:
+        done = worker.do(job)
+        with sending:
+            pipe.send(done)
+
+    threading.Thread(target=keep, name="keep", daemon=True).start()
+    with (
+        one_blas_thread(),
+        ThreadPoolExecutor(max(2, cores())) as pool,
+        ThreadPoolExecutor(1) as waiting,
+    ):
+        while True:
+            try:
+                job = pipe.recv()
+            except (EOFError, OSError):
+                break
+            if job is None:
+                break
+            (waiting if job.kind == "point" else pool).submit(run, job)
+    keeping.set()
+    worker.flush()
+
+
+class _Worker:
+    """Does jobs, from several threads; keeps what they share."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._lock = threading.Lock()
+        self._predictors: OrderedDict[Path, Predictor] = OrderedDict()
+        self._names: dict[tuple[Path, int, str], Names] = {}
+        self._fetchers: dict[tuple[str, str], Fetcher] = {}
+
+    def do(self, job: Job) -> Done:
+        """The answer to a job. Whatever goes wrong with one task is told, and costs that task."""
+        try:
+            match job.kind:
+                case "predict":
+                    return self._predict(job)
+                case "point":
+                    return self._point(job)
+                case "learn":
+                    return self._learn(job)
+                case "warm":
+                    self._predictor(job)
+                    return Done(job.number, b"[]")
+        except (PhotoError, UserError, OSError) as error:
+            return Done(job.number, b"[]", problem=str(error))
+        except Exception as error:  # one task must not end the process
+            logging.getLogger(__name__).exception("task %s", job.task.get("id"))
+            return Done(job.number, b"[]", problem=f"{type(error).__name__}: {error}")
+
+    def flush(self) -> None:
+        """Keep what was found."""
+        with self._lock:
+            predictors = list(self._predictors.values())
+        for predictor in predictors:
+            predictor.flush()
+
+    def _predict(self, job: Job) -> Done:
+        wanted = _parsed(job.label_config)
+        task_id, photos = _photos(job)
+        predictor = self._predictor(job)
+        names, n_classes = self._names_for(job, predictor)
+        named = []
+        for photo in photos:
+            data = self._read(job, photo, task_id)
+            prediction, vectors = predictor.predict(photo.name, data, version=job.version)
+            named.append(answers.named(photo, prediction, vectors, names, n_classes))
+        class_names = predictor.model.class_names if predictor.model else ()
+        answer = answers.answer(named, wanted, class_names, self._desk.shape)
+        return Done(
+            job.number,
+            json.dumps(answer.to_json(job.version), allow_nan=False).encode(),
+            regions=answer.n_regions,
+        )
+
+    def _point(self, job: Job) -> Done:
+        wanted = _parsed(job.label_config)
+        task_id, photos = _photos(job)
+        request = prompts.read(job.context or {}, wanted)
+        photo = next((p for p in photos if (p.key, p.index) == (request.key, request.index)), None)
+        if photo is None:
+            raise PhotoError(NO_IMAGE)
+        predictor = self._predictor(job)
+        region = predictor.object_at(self._read(job, photo, task_id), request.pointed)
+        result = prompts.result(request, region, photo)
+        text = {"result": result, "score": region.score if region else 0.0}
+        answer = json.dumps({**text, "model_version": job.version}, allow_nan=False).encode()
+        return Done(job.number, answer, regions=len(result))
+
+    def _learn(self, job: Job) -> Done:
+        with Client(job.server, job.token) as client:
+            task = client.task(int(job.task["id"]))
+        names = ExemplarFile(Home(job.home).names)
+        wanted = _parsed(job.label_config)
+        predictor = self._predictor(job)
+        found = learn_task(
+            task,
+            wanted,
+            names,
+            predictor,
+            self._desk.shape,
+            lambda photo: self._read(job, photo, int(job.task["id"])),
+        )
+        names.learn_all(found)
+        return Done(job.number, b"[]", regions=sum(len(own) for _, own in found.values()))
+
+    def _predictor(self, job: Job) -> Predictor:
+        """The loaded model of a job."""
+        key = Home(job.home).model_folder(job.model) if job.model else Path()
+        with self._lock:
+            if key not in self._predictors:
+                model = FittedModel.load(key) if job.model else None
+                self._predictors[key] = Predictor(model, self._desk.config)
+            self._predictors.move_to_end(key)
+            while len(self._predictors) > _MODELS:
+                self._predictors.popitem(last=False)[1].flush()
+            return self._predictors[key]
+
+    def _names_for(self, job: Job, predictor: Predictor) -> tuple[Names | None, int]:
+        model = predictor.model
+        if model is None:
+            return None, 0
+        key = (job.home, job.revision, job.model)
+        with self._lock:
+            if key not in self._names:
+                for old in [k for k in self._names if k[0] == job.home][:-1]:
+                    del self._names[old]
+                exemplars = ExemplarFile(Home(job.home).names_file(job.revision)).exemplars
+                clusterer = model.config.strategy("clusterer")
+                self._names[key] = Names(exemplars, model.classes, clusterer=clusterer)
+            return self._names[key], len(model.classes)
+
+    def _read(self, job: Job, photo: TaskPhoto, task_id: int) -> bytes:
+        fetcher = self._fetcher(job.server, job.token)
+        return images.read_bytes(fetcher.fetch(photo.uri, task_id=task_id))
+
+    def _fetcher(self, server: str, token: str) -> Fetcher:
+        with self._lock:
+            if (server, token) not in self._fetchers:
+                client = Client(server, token) if server and token else None
+                self._fetchers[server, token] = open_fetcher(
+                    client, self._desk.sources, server=server
+                )
+            return self._fetchers[server, token]
+
+
+def _photos(job: Job) -> tuple[int, list[TaskPhoto]]:
+    task_id = int(job.task["id"])
+    photos = task_photos(task_id, job.task.get("data") or {}, _parsed(job.label_config))
+    if not photos:
+        raise PhotoError(NO_IMAGE)
+    return task_id, photos
+
+
+@lru_cache(64)
+def _parsed(text: str) -> label_config.LabelConfig:
+    return label_config.parse(text)
