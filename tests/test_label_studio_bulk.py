@@ -19,9 +19,10 @@ from small_photos import scene, tiny_config
 
 from prelabel.errors import UserError
 from prelabel.label_studio import bulk
-from prelabel.label_studio.bulk import Options, Totals, is_own
-from prelabel.label_studio.client import Client
+from prelabel.label_studio.bulk import Options, Totals
+from prelabel.label_studio.client import Client, ServerFault
 from prelabel.label_studio.fetch import Fetcher
+from prelabel.label_studio.home import Home, is_own
 from prelabel.masks import decode_brush
 
 BRUSH = """<View><Image name="image" value="$image"/>
@@ -71,7 +72,7 @@ def _run(
         fetcher = Fetcher(client, home / "photos")
         config = tiny_config(*overrides)
         return bulk.prelabel_project(
-            client, fetcher, project, home / "model", config, Options(**options)
+            client, fetcher, project, Home(home / "project"), config, Options(**options)
         )
 
 
@@ -105,7 +106,6 @@ def test_bulk__every_task_once_and_nothing_twice(server: Server, tmp_path: Path)
 
 
 def test_bulk__masks_arrive_as_they_were_found(server: Server, tmp_path: Path) -> None:
-    from prelabel.model import FittedModel
     from prelabel.photos import PhotoSet
     from prelabel.pipeline import predict
     from prelabel.records import Photo
@@ -113,7 +113,8 @@ def test_bulk__masks_arrive_as_they_were_found(server: Server, tmp_path: Path) -
     project = server.project(BRUSH)
     server.upload(project, _photos())
     _run(server, project, tmp_path)
-    model = FittedModel.load(tmp_path / "model")
+    model = Home(tmp_path / "project").newest_model()
+    assert model is not None
     rotated = tmp_path / "rotated.jpg"
     rotated.write_bytes(_rotated(N))
     wanted = next(predict(model, PhotoSet(tmp_path, (Photo("rotated.jpg", rotated),))))
@@ -202,4 +203,124 @@ def test_bulk__goes_on_after_the_server_stopped(server: Server, tmp_path: Path) 
     server.start()
     assert not any(task["predictions"] for task in server.tasks(project))
     assert _run(server, project, tmp_path).imported == N
+    assert all(len(_own(task)) == 1 for task in server.tasks(project))
+
+
+def test_bulk__learns_names_from_what_is_annotated(server: Server, tmp_path: Path) -> None:
+    project = server.project(BRUSH.replace(' predicted_values="object 1"', ""))
+    server.upload(project, _photos())
+    first = _run(server, project, tmp_path)
+    assert first.losses.unnamed == first.regions > 0
+    # A person keeps one photo's regions as cats and submits.
+    task = server.tasks(project)[0]
+    prediction = _own(task)[0]
+    kept = [
+        {**item, "origin": "prediction", "value": {**item["value"], "brushlabels": ["cat"]}}
+        for item in prediction["result"]
+    ]
+    server.annotate(task["id"], kept)
+
+    second = _run(server, project, tmp_path, replace_own=True)
+    assert second.learned_from == 1
+    assert second.model_version == first.model_version.replace("-0", "-1")
+    assert (second.imported, second.removed, second.labelled) == (N - 1, N - 1, 1)
+    clusters = {item["id"] for item in prediction["result"]}
+    assert clusters
+    named = [
+        item["value"]["brushlabels"]
+        for other in server.tasks(project)[1:]
+        for item in _own(other)[0]["result"]
+    ]
+    assert ["cat"] in named
+    assert all(labels in (["cat"], []) for labels in named)
+    # Nothing new: nothing is learned, and nothing predicted again.
+    third = _run(server, project, tmp_path)
+    assert (third.learned_from, third.current, third.imported) == (0, N - 1, 0)
+    assert third.model_version == second.model_version
+
+
+def test_bulk__a_task_with_two_images_and_lists_of_them(server: Server, tmp_path: Path) -> None:
+    two = """<View><Image name="left" value="$a"/><Image name="right" value="$b"/>
+<BrushLabels name="label" toName="left,right"><Label value="cat"/></BrushLabels></View>"""
+    several = """<View><Image name="image" valueList="$all"/>
+<BrushLabels name="label" toName="image"><Label value="cat"/></BrushLabels></View>"""
+    place = server.project(BRUSH)
+    server.upload(place, _photos())
+    where = [task["data"]["image"] for task in server.tasks(place)]
+
+    pairs = server.project(two)
+    tasks = [
+        {"data": {"a": where[0], "b": where[1]}},
+        {"data": {"a": where[2], "b": "/data/upload/0/gone.png"}},
+    ]
+    server.json("POST", f"/api/projects/{pairs}/import", json=tasks)
+    totals = _run(server, pairs, tmp_path / "two")
+    assert (totals.imported, list(totals.failed)) == (1, [server.tasks(pairs)[1]["id"]])
+    assert "cannot be fetched" in next(iter(totals.failed.values()))
+    items = _own(server.tasks(pairs)[0])[0]["result"]
+    assert {item["to_name"] for item in items} == {"left", "right"}
+    assert len({item["id"] for item in items}) == len(items)
+
+    lists = server.project(several)
+    server.json("POST", f"/api/projects/{lists}/import", json=[{"data": {"all": where[:3]}}])
+    totals = _run(server, lists, tmp_path / "several")
+    assert totals.imported == 1
+    items = _own(server.tasks(lists)[0])[0]["result"]
+    assert {item["item_index"] for item in items} == {0, 1, 2}
+
+
+def test_bulk__a_label_config_that_changed_since_the_fit(server: Server, tmp_path: Path) -> None:
+    project = server.project(BRUSH)
+    server.upload(project, _photos())
+    old = _run(server, project, tmp_path)
+    server.json("PATCH", f"/api/projects/{project}/", json={"label_config": BOXES})
+    new = _run(server, project, tmp_path)
+    # The model stays, and what it has predicted is not made twice; asked for, boxes come.
+    assert (new.model_version, new.current) == (old.model_version, N)
+    _run(server, project, tmp_path, "levels.dataset_k=[4]", refit=True, replace_own=True)
+    for task in server.tasks(project):
+        assert {item["type"] for item in _own(task)[0]["result"]} <= {"rectanglelabels"}
+        assert len(_own(task)) == 1
+
+
+def test_bulk__a_server_that_fails_now_and_then(server: Server, tmp_path: Path) -> None:
+    """500 to the first import: it may be stored or not, so it is not repeated by itself."""
+    project = server.project(BRUSH)
+    server.upload(project, _photos())
+    asked = Client.import_predictions
+    calls = []
+
+    def fails_once(client: Client, project_id: int, predictions: Any) -> int:
+        calls.append(len(predictions))
+        if len(calls) == 1:
+            raise ServerFault(f"{client.url} answered 500: see the server's log", reason="500")
+        return asked(client, project_id, predictions)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Client, "import_predictions", fails_once)
+        patch.setattr(bulk, "_BATCH", 2)
+        with pytest.raises(UserError, match="500"):
+            _run(server, project, tmp_path)
+        assert _run(server, project, tmp_path).imported == N
+    assert all(len(_own(task)) == 1 for task in server.tasks(project))
+
+
+def test_bulk__a_token_that_is_revoked_half_way(server: Server, tmp_path: Path) -> None:
+    project = server.project(BRUSH)
+    server.upload(project, _photos())
+    imported = Client.import_predictions
+
+    def revoked(client: Client, project_id: int, predictions: Any) -> int:
+        done = imported(client, project_id, predictions)
+        client._token = "0" * 40
+        return done
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Client, "import_predictions", revoked)
+        patch.setattr(bulk, "_BATCH", 2)
+        with pytest.raises(UserError, match="refuses the token"):
+            _run(server, project, tmp_path)
+    assert sum(len(_own(task)) for task in server.tasks(project)) == 2
+    again = _run(server, project, tmp_path)
+    assert (again.current, again.imported) == (2, N - 2)
     assert all(len(_own(task)) == 1 for task in server.tasks(project))

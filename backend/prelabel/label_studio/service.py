@@ -59,7 +59,8 @@ class Settings:
 
 @dataclass
 class Project:
-    """A project that was set up. ``token``: "" until one is known; never written down."""
+    """A project that was set up. ``token``: "" until one is known; never written down. ``warm``:
+    the model that the worker was told to load, None for none yet."""
 
     id: int
     home: Home
@@ -67,6 +68,7 @@ class Project:
     token: str
     state: State
     looked_at: float = 0.0
+    warm: str | None = None
     problems: deque[str] = field(default_factory=lambda: deque(maxlen=_ERRORS))
 
 
@@ -105,6 +107,9 @@ class Service:
         if (state.server, state.project, state.label_config) != (server, project, label_config):
             known.home.update(server=server, project=project, label_config=label_config)
         known.state = state = known.home.go_live(self.settings.config)
+        if known.warm != state.model:
+            known.warm = state.model
+            self._put(known, state, "warm", {"id": 0}, label_config, BACKGROUND)
         look = time.monotonic() - known.looked_at > _LOOK_EVERY or not known.looked_at
         if look:
             known.looked_at = time.monotonic()
@@ -354,6 +359,7 @@ class Service:
             return
         known = Project(number, home, state.server, self.settings.token, state)
         self._projects[state.project] = known
+        known.warm = state.model
         self._put(known, state, "warm", {"id": 0}, state.label_config, BACKGROUND)
         if state.fit_wanted and known.token:
             self._ask_fit(known, state.label_config, None)
