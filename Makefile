@@ -1,4 +1,5 @@
-# make demo     the whole way on sample photos; ends with the path of a report to open
+# make label-studio  Label Studio with sample photos that carry masks already; Ctrl-C stops it
+# make demo     the whole way without Label Studio; ends with the path of a report to open
 # make test     every check and test        make quick    the part that takes under a minute
 # make quality  figures on photos with masks (DATA)       make bench    speed and memory
 # make bench-label-studio  how well names are learned from corrections (DATA)
@@ -10,7 +11,11 @@ SERVER ?= .venv-label-studio
 RUN := $(VENV)/bin
 PIP := $(RUN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test quick check quality bench bench-label-studio label-studio-server clean
+.PHONY: label-studio demo test quick check quality bench bench-label-studio label-studio-server clean
+
+label-studio: $(VENV)/.demo label-studio-server
+	$(RUN)/prelabel weights pull stand-in
+	$(RUN)/prelabel label-studio demo --command $(SERVER)/bin/label-studio --backbone stand-in
 
 demo: $(VENV)/.demo
 	$(RUN)/prelabel weights pull stand-in

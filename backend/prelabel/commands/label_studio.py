@@ -124,6 +124,8 @@ def demo(
 
     Everything is on this machine; Ctrl-C stops both.
     """
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell may have had it ignored
+        signal.signal(number, signal.default_int_handler)
     progress = console.progress()
     with console.stage(progress, "start"), ls_options.needs("serve"):
         from prelabel.label_studio import demo as parts
@@ -168,7 +170,6 @@ def demo(
         if not once:
             console.say("Ctrl-C stops Label Studio and the backend; what you label is kept")
             with contextlib.suppress(KeyboardInterrupt):
-                signal.signal(signal.SIGTERM, signal.default_int_handler)
                 threading.Event().wait()
 
 

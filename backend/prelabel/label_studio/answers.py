@@ -87,14 +87,15 @@ def answer(
             good = sorted((r for r in regions if r.score >= min_score), key=lambda r: -r.score)
             kept = good[: shape.max_regions]
             for index, control in enumerate(controls):
-                of_control = tuple(r for r in kept if groups[r.cluster][0] == index)
+                of_control = tuple(r for r in kept if groups[r.cluster].control == index)
                 found, lost = results.results(
                     dataclasses.replace(prediction, regions=of_control),
-                    [label for _, label in groups],
+                    [group.label for group in groups],
                     control,
                     tolerance=shape.tolerance,
                     max_regions=len(of_control),
                     item_index=photo.photo.index,
+                    notes=[group.note for group in groups],
                 )
                 items += found
                 losses += Losses(holes=lost.holes, hole_pixels=lost.hole_pixels)
@@ -103,25 +104,42 @@ def answer(
                 losses += Losses(
                     below_threshold=len(regions) - len(good),
                     over_limit=len(good) - len(kept),
-                    unnamed=sum(groups[region.cluster][1] is None for region in kept),
+                    unnamed=sum(groups[region.cluster].label is None for region in kept),
                 )
     score = sum(scores) / len(scores) if scores else 0.0
     return Answer(items, score, len(scores), losses)
 
 
+@dataclass(frozen=True)
+class _Group:
+    """``control``: its index. ``note``: which class it is, where it has no label."""
+
+    control: int
+    label: str | None
+    note: str
+
+
 def _grouped(
     photo: Named, controls: Sequence[Control], class_names: Sequence[str]
-) -> tuple[list[tuple[int, str | None]], Prediction]:
+) -> tuple[list[_Group], Prediction]:
     """The prediction with a cluster for each control and label, or class that has no label; and
-    which control and label that is: regions of one label are one class from here on."""
+    which control and label that is: regions of one label are one class from here on. A region
+    without a class is one by itself."""
     groups: dict[tuple[int, str | None, int], int] = {}
+    notes: list[str] = []
     regions: list[Region] = []
     for region, name, known in zip(photo.prediction.regions, photo.names, photo.known, strict=True):
         index, label = _place(region.cluster, name, known, controls, class_names)
-        key = (index, label, region.cluster if label is None else -1)
-        regions.append(dataclasses.replace(region, cluster=groups.setdefault(key, len(groups))))
+        alone = region.cluster if region.cluster >= 0 else -2 - len(regions)
+        key = (index, label, alone if label is None else -1)
+        if key not in groups:
+            groups[key] = len(groups)
+            unnamed = label is None and 0 <= region.cluster < len(class_names)
+            notes.append(class_names[region.cluster] if unnamed else "")
+        regions.append(dataclasses.replace(region, cluster=groups[key]))
     prediction = dataclasses.replace(photo.prediction, regions=tuple(regions))
-    return [(index, label) for index, label, _ in groups], prediction
+    found = [_Group(*key[:2], note) for key, note in zip(groups, notes, strict=True)]
+    return found, prediction
 
 
 def _place(

@@ -160,8 +160,11 @@ def run(pipe: Connection, request: FitRequest) -> None:
                 ("stage", ("waiting for another process that fits this project", 0))
             ),
         )
-    except (UserError, OSError) as error:
+    except UserError as error:
         pipe.send(("over", str(error)))
+    except OSError as error:
+        advice = "see whether there is room on the disk, then fit again: what was computed is kept"
+        pipe.send(("over", f"{error}: {advice}"))
     except Exception as error:  # told to people, who cannot see this process
         pipe.send(("over", f"{type(error).__name__}: {error}"))
         raise

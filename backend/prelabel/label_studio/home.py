@@ -27,8 +27,6 @@ from prelabel.storage import data_folder, replacing
 STATE = "project.json"
 _QUIET, _LONGEST = 30.0, 300.0
 """Seconds without a new name, or since the first, after which new names go live."""
-_KEPT = 2
-"""Revisions of the names that stay: one may still be at work while the next goes live."""
 _OURS = re.compile(r"(image-level-)?[0-9a-f]{12}-[0-9]+")
 """A model version as this tool writes it: ``<fit hash>-<names revision>``."""
 
@@ -72,7 +70,7 @@ def project_folder(server: str, project_id: int) -> Path:
     """Where a project's folder is."""
     place = urlsplit(server)
     host = re.sub(r"[^A-Za-z0-9.]+", "_", f"{place.netloc.rpartition('@')[2]}{place.path}")
-    return data_folder() / "label-studio" / host.strip("_") / str(project_id)
+    return data_folder() / "label-studio" / (host.strip("_.") or "unknown") / str(project_id)
 
 
 def known_projects() -> Iterator[Home]:
@@ -177,10 +175,11 @@ class Home:
         quiet = time.time() - self.names.stat().st_mtime
         if not (now or quiet > _QUIET or time.time() - since > _LONGEST):
             return state.revision, since
-        self._keep_names(learned)
+        self._keep_names(learned, before=state.revision)
         return learned, 0.0
 
-    def _keep_names(self, revision: int) -> None:
+    def _keep_names(self, revision: int, *, before: int) -> None:
+        """The names of the revision before stay too: it may still be at work."""
         with replacing(self.names_file(revision)) as beside:
             try:
                 os.link(self.names, beside)  # the file is replaced, never written to
@@ -188,7 +187,7 @@ class Home:
                 shutil.copyfile(self.names, beside)
         for file in self.folder.glob("names-*.jsonl"):
             with suppress(ValueError):
-                if int(file.stem.partition("-")[2]) <= revision - _KEPT:
+                if int(file.stem.partition("-")[2]) not in (revision, before):
                     file.unlink(missing_ok=True)
 
     def _remove_models(self, *, keep: tuple[str, ...]) -> None:

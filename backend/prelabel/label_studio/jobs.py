@@ -7,7 +7,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Hashable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from prelabel.label_studio import worker
@@ -27,25 +28,27 @@ _PAUSE = 2.0
 
 @dataclass
 class Entry:
-    """A job that waits or is at work. ``answer``: what comes of it."""
+    """A job that waits or is at work. ``attempts``: processes that died over it. ``again``: asked
+    for once more since it began. ``answer``: what comes of it."""
 
     job: Job
     key: Hashable
     urgency: int
     attempts: int = 0
+    again: bool = False
     answer: Future[Done] = field(default_factory=Future)
 
 
 class Queue:
-    """``told``: called in a thread with every job that is done. ``died``: called with a text when
-    the worker's process has died."""
+    """``told``: called in a thread with every job that is done. ``trouble``: called with a text when
+    the worker's process has died, or says what is wrong with no job in particular."""
 
     def __init__(
-        self, desk: Desk, *, told: Callable[[Job, Done], None], died: Callable[[str], None]
+        self, desk: Desk, *, told: Callable[[Job, Done], None], trouble: Callable[[str], None]
     ) -> None:
         self._desk = desk
         self._told = told
-        self._died = died
+        self._trouble = trouble
         self._lock = threading.RLock()
         self._numbers = itertools.count(1)
         self._waiting: tuple[deque[Entry], ...] = tuple(deque() for _ in range(4))
@@ -62,9 +65,14 @@ class Queue:
         with self._lock:
             entry = self._by_key.get(key)
             if entry is not None:
+                # The annotation may have changed after the worker looked at it.
+                entry.again |= job.kind == "learn" and entry.job.number in self._at_work
                 self._move(entry, min(entry.urgency, urgency))
                 return entry
             entry = Entry(replace(job, number=next(self._numbers)), key, urgency)
+            if self._stopping:
+                _give_up(entry)
+                return entry
             if len(self._by_key) >= _MOST and urgency != POINT:
                 entry.answer.set_result(
                     Done(entry.job.number, b"[]", problem=f"{_MOST} tasks are waiting already")
@@ -101,7 +109,7 @@ class Queue:
             entries = list(self._by_key.values())
             self._by_key.clear()
         for entry in entries:
-            entry.answer.cancel()
+            _give_up(entry)
         if child:
             child.stop(wait=2.0)
 
@@ -116,10 +124,19 @@ class Queue:
         if self._stopping:
             return
         for urgency, waiting in enumerate(self._waiting):
-            while waiting and (urgency == POINT or len(self._at_work) < cores() + 2):
+            while waiting and self._may_begin(waiting[0], urgency):
                 entry = waiting.popleft()
                 self._at_work[entry.job.number] = entry
                 self._worker().send(entry.job)
+
+    def _may_begin(self, entry: Entry, urgency: int) -> bool:
+        """One that was at work when the process died is tried alone: a second death is its doing
+        then, and costs no other."""
+        if not self._at_work:
+            return True
+        if entry.attempts or any(other.attempts for other in self._at_work.values()):
+            return False
+        return urgency == POINT or len(self._at_work) < cores() + 2
 
     def _worker(self) -> Child:
         if self._child is None:
@@ -132,10 +149,17 @@ class Queue:
     def _heard(self, done: Done) -> None:
         with self._lock:
             entry = self._at_work.pop(done.number, None)
-            if entry is not None:
+            again = entry is not None and entry.again
+            if entry is not None and again:
+                entry.again = False
+                self._waiting[entry.urgency].append(entry)
+            elif entry is not None:
                 self._by_key.pop(entry.key, None)
             self._hand_over()
-        if entry is not None:
+        if entry is None:
+            if done.problem:
+                self._trouble(done.problem)
+        elif not again:
             self._finish(entry, done)
 
     def _ended(self) -> None:
@@ -156,7 +180,7 @@ class Queue:
                 else:
                     self._waiting[entry.urgency].appendleft(entry)
             soon = time.monotonic() - self._started_at < 30
-        self._died(f"the worker's process died with {len(lost)} jobs at work; they are done again")
+        self._trouble(f"the worker's process died with {len(lost)} jobs at work; they are done again")
         for entry in given_up:
             reason = "the worker's process died over it twice: see whether there is enough memory"
             self._finish(entry, Done(entry.job.number, b"[]", problem=reason))
@@ -167,5 +191,10 @@ class Queue:
 
     def _finish(self, entry: Entry, done: Done) -> None:
         self._told(entry.job, done)
-        if not entry.answer.cancelled():
+        with suppress(InvalidStateError):  # given up meanwhile
             entry.answer.set_result(done)
+
+
+def _give_up(entry: Entry) -> None:
+    if entry.answer.cancel():
+        entry.answer.set_running_or_notify_cancel()  # this, not cancel, wakes who waits

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections import OrderedDict
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,9 +46,12 @@ class Predictor:
         )
         self._segmenter = Segmenter(model) if model else None
         self._stored = self._extractor.store()
-        self._done: ShardStore | None = None
-        if model:
-            self._done = ShardStore(cache_folder() / "segments" / model.segment_hash)
+        # The store's name says which backbone at which size.
+        facts = f"{self.config.digest()} {self._stored.folder.name}"
+        alone = f"image-level-{hashlib.blake2b(facts.encode(), digest_size=8).hexdigest()}"
+        self._done = ShardStore(
+            cache_folder() / "segments" / (model.segment_hash if model else alone)
+        )
         self._stores = threading.Lock()
         self._seen: OrderedDict[str, tuple[Picture, PatchFeatures]] = OrderedDict()
 
@@ -69,7 +74,7 @@ class Predictor:
         disk costs the cache, not the answer. Raises PhotoError."""
         digest = images.digest(data)
         with self._stores:
-            if self._done is not None and digest in self._done:
+            if digest in self._done:
                 return Segment.from_arrays(self._done.read(digest))
         picture, features = self._look(data)
         segmenter = self._segmenter or self._alone(features)
@@ -77,12 +82,12 @@ class Predictor:
         if self._segmenter is None:
             nothing = np.zeros((0, 0), dtype=np.float32)
             size = picture.width, picture.height
-            return Segment(digest, *size, found.regions, nothing, found.dropped)
-        with _backbones:
-            segment = segmenter.describe(picture, features, found)
-        with self._stores:
-            if self._done is not None:
-                self._done.add(digest, segment.to_arrays())
+            segment = Segment(digest, *size, found.regions, nothing, found.dropped)
+        else:
+            with _backbones:
+                segment = segmenter.describe(picture, features, found)
+        with self._stores, suppress(OSError):  # flush tries again, and tells
+            self._done.add(digest, segment.to_arrays())
         return segment
 
     def object_at(self, data: bytes, pointed: Pointed) -> Region | None:
@@ -104,10 +109,14 @@ class Predictor:
         return np.asarray(vectors, dtype=np.float32)
 
     def flush(self) -> None:
-        """Write what was found to the cache. Raises OSError."""
+        """Write what was found to the cache. Raises OSError; it is forgotten then, as what does not
+        fit on the disk must not fill the memory instead."""
         with self._stores:
-            if self._done is not None:
+            try:
                 self._done.flush()
+            except OSError:
+                self._done = ShardStore(self._done.folder)
+                raise
 
     def _look(self, data: bytes) -> tuple[Picture, PatchFeatures]:
         """A photo's pixels and features: from memory, from fit's store, or computed."""

@@ -9,10 +9,12 @@ import signal
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from queue import SimpleQueue
 from typing import Any
 
 _NICE = 10
 """Steps of priority that heavy work gives way by: the server in front answers first."""
+_NO_MORE = object()
 
 
 class Child:
@@ -33,16 +35,19 @@ class Child:
     ) -> None:
         context = multiprocessing.get_context("spawn")  # threads and torch do not survive a fork
         self._pipe, theirs = context.Pipe()
-        self._sending = threading.Lock()
         self._process = context.Process(
             target=_main, args=(work, theirs, argument), name=name, daemon=True
         )
         self._process.start()
         theirs.close()
-        self._reader = threading.Thread(
-            target=self._listen, args=(heard, ended), name=f"{name} reader", daemon=True
-        )
-        self._reader.start()
+        self._letters: SimpleQueue[Any] = SimpleQueue()
+        for what, thread, arguments in (
+            ("reader", self._listen, (heard, ended)),
+            ("writer", self._write, ()),
+        ):
+            threading.Thread(
+                target=thread, args=arguments, name=f"{name} {what}", daemon=True
+            ).start()
 
     @property
     def pid(self) -> int:
@@ -50,9 +55,9 @@ class Child:
         return self._process.pid or 0
 
     def send(self, message: Any) -> None:
-        """Hand over a message; one to a process that is gone is lost (``ended`` tells)."""
-        with self._sending, contextlib.suppress(OSError):
-            self._pipe.send(message)
+        """Hand over a message, without waiting for it to be taken; one to a process that is gone is
+        lost (``ended`` tells)."""
+        self._letters.put(message)
 
     def stop(self, *, wait: float = 0.0) -> None:
         """End it: asked to for ``wait`` seconds, then at once. What it has in stores is whole."""
@@ -68,7 +73,15 @@ class Child:
             while True:
                 heard(self._pipe.recv())
         self._process.join()
+        self._letters.put(_NO_MORE)
         ended()
+
+    def _write(self) -> None:
+        """In a thread of its own: a process that is starting takes nothing for seconds, and a pipe
+        holds little."""
+        while (message := self._letters.get()) is not _NO_MORE:
+            with contextlib.suppress(OSError):
+                self._pipe.send(message)
 
 
 def _main(work: Callable[[Connection, Any], None], pipe: Connection, argument: Any) -> None:

@@ -37,9 +37,10 @@ def read(context: Mapping[str, Any], wanted: LabelConfig) -> Request:
     Raises UserError for a context without a click or box of a smart tag of this label config.
     """
     prompts = {(p.name, p.to_name): p for p in wanted.interactive}
+    found = context.get("result")
     drawn = [
         (prompts[place], item)
-        for item in context.get("result") or ()
+        for item in (found if isinstance(found, list) else ())
         if isinstance(item, Mapping)
         and (place := (str(item.get("from_name")), str(item.get("to_name")))) in prompts
     ]
@@ -100,10 +101,10 @@ def _holder(prompt: Prompt, label: str, wanted: LabelConfig) -> Control:
 
 def _place(item: Mapping[str, Any]) -> tuple[float, float, float, float]:
     """x, y, width and height of an item, in fractions of the photo."""
-    value = item.get("value")
     try:
-        numbers = [float((value or {}).get(key, 0)) / 100 for key in ("x", "y", "width", "height")]
-    except (TypeError, ValueError, AttributeError):
+        value = {"width": 0, "height": 0, **item["value"]}
+        numbers = [float(value[key]) / 100 for key in ("x", "y", "width", "height")]
+    except (KeyError, TypeError, ValueError):
         numbers = [math.nan]
     if not all(math.isfinite(number) for number in numbers):
         raise UserError("what was pointed at has no place: x and y in percent wanted")

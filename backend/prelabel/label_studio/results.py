@@ -70,6 +70,7 @@ def results(
     min_score: float = 0.0,
     max_regions: int = 100,
     item_index: int | None = None,
+    notes: Names = (),
 ) -> tuple[list[Item], Losses]:
     """The result items of a prediction for one control, highest score first, and what was lost.
 
@@ -80,7 +81,8 @@ def results(
     control alone.
     ``tolerance``: pixels that a polygon may stray from the outline (0: exact); less where it would
     not give back the part, its holes filled, with an IoU of 0.95. ``min_score``: [0, 1].
-    ``item_index``: which photo of the task, where the control's ``is_list`` is true.
+    ``item_index``: which photo of the task, where the control's ``is_list`` is true. ``notes``: what
+    people see in the details of a cluster's regions.
 
     Raises UserError for a tolerance or ``max_regions`` below 0.
     """
@@ -108,6 +110,8 @@ def results(
             items.append(_item(region, prediction, control, value, named, part))
             if item_index is not None:
                 items[-1]["item_index"] = item_index
+            if note := _name(notes, region.cluster):
+                items[-1]["meta"] = {"text": [note]}
         if control.kind == "polygon":
             n, pixels = _holes(decode_rle(region.rle))
             holes, hole_pixels = holes + n, hole_pixels + pixels

@@ -130,6 +130,11 @@ class _Guard:
             await _error(400, str(error))(scope, receive, watched)
         except ClientDisconnect:
             status = 499
+        except OSError as error:
+            log.warning("%s %s: %s", scope["method"], scope["path"], error)
+            if not begun:
+                text = f"{error}: see whether there is room on the backend's disk"
+                await _error(500, text)(scope, receive, watched)
         except Exception:
             log.exception("%s %s", scope["method"], scope["path"])
             if not begun:
@@ -144,7 +149,7 @@ class _Guard:
             )
 
     def _refusal(self, request: Request) -> Response | None:
-        if not self._access.open and request.url.path not in _FREE and not self._known(request):
+        if not self._access.open and request.scope["path"] not in _FREE and not self._known(request):
             return Response(
                 json.dumps({"error": "user and password of this backend wanted"}),
                 status_code=401,
@@ -242,12 +247,14 @@ class _Handlers:
     async def metrics(self, _: Request) -> Response:
         """For Prometheus."""
         return Response(
-            self._service.statistics(), media_type="text/plain; version=0.0.4; charset=utf-8"
+            await self._run(self._service.statistics),
+            media_type="text/plain; version=0.0.4; charset=utf-8"
         )
 
     async def page(self, _: Request) -> Response:
         """For people."""
-        text = self._page.render(version=version("prelabel"), **self._service.status())
+        status = await self._run(self._service.status)
+        text = self._page.render(version=version("prelabel"), **status)
         return Response(text, media_type="text/html; charset=utf-8", headers=_HEADERS)
 
     async def _run(self, work: Callable[[], Any]) -> Any:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -82,17 +82,15 @@ class Service:
         self.problems: deque[tuple[str, str]] = deque(maxlen=_ERRORS)
         self._lock = threading.RLock()
         self._projects: dict[str, Project] = {}
-        self._errands = ThreadPoolExecutor(2, thread_name_prefix="errand")
         self._fits = Fits(self._fit_is_over)
         self._tidier = Tidier(self._problem)
         desk = Desk(settings.config, settings.sources, settings.shape)
-        self._queue = Queue(desk, told=self._told, died=self._problem)
+        self._queue = Queue(desk, told=self._told, trouble=self._problem)
         for home in known_projects():
             self._remember(home)
 
     def stop(self) -> None:
         """End all processes. Fits that are cut off are asked for again at the next start."""
-        self._errands.shutdown(wait=False, cancel_futures=True)
         self._tidier.stop()
         self._fits.stop()
         self._queue.stop()
@@ -141,8 +139,9 @@ class Service:
         label_configs.parse(label_config)
         if context and context.get("result"):
             return [self._point(known, task, label_config, context) for task in tasks]
-        if not known.state.model:
-            self._first_fit(known, tasks, label_config, until)
+        if not known.state.model and not self._first_fit(known, tasks, label_config, until):
+            self.metrics.not_ready.inc(len(tasks))
+            return [b"[]"] * len(tasks)
         state = known.state
         urgency = OPEN if len(tasks) == 1 else BATCH
         entries = [
@@ -258,15 +257,22 @@ class Service:
 
     def _first_fit(
         self, known: Project, tasks: Sequence[Mapping[str, Any]], label_config: str, until: float
-    ) -> None:
+    ) -> bool:
         """Without a model: fit on what was sent if that is enough, and wait for it; else have the
-        whole project fitted in the background."""
-        if len(tasks) < _ENOUGH:
-            self._ask_fit(known, label_config, None)
-            return
-        fit = self._ask_fit(known, label_config, tasks)
-        if fit.ended.wait(max(0.0, until - time.monotonic())):
+        whole project fitted in the background. Whether there is time to predict now."""
+        if not known.token or known.home.state.newest:  # the page says so; goes live with /setup
+            return True
+        try:
+            if len(tasks) < _ENOUGH:
+                self._ask_fit(known, label_config, None)
+                return True
+            fit = self._ask_fit(known, label_config, tasks)
+            if not fit.ended.wait(max(0.0, until - time.monotonic())):
+                return False
             known.state = known.home.go_live(self.settings.config)
+        except OSError as error:  # a full disk: there are still masks without a model
+            self._problem(f"project {known.id}: no fit: {error}", known)
+        return True
 
     def _ask_fit(
         self, known: Project, label_config: str, tasks: Sequence[Mapping[str, Any]] | None
@@ -292,9 +298,10 @@ class Service:
     def _fit_is_over(self, fit: Fit) -> None:
         known = next((p for p in self._all() if p.home.folder == fit.request.home), None)
         self.metrics.fits.labels(outcome="failed" if fit.problem else "done").inc()
-        Home(fit.request.home).update(fit_wanted=False)
         if fit.problem and fit.problem != "cancelled":
             self._problem(f"project {fit.request.project_id}: fit: {fit.problem}", known)
+        with suppress(OSError):  # a full disk: it is asked for again at the next start
+            Home(fit.request.home).update(fit_wanted=False)
 
     def _look_at(self, known: Project) -> None:
         """Fit a project that was not yet, whose fit was cut off, or that has grown."""
@@ -312,13 +319,14 @@ class Service:
 
     def _learn(self, known: Project, payload: Mapping[str, Any]) -> int:
         """Have the tasks of a webhook looked at again; how many."""
-        tasks = {_mapping(payload.get("task")).get("id")}
-        annotations = [payload.get("annotation"), *(payload.get("annotations") or ())]
+        tasks = [_mapping(payload.get("task")).get("id")]
+        several = payload.get("annotations")
+        annotations = [payload.get("annotation"), *(several if isinstance(several, list) else ())]
         for annotation in map(_mapping, annotations):
-            tasks |= {annotation.get("task")}
+            tasks.append(annotation.get("task"))
             if "task" not in annotation:  # a deleted one comes with its number alone
-                tasks |= set(known.home.tasks_of_annotation(annotation.get("id")))
-        found = sorted(task for task in tasks if isinstance(task, int))
+                tasks += known.home.tasks_of_annotation(annotation.get("id"))
+        found = sorted({task for task in tasks if isinstance(task, int)})
         for task in found:
             self._put(
                 known, known.state, "learn", {"id": task}, known.state.label_config, BACKGROUND
@@ -344,10 +352,8 @@ class Service:
             except (UserError, OSError) as error:
                 self._problem(str(error))
 
-        try:
-            self._errands.submit(run)
-        except RuntimeError:  # stopping
-            return
+        # Not of a pool: a server that does not answer must not keep this process.
+        threading.Thread(target=run, name="errand", daemon=True).start()
 
     def _remember(self, home: Home) -> None:
         """A project of an earlier start: it can be pointed at before the next /setup."""

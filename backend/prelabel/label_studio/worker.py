@@ -35,6 +35,7 @@ _MODELS = 4
 """Fitted models that stay loaded; the weights are there once."""
 _KEEP_EVERY = 5.0
 """Seconds of work that a killed process loses at most."""
+_NO_JOB = 0
 Kind = Literal["predict", "point", "learn", "warm"]
 
 
@@ -73,8 +74,8 @@ class Job:
 
 @dataclass(frozen=True)
 class Done:
-    """``answer``: JSON text; b"[]" and a ``problem`` where the task has failed. ``regions``,
-    ``seconds``: for the statistics."""
+    """``number``: of the job; 0 for a ``problem`` that is none's. ``answer``: JSON text; b"[]" and
+    a ``problem`` where the task has failed."""
 
     number: int
     answer: bytes
@@ -84,29 +85,30 @@ class Done:
 
 
 def work(pipe: Connection, desk: Desk) -> None:
-    """Take jobs until the pipe ends. Photos are fetched while others are worked on; a person who
-    waits with the mouse in hand has a thread of their own."""
+    """Take jobs until the pipe ends; what is at work then is left. Photos are fetched while others
+    are worked on; a person who waits with the mouse in hand has a thread of their own."""
     logging.basicConfig(format="prelabel worker: %(message)s", level=logging.WARNING)
     worker = _Worker(desk)
     sending = threading.Lock()
     keeping = threading.Event()
 
-    def keep() -> None:
-        while not keeping.wait(_KEEP_EVERY):
-            with suppress(OSError):  # a full disk: it is found again when asked for again
-                worker.flush()
-
-    def run(job: Job) -> None:
-        done = worker.do(job)
-        with sending:
+    def tell(done: Done) -> None:
+        with sending, suppress(OSError):  # nobody there: recv sees it too
             pipe.send(done)
 
+    def keep() -> None:
+        told = ""
+        while not keeping.wait(_KEEP_EVERY):
+            problem = worker.flush()
+            if problem != told and (told := problem):
+                tell(Done(_NO_JOB, b"[]", problem=problem))
+
+    def run(job: Job) -> None:
+        tell(worker.do(job))
+
     threading.Thread(target=keep, name="keep", daemon=True).start()
-    with (
-        one_blas_thread(),
-        ThreadPoolExecutor(max(2, cores())) as pool,
-        ThreadPoolExecutor(1) as waiting,
-    ):
+    pool, pointing = ThreadPoolExecutor(max(2, cores())), ThreadPoolExecutor(1)
+    with one_blas_thread():
         while True:
             try:
                 job = pipe.recv()
@@ -114,7 +116,7 @@ def work(pipe: Connection, desk: Desk) -> None:
                 break
             if job is None:
                 break
-            (waiting if job.kind == "point" else pool).submit(run, job)
+            (pointing if job.kind == "point" else pool).submit(run, job)
     keeping.set()
     worker.flush()
 
@@ -148,12 +150,19 @@ class _Worker:
             logging.getLogger(__name__).exception("task %s", job.task.get("id"))
             return Done(job.number, b"[]", problem=f"{type(error).__name__}: {error}")
 
-    def flush(self) -> None:
-        """Keep what was found."""
+    def flush(self) -> str:
+        """Keep what was found; what is wrong if that cannot be, else ""."""
         with self._lock:
             predictors = list(self._predictors.values())
-        for predictor in predictors:
-            predictor.flush()
+        try:
+            for predictor in predictors:
+                predictor.flush()
+        except OSError as error:
+            return (
+                f"what was found cannot be kept ({error}) and is found again when it is asked for: "
+                "make room, or set PRELABEL_CACHE to another folder"
+            )
+        return ""
 
     def _predict(self, job: Job) -> Done:
         wanted = _parsed(job.label_config)
@@ -190,6 +199,8 @@ class _Worker:
     def _learn(self, job: Job) -> Done:
         with Client(job.server, job.token) as client:
             task = client.task(int(job.task["id"]))
+        if str(task.get("project", job.home.name)) != job.home.name:
+            raise UserError("is of another project: nothing is learned from it")
         names = ExemplarFile(Home(job.home).names)
         wanted = _parsed(job.label_config)
         predictor = self._predictor(job)
@@ -213,7 +224,8 @@ class _Worker:
                 self._predictors[key] = Predictor(model, self._desk.config)
             self._predictors.move_to_end(key)
             while len(self._predictors) > _MODELS:
-                self._predictors.popitem(last=False)[1].flush()
+                with suppress(OSError):  # a full disk costs the cache, not the answer
+                    self._predictors.popitem(last=False)[1].flush()
             return self._predictors[key]
 
     def _names_for(self, job: Job, predictor: Predictor) -> tuple[Names | None, int]:
