@@ -71,6 +71,8 @@ class Region:
 
     ``rle``: the mask at the photo's full size. ``box``: x, y, width, height in pixels.
     ``area``: pixels. ``score``: [0, 1]. ``cluster``: class id, from 0; -1 before classes are known.
+    ``crowd``: in ground truth, pixels that count neither as right nor as wrong (COCO's crowds; with
+    cluster -1, VOC's void).
     """
 
     rle: Rle
@@ -78,6 +80,7 @@ class Region:
     area: int
     score: float
     cluster: int = -1
+    crowd: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,59 @@
+"""Labels from wherever they lie: a run, predictions, or any format that an exporter reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prelabel import outputs, strategies
+from prelabel.errors import UserError
+from prelabel.predictions import FILE, read_predictions
+from prelabel.strategies import Dataset, Problems, Reader
+
+
+def open_dataset(source: Path, *, format: str = "", photos: Path | None = None) -> Dataset:
+    """The labels of a run's or predict's folder, a predictions file, or a file or folder of a
+    format. ``format``: its name, else it is found by looking. ``photos``: the folder that names are
+    relative to, in place of what the source says. Raises UserError."""
+    if not source.exists():
+        raise UserError(f"{str(source)!r}: no such file or folder")
+    if not format and (source.name == FILE or (source / FILE).is_file()):
+        found = _run(source)
+    else:
+        name = format or _recognized(source)
+        reader = strategies.make("exporter", name, {})
+        if not isinstance(reader, Reader):
+            raise UserError(f"format {name!r} can be written but not read")
+        found = reader.read(source)
+    if photos is None:
+        return found
+    return Dataset(photos, found.classes, found.stream, found.problems, found.model_version)
+
+
+def _run(source: Path) -> Dataset:
+    predictions, facts = outputs.find_predictions(source)
+    classes = facts.get("class_names")
+    version = str(facts.get("model_version", ""))
+    if classes is None:
+        n = 0
+        for prediction in read_predictions(predictions):
+            n = max([n, *(region.cluster + 1 for region in prediction.regions)])
+            version = prediction.model_version
+        classes = [f"object {i + 1}" for i in range(n)]
+    photos = Path(facts["photos"]["folder"]) if "photos" in facts else None
+    return Dataset(
+        photos, tuple(classes), lambda: read_predictions(predictions), Problems(), version
+    )
+
+
+def _recognized(source: Path) -> str:
+    """The one format that a source has."""
+    readers = []
+    for name in strategies.names("exporter"):
+        exporter = strategies.load("exporter", name)
+        if hasattr(exporter, "recognizes"):
+            readers.append(name)
+            if strategies.make("exporter", name, {}).recognizes(source):
+                return name
+    raise UserError(
+        f"{str(source)!r} is of no known format ({', '.join(readers)}): name it with --from"
+    )
