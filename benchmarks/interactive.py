@@ -75,13 +75,18 @@ def main() -> int:
             ):
                 rows.append({"weights": name, "recipe": arguments.recipe, **row})
                 print(" ".join(str(rows[-1][f]) for f in FIELDS), flush=True)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    with arguments.out.open("w", newline="", encoding="utf-8") as out:
+            write(arguments.out, rows)
+    print(f"written to {arguments.out}")
+    return 0
+
+
+def write(file: Path, rows: list[Row]) -> None:
+    """The rows as CSV."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w", newline="", encoding="utf-8") as out:
         writer = csv.DictWriter(out, FIELDS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    print(f"written to {arguments.out}")
-    return 0
 
 
 def measure(folder: Path, recipe: str, source: str, seed: int, *, half: str) -> Iterator[Row]:

@@ -22,6 +22,7 @@ from prelabel.model import FittedModel
 from prelabel.records import PatchFeatures, Picture, Region
 from prelabel.segment import Segmenter
 
+Float = NDArray[np.float32]
 PATCH = 8
 GRID = """
     ............
@@ -172,6 +173,33 @@ def test_unwanted_click__is_outside_beside_a_wanted_one_on_the_same_object(
     mask = small(object_at(*known, Pointed(points=points)))
     assert mask[20, 12]
     assert not mask[20, int(x * PATCH)]
+
+
+class _Paints:
+    """A refiner that finds the same everywhere."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def refine(self, foreground: Float, image: NDArray[np.uint8]) -> Float:
+        return np.full_like(foreground, self.value)
+
+
+def test_object_at__holds_what_was_said_against_any_refiner(
+    known: tuple[Segmenter, Picture, PatchFeatures],
+) -> None:
+    segmenter, picture, features = known
+    stubborn = Segmenter(segmenter.model)
+    stubborn.refiner = _Paints(1)
+    pointed = Pointed(points=((*LEFT_A, True), (*B, False)), boxes=((0, 0, 1, 0.5),))
+    mask = small(object_at(stubborn, picture, features, pointed))
+    near_b = np.hypot(*(np.indices(mask.shape).T - (19.5, 75.5)).T) < PATCH / 2 - 1
+    assert not mask[near_b].any()
+    assert mask.sum() == pytest.approx(32 * 96 - math.pi * 16, abs=20)
+    stubborn.refiner = _Paints(0)
+    mask = small(object_at(stubborn, picture, features, Pointed(points=((*LEFT_A, True),))))
+    assert mask[19, 19]
+    assert mask.sum() == pytest.approx(math.pi * 16, abs=20)
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ priors (Grady, CVPR 2005) spreads it over the grid, but not across borders betwe
   a box is drawn around an object, so the object's own box is known.
 
 The constants were chosen on every second photo (the first, third … by name) of three sets of photos
-with masks; ``benchmarks/interactive.py`` measures on the others. A first click gives more than the
-automatic region where a photo holds many things, and no more where it holds one salient object.
+with masks; ``benchmarks/interactive.py`` measures on the others.
+Boxes were better than their baseline on all sets. A single click was not where the automatic region
+is the object already: one salient object (ecssd), or nuclei with weights trained for saliency.
 """
 
 from __future__ import annotations
