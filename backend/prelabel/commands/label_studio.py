@@ -274,6 +274,8 @@ def names(
         number, equals, name = change.partition("=")
         if not (equals and number.strip().isdecimal()):
             raise UserError(f"--set {change!r}: NUMBER=NAME wanted, as in --set 3=cat")
+        if not 1 <= int(number) <= len(model.classes):
+            raise UserError(f"--set {change!r}: a number from 1 to {len(model.classes)} wanted")
         known.name_class(
             int(number) - 1, name.strip(), centroids=model.classes, clusterer=clusterer
         )
