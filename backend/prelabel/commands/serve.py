@@ -100,6 +100,10 @@ def serve(
                 f"--host {host}: others can reach that; set PRELABEL_BASIC_AUTH=USER:PASSWORD and "
                 "give Label Studio the same when you connect"
             )
+        if token and not url:
+            raise UserError(
+                "LABEL_STUDIO_API_KEY is set, LABEL_STUDIO_URL is not: say which server the token is for"
+            )
         config = options.chosen_config(
             recipe, backbone=backbone, labels="", seed=None, settings=settings
         )

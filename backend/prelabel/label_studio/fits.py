@@ -22,7 +22,10 @@ from prelabel.label_studio.home import Home
 from prelabel.label_studio.processes import Child, die_with
 from prelabel.label_studio.tasks import read_task, read_tasks
 from prelabel.label_studio.teaching import learn_tasks
+from prelabel.model import FittedModel
 from prelabel.progress import Clock
+
+_STOPPED = "the backend was stopped"
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,10 @@ class Fits:
                 if fit.request.home == request.home:
                     return fit
             fit = Fit(request)
+            if self._stopping:
+                fit.problem = _STOPPED
+                fit.ended.set()
+                return fit
             self._waiting.append(fit)
             self._start_next()
             return fit
@@ -106,7 +113,7 @@ class Fits:
             self._stopping = True
             running = self._running
             for fit in self._all():
-                fit.problem = "the backend was stopped"
+                fit.problem = _STOPPED
                 fit.ended.set()
             self._waiting.clear()
         if running:
@@ -191,13 +198,22 @@ def fit_project(request: FitRequest, clock: Clock, *, waiting: Callable[[], None
                 tasks = read_tasks(client, request.project_id, n, wanted, clock)
             else:
                 tasks = [read_task(task, wanted) for task in request.tasks]
-            model = home.newest_model()
+            model = _newest(home)
             if model is None or home.state.newest == request.newest:
                 config = project_config(request.config, wanted)
                 model = fit_tasks(fetcher, tasks, home, config, clock)
             learn_tasks(client, fetcher, tasks, home, model, wanted, request.shape, clock)
     finally:
         lock.release()
+
+
+def _newest(home: Home) -> FittedModel | None:
+    """A damaged one is as good as none: it is fitted anew."""
+    try:
+        return home.newest_model()
+    except UserError:
+        home.update(newest="")
+        return None
 
 
 class _Telling:
@@ -209,7 +225,7 @@ class _Telling:
         self._told = 0.0
 
     def start(self, stage: str, total: int) -> None:
-        self._done = 0
+        self._done, self._told = 0, 0.0
         self._pipe.send(("stage", (stage, total)))
 
     def advance(self) -> None:

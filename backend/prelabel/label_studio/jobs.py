@@ -180,7 +180,9 @@ class Queue:
                 else:
                     self._waiting[entry.urgency].appendleft(entry)
             soon = time.monotonic() - self._started_at < 30
-        self._trouble(f"the worker's process died with {len(lost)} jobs at work; they are done again")
+        self._trouble(
+            f"the worker's process died with {len(lost)} jobs at work; they are done again"
+        )
         for entry in given_up:
             reason = "the worker's process died over it twice: see whether there is enough memory"
             self._finish(entry, Done(entry.job.number, b"[]", problem=reason))

@@ -104,7 +104,7 @@ def _place(item: Mapping[str, Any]) -> tuple[float, float, float, float]:
     try:
         value = {"width": 0, "height": 0, **item["value"]}
         numbers = [float(value[key]) / 100 for key in ("x", "y", "width", "height")]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         numbers = [math.nan]
     if not all(math.isfinite(number) for number in numbers):
         raise UserError("what was pointed at has no place: x and y in percent wanted")

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hmac
 import json
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.resources import files
+from ipaddress import ip_address
 from typing import Any
 
 import anyio
 import anyio.to_thread
 from jinja2 import Environment
-from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from prelabel.errors import UserError
+from prelabel.label_studio import label_config as label_configs
 from prelabel.label_studio.ml_model import PrelabelModel
 from prelabel.label_studio.service import Service
 
@@ -37,6 +39,7 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+_NAMES = ("localhost", "host.docker.internal", "host.containers.internal")
 _FREE = ("/health", "/webhook")
 """Label Studio sends webhooks without a password, and a health check needs none."""
 
@@ -78,7 +81,7 @@ def create_app(service: Service, access: Access) -> ASGIApp:
     handlers = _Handlers(service, access)
 
     @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_: object) -> AsyncIterator[None]:
         yield
         await anyio.to_thread.run_sync(service.stop)
 
@@ -93,7 +96,8 @@ def create_app(service: Service, access: Access) -> ASGIApp:
         Route("/cancel", handlers.cancel, methods=["POST"]),
         Route("/metrics", handlers.metrics),
     ]
-    return _Guard(Starlette(routes=routes, lifespan=lifespan), service, access)
+    # Starlette's own application would answer what goes wrong before the guard can.
+    return _Guard(Router(routes=routes, lifespan=lifespan), service, access)
 
 
 class _Guard:
@@ -130,6 +134,9 @@ class _Guard:
             await _error(400, str(error))(scope, receive, watched)
         except ClientDisconnect:
             status = 499
+        except asyncio.CancelledError:  # not raised on: uvicorn would log it as a fault
+            if not begun:
+                await _error(503, "the backend is being stopped")(scope, receive, watched)
         except OSError as error:
             log.warning("%s %s: %s", scope["method"], scope["path"], error)
             if not begun:
@@ -149,13 +156,19 @@ class _Guard:
             )
 
     def _refusal(self, request: Request) -> Response | None:
-        if not self._access.open and request.scope["path"] not in _FREE and not self._known(request):
+        if (
+            not self._access.open
+            and request.scope["path"] not in _FREE
+            and not self._known(request)
+        ):
             return Response(
                 json.dumps({"error": "user and password of this backend wanted"}),
                 status_code=401,
                 media_type="application/json",
                 headers={"WWW-Authenticate": 'Basic realm="prelabel"'},
             )
+        if self._access.open and not _is_this_machine(request.url.hostname or ""):
+            return _error(403, f"{request.url.hostname} is no name of this machine: set a password")
         if request.method == "POST":
             origin = request.headers.get("origin")
             if origin and origin.partition("://")[2] != request.headers.get("host"):
@@ -208,6 +221,8 @@ class _Handlers:
         project = str(asked.get("project") or "")
 
         def work() -> bytes:
+            if label_config:  # the library's own reader says less of what is wrong with one
+                label_configs.parse(label_config)
             model = PrelabelModel(project_id=project, label_config=label_config)
             answers = model.answers(tasks, context if isinstance(context, dict) else None)
             return b'{"results": [' + b", ".join(answers) + b"]}"
@@ -248,7 +263,7 @@ class _Handlers:
         """For Prometheus."""
         return Response(
             await self._run(self._service.statistics),
-            media_type="text/plain; version=0.0.4; charset=utf-8"
+            media_type="text/plain; version=0.0.4; charset=utf-8",
         )
 
     async def page(self, _: Request) -> Response:
@@ -288,6 +303,15 @@ class _Handlers:
                     "tasks at once, or start the backend with a larger --max-request-mb"
                 )
         return bytes(body)
+
+
+def _is_this_machine(host: str) -> bool:
+    """Whether a Host may name a backend that asks for no password: addresses, and names that no
+    page on the internet can have pointed here (DNS rebinding)."""
+    with suppress(ValueError):
+        ip_address(host)
+        return True
+    return host in _NAMES or host.endswith(".localhost")
 
 
 def _error(status: int, text: str) -> Response:

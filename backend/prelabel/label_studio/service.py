@@ -12,9 +12,10 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import wait
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from prelabel.config import Config, load
 from prelabel.errors import UserError
@@ -97,9 +98,9 @@ class Service:
 
     def setup(self, project: str, label_config: str, server: str, token: str) -> str:
         """Get to know a project (``id.timestamp``); the version that counts from now on. Raises
-        UserError for a label config that holds no masks."""
+        UserError for a label config that holds no masks, and an address that is none."""
         label_configs.parse(label_config)
-        server = (self.settings.url or server).rstrip("/")
+        server = _address(self.settings.url or server)
         known = self._connected(project, server, token)
         state = known.home.state
         if (state.server, state.project, state.label_config) != (server, project, label_config):
@@ -301,7 +302,9 @@ class Service:
         if fit.problem and fit.problem != "cancelled":
             self._problem(f"project {fit.request.project_id}: fit: {fit.problem}", known)
         with suppress(OSError):  # a full disk: it is asked for again at the next start
-            Home(fit.request.home).update(fit_wanted=False)
+            now = Home(fit.request.home).update(fit_wanted=False)
+            if known is not None:  # live with the next /setup
+                known.state = replace(known.state, newest=now.newest, n_tasks=now.n_tasks)
 
     def _look_at(self, known: Project) -> None:
         """Fit a project that was not yet, whose fit was cut off, or that has grown."""
@@ -379,7 +382,7 @@ class Service:
                 alike = [p for p in self._projects.values() if project in ("", str(p.id))]
                 known = alike[0] if len(alike) == 1 else None
         if known is None and project and self.settings.url:
-            known = self._connected(project, self.settings.url, "")
+            known = self._connected(project, _address(self.settings.url), "")
             known.state = known.home.go_live(self.settings.config)
         if known is None:
             raise UserError(
@@ -403,7 +406,7 @@ class Service:
     def _meant(self, facts: Mapping[str, Any]) -> Project | None:
         """The project of a webhook: by number, and by the time of its making where it says so."""
         found = [p for p in self._all() if p.id == facts.get("id")]
-        with suppress(ValueError, TypeError):
+        with suppress(KeyError, ValueError, TypeError):
             made = int(datetime.fromisoformat(facts["created_at"]).timestamp())
             found = [p for p in found if p.state.project.endswith(f".{made}")] or found
         return found[0] if found else None
@@ -431,6 +434,20 @@ def _number(project: str) -> int:
     if not text.isdecimal():
         raise UserError(f"project is {project!r}: id.timestamp wanted, as Label Studio sends it")
     return int(text)
+
+
+def _address(server: str) -> str:
+    """Without a slash at the end. Raises UserError: it is written down and shown."""
+    try:
+        place = urlsplit(server)
+    except ValueError:
+        place = urlsplit("")
+    if place.scheme not in ("http", "https") or not place.hostname or "@" in place.netloc:
+        raise UserError(
+            "hostname is not valid: http://HOST:PORT or https://HOST wanted, without a user or "
+            "password, as Label Studio sends it"
+        )
+    return server.rstrip("/")
 
 
 def _progress(fit: Fit) -> dict[str, Any]:

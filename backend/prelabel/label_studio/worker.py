@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +36,8 @@ _MODELS = 4
 """Fitted models that stay loaded; the weights are there once."""
 _KEEP_EVERY = 5.0
 """Seconds of work that a killed process loses at most."""
+_TELL_EVERY = 300.0
+"""Seconds between two complaints about the cache."""
 _NO_JOB = 0
 Kind = Literal["predict", "point", "learn", "warm"]
 
@@ -97,10 +100,11 @@ def work(pipe: Connection, desk: Desk) -> None:
             pipe.send(done)
 
     def keep() -> None:
-        told = ""
+        quiet_until = 0.0
         while not keeping.wait(_KEEP_EVERY):
             problem = worker.flush()
-            if problem != told and (told := problem):
+            if problem and time.monotonic() >= quiet_until:
+                quiet_until = time.monotonic() + _TELL_EVERY
                 tell(Done(_NO_JOB, b"[]", problem=problem))
 
     def run(job: Job) -> None:
