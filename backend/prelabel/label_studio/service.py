@@ -13,9 +13,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import wait
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 from prelabel.config import Config, load
 from prelabel.errors import UserError
@@ -24,9 +22,10 @@ from prelabel.label_studio.answers import Shape
 from prelabel.label_studio.client import Client
 from prelabel.label_studio.fetch import Sources
 from prelabel.label_studio.fits import Fit, FitRequest, Fits
-from prelabel.label_studio.home import Home, State, known_projects, project_folder
+from prelabel.label_studio.home import Home, State
 from prelabel.label_studio.jobs import BACKGROUND, BATCH, OPEN, POINT, Entry, Queue
 from prelabel.label_studio.metrics import Metrics
+from prelabel.label_studio.projects import Project, Projects
 from prelabel.label_studio.tidying import Tidier
 from prelabel.label_studio.worker import Desk, Done, Job
 
@@ -58,21 +57,6 @@ class Settings:
     patience: float = 80.0
 
 
-@dataclass
-class Project:
-    """A project that was set up. ``token``: "" until one is known; never written down. ``warm``:
-    the model that the worker was told to load, None for none yet."""
-
-    id: int
-    home: Home
-    server: str
-    token: str
-    state: State
-    looked_at: float = 0.0
-    warm: str | None = None
-    problems: deque[str] = field(default_factory=lambda: deque(maxlen=_ERRORS))
-
-
 class Service:
     """The backend without its HTTP. May be used by several threads at once; nothing here is slow
     but ``answers``, which waits. Heavy work is done by other processes."""
@@ -81,14 +65,15 @@ class Service:
         self.settings = settings
         self.metrics = Metrics()
         self.problems: deque[tuple[str, str]] = deque(maxlen=_ERRORS)
-        self._lock = threading.RLock()
-        self._projects: dict[str, Project] = {}
+        self._projects = Projects(settings.url, settings.token)
         self._fits = Fits(self._fit_is_over)
         self._tidier = Tidier(self._problem)
         desk = Desk(settings.config, settings.sources, settings.shape)
         self._queue = Queue(desk, told=self._told, trouble=self._problem)
-        for home in known_projects():
-            self._remember(home)
+        for known in self._projects.remember(self._problem):
+            self._warm(known)
+            if known.state.fit_wanted and known.token:
+                self._ask_fit(known, known.state.label_config, None)
 
     def stop(self) -> None:
         """End all processes. Fits that are cut off are asked for again at the next start."""
@@ -100,21 +85,20 @@ class Service:
         """Get to know a project (``id.timestamp``); the version that counts from now on. Raises
         UserError for a label config that holds no masks, and an address that is none."""
         label_configs.parse(label_config)
-        server = _address(self.settings.url or server)
-        known = self._connected(project, server, token)
+        known = self._projects.connected(project, server, token)
         state = known.home.state
-        if (state.server, state.project, state.label_config) != (server, project, label_config):
-            known.home.update(server=server, project=project, label_config=label_config)
-        known.state = state = known.home.go_live(self.settings.config)
-        if known.warm != state.model:
-            known.warm = state.model
-            self._put(known, state, "warm", {"id": 0}, label_config, BACKGROUND)
+        if (state.server, state.project, state.label_config) != (
+            *(known.server, project),
+            label_config,
+        ):
+            known.home.update(server=known.server, project=project, label_config=label_config)
+        known.state = known.home.go_live(self.settings.config)
+        self._warm(known)
         look = time.monotonic() - known.looked_at > _LOOK_EVERY or not known.looked_at
         if look:
             known.looked_at = time.monotonic()
-        if look:
             self._errand(self._look_at, known)
-        return state.version
+        return known.state.version
 
     def version(self, project: str) -> str:
         """The version that /setup gave last."""
@@ -122,7 +106,7 @@ class Service:
 
     def versions(self, project: str = "") -> list[str]:
         """The live version and, newest first, the earlier ones; of all projects if none is named."""
-        known = [self._known(project)] if project else self._all()
+        known = [self._known(project)] if project else self._projects.all()
         return [v for k in known for v in (k.state.version, *reversed(k.state.versions)) if v]
 
     def answers(
@@ -158,7 +142,7 @@ class Service:
     def event(self, action: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:
         """What a webhook tells. Only numbers are taken from it: what was annotated is asked of the
         server itself, so that a forged call can teach nothing."""
-        known = self._meant(_mapping(payload.get("project")))
+        known = self._projects.meant(_mapping(payload.get("project")))
         if known is None:
             return {"status": "unknown project"}
         if action == "START_TRAINING":
@@ -183,7 +167,7 @@ class Service:
     def status(self) -> dict[str, Any]:
         """For people and statistics: JSON-ready, without secrets."""
         projects = []
-        for known in self._all():
+        for known in self._projects.all():
             fit = self._fits.of(known.home.folder)
             state = known.state
             projects.append(
@@ -297,7 +281,7 @@ class Service:
         )
 
     def _fit_is_over(self, fit: Fit) -> None:
-        known = next((p for p in self._all() if p.home.folder == fit.request.home), None)
+        known = self._projects.of(Home(fit.request.home))
         self.metrics.fits.labels(outcome="failed" if fit.problem else "done").inc()
         if fit.problem and fit.problem != "cancelled":
             self._problem(f"project {fit.request.project_id}: fit: {fit.problem}", known)
@@ -340,7 +324,7 @@ class Service:
         self.metrics.jobs.labels(kind=job.kind, outcome="failed" if done.problem else "done").inc()
         if done.problem:
             text = f"task {job.task.get('id')}: {done.problem}"
-            self._problem(text, next((p for p in self._all() if p.home.folder == job.home), None))
+            self._problem(text, self._projects.of(Home(job.home)))
 
     def _problem(self, text: str, known: Project | None = None) -> None:
         log.warning("%s", text)
@@ -358,62 +342,23 @@ class Service:
         # Not of a pool: a server that does not answer must not keep this process.
         threading.Thread(target=run, name="errand", daemon=True).start()
 
-    def _remember(self, home: Home) -> None:
-        """A project of an earlier start: it can be pointed at before the next /setup."""
-        try:
-            state = home.state
-            number = _number(state.project)
-        except UserError as error:
-            self._problem(str(error))
-            return
-        known = Project(number, home, state.server, self.settings.token, state)
-        self._projects[state.project] = known
-        known.warm = state.model
-        self._put(known, state, "warm", {"id": 0}, state.label_config, BACKGROUND)
-        if state.fit_wanted and known.token:
-            self._ask_fit(known, state.label_config, None)
+    def _warm(self, known: Project) -> None:
+        """Have the worker load a project's model before somebody waits for it."""
+        state = known.state
+        if known.warm != state.model:
+            known.warm = state.model
+            self._put(known, state, "warm", {"id": 0}, state.label_config, BACKGROUND)
 
     def _known(self, project: str) -> Project:
-        """The project of ``id.timestamp``, or of ``id`` where that is all that is known. One that
-        was never set up is taken from the server that the settings name. Raises UserError."""
-        with self._lock:
-            known = self._projects.get(project)
-            if known is None and "." not in project:
-                alike = [p for p in self._projects.values() if project in ("", str(p.id))]
-                known = alike[0] if len(alike) == 1 else None
-        if known is None and project and self.settings.url:
-            known = self._connected(project, _address(self.settings.url), "")
-            known.state = known.home.go_live(self.settings.config)
+        known = self._projects.find(project)
         if known is None:
             raise UserError(
                 f"project {project!r} is not known: open Settings, Model in Label Studio, which "
                 "connects it"
             )
+        if not known.state.version:  # never set up
+            known.state = known.home.go_live(self.settings.config)
         return known
-
-    def _connected(self, project: str, server: str, token: str) -> Project:
-        """The project, known from now on."""
-        number = _number(project)
-        home = Home(project_folder(server, number))
-        with self._lock:
-            known = self._projects.get(project)
-            if known is None or known.home.folder != home.folder:
-                known = Project(number, home, server, token, home.state)
-                self._projects[project] = known
-            known.token = self.settings.token or token or known.token
-            return known
-
-    def _meant(self, facts: Mapping[str, Any]) -> Project | None:
-        """The project of a webhook: by number, and by the time of its making where it says so."""
-        found = [p for p in self._all() if p.id == facts.get("id")]
-        with suppress(KeyError, ValueError, TypeError):
-            made = int(datetime.fromisoformat(facts["created_at"]).timestamp())
-            found = [p for p in found if p.state.project.endswith(f".{made}")] or found
-        return found[0] if found else None
-
-    def _all(self) -> list[Project]:
-        with self._lock:
-            return list(self._projects.values())
 
 
 def default_service() -> Service:
@@ -426,28 +371,6 @@ def default_service() -> Service:
         raise UserError(f"{' and '.join(missing)} not set: the address and an access token wanted")
     url, token = found.values()
     return Service(Settings(load(), url=url, token=token))
-
-
-def _number(project: str) -> int:
-    """The project's number in ``id.timestamp``. Raises UserError."""
-    text = str(project).partition(".")[0]
-    if not text.isdecimal():
-        raise UserError(f"project is {project!r}: id.timestamp wanted, as Label Studio sends it")
-    return int(text)
-
-
-def _address(server: str) -> str:
-    """Without a slash at the end. Raises UserError: it is written down and shown."""
-    try:
-        place = urlsplit(server)
-    except ValueError:
-        place = urlsplit("")
-    if place.scheme not in ("http", "https") or not place.hostname or "@" in place.netloc:
-        raise UserError(
-            "hostname is not valid: http://HOST:PORT or https://HOST wanted, without a user or "
-            "password, as Label Studio sends it"
-        )
-    return server.rstrip("/")
 
 
 def _progress(fit: Fit) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from prelabel.errors import UserError
 from prelabel.label_studio.client import Client
 from prelabel.label_studio.home import Home, State
 
-_AFTER = 10.0
+_AFTER = 5.0
 """Seconds after an answer, in which the server has stored it."""
 _ATTEMPTS = 3
 
