@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from prelabel.label_studio.annotations import newest_annotation
 from prelabel.label_studio.label_config import LabelConfig, parse
 from prelabel.label_studio.learning import (
     Drawing,
@@ -18,7 +19,6 @@ from prelabel.label_studio.learning import (
     Lesson,
     drawn_on,
     lessons,
-    newest_annotation,
     stamp,
 )
 from prelabel.label_studio.results import results

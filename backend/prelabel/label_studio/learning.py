@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -65,22 +64,6 @@ class Lesson:
     def mask(self) -> Mask:
         """bool (height, width)."""
         return decode_rle(self.rle)
-
-
-def newest_annotation(task: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The annotation of a task that counts: ground truth before others, then the newest
-    ``updated_at``; None if there is none. Drafts and cancelled (skipped) ones teach nothing.
-
-    ``task``: with its annotations in full, as the server's API gives it.
-    """
-    submitted = [
-        annotation
-        for annotation in task.get("annotations") or ()
-        if isinstance(annotation, Mapping)
-        and isinstance(annotation.get("result"), list)
-        and not annotation.get("was_cancelled")
-    ]
-    return max(submitted, key=_rank, default=None)
 
 
 def stamp(annotation: Mapping[str, Any], wanted: LabelConfig) -> str:
@@ -164,16 +147,6 @@ def lessons(drawing: Drawing, predicted: Sequence[Region]) -> list[Lesson]:
         if share < _DELETED:
             found.append(Lesson(region.rle, "", index))
     return found
-
-
-def _rank(annotation: Mapping[str, Any]) -> tuple[bool, float, int]:
-    try:
-        moment = datetime.fromisoformat(str(annotation.get("updated_at")))
-        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        seconds = float("-inf")
-    number = annotation.get("id")
-    return bool(annotation.get("ground_truth")), seconds, number if isinstance(number, int) else -1
 
 
 def _mask(item: Mapping[str, Any], height: int, width: int) -> Mask | None:

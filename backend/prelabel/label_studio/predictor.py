@@ -14,6 +14,7 @@ from prelabel import images, levels, strategies
 from prelabel.config import Config, StrategyChoice
 from prelabel.features import Extractor, from_arrays
 from prelabel.interactive import Pointed, object_at
+from prelabel.label_studio.recent import RecentFeatures
 from prelabel.masks import Mask
 from prelabel.model import FittedModel
 from prelabel.pipeline import classified
@@ -47,6 +48,7 @@ class Predictor:
         self._segmenter = Segmenter(model) if model else None
         self._stored = self._extractor.store()
         # The store's name says which backbone at which size.
+        self._recent = RecentFeatures(cache_folder() / "recent" / self._stored.folder.name)
         facts = f"{self.config.digest()} {self._stored.folder.name}"
         alone = f"image-level-{hashlib.blake2b(facts.encode(), digest_size=8).hexdigest()}"
         self._done = ShardStore(
@@ -119,7 +121,7 @@ class Predictor:
                 raise
 
     def _look(self, data: bytes) -> tuple[Picture, PatchFeatures]:
-        """A photo's pixels and features: from memory, from fit's store, or computed."""
+        """A photo's pixels and features: from memory, from the disk, or computed."""
         digest = images.digest(data)
         with self._stores:
             if digest in self._seen:
@@ -127,11 +129,12 @@ class Predictor:
                 return self._seen[digest]
             stored = self._stored.read(digest) if digest in self._stored else None
         picture = images.decode_picture(data)
-        if stored is not None:
-            features = from_arrays(stored)
-        else:
+        features = from_arrays(stored) if stored is not None else self._recent.get(digest)
+        if features is None:
             with _backbones:
                 features = self._extractor.extract([picture])[0]
+            with suppress(OSError):  # a full disk: it is computed again when asked for again
+                self._recent.put(digest, features)
         with self._stores:
             self._seen[digest] = picture, features
             while len(self._seen) > _SEEN:

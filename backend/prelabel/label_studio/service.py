@@ -54,7 +54,7 @@ class Settings:
     sources: Sources = field(default_factory=Sources)
     shape: Shape = field(default_factory=Shape)
     fit_after: int = 500
-    patience: float = 80.0
+    patience: float = 75.0
 
 
 class Service:

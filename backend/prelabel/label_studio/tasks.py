@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from prelabel.errors import PhotoError
+from prelabel.label_studio.annotations import newest_annotation
 from prelabel.label_studio.client import Client
 from prelabel.label_studio.fetch import Fetcher
 from prelabel.label_studio.home import is_own
 from prelabel.label_studio.label_config import LabelConfig
-from prelabel.label_studio.learning import newest_annotation, stamp
+from prelabel.label_studio.learning import stamp
 from prelabel.progress import Clock
 from prelabel.records import Photo
 from prelabel.threads import ahead

@@ -7,13 +7,14 @@ from typing import Any
 
 from prelabel import images
 from prelabel.errors import PhotoError
+from prelabel.label_studio.annotations import newest_annotation
 from prelabel.label_studio.answers import Shape
 from prelabel.label_studio.client import Client
 from prelabel.label_studio.exemplars import ExemplarFile
 from prelabel.label_studio.fetch import Fetcher
 from prelabel.label_studio.home import Home
 from prelabel.label_studio.label_config import LabelConfig
-from prelabel.label_studio.learning import drawn_on, lessons, newest_annotation
+from prelabel.label_studio.learning import drawn_on, lessons
 from prelabel.label_studio.naming import Exemplar
 from prelabel.label_studio.predictor import Predictor
 from prelabel.label_studio.tasks import Task, TaskPhoto, stamp_of, task_photos

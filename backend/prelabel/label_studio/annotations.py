@@ -1,0 +1,69 @@
+"""Which of a task's annotations and predictions counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+What = Literal["annotations", "predictions", "both"]
+"""``both``: a task's annotation if it has one, else its prediction."""
+
+Entry = Mapping[str, Any]
+"""An annotation or prediction in full, as the server's API gives it."""
+
+
+def newest_annotation(task: Mapping[str, Any]) -> Entry | None:
+    """The annotation of a task that counts: ground truth before others, then the newest
+    ``updated_at``; None if there is none. Drafts and cancelled (skipped) ones do not count.
+
+    ``task``: with its annotations in full, as the server's API gives it.
+    """
+    submitted = (entry for entry in _full(task, "annotations") if not entry.get("was_cancelled"))
+    return max(submitted, key=_annotation_rank, default=None)
+
+
+def newest_prediction(task: Mapping[str, Any]) -> Entry | None:
+    """The newest prediction of a task by ``created_at``; None if there is none in full."""
+    return max(_full(task, "predictions"), key=_prediction_rank, default=None)
+
+
+def chosen(task: Mapping[str, Any], what: What) -> tuple[Entry | None, bool]:
+    """The annotation or prediction that counts, if any, and whether it is a prediction.
+
+    An annotation without a region counts: somebody looked and found nothing.
+    """
+    annotation = newest_annotation(task) if what != "predictions" else None
+    if annotation is not None or what == "annotations":
+        return annotation, False
+    return newest_prediction(task), True
+
+
+def _full(task: Mapping[str, Any], key: str) -> list[Entry]:
+    found = task.get(key)
+    return [
+        entry
+        for entry in (found if isinstance(found, list) else ())
+        if isinstance(entry, Mapping) and isinstance(entry.get("result"), list)
+    ]
+
+
+def _annotation_rank(entry: Entry) -> tuple[bool, float, int]:
+    return bool(entry.get("ground_truth")), _seconds(entry.get("updated_at")), _number(entry)
+
+
+def _prediction_rank(entry: Entry) -> tuple[float, int]:
+    return _seconds(entry.get("created_at")), _number(entry)
+
+
+def _seconds(moment: object) -> float:
+    try:
+        time = datetime.fromisoformat(str(moment))
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return float("-inf")
+
+
+def _number(entry: Entry) -> int:
+    number = entry.get("id")
+    return number if isinstance(number, int) else -1

@@ -1,0 +1,65 @@
+"""Patch features of the photos that were looked at last, on disk: who points is answered at once."""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from prelabel.features import from_arrays, to_arrays
+from prelabel.records import PatchFeatures
+from prelabel.storage import replacing
+
+_LOOK_EVERY = 200
+"""Photos between two looks at how many there are."""
+
+
+class RecentFeatures:
+    """A file for each photo in ``folder``, by its digest; of more than ``most`` (0.8 MB each with a
+    small ViT at 448 pixels), those used longest ago go. Several processes may share a folder."""
+
+    def __init__(self, folder: Path, *, most: int = 4000) -> None:
+        self._folder = folder
+        self._most = most
+        self._lock = threading.Lock()
+        self._until_look = 1
+
+    def get(self, digest: str) -> PatchFeatures | None:
+        """A photo's features, if they are there."""
+        file = self._file(digest)
+        try:
+            os.utime(file)
+            return from_arrays(load_file(file))
+        except (OSError, KeyError, TypeError, SafetensorError):
+            return None
+
+    def put(self, digest: str, features: PatchFeatures) -> None:
+        """Keep a photo's features. Raises OSError."""
+        file = self._file(digest)
+        if not file.exists():
+            with replacing(file) as beside:
+                beside.write_bytes(save(to_arrays(features)))
+        with self._lock:
+            self._until_look -= 1
+            look = self._until_look <= 0
+            if look:
+                self._until_look = _LOOK_EVERY
+        if look:
+            self._prune()
+
+    def _file(self, digest: str) -> Path:
+        return self._folder / f"{digest}.safetensors"
+
+    def _prune(self) -> None:
+        files = []
+        with suppress(OSError), os.scandir(self._folder) as entries:
+            for entry in entries:
+                with suppress(OSError):  # another process may be pruning
+                    files.append((entry.stat().st_mtime, entry.path))
+        for _, path in sorted(files)[: max(0, len(files) - self._most)]:
+            with suppress(OSError):
+                Path(path).unlink()
