@@ -28,8 +28,14 @@ GROUND = {
             "weights",
             "storage",
             "threads",
+            "label_studio.annotations",
+            "label_studio.drawn_items",
+            "label_studio.json_tasks",
             "label_studio.label_config",
+            "label_studio.photo_names",
             "label_studio.results",
+            "label_studio.task_images",
+            "label_studio.task_labels",
         ),
     )
 }

@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from prelabel import console
-from prelabel.commands import catalogue, label_studio, serve, work
+from prelabel.commands import catalogue, evaluating, exporting, label_studio, serve, work
 from prelabel.commands.options import example
 from prelabel.errors import UserError
 
@@ -73,7 +73,14 @@ app = typer.Typer(
     rich_markup_mode=None,
     epilog=example("prelabel run photos --out out"),
 )
-for commands in (work.app, serve.app, catalogue.app, label_studio.app):
+for commands in (
+    work.app,
+    evaluating.app,
+    exporting.app,
+    serve.app,
+    catalogue.app,
+    label_studio.app,
+):
     app.add_typer(commands)
 
 

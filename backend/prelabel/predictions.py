@@ -52,6 +52,7 @@ def _to_json(prediction: Prediction) -> dict[str, Any]:
                 "box": region.box,
                 "area": region.area,
                 "rle": region.rle,
+                **({"crowd": True} if region.crowd else {}),
             }
             for region in prediction.regions
         ],
@@ -66,6 +67,7 @@ def _from_json(facts: dict[str, Any]) -> Prediction:
             area=region["area"],
             score=region["score"],
             cluster=region["cluster"],
+            crowd=region.get("crowd", False),
         )
         for region in facts["regions"]
     )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from prelabel import outputs, strategies
 from prelabel.errors import UserError
@@ -10,17 +13,28 @@ from prelabel.predictions import FILE, read_predictions
 from prelabel.strategies import Dataset, Problems, Reader
 
 
-def open_dataset(source: Path, *, format: str = "", photos: Path | None = None) -> Dataset:
+def open_dataset(
+    source: Path,
+    *,
+    format: str = "",
+    photos: Path | None = None,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Dataset:
     """The labels of a run's or predict's folder, a predictions file, or a file or folder of a
     format. ``format``: its name, else it is found by looking. ``photos``: the folder that names are
-    relative to, in place of what the source says. Raises UserError."""
+    relative to, in place of what the source says; a reader with a setting ``photos`` gets it.
+    ``settings``: of formats, by name. Raises UserError."""
     if not source.exists():
         raise UserError(f"{str(source)!r}: no such file or folder")
     if not format and (source.name == FILE or (source / FILE).is_file()):
         found = _run(source)
     else:
         name = format or _recognized(source)
-        reader = strategies.make("exporter", name, {})
+        own = dict((settings or {}).get(name, {}))
+        fields = {field.name for field in dataclasses.fields(strategies.load("exporter", name))}
+        if photos is not None and "photos" in fields:
+            own.setdefault("photos", str(photos))
+        reader = strategies.make("exporter", name, own)
         if not isinstance(reader, Reader):
             raise UserError(f"format {name!r} can be written but not read")
         found = reader.read(source)

@@ -1,9 +1,10 @@
-"""Label Studio: tasks with brush predictions, and the label config that they belong to."""
+"""Label Studio: tasks with predictions, and the label config that they belong to; reading tasks."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,22 +12,32 @@ from urllib.parse import quote
 from xml.etree import ElementTree
 
 from prelabel.colors import class_color
-from prelabel.label_studio.label_config import Control
-from prelabel.label_studio.results import results
+from prelabel.errors import UserError
+from prelabel.label_studio import label_config
+from prelabel.label_studio.annotations import What
+from prelabel.label_studio.json_tasks import looks_like_tasks
+from prelabel.label_studio.label_config import Control, Kind
+from prelabel.label_studio.results import Item, results
 from prelabel.records import Prediction
-from prelabel.strategies import ExportContext
+from prelabel.strategies import Dataset, ExportContext, Problems
 from prelabel_exporters.common import JsonList, category_ids, class_name, replacing
+from prelabel_exporters.label_studio_reader import read_tasks
 
 TASKS = "tasks.json"
 CONFIG = "label_config.xml"
 
-_CONTROL = Control(kind="brush", name="label", to_name="image", image_key="image", labels=())
+_TAGS = {
+    "brush": "BrushLabels",
+    "bitmask": "BitmaskLabels",
+    "polygon": "PolygonLabels",
+    "rectangle": "RectangleLabels",
+}
 
 
 @dataclass(frozen=True)
 class LabelStudio:
     """Writes ``tasks.json``, to be imported as it is, and ``label_config.xml``, the project's
-    labeling interface: brush labels with the classes' names and the report's colours.
+    labeling interface: labels with the classes' names and the report's colours.
 
     ``url_prefix``: what stands before the photo's name (percent-encoded) in a task's ``image``;
     ``{folder}`` in it is the name of the folder of photos. The default fits Label Studio's local
@@ -37,37 +48,93 @@ class LabelStudio:
     path ``/data/photos`` to the project, do not sync it (that would make tasks of its own), and
     import ``tasks.json``. With a web server: ``https://photos.example.com/``.
 
+    ``kind``: how regions are drawn. Brushes and bitmasks keep every pixel; polygons fill holes and
+    are one for each separate part; rectangles are the boxes.
+    ``label_config``: a file with the labeling interface of the project that the tasks are for. Its
+    tags decide then, and not ``kind``: every kind of tag gets the regions; among several tags of
+    one kind, a region goes to the first that has its label (see ``predicted_values``), else to the
+    first without a label. Reading, it tells which labels there are and which data are photos.
+    ``tolerance``: pixels that a polygon may stray from the outline; 0 is exact.
+
     - A task has one prediction, with ``score`` (mean of its regions' scores) and ``model_version``;
-      a photo without regions has one with an empty ``result``.
+      a photo without regions has one with an empty ``result``. A region of class -1 has no label.
+    - ``meta`` holds the photo's own name and size, so that reading gives them back.
     - Region ids depend on the photo's name and the mask alone.
 
-    Raises UserError for a region whose class the context does not name.
+    Reads ``tasks.json`` and Label Studio's own exports (JSON, JSON_MIN): brushes, bitmasks,
+    polygons and rectangles, made by people or by this tool. ``label_config.xml`` beside the file is
+    used if there is one.
+
+    ``what``: which labels count: the newest annotation, the newest prediction, or the annotation of
+    a task that has one and else its prediction.
+    ``photos``: the folder that the photos' names are relative to. With it, every photo's size is
+    looked up; without it, one that has no region has none, and is left out.
+
+    Raises UserError for a region whose class the context does not name, and a label config or
+    tasks that cannot be read.
     """
 
     url_prefix: str = "/data/local-files/?d={folder}/"
+    kind: Kind = "brush"
+    label_config: str = ""
+    tolerance: float = 1.0
+    what: What = "both"
+    photos: str = ""
 
     def write(
         self, predictions: Iterable[Prediction], folder: Path, context: ExportContext
     ) -> Path:
         prefix = self.url_prefix.replace("{folder}", _quoted(context.photos.resolve().name))
+        if self.label_config:
+            xml = _read(self.label_config)
+            controls = label_config.parse(xml).controls
+        else:
+            xml = _label_config(self.kind, context)
+            controls = (Control(self.kind, "label", "image", "image", labels=()),)
+        key, is_list = controls[0].image_key, controls[0].is_list
         with replacing(folder / CONFIG) as config, replacing(folder / TASKS) as out:
-            config.write(_label_config(context))
+            config.write(xml)
             tasks = JsonList(out)
             for prediction in predictions:
-                tasks.append(
-                    {
-                        "data": {"image": prefix + _quoted(prediction.photo)},
-                        "predictions": [_prediction(prediction, context)],
-                    }
-                )
+                address = prefix + _quoted(prediction.photo)
+                task: dict[str, Any] = {
+                    "data": {key: [address] if is_list else address},
+                    "meta": {"width": prediction.width, "height": prediction.height},
+                    "predictions": [_prediction(prediction, controls, self.tolerance, context)],
+                }
+                if _is_unicode(prediction.photo):
+                    task["meta"]["photo"] = prediction.photo
+                tasks.append(task)
             tasks.close()
         return folder / TASKS
 
+    def recognizes(self, source: Path) -> bool:
+        file = source / TASKS if source.is_dir() else source
+        return looks_like_tasks(file) or (file.name == TASKS and file.with_name(CONFIG).is_file())
 
-def _label_config(context: ExportContext) -> str:
+    def read(self, source: Path) -> Dataset:
+        file = source / TASKS if source.is_dir() else source
+        beside = file.with_name(CONFIG)
+        config = self.label_config or (str(beside) if beside.is_file() else "")
+        return read_tasks(
+            file,
+            what=self.what,
+            config=label_config.parse(_read(config)) if config else None,
+            photos=Path(self.photos).expanduser() if self.photos else None,
+        )
+
+
+def _read(file: str) -> str:
+    try:
+        return Path(file).expanduser().read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file}: no label config that can be read ({error})") from error
+
+
+def _label_config(kind: Kind, context: ExportContext) -> str:
     view = ElementTree.Element("View")
     ElementTree.SubElement(view, "Image", name="image", value="$image", zoom="true")
-    labels = ElementTree.SubElement(view, "BrushLabels", name="label", toName="image")
+    labels = ElementTree.SubElement(view, _TAGS[kind], name="label", toName="image")
     for name, category_id in category_ids(context).items():
         color = "#{:02x}{:02x}{:02x}".format(*class_color(category_id - 1))
         ElementTree.SubElement(labels, "Label", value=name, background=color)
@@ -75,12 +142,73 @@ def _label_config(context: ExportContext) -> str:
     return ElementTree.tostring(view, encoding="unicode") + "\n"
 
 
-def _prediction(prediction: Prediction, context: ExportContext) -> dict[str, Any]:
-    names = {
-        region.cluster: class_name(region, prediction, context) for region in prediction.regions
-    }
-    items, _ = results(prediction, names, _CONTROL, max_regions=len(prediction.regions))
-    return {"model_version": prediction.model_version, "score": prediction.score, "result": items}
+def _prediction(
+    prediction: Prediction,
+    controls: Sequence[Control],
+    tolerance: float,
+    context: ExportContext,
+) -> dict[str, Any]:
+    regions = tuple(region for region in prediction.regions if not region.crowd)
+    for _ in range(len(prediction.regions) - len(regions)):
+        context.problems.note("crowds left out, which Label Studio has not", prediction.photo)
+    kept = dataclasses.replace(prediction, regions=regions)
+    own = [control for control in controls if control.image_key == controls[0].image_key]
+    items: list[Item] = []
+    for number, kind in enumerate(dict.fromkeys(control.kind for control in own)):
+        # Another kind of tag has the same regions once more: they are counted once.
+        problems = context.problems if number == 0 else Problems()
+        items += _of_kind(kept, [c for c in own if c.kind == kind], tolerance, context, problems)
+    return {"model_version": prediction.model_version, "score": kept.score, "result": items}
+
+
+def _of_kind(
+    prediction: Prediction,
+    controls: Sequence[Control],
+    tolerance: float,
+    context: ExportContext,
+    problems: Problems,
+) -> list[Item]:
+    """The items of all regions, each in one of these tags of one kind."""
+    names: dict[int, str | None] = {}
+    for region in prediction.regions:
+        unlabelled = region.cluster == -1
+        names[region.cluster] = None if unlabelled else class_name(region, prediction, context)
+    places = {cluster: _place(name, controls) for cluster, name in names.items()}
+    items: list[Item] = []
+    for index, control in enumerate(controls):
+        regions = tuple(r for r in prediction.regions if places[r.cluster][0] == index)
+        found, losses = results(
+            dataclasses.replace(prediction, regions=regions),
+            {cluster: label for cluster, (_, label) in places.items()},
+            control,
+            tolerance=tolerance,
+            max_regions=len(regions),
+            item_index=0 if control.is_list else None,
+            notes={c: name for c, name in names.items() if places[c][1] is None},
+        )
+        items += found
+        counts = {
+            "holes filled, which polygons have not": losses.holes,
+            "regions without a pixel, left out": losses.empty,
+            "regions without a label": losses.unnamed,
+            "regions of which the box alone is kept": len(found) * (control.kind == "rectangle"),
+        }
+        for what, n in counts.items():
+            for _ in range(n):
+                problems.note(what, prediction.photo)
+    return items
+
+
+def _place(name: str | None, controls: Sequence[Control]) -> tuple[int, str | None]:
+    """The tag that a class goes to, by its index, and the class's label there."""
+    for index, control in enumerate(controls):
+        if name is not None and (label := control.label_for(name) if control.labels else name):
+            return index, label
+    return 0, None
+
+
+def _is_unicode(name: str) -> bool:
+    return name == name.encode("utf-8", "replace").decode()
 
 
 def _quoted(name: str) -> str:

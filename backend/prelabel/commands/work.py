@@ -1,4 +1,4 @@
-"""run, fit, predict, export, evaluate, samples: the commands that write something."""
+"""run, fit, predict, samples: the commands that write something."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import typer
 from prelabel import console
 from prelabel.commands import options
 from prelabel.commands.options import example
-from prelabel.errors import UserError
 
 if TYPE_CHECKING:
     from prelabel.run import Summary
@@ -115,85 +114,6 @@ def predict(
         photo_set = find_photos(photos)
         fitted = FittedModel.load(outputs.model_folder(model))
     _end(running.run_predict(fitted, photo_set, out, progress=progress), strict=strict)
-
-
-@app.command(epilog=example("prelabel export out --format label-studio --out out"))
-def export(
-    source: Annotated[
-        Path,
-        typer.Argument(
-            metavar="RUN|PREDICTIONS",
-            help="The folder of a run or predict, or a predictions.jsonl.",
-            show_default=False,
-        ),
-    ],
-    formats: options.NamedFormats,
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out",
-            metavar="DIR",
-            help="Where a folder for each format goes: the run's own folder, or a new or an empty "
-            "one, or that of an earlier export.",
-            show_default=False,
-        ),
-    ],
-    settings: options.Set,
-    photos: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="The folder that the photos' names are relative to; a run knows its own.",
-            show_default=False,
-        ),
-    ] = None,
-) -> None:
-    """Write what a run has predicted in other formats."""
-    from prelabel.export import export_predictions
-
-    exporters, others = options.exporter_settings(formats, settings)
-    if others:
-        raise UserError(f"--set {others[0]!r}: only the formats' settings, as FORMAT.name=value")
-    files = export_predictions(
-        source, out, formats, settings=exporters, photos=photos, progress=console.progress()
-    )
-    print(console.table([(name, console.one_line(path)) for name, path in files.items()]))
-
-
-@app.command(epilog=example("prelabel evaluate out ground_truth.json"))
-def evaluate(
-    run: Annotated[
-        Path,
-        typer.Argument(metavar="RUN", help="The folder of a run or predict.", show_default=False),
-    ],
-    ground_truth: Annotated[
-        Path,
-        typer.Argument(
-            metavar="GROUND_TRUTH",
-            help="COCO instances; its file names are the photos' names.",
-            show_default=False,
-        ),
-    ],
-) -> None:
-    """Measure predictions against ground truth.
-
-    Leaves evaluation.json in RUN.
-    """
-    import json
-
-    with console.stage(console.progress(), "evaluate"):
-        from prelabel import evaluation, outputs
-        from prelabel.predictions import read_predictions
-        from prelabel.storage import replacing
-
-        if not run.is_dir():
-            raise UserError(f"{str(run)!r} is no folder: name that of a run or predict")
-        predictions, _ = outputs.find_predictions(run)
-        result = evaluation.evaluate(read_predictions(predictions), ground_truth)
-        with replacing(run / outputs.EVALUATION) as beside:
-            beside.write_text(json.dumps(result, indent=1) + "\n", encoding="ascii")
-    print(evaluation.format_table(result))
-    print(f"written to {console.one_line(run / outputs.EVALUATION)}")
 
 
 @app.command(epilog=example("prelabel samples samples"))

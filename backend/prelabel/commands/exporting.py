@@ -1,0 +1,204 @@
+"""export and convert: the commands that write labels in other formats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from prelabel import console
+from prelabel.commands import label_studio_options as ls_options
+from prelabel.commands import options
+from prelabel.commands.options import example
+from prelabel.errors import UserError
+from prelabel.label_studio.annotations import What
+
+if TYPE_CHECKING:
+    from prelabel.export import Exported
+    from prelabel.strategies import Dataset
+
+app = typer.Typer()
+
+_LOCAL = "http://127.0.0.1:8080"
+
+
+@app.command(epilog=example("prelabel export out --format label-studio --out out"))
+def export(
+    source: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[RUN|PREDICTIONS]",
+            help="The folder of a run or predict, or a predictions.jsonl; or name a Label Studio "
+            "project with --project.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    formats: options.NamedFormats,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Where a folder for each format goes: the run's own folder, or a new or an empty "
+            "one, or that of an earlier export.",
+            show_default=False,
+        ),
+    ],
+    settings: options.Set,
+    photos: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="The folder that the photos' names are relative to; a run knows its own.",
+            show_default=False,
+        ),
+    ] = None,
+    project: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="A Label Studio project's number.", show_default=False),
+    ] = None,
+    what: Annotated[
+        What,
+        typer.Option(
+            help="Of a project: the newest annotations, the newest predictions, or the annotation "
+            "of a task that has one and else its prediction."
+        ),
+    ] = "annotations",
+    url: ls_options.Url = _LOCAL,
+    token: ls_options.Token = "",
+    allow_host: ls_options.AllowHost,
+    local_files: ls_options.LocalFiles = None,
+    photos_into: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Put the project's photos there, under the names that they have in the formats.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Write what a run has predicted, or a Label Studio project holds, in other formats."""
+    from prelabel.export import export_dataset, export_predictions
+
+    own = _settings(formats, settings)
+    if source is not None and project is None:
+        found = export_predictions(
+            source, out, formats, settings=own, photos=photos, progress=console.progress()
+        )
+    elif source is None and project is not None and photos is not None:
+        raise UserError(
+            f"--photos {str(photos)!r} is for a RUN: a project knows its photos, and --photos-into "
+            "puts them into a folder"
+        )
+    elif source is None and project is not None:
+        with _project(project, what, url, token, allow_host, local_files, photos_into) as dataset:
+            found = export_dataset(dataset, out, formats, settings=own, progress=console.progress())
+    else:
+        raise UserError(
+            f"found {'both' if source else 'neither'} a RUN {'and' if source else 'nor'} a "
+            "--project: name the folder of a run or predict, or a Label Studio project's number"
+        )
+    _say(found)
+
+
+@app.command(epilog=example("prelabel convert instances.json tasks --to label-studio"))
+def convert(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="A",
+            help="A file or folder of a format that can be read, or a run's folder.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Argument(
+            metavar="B",
+            help="Where the files go: a new or an empty folder, or that of an earlier convert.",
+            show_default=False,
+        ),
+    ],
+    *,
+    to: Annotated[
+        str, typer.Option("--to", metavar="FORMAT", help="What to write.", show_default=False)
+    ],
+    source_format: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="FORMAT",
+            help="What A is; left out, it is found by looking.",
+            show_default=False,
+        ),
+    ] = "",
+    photos: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="The folder that the photos' names are relative to. Sizes that A does not have "
+            "are looked up there.",
+            show_default=False,
+        ),
+    ] = None,
+    settings: options.Set,
+) -> None:
+    """Labels of one format in another.
+
+    What a format cannot hold, and what was wrong with A, is counted and said.
+    """
+    from prelabel import export, strategies
+    from prelabel.reading import open_dataset
+
+    own = _settings(strategies.names("exporter"), settings)
+    dataset = open_dataset(source, format=source_format, photos=photos, settings=own)
+    _say(export.convert(dataset, out, to, settings=own, progress=console.progress()))
+
+
+@contextmanager
+def _project(
+    project: int,
+    what: What,
+    url: str,
+    token: str,
+    hosts: Sequence[str],
+    local_files: Path | None,
+    photos_into: Path | None,
+) -> Iterator[Dataset]:
+    """A project's labels, as long as the context is open."""
+    with ls_options.needs("label-studio"):
+        from prelabel.label_studio.client import Client
+        from prelabel.label_studio.fetch import Sources, open_fetcher
+        from prelabel.label_studio.project_labels import project_dataset
+
+    with Client(url, token) as client:
+        fetcher = open_fetcher(client, Sources(tuple(hosts), local_files))
+        with project_dataset(
+            client,
+            fetcher,
+            project,
+            what=what,
+            photos=photos_into,
+            progress=console.progress(),
+        ) as dataset:
+            yield dataset
+
+
+def _settings(formats: Sequence[str], settings: Sequence[str]) -> dict[str, dict[str, Any]]:
+    exporters, others = options.exporter_settings(formats, settings)
+    if others:
+        raise UserError(f"--set {others[0]!r}: only the formats' settings, as FORMAT.name=value")
+    return exporters
+
+
+def _say(found: Exported) -> None:
+    rows = [
+        ("photos", str(found.photos)),
+        ("regions", str(found.regions)),
+        *((name, console.one_line(path)) for name, path in found.files.items()),
+    ]
+    print(console.table([*rows, *(("note", console.one_line(note)) for note in found.notes)]))

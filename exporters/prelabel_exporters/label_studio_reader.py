@@ -1,0 +1,64 @@
+"""Reading Label Studio's tasks from a file; LabelStudio's docstring says what is read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from prelabel import images
+from prelabel.errors import PhotoError
+from prelabel.label_studio.annotations import What
+from prelabel.label_studio.drawn_items import Size
+from prelabel.label_studio.json_tasks import json_tasks
+from prelabel.label_studio.label_config import LabelConfig
+from prelabel.label_studio.task_labels import NamedPhoto, TaskLabels
+from prelabel.records import Prediction
+from prelabel.strategies import Dataset, Problems
+
+
+def read_tasks(
+    file: Path, *, what: What, config: LabelConfig | None, photos: Path | None
+) -> Dataset:
+    """The labels of a file. ``photos``: the folder that names are relative to, if it is known.
+    Raises UserError for a file that is damaged anywhere: it is looked through at once."""
+    problems = Problems()
+    labels = TaskLabels(
+        lambda: json_tasks(file), what=what, config=config, source=str(file), problems=problems
+    )
+
+    names: set[str] = set()
+
+    def look(photo: NamedPhoto) -> Size | None:
+        names.add(photo.name)
+        if photos is None:
+            return photo.stated
+        try:
+            picture = images.read_picture(photos / photo.name)
+        except PhotoError as error:
+            if photo.stated is None:
+                raise
+            problems.note(
+                "photos that are not there, whose labels are kept",
+                f"{file}, task {photo.task}: {photos / photo.name} {error}",
+            )
+            return photo.stated
+        return picture.width, picture.height
+
+    def stream() -> Iterator[Prediction]:
+        names.clear()
+        yield from labels.stream(look)
+        if photos is None:
+            return
+        for found in _photos_in(photos):
+            if found not in names:
+                problems.note("photos in the folder that no task has", str(photos / found))
+
+    return Dataset(photos, labels.classes, stream, problems, labels.model_version)
+
+
+def _photos_in(folder: Path) -> Iterator[str]:
+    for place, _, names in os.walk(folder):
+        for name in sorted(names):
+            if Path(name).suffix.lower() in images.EXTENSIONS:
+                yield (Path(place) / name).relative_to(folder).as_posix()

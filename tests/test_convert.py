@@ -1,0 +1,326 @@
+"""`prelabel convert`, and exporting labels that come from anywhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools.coco import COCO
+from typer.testing import CliRunner, Result
+
+from prelabel import strategies
+from prelabel.cli import app
+from prelabel.errors import PhotoError, UserError
+from prelabel.export import convert, export_dataset
+from prelabel.label_studio.client import ServerFault
+from prelabel.label_studio.project_labels import project_dataset
+from prelabel.masks import Mask, encode_brush, encode_rle, rle_area, rle_box
+from prelabel.predictions import read_predictions, write_predictions
+from prelabel.reading import open_dataset
+from prelabel.records import Prediction, Region
+from prelabel.strategies import Dataset, Problems
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+HEIGHT, WIDTH = 8, 10
+RING = np.zeros((HEIGHT, WIDTH), dtype=np.bool_)
+RING[1:6, 2:7] = True
+RING[3, 3:6] = False
+PARTS = np.zeros((HEIGHT, WIDTH), dtype=np.bool_)
+PARTS[7, ::2] = True
+
+
+def _region(mask: Mask, cluster: int, score: float = 0.5, *, crowd: bool = False) -> Region:
+    rle = encode_rle(mask)
+    return Region(rle, rle_box(rle), rle_area(rle), score, cluster, crowd)
+
+
+def _prediction(photo: str, *regions: Region) -> Prediction:
+    return Prediction(photo, "", WIDTH, HEIGHT, regions, 0.0, 0, "m-1")
+
+
+PHOTOS = [
+    _prediction("a/x.jpg", _region(RING, 1, 0.75), _region(PARTS, 0, 0.25)),
+    _prediction("nothing.png"),
+]
+
+
+def _dataset(photos: list[Prediction] = PHOTOS, problems: Problems | None = None) -> Dataset:
+    return Dataset(
+        None, ("dog", "cat"), lambda: iter(photos), problems or Problems(), model_version="m-1"
+    )
+
+
+def _cli(*words: object) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in folder.rglob("*")
+        if file.is_file()
+    }
+
+
+def test_predictions__crowds_survive_the_file(tmp_path: Path) -> None:
+    photos = [_prediction("x.jpg", _region(RING, -1, 1.0, crowd=True), _region(PARTS, 0))]
+    write_predictions(tmp_path / "p.jsonl", photos)
+    assert list(read_predictions(tmp_path / "p.jsonl")) == photos
+
+
+def _readable() -> list[str]:
+    return [
+        name
+        for name in strategies.names("exporter")
+        if hasattr(strategies.load("exporter", name), "recognizes")
+    ]
+
+
+@pytest.mark.parametrize("second", ["coco", "label-studio", "voc"])
+@pytest.mark.parametrize("first", _readable())
+def test_convert__between_any_two(first: str, second: str, tmp_path: Path) -> None:
+    a, b, direct = tmp_path / "a", tmp_path / "b", tmp_path / "direct"
+    convert(_dataset(), a, first)
+    before = _files(a)
+    result = _cli("convert", a, b, "--to", second)
+    assert result.exit_code == 0, result.output
+    assert _files(a) == before
+    assert json.loads((b / "run.json").read_text())["command"] == "convert"
+    found, wanted = open_dataset(a), _dataset()
+    assert found.classes == wanted.classes
+    names = [Path(p.photo).with_suffix("") for p in found.stream()]
+    assert names == [Path(p.photo).with_suffix("") for p in PHOTOS]
+    convert(open_dataset(a), direct, second)
+    assert _files(direct) == _files(b)
+
+
+def test_convert__label_studio_to_coco_keeps_every_pixel(tmp_path: Path) -> None:
+    convert(_dataset(), tmp_path / "a", "label-studio")
+    result = _cli("convert", tmp_path / "a" / "tasks.json", tmp_path / "b", "--to", "coco")
+    assert result.exit_code == 0, result.output
+    coco = COCO(tmp_path / "b" / "instances.json")
+    assert [i["file_name"] for i in coco.dataset["images"]] == ["a/x.jpg", "nothing.png"]
+    first, second = coco.dataset["annotations"]
+    assert np.array_equal(coco.annToMask(first), RING)
+    assert np.array_equal(coco.annToMask(second), PARTS)
+    assert (first["score"], first["category_id"]) == (0.75, 2)
+    assert [c["name"] for c in coco.dataset["categories"]] == ["dog", "cat"]
+
+
+def test_convert__settings_of_what_is_read_and_what_is_written(tmp_path: Path) -> None:
+    value = {"format": "rle", "rle": encode_brush(RING), "brushlabels": ["cat"]}
+    item = {
+        "id": "r",
+        "type": "brushlabels",
+        "from_name": "label",
+        "to_name": "image",
+        "original_width": WIDTH,
+        "original_height": HEIGHT,
+        "value": value,
+    }
+    other = item | {"value": value | {"brushlabels": ["dog"]}}
+    task = {
+        "id": 1,
+        "data": {"image": "/data/upload/1/x.jpg"},
+        "annotations": [{"id": 1, "result": [item]}],
+        "predictions": [{"id": 2, "result": [other], "model_version": "m-1"}],
+    }
+    source = tmp_path / "export.json"
+    source.write_text(json.dumps([task]))
+    for what, label in (("annotations", "cat"), ("predictions", "dog")):
+        out = tmp_path / what
+        result = _cli(
+            *("convert", source, out, "--to", "label-studio"),
+            *("--set", f"label-studio.what={what}", "--set", "label-studio.kind=rectangle"),
+        )
+        assert result.exit_code == 0, result.output
+        (written,) = json.loads((out / "tasks.json").read_text())
+        (box,) = written["predictions"][0]["result"]
+        assert box["value"]["rectanglelabels"] == [label]
+        assert "  1 regions of which the box alone is kept (x.jpg)\n" in result.stdout
+
+
+def test_convert__what_was_wrong_is_said_once(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    Image.new("RGB", (WIDTH, HEIGHT)).save(folder / "1.jpg")
+    tasks = [{"id": n, "data": {"image": f"/data/upload/1/{n}.jpg"}} for n in (1, 2)]
+    source = tmp_path / "export.json"
+    source.write_text(json.dumps(tasks))
+    out = tmp_path / "out"
+    result = _cli("convert", source, out, "--to", "coco", "--photos", folder)
+    assert result.exit_code == 0, result.output
+    (note,) = [line for line in result.stdout.splitlines() if line.startswith("note")]
+    assert "1 photos left out (" in note
+    assert "task 2: 2.jpg cannot be read" in note
+    images = json.loads((out / "instances.json").read_text())["images"]
+    assert [(i["file_name"], i["width"], i["height"]) for i in images] == [("1.jpg", 10, 8)]
+
+
+def test_convert__a_damaged_source_changes_nothing(tmp_path: Path) -> None:
+    convert(_dataset(), tmp_path / "a", "label-studio")
+    tasks = tmp_path / "a" / "tasks.json"
+    whole, out = tasks.read_text(), tmp_path / "b"
+    assert _cli("convert", tmp_path / "a", out, "--to", "coco").exit_code == 0
+    before = _files(out)
+    tasks.write_text(whole[: len(whole) // 2])
+    refused = _cli("convert", tmp_path / "a", out, "--to", "coco")
+    assert refused.exit_code == 2
+    assert "tasks.json: cut off in item" in refused.stderr
+    assert _files(out) == before
+    assert _cli("convert", tmp_path / "a", tmp_path / "c", "--to", "coco").exit_code == 2
+    assert not (tmp_path / "c").exists()
+
+
+def test_convert__wrong_names_and_places(tmp_path: Path) -> None:
+    convert(_dataset(), tmp_path / "a", "label-studio")
+
+    def said(*words: object) -> str:
+        result = _cli("convert", *words)
+        assert result.exit_code == 2
+        return result.stderr
+
+    assert "did you mean 'coco'?" in said(tmp_path / "a", tmp_path / "b", "--to", "cocoo")
+    assert "no exporter is named 'x'" in said(
+        tmp_path / "a", tmp_path / "b", "--to", "coco", "--from", "x"
+    )
+    assert "no such file or folder" in said(tmp_path / "gone", tmp_path / "b", "--to", "coco")
+    (tmp_path / "text.json").write_text("{}")
+    assert "is of no known format" in said(tmp_path / "text.json", tmp_path / "b", "--to", "coco")
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "notes.txt").write_text("mine")
+    assert "is no earlier result of prelabel" in said(tmp_path / "a", mine, "--to", "coco")
+    assert _files(mine) == {"notes.txt": b"mine"}
+
+
+def test_export_dataset__several_formats_from_one_reading(tmp_path: Path) -> None:
+    problems, read = Problems(), 0
+
+    def stream() -> Iterator[Prediction]:
+        nonlocal read
+        read += 1
+        problems.note("strange things", "x.jpg")
+        yield from PHOTOS
+
+    dataset = Dataset(None, ("dog", "cat"), stream, problems)
+    done = export_dataset(dataset, tmp_path / "out", ["coco", "voc", "label-studio"])
+    assert read == 1
+    assert (done.photos, done.regions) == (2, 2)
+    assert list(done.files) == ["coco", "voc", "label-studio"]
+    assert all(file.exists() for file in done.files.values())
+    assert done.notes[0] == "1 strange things (x.jpg)"
+
+
+def test_export__a_run_or_a_project_but_not_both(tmp_path: Path) -> None:
+    rest = ("--format", "coco", "--out", tmp_path / "out")
+    assert "found neither a RUN nor a --project" in _cli("export", *rest).stderr
+    both = _cli("export", tmp_path, "--project", 1, *rest)
+    assert both.exit_code == 2
+    assert "found both a RUN and a --project" in both.stderr
+    photos = _cli("export", "--project", 1, "--photos", tmp_path, *rest)
+    assert photos.exit_code == 2
+    assert "--photos-into puts them into a folder" in photos.stderr
+
+
+# A project whose server fails in the middle, or whose photos cannot be had
+
+
+class _Client:
+    """Gives tasks, then fails if it should."""
+
+    def __init__(self, tasks: list[dict[str, Any]], *, fails: bool = False) -> None:
+        self.given = tasks
+        self.fails = fails
+
+    def project(self, project_id: int) -> dict[str, Any]:
+        return {"id": project_id, "label_config": "<View/>", "task_number": len(self.given)}
+
+    def tasks(self, _: int) -> Iterator[dict[str, Any]]:
+        yield from self.given
+        if self.fails:
+            raise ServerFault("gave 1 of 2 tasks")
+
+
+class _Fetcher:
+    """Has one photo."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.asked: list[str] = []
+
+    def fetch(self, uri: str, *, task_id: int | None = None) -> Path:
+        self.asked.append(uri)
+        if "gone" in uri:
+            raise PhotoError("cannot be fetched (404)")
+        return self.file
+
+
+def _project(client: _Client, fetcher: _Fetcher, **more: Any) -> Any:
+    return project_dataset(client, fetcher, 3, what="annotations", **more)  # type: ignore[arg-type]
+
+
+def _tasks() -> list[dict[str, Any]]:
+    value = {"format": "rle", "rle": encode_brush(RING), "brushlabels": ["cat"]}
+    item = {"id": "r", "type": "brushlabels", "from_name": "l", "to_name": "i", "value": value}
+    sized = item | {"original_width": WIDTH, "original_height": HEIGHT}
+    annotation = {"id": 1, "result": [sized]}
+    return [
+        {"id": 1, "data": {"image": "/data/upload/3/drawn.jpg"}, "annotations": [annotation]},
+        {"id": 2, "data": {"image": "/data/upload/3/nothing.jpg"}},
+        {"id": 3, "data": {"image": "/data/upload/3/gone.jpg"}},
+        {"id": 4, "data": {"image": "/data/upload/3/gone2.jpg"}, "annotations": [annotation]},
+    ]
+
+
+def test_project__photos_are_fetched_only_for_their_size(tmp_path: Path) -> None:
+    Image.new("RGB", (5, 4)).save(tmp_path / "x.png")
+    fetcher = _Fetcher(tmp_path / "x.png")
+    with _project(_Client(_tasks()), fetcher) as dataset:
+        found = list(dataset.stream())
+        assert fetcher.asked == ["/data/upload/3/nothing.jpg", "/data/upload/3/gone.jpg"]
+        assert [(p.photo, p.width, p.height, len(p.regions)) for p in found] == [
+            ("drawn.jpg", 10, 8, 1),
+            ("nothing.jpg", 5, 4, 0),
+            ("gone2.jpg", 10, 8, 1),
+        ]
+        assert dataset.problems.lines() == [
+            "1 photos left out (project 3, task 3: gone.jpg cannot be fetched (404))"
+        ]
+
+
+def test_project__all_photos_where_they_are_wanted(tmp_path: Path) -> None:
+    Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "x.png")
+    fetcher = _Fetcher(tmp_path / "x.png")
+    with _project(_Client(_tasks()), fetcher, photos=tmp_path / "into") as dataset:
+        assert [p.photo for p in dataset.stream()] == ["drawn.jpg", "nothing.jpg", "gone2.jpg"]
+        assert dataset.photos == tmp_path / "into"
+        assert set(_files(tmp_path / "into")) == {"drawn.jpg", "nothing.jpg"}
+        assert dataset.problems.counts == {
+            "photos left out": 1,
+            "photos that cannot be had, whose labels are kept": 1,
+        }
+
+
+def test_project__a_fault_in_the_middle_writes_nothing(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ServerFault, match="gave 1 of 2 tasks"),
+        _project(_Client(_tasks(), fails=True), _Fetcher(tmp_path)) as dataset,
+    ):
+        export_dataset(dataset, tmp_path / "out", ["coco"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_export_dataset__an_unknown_format_before_anything_is_read(tmp_path: Path) -> None:
+    def stream() -> Iterator[Prediction]:
+        raise AssertionError
+
+    dataset = Dataset(None, (), stream)
+    with pytest.raises(UserError, match="no exporter is named"):
+        export_dataset(dataset, tmp_path / "out", ["nothing"])

@@ -1,0 +1,177 @@
+"""YOLO's polygons and boxes through labelformat, read back by labelformat and by OpenCV."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from prelabel.errors import UserError
+from prelabel.masks import Mask, encode_rle, rle_area, rle_box
+from prelabel.records import Prediction, Region
+from prelabel.strategies import ExportContext
+from prelabel_exporters.labelformat_formats import Boxes, YoloSeg
+
+HEIGHT, WIDTH = 40, 60
+
+
+@pytest.fixture
+def _labelformat() -> None:
+    pytest.importorskip("labelformat", reason="no labelformat: pip install 'prelabel[labelformat]'")
+
+
+needs_labelformat = pytest.mark.usefixtures("_labelformat")
+
+
+def _box(x: int, y: int, w: int, h: int) -> Mask:
+    mask = np.zeros((HEIGHT, WIDTH), dtype=np.bool_)
+    mask[y : y + h, x : x + w] = True
+    return mask
+
+
+RING = _box(5, 5, 30, 30) & ~_box(15, 15, 10, 10)
+PARTS = _box(40, 5, 10, 10) | _box(40, 20, 15, 15)
+DISC = np.hypot(*(np.mgrid[:HEIGHT, :WIDTH] - np.array([20, 30])[:, None, None])) < 15
+
+
+def _region(mask: Mask, cluster: int = 0, *, crowd: bool = False) -> Region:
+    rle = encode_rle(mask)
+    return Region(rle, rle_box(rle), rle_area(rle), 0.5, cluster, crowd)
+
+
+def _prediction(photo: str, *regions: Region) -> Prediction:
+    return Prediction(photo, "", WIDTH, HEIGHT, regions, 0.0, 0, "m-1")
+
+
+def _context() -> ExportContext:
+    return ExportContext(Path("photos"), ("dog", "cat", "dog"), "m-1")
+
+
+def _lines(file: Path) -> list[tuple[int, Mask]]:
+    """Classes and masks as OpenCV fills the polygons of a label file."""
+    found = []
+    for line in file.read_text().splitlines():
+        category, *numbers = line.split()
+        points = np.array(numbers, dtype=np.float64).reshape(-1, 2) * (WIDTH, HEIGHT)
+        # Corners are pixels' edges: drawn 16 times as large, the middle of a pixel is clear.
+        large = np.zeros((16 * HEIGHT, 16 * WIDTH), dtype=np.uint8)
+        cv2.fillPoly(large, [np.round(16 * points).astype(np.int32)], 1)
+        found.append((int(category), large[8::16, 8::16].astype(np.bool_)))
+    return found
+
+
+@needs_labelformat
+def test_yolo_seg__polygons_classes_and_empty_files(tmp_path: Path) -> None:
+    context = _context()
+    photos = [
+        _prediction("a/b c.x.jpg", _region(_box(3, 4, 5, 6), 1), _region(DISC, 2)),
+        _prediction("nothing.png"),
+    ]
+    file = YoloSeg(tolerance=0).write(photos, tmp_path, context)
+    assert file == tmp_path / "data.yaml"
+    first = tmp_path / "labels" / "a" / "b c.x.txt"
+    (cat, box), (dog, disc) = _lines(first)
+    assert (cat, dog) == (1, 0)  # two classes of one name are one
+    assert np.array_equal(box, _box(3, 4, 5, 6))
+    assert np.array_equal(disc, DISC)
+    numbers = [float(n) for n in first.read_text().splitlines()[0].split()[1:]]
+    corners = np.reshape(numbers, (-1, 2)) * (WIDTH, HEIGHT)
+    assert set(map(tuple, corners.round(6).tolist())) == {(3, 4), (8, 4), (8, 10), (3, 10)}
+    assert (tmp_path / "labels" / "nothing.txt").read_text() == ""
+    assert "0: dog\n" in file.read_text()
+    assert "1: cat\n" in file.read_text()
+    assert context.problems.lines() == []
+    assert not [f for f in tmp_path.rglob("*") if f.name.startswith(".")]
+
+
+@needs_labelformat
+def test_yolo_seg__labelformat_reads_it(tmp_path: Path) -> None:
+    from labelformat.formats import YOLOv8InstanceSegmentationInput
+
+    file = YoloSeg().write([_prediction("x.jpg", _region(DISC, 1))], tmp_path, _context())
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "images" / "x.jpg")
+    (label,) = YOLOv8InstanceSegmentationInput(file, "train").get_labels()
+    assert label.image.filename == "x.jpg"
+    (found,) = label.objects
+    assert found.category.name == "cat"
+    box = found.segmentation.bounding_box()
+    assert (box.xmin, box.ymin, box.xmax, box.ymax) == pytest.approx((16, 6, 45, 35), abs=1)
+
+
+@needs_labelformat
+def test_yolo_seg__what_it_cannot_hold_is_counted(tmp_path: Path) -> None:
+    context = _context()
+    photos = [
+        _prediction("x.jpg", _region(RING), _region(PARTS)),
+        _prediction("y.jpg", _region(DISC, crowd=True), _region(DISC, -1), _region(DISC & False)),
+        _prediction("x.png", _region(DISC)),
+    ]
+    YoloSeg().write(photos, tmp_path, context)
+    (_, ring), (_, parts) = _lines(tmp_path / "labels" / "x.txt")
+    assert np.array_equal(ring, _box(5, 5, 30, 30))
+    assert np.array_equal(parts, PARTS)
+    assert (tmp_path / "labels" / "y.txt").read_text() == ""
+    assert context.problems.counts == {
+        "holes filled, which polygons have not": 1,
+        "regions in several parts, joined by lines without width": 1,
+        "crowds left out": 1,
+        "regions without a class, left out": 1,
+        "photos left out, whose label file another photo has": 1,
+    }
+
+
+@needs_labelformat
+@pytest.mark.parametrize("name", ["../x.jpg", "/x.jpg", "a/../../x.jpg"])
+def test_yolo_seg__a_name_that_leads_out_of_the_folder(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="leads out of the folder"):
+        YoloSeg().write([_prediction(name)], tmp_path, _context())
+    assert not list(tmp_path.iterdir())
+
+
+@needs_labelformat
+def test_yolo_seg__a_failed_export_changes_nothing(tmp_path: Path) -> None:
+    def broken() -> Iterator[Prediction]:
+        yield _prediction("x.jpg")
+        raise OSError(28, "No space left on device")
+
+    YoloSeg().write([_prediction("x.jpg", _region(DISC))], tmp_path, _context())
+    before = {f: f.read_bytes() for f in tmp_path.rglob("*") if f.is_file()}
+    with pytest.raises(OSError, match="No space"):
+        YoloSeg().write(broken(), tmp_path, _context())
+    assert {f: f.read_bytes() for f in tmp_path.rglob("*") if f.is_file()} == before
+
+
+@needs_labelformat
+def test_boxes__by_hand(tmp_path: Path) -> None:
+    context = _context()
+    photos = [_prediction("x.jpg", _region(_box(6, 10, 12, 20), 1))]
+    Boxes(format="yolo").write(photos, tmp_path, context)
+    numbers = [float(n) for n in (tmp_path / "labels" / "x.txt").read_text().split()]
+    assert numbers == pytest.approx([1, 12 / 60, 20 / 40, 12 / 60, 20 / 40])
+    assert context.problems.counts == {"regions of which the box alone is kept": 1}
+    Boxes(format="kitti").write(photos, tmp_path, context)
+    assert (tmp_path / "x.txt").read_text().startswith("cat -1 -1 -10 6 10 18 30 ")
+    Boxes(format="lightly").write(photos, tmp_path, context)
+    (found,) = json.loads((tmp_path / "x.json").read_text())["predictions"]
+    assert found == {"category_id": 1, "bbox": [6, 10, 12, 20], "score": 0.5}
+
+
+@pytest.mark.parametrize("kind", [YoloSeg, Boxes])
+def test_without_labelformat__says_what_to_install(
+    kind: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = "prelabel_exporters.labelformat_names"
+    monkeypatch.delitem(sys.modules, own, raising=False)
+    monkeypatch.delattr(own, raising=False)
+    for name in [name for name in sys.modules if name.startswith("labelformat.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "labelformat", None)
+    with pytest.raises(UserError, match=r"labelformat is missing: .*'prelabel\[labelformat\]'"):
+        kind()
