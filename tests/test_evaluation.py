@@ -1,10 +1,8 @@
-"""Metrics against values worked by hand, scipy, scikit-learn and pycocotools."""
+"""Metrics against values worked out by hand, scipy, scikit-learn and torchmetrics."""
 
 from __future__ import annotations
 
 import itertools
-import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,10 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.metrics import confusion_matrix, jaccard_score
 
-from prelabel.errors import UserError
-from prelabel.evaluation import evaluate, format_table, metrics
-from prelabel.masks import encode_rle, rle_area, rle_box
-from prelabel.records import Prediction, Region
+from prelabel.evaluation import metrics
 
 
 def test_foreground_iou__void_is_left_out() -> None:
@@ -78,75 +73,110 @@ def test_auroc__by_hand() -> None:
     assert np.isnan(metrics.auroc(scores, np.ones(4, bool)))
 
 
-def _prediction(photo: str, *masks: np.ndarray) -> Prediction:
-    regions = tuple(
-        Region(encode_rle(m), rle_box(encode_rle(m)), rle_area(encode_rle(m)), 0.9 - 0.1 * i, i)
-        for i, m in enumerate(masks)
+def _counts(table: list[list[int]]) -> np.ndarray:
+    counts = np.zeros((len(table), 256), dtype=np.int64)
+    counts[:, : len(table[0])] = table
+    return counts
+
+
+def _best_by_trying(counts: np.ndarray) -> float:
+    """The largest mean IoU of all ways to give each class a cluster of its own or none."""
+    present = [c for c in range(1, metrics.VOID) if counts[:, c].sum()]
+    rows = [*range(1, len(counts)), *([None] * len(present))]
+
+    def iou(row: int | None, column: int) -> float:
+        if row is None:
+            return 0.0
+        union = counts[row, :255].sum() + counts[:, column].sum() - counts[row, column]
+        return float(counts[row, column] / union)
+
+    sums = (
+        sum(iou(row, column) for row, column in zip(chosen, present, strict=True))
+        for chosen in set(itertools.permutations(rows, len(present)))
     )
-    return Prediction(photo, "0" * 32, 8, 6, regions, 0.0, 0, "v-0")
+    return (iou(0, 0) + max(sums)) / (len(present) + 1)
 
 
-def _box(top: int, left: int, height: int, width: int) -> np.ndarray:
-    mask = np.zeros((6, 8), dtype=bool)
-    mask[top : top + height, left : left + width] = True
-    return mask
+@pytest.mark.parametrize(
+    "table",
+    [
+        [[9, 0, 0, 0], [0, 5, 5, 5], [0, 5, 5, 5], [0, 5, 5, 5]],  # all ties
+        [[9, 1, 1, 0], [1, 9, 8, 0], [1, 9, 0, 0]],  # greedy would take (1, 1) and lose 8
+        [[9, 1, 0, 0], [0, 5, 0, 0], [0, 4, 0, 0], [0, 3, 0, 0], [2, 2, 0, 0]],  # more clusters
+        [[9, 1, 2, 3], [0, 5, 5, 5]],  # more classes than clusters
+        [[9, 0, 4, 0], [3, 0, 6, 0], [1, 0, 6, 0]],  # classes 1 and 3 are absent
+        [[9, 4, 4, 4]],  # no cluster at all
+    ],
+)
+def test_match_classes__adversarial_tables(table: list[list[int]]) -> None:
+    counts = _counts(table)
+    counts[:, 255] = 1000  # void counts for nothing
+    assert metrics.match_classes(counts).mean_iou == pytest.approx(_best_by_trying(counts))
 
 
-def _truth(folder: Path, objects: dict[str, list[tuple[int, np.ndarray]]]) -> Path:
-    data: dict[str, list] = {  # type: ignore[type-arg]
-        "images": [],
-        "annotations": [],
-        "categories": [{"id": 7, "name": "cat"}, {"id": 9, "name": "dog"}],
-    }
-    for i, (name, own) in enumerate(objects.items(), start=1):
-        data["images"].append({"id": i, "file_name": name, "width": 8, "height": 6})
-        for category, mask in own:
-            rle = encode_rle(mask)
-            data["annotations"].append(
-                {
-                    "id": len(data["annotations"]) + 1,
-                    "image_id": i,
-                    "category_id": category,
-                    "segmentation": rle,
-                    "area": rle_area(rle),
-                    "bbox": rle_box(rle),
-                    "iscrowd": 0,
-                }
-            )
-    file = folder / "truth.json"
-    file.write_text(json.dumps(data))
-    return file
+def test_match_classes__accuracy_by_hand() -> None:
+    match = metrics.match_classes(_counts([[8, 1, 0], [1, 4, 1], [0, 0, 5]]))
+    assert match.class_of == {0: 1, 1: 2}
+    assert match.accuracy == 17 / 20
+    assert match.iou == {0: 0.8, 1: 4 / 7, 2: 5 / 6}
 
 
-def test_evaluate__the_truth_itself_scores_one(tmp_path: Path) -> None:
-    left, right = _box(0, 0, 3, 3), _box(2, 5, 4, 3)
-    truth = _truth(tmp_path, {"a.jpg": [(7, left), (9, right)], "b.jpg": []})
-    result = evaluate([_prediction("a.jpg", left, right), _prediction("b.jpg")], truth)
-    for figure in ("foreground_iou", "mean_iou", "ap", "ap50"):
-        assert result[figure] == pytest.approx(1.0)
-    assert result["false_foreground"] == 0.0
-    assert result["class_cluster"] == {"background": -1, "cat": 0, "dog": 1}
-    assert result["score_auroc"] is None
-    assert "foreground IoU" in format_table(result)
+def test_vote_classes__several_clusters_take_one_class() -> None:
+    # Clusters 0 and 1 are both mostly class 1; cluster 2 has background pixels only, so none.
+    counts = _counts([[10, 0, 0], [0, 6, 1], [5, 3, 2], [2, 0, 0]])
+    vote = metrics.vote_classes(counts)
+    assert vote.class_of == {0: 1, 1: 1}
+    assert vote.iou == {0: 10 / 17, 1: 9 / 17, 2: 0.0}
+    assert vote.mean_iou == pytest.approx(19 / 17 / 3)
+    assert metrics.match_classes(counts).class_of.keys() <= {0, 1, 2}
 
 
-def test_evaluate__a_photo_without_prediction_counts_zero(tmp_path: Path) -> None:
-    half = _box(0, 0, 3, 3)
-    truth = _truth(tmp_path, {"a.jpg": [(7, _box(0, 0, 6, 3))], "b.jpg": [(9, half)]})
-    result = evaluate([_prediction("a.jpg", half), _prediction("b.jpg")], truth)
-    assert result["foreground_iou"] == 0.25  # (0.5 + 0) / 2
-    assert result["class_iou"]["dog"] == 0.0
+@pytest.mark.slow
+def test_mean_iou__as_torchmetrics() -> None:
+    pytest.importorskip("prelabel.timm_import")  # mends a torchvision that does not fit torch
+    pytest.importorskip("torchmetrics")
+    import torch
+    from torchmetrics.functional.classification import (
+        multiclass_confusion_matrix,
+        multiclass_jaccard_index,
+    )
+
+    rng = np.random.default_rng(0)
+    truth = rng.choice([0, 1, 2, 3, 255], size=(30, 40)).astype(np.uint8)
+    found = np.where(rng.random(truth.shape) < 0.7, truth % 4, rng.integers(0, 4, truth.shape))
+    counts = metrics.confusion(found, truth, n_clusters=3)
+    pair = (torch.from_numpy(found), torch.from_numpy(truth.astype(np.int64)))
+    theirs = multiclass_confusion_matrix(*pair, num_classes=4, ignore_index=255).numpy()
+    assert np.array_equal(counts[:, :4].T, theirs)
+    wanted = multiclass_jaccard_index(*pair, num_classes=4, ignore_index=255, average="macro")
+    assert metrics.match_classes(counts).mean_iou == pytest.approx(float(wanted))
 
 
-def test_evaluate__wrong_use_is_said(tmp_path: Path) -> None:
-    truth = _truth(tmp_path, {"a.jpg": [(7, _box(0, 0, 3, 3))]})
-    with pytest.raises(UserError, match="none of the 1 predicted photos"):
-        evaluate([_prediction("other.jpg")], truth)
-    with pytest.raises(UserError, match="cannot be read"):
-        evaluate([], tmp_path / "missing.json")
-    (tmp_path / "cut.json").write_text('{"images": [')
-    with pytest.raises(UserError, match="no COCO instances file"):
-        evaluate([], tmp_path / "cut.json")
-    other = Prediction("a.jpg", "0" * 32, 80, 60, (), 0.0, 0, "v-0")
-    with pytest.raises(UserError, match="not the same photo"):
-        evaluate([other], truth)
+def test_boundary__one_pixel_of_a_small_photo() -> None:
+    # The diagonal of 20 × 20 is 28.3 pixels, 2 % of it rounds to 1.
+    mask = np.zeros((20, 20), dtype=bool)
+    mask[5:15, 0:10] = True
+    wanted = mask.copy()
+    wanted[6:14, 1:9] = False
+    assert np.array_equal(metrics.boundary(mask), wanted)
+
+
+def test_boundary__as_distance_to_the_outside() -> None:
+    """Against scipy's chessboard distance: pixels no further than d from the outside."""
+    from scipy.ndimage import distance_transform_cdt
+
+    rng = np.random.default_rng(0)
+    mask = np.kron(rng.random((10, 14)) < 0.6, np.ones((25, 25))).astype(bool)
+    distance = round(0.02 * np.hypot(*mask.shape))
+    assert distance == 9
+    outside = distance_transform_cdt(np.pad(mask, 1), metric="chessboard")[1:-1, 1:-1]
+    assert np.array_equal(metrics.boundary(mask), mask & (outside <= distance))
+
+
+def test_boundary_pixels__void_is_nobodys_outline() -> None:
+    truth = np.zeros((20, 20), dtype=np.uint8)
+    truth[5:15, 5:15] = 1
+    truth[5:15, 10] = 255  # a void line through the object
+    found = (truth == 1).astype(bool)
+    assert metrics.boundary_pixels(found, truth) == (34, 34)  # 36 of the outline, 2 in the void
+    assert metrics.boundary_pixels(np.zeros_like(found), truth) == (0, 34)

@@ -1,5 +1,16 @@
 """Measuring predictions against ground truth."""
 
-from prelabel.evaluation.against_coco import evaluate, format_table
+from prelabel.evaluation.costs import Costs, load_costs
+from prelabel.evaluation.measure import GROUPS, Evaluation, evaluate
+from prelabel.evaluation.tables import format_table, over_sets, write_json
 
-__all__ = ["evaluate", "format_table"]
+__all__ = [
+    "GROUPS",
+    "Costs",
+    "Evaluation",
+    "evaluate",
+    "format_table",
+    "load_costs",
+    "over_sets",
+    "write_json",
+]

@@ -1,10 +1,11 @@
-"""The numbers: foreground IoU, classes matched to clusters, and whether scores mean anything.
+"""The numbers: foreground, edges, classes matched to clusters, and whether scores mean anything.
 
 Truth masks are uint8 (h, w): class index, 0 background, 255 ignored.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -15,17 +16,28 @@ from scipy.optimize import linear_sum_assignment
 from prelabel.masks import Mask
 
 VOID = 255
+EDGE = 0.02
+"""Width of the boundary, as a share of the photo's diagonal (Cheng et al. 2021)."""
 Truth = NDArray[np.uint8]
 Counts = NDArray[np.int64]
 
 
 def foreground_iou(predicted: Mask, truth: Truth) -> float:
     """IoU of bool (h, w) with everything that is an object, void left out; 1 if both are empty."""
+    return share(*foreground_pixels(predicted, truth))
+
+
+def foreground_pixels(predicted: Mask, truth: Truth) -> tuple[int, int]:
+    """Pixels of the intersection and of the union that ``foreground_iou`` divides."""
     valid = truth != VOID
     wanted = (truth > 0) & valid
     found = predicted & valid
-    union = int((found | wanted).sum())
-    return int((found & wanted).sum()) / union if union else 1.0
+    return int((found & wanted).sum()), int((found | wanted).sum())
+
+
+def share(intersection: int, union: int) -> float:
+    """Their ratio; 1 where there is nothing on either side."""
+    return intersection / union if union else 1.0
 
 
 def best_part_iou(region: Mask, truth: Truth) -> float:
@@ -40,14 +52,41 @@ def best_part_iou(region: Mask, truth: Truth) -> float:
     return float(ious.max()) if n_parts > 1 else 0.0
 
 
+def boundary(mask: Mask) -> Mask:
+    """The mask's pixels within ``EDGE`` of the diagonal of its outline, inside it.
+
+    As in the authors' boundary_iou_api: the frame counts as outline, the distance is rounded to
+    whole pixels, at least 1, and measured along rows, columns and diagonals (3 × 3 erosions).
+    """
+    height, width = mask.shape
+    distance = max(1, round(EDGE * float(np.hypot(height, width))))
+    padded = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    inner = cv2.erode(padded, np.ones((3, 3), dtype=np.uint8), iterations=distance)
+    return np.asarray(mask & (inner[1:-1, 1:-1] == 0), dtype=np.bool_)
+
+
+def boundary_pixels(predicted: Mask, truth: Truth) -> tuple[int, int]:
+    """Like ``foreground_pixels``, of the two masks' boundaries: boundary IoU (Cheng et al. 2021).
+    Void joins the foreground on both sides while boundaries are drawn, so that its outline is
+    nobody's, and is left out of the count."""
+    void = truth == VOID
+    wanted = boundary(truth > 0) & ~void
+    found = boundary(predicted | void) & ~void
+    return int((found & wanted).sum()), int((found | wanted).sum())
+
+
 @dataclass(frozen=True)
 class ClassMatch:
     """Clusters matched to classes. ``mean_iou``: over background and the classes present.
-    ``iou``: by class index. ``cluster``: the cluster of each class, -1 for none."""
+    ``iou``: by class index. ``cluster``: the cluster of each class, -1 for none (with several, the
+    first). ``accuracy``: share of the pixels whose cluster's class is theirs. ``class_of``: the
+    class of each matched cluster; the others have none."""
 
     mean_iou: float
     iou: dict[int, float]
     cluster: dict[int, int]
+    accuracy: float
+    class_of: dict[int, int]
 
 
 def confusion(clusters: NDArray[np.int64], truth: Truth, *, n_clusters: int) -> Counts:
@@ -66,17 +105,50 @@ def match_classes(counts: Counts) -> ClassMatch:
     left out, mean over the classes present in the truth and background. A class without a cluster
     counts 0; a cluster without a class costs the classes that its pixels belong to.
     """
+    present = _present(counts)
     counts = counts[:, :VOID]
-    present = [int(c) for c in np.flatnonzero(counts.sum(axis=0)) if c]
     unions = counts.sum(axis=1, keepdims=True) + counts.sum(axis=0, keepdims=True) - counts
     ious = counts / np.maximum(unions, 1)
     rows, columns = linear_sum_assignment(-ious[1:][:, present])
-    iou = {0: float(ious[0, 0]), **dict.fromkeys(present, 0.0)}
-    cluster = {0: -1, **dict.fromkeys(present, -1)}
-    for row, column in zip(rows, columns, strict=True):
-        iou[present[column]] = float(ious[1 + row, present[column]])
-        cluster[present[column]] = int(row)
-    return ClassMatch(mean_iou=float(np.mean(list(iou.values()))), iou=iou, cluster=cluster)
+    return given_classes(
+        counts, {int(row): present[column] for row, column in zip(rows, columns, strict=True)}
+    )
+
+
+def vote_classes(counts: Counts) -> ClassMatch:
+    """Each cluster takes the class that most of its object pixels belong to (the lowest of equals);
+    several may take one. Background stays background, as in ``match_classes``.
+
+    With more clusters than classes this is over-clustering, which flatters: with as many clusters
+    as pixels it is always 1.
+    """
+    present = _present(counts)
+    class_of = {}
+    for row, own in enumerate(counts[1:][:, present]):
+        if own.any():
+            class_of[row] = present[int(own.argmax())]
+    return given_classes(counts, class_of)
+
+
+def given_classes(counts: Counts, class_of: Mapping[int, int]) -> ClassMatch:
+    """The figures for clusters (from 0) with these classes (from 1); others have none."""
+    present = _present(counts)
+    counts = counts[:, :VOID]
+    merged = np.zeros((VOID, VOID), dtype=np.int64)
+    merged[0] = counts[0]
+    for row, index in class_of.items():
+        merged[index] += counts[1 + row]
+    hits = np.diag(merged)
+    unions = merged.sum(axis=1) + counts.sum(axis=0) - hits
+    iou = {c: int(hits[c]) / max(int(unions[c]), 1) for c in (0, *present)}
+    first = {index: row for row, index in sorted(class_of.items(), reverse=True)}
+    return ClassMatch(
+        mean_iou=float(np.mean(list(iou.values()))),
+        iou=iou,
+        cluster={c: first.get(c, -1) for c in iou},
+        accuracy=share(int(hits.sum()), int(counts.sum())),
+        class_of=dict(class_of),
+    )
 
 
 def auroc(scores: NDArray[np.float64], good: NDArray[np.bool_]) -> float:
@@ -86,3 +158,8 @@ def auroc(scores: NDArray[np.float64], good: NDArray[np.bool_]) -> float:
     if good.all() or not good.any():
         return float("nan")
     return float(roc_auc_score(good, scores))
+
+
+def _present(counts: Counts) -> list[int]:
+    """Classes with pixels, background and void left out."""
+    return [int(c) for c in np.flatnonzero(counts[:, :VOID].sum(axis=0)) if c]

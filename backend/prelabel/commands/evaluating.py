@@ -1,0 +1,200 @@
+"""evaluate: predictions against ground truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from prelabel import console
+from prelabel.commands.options import example
+from prelabel.errors import UserError
+
+if TYPE_CHECKING:
+    from prelabel.evaluation import Evaluation
+
+app = typer.Typer()
+
+
+class Classes(StrEnum):
+    """How clusters get classes."""
+
+    matched = "matched"
+    by_name = "by-name"
+
+
+class Group(StrEnum):
+    """Figures that are computed together."""
+
+    pixels = "pixels"
+    coco = "coco"
+    objects = "objects"
+
+
+@app.command(
+    epilog=example(
+        "prelabel evaluate out ground_truth.json --out evaluation\n"
+        "  prelabel evaluate seed-0 seed-1 seed-2 ground_truth.json"
+    )
+)
+def evaluate(
+    predictions: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PREDICTIONS…",
+            help="The folder of a run or predict, or labels in a format that can be read. Several "
+            "(of several seeds) give mean ± standard deviation.",
+            show_default=False,
+        ),
+    ],
+    ground_truth: Annotated[
+        Path,
+        typer.Argument(
+            metavar="GROUND_TRUTH",
+            help="What is true, in any of these forms: the last one named.",
+            show_default=False,
+        ),
+    ],
+    *,
+    classes: Annotated[
+        Classes,
+        typer.Option(
+            help="How clusters get classes: one cluster for each class by Hungarian matching on "
+            "IoU, or those of the same name."
+        ),
+    ] = Classes.matched,
+    only: Annotated[
+        list[Group],
+        typer.Option(
+            default_factory=list,
+            help="Figures over pixels, COCOeval's, or annotators' work; may be repeated. [default: "
+            "all] The page needs all.",
+            show_default=False,
+        ),
+    ],
+    fast: Annotated[
+        bool,
+        typer.Option("--fast", help="COCOeval's figures with hotcoco: the same, sooner."),
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where evaluation.json and a page with the worst and best photos go. Left out, "
+            "only evaluation.json is written, into the folder of a run.",
+            show_default=False,
+        ),
+    ] = None,
+    photos: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="The folder that the photos' names are relative to, for the page; a run knows its "
+            "own.",
+            show_default=False,
+        ),
+    ] = None,
+    source_format: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="FORMAT",
+            help="The predictions' format, where it cannot be seen.",
+            show_default=False,
+        ),
+    ] = "",
+    truth_format: Annotated[
+        str,
+        typer.Option(
+            "--truth-from",
+            metavar="FORMAT",
+            help="The ground truth's format, where it cannot be seen.",
+            show_default=False,
+        ),
+    ] = "",
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="TOML with the cost model's seconds in a section [costs].",
+            show_default=False,
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str],
+        typer.Option(
+            "--set",
+            default_factory=list,
+            metavar="costs.NAME=SECONDS",
+            help="Change one cost: draw, touch_up, keep, delete, relabel or photo; may be repeated.",
+            show_default=False,
+        ),
+    ],
+) -> None:
+    """Measure predictions against ground truth.
+
+    Prints each figure with how it is computed.
+    """
+    progress = console.progress()
+    with console.stage(progress, "start"):
+        from prelabel import evaluation, outputs
+        from prelabel.reading import open_dataset
+
+        costs = evaluation.load_costs(config, settings)
+        if out is not None and out.exists() and not out.is_dir():
+            raise UserError(f"--out {str(out)!r} is a file: name a new or an empty folder")
+    done = []
+    for source in predictions:
+        done.append(
+            evaluation.evaluate(
+                open_dataset(source, format=source_format, photos=photos),
+                open_dataset(ground_truth, format=truth_format, photos=photos),
+                classes=classes.value,
+                only=[group.value for group in only] or evaluation.GROUPS,
+                fast=fast,
+                costs=costs,
+                progress=progress,
+            )
+        )
+    print(evaluation.format_table(*(one.figures for one in done)))
+    if out is None:
+        (run, *others) = predictions
+        if not others and outputs.is_ours(run):
+            _say_written(evaluation.write_json(run / outputs.EVALUATION, predictions, done))
+        return
+    outputs.claim(out, command="evaluate")
+    if not only:
+        with console.stage(progress, "page"):
+            pages = _write_pages(out, predictions, ground_truth, done)
+        for page in pages:
+            _say_written(page)
+    _say_written(evaluation.write_json(out / outputs.EVALUATION, predictions, done))
+    outputs.write_facts(out, {"command": "evaluate", "state": "done"})
+
+
+def _write_pages(
+    out: Path, predictions: Sequence[Path], ground_truth: Path, done: Sequence[Evaluation]
+) -> list[Path]:
+    """One page for each set of predictions: in ``out``, or in its folders set-1, set-2 …"""
+    from prelabel.evaluation.page import write_page
+
+    return [
+        write_page(
+            out if len(done) == 1 else out / f"set-{number}",
+            one,
+            facts={
+                "predictions": str(source),
+                "ground truth": str(ground_truth),
+                "model": one.figures["model_version"] or "not recorded",
+                "COCOeval by": one.figures["coco_by"],
+            },
+        )
+        for number, (source, one) in enumerate(zip(predictions, done, strict=True), start=1)
+    ]
+
+
+def _say_written(file: Path) -> None:
+    print(f"written to {console.one_line(file)}")

@@ -1,0 +1,162 @@
+"""Predictions and ground truth, photo by photo."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+
+from prelabel.errors import UserError
+from prelabel.records import Prediction, Region
+from prelabel.strategies import Dataset, Problems
+
+_NAMED = 20
+"""Photos that an evaluation names of those that are on one side only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One photo. ``truth``: the objects in ``regions``, ``void`` apart: crowds and what else counts
+    neither as right nor as wrong."""
+
+    prediction: Prediction
+    truth: Prediction
+    void: tuple[Region, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """``pairs``: photos on both sides, in the order of the predictions. ``only_predicted``,
+    ``only_true``: how many are on one side only, and the first few names of each.
+    ``matched_by``: what of the name they were matched by."""
+
+    pairs: list[Pair]
+    only_predicted: tuple[int, list[str]]
+    only_true: tuple[int, list[str]]
+    matched_by: str
+
+
+def pair(predictions: Dataset, truth: Dataset, problems: Problems) -> Pairing:
+    """Match photos by name; by the last part of it or by that without its ending only if no whole
+    name is on both sides (VOC does not keep folders, nor Label Studio endings).
+
+    What cannot be compared is left out and noted in ``problems``: a photo that comes twice, one of
+    another size, crowds among the predictions. Raises UserError if no photo is left.
+    """
+    with _without_garbage_collection():
+        found = _by_name(predictions.stream(), "predictions", problems)
+        wanted = _by_name(truth.stream(), "ground truth", problems)
+    matched_by, left, right = _keys(found, wanted)
+    pairs = []
+    for key, name in left.items():
+        if key in right:
+            made = _pair(found[name], wanted[right[key]], problems)
+            pairs += [made] if made else []
+    only_predicted = [name for key, name in left.items() if key not in right]
+    only_true = [name for key, name in right.items() if key not in left]
+    if not pairs:
+        raise UserError(
+            f"the ground truth has none of the {len(found)} predicted photos: "
+            f"{_first(found)} there, {_first(wanted)} here"
+            if not set(left) & set(right)
+            else f"no photo can be compared: {'; '.join(problems.lines())}"
+        )
+    return Pairing(
+        pairs,
+        (len(only_predicted), only_predicted[:_NAMED]),
+        (len(only_true), only_true[:_NAMED]),
+        matched_by,
+    )
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Records pile up and none goes: looking through them again and again takes half of the time
+    of reading."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _by_name(stream: Iterable[Prediction], side: str, problems: Problems) -> dict[str, Prediction]:
+    photos: dict[str, Prediction] = {}
+    for labels in stream:
+        if labels.photo in photos:
+            problems.note(f"photos twice in the {side}, the first one taken", labels.photo)
+        else:
+            photos[labels.photo] = labels
+    return photos
+
+
+_WAYS: tuple[tuple[str, Callable[[str], str]], ...] = (
+    ("the whole name", lambda name: name),
+    ("the name without folders", lambda name: PurePosixPath(name).name),
+    ("the name without folders and ending", lambda name: PurePosixPath(name).stem),
+)
+
+
+def _keys(
+    found: Collection[str], wanted: Collection[str]
+) -> tuple[str, dict[str, str], dict[str, str]]:
+    """How names were matched; each side's names by what they were matched by."""
+    for way, key in _WAYS:
+        left, right = ({key(name): name for name in names} for names in (found, wanted))
+        # A key that stands for two photos would be a guess.
+        unique = len(left) == len(found) and len(right) == len(wanted)
+        if unique and left.keys() & right.keys():
+            return way, left, right
+    return _WAYS[0][0], {name: name for name in found}, {name: name for name in wanted}
+
+
+def _pair(prediction: Prediction, truth: Prediction, problems: Problems) -> Pair | None:
+    if (prediction.height, prediction.width) != (truth.height, truth.width):
+        problems.note(
+            "photos of another size in the ground truth than in the predictions, left out",
+            f"{truth.photo}: {truth.width} × {truth.height} there, "
+            f"{prediction.width} × {prediction.height} here, so not the same photo or not oriented "
+            "in the same way",
+        )
+        return None
+    found = _usable(prediction, "predictions", problems)
+    wanted = _usable(truth, "ground truth", problems)
+    void = tuple(region for region in wanted if region.crowd or region.cluster < 0)
+    for _ in range(sum(not region.crowd for region in void)):
+        problems.note("objects without a class in the ground truth, taken as void", truth.photo)
+    if any(region.crowd for region in found):
+        problems.note("photos with crowds among the predictions, which are left out", truth.photo)
+        found = tuple(region for region in found if not region.crowd)
+    if void:
+        wanted = tuple(r for r in wanted if not r.crowd and r.cluster >= 0)
+        void = tuple(replace(r, crowd=True) for r in void)
+    return Pair(_with(prediction, found), _with(truth, wanted), void)
+
+
+def _usable(labels: Prediction, side: str, problems: Problems) -> tuple[Region, ...]:
+    """Regions with pixels, in masks of the photo's size."""
+    size = [labels.height, labels.width]
+    if all(r.area > 0 and r.rle["size"] == size for r in labels.regions):
+        return labels.regions
+    fits = [region.area > 0 and list(region.rle["size"]) == size for region in labels.regions]
+    for region, fit in zip(labels.regions, fits, strict=True):
+        if not region.area:
+            problems.note(f"empty masks in the {side}, left out", labels.photo)
+        elif not fit:
+            problems.note(
+                f"masks of another size than their photo in the {side}, left out", labels.photo
+            )
+    return tuple(region for region, fit in zip(labels.regions, fits, strict=True) if fit)
+
+
+def _with(labels: Prediction, regions: tuple[Region, ...]) -> Prediction:
+    same = len(regions) == len(labels.regions)
+    return labels if same else replace(labels, regions=regions)
+
+
+def _first(names: Iterable[str]) -> str:
+    return repr(next(iter(names), "nothing"))

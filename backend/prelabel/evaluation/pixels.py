@@ -1,0 +1,82 @@
+"""Figures over pixels: one label for each pixel of a photo on both sides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prelabel.evaluation import metrics
+from prelabel.evaluation.pairing import Pair
+from prelabel.masks import decode_rle
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoPixels:
+    """One photo. ``has_object``: the truth has one, or a crowd. ``foreground_iou``,
+    ``boundary_iou``: of all regions together. ``foreground``: share of the photo inside regions.
+    ``cells``, ``counts``: the confusion's cells that are not 0, by place in its rows laid end to
+    end, and their pixels."""
+
+    has_object: bool
+    foreground_iou: float
+    boundary_iou: float
+    foreground: float
+    cells: NDArray[np.int32]
+    counts: NDArray[np.int32]
+
+
+@dataclass
+class Pixels:
+    """Adds up over photos. ``n_clusters``: rows of the confusion but for background."""
+
+    n_clusters: int
+    photos: list[PhotoPixels] = field(default_factory=list)
+    foreground: NDArray[np.int64] = field(default_factory=lambda: np.zeros(2, dtype=np.int64))
+    boundary: NDArray[np.int64] = field(default_factory=lambda: np.zeros(2, dtype=np.int64))
+    confusion: metrics.Counts = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.confusion = np.zeros((self.n_clusters + 1, 256), dtype=np.int64)
+
+    def add(self, pair: Pair, rows: dict[int, int]) -> None:
+        """Count one photo. ``rows``: the confusion's row of each cluster, from 1."""
+        clusters, truth = paint(pair, rows)
+        counts = metrics.confusion(clusters, truth, n_clusters=self.n_clusters)
+        self.confusion += counts
+        inside = clusters > 0
+        foreground = metrics.foreground_pixels(inside, truth)
+        boundary = metrics.boundary_pixels(inside, truth)
+        self.foreground += foreground
+        self.boundary += boundary
+        cells = np.flatnonzero(counts)
+        self.photos.append(
+            PhotoPixels(
+                has_object=bool(pair.truth.regions or pair.void),
+                foreground_iou=metrics.share(*foreground),
+                boundary_iou=metrics.share(*boundary),
+                foreground=float(inside.mean()),
+                cells=cells.astype(np.int32),
+                counts=counts.ravel()[cells].astype(np.int32),
+            )
+        )
+
+
+def paint(pair: Pair, rows: dict[int, int]) -> tuple[NDArray[np.int64], metrics.Truth]:
+    """The photo's clusters, int64 (w, h), by row of the confusion, 0 background; and its classes,
+    uint8 (w, h), from 1, void 255. Turned, as COCO's masks run down the columns.
+
+    Where regions overlap, the one with the best score is on top, of equals the later one; where
+    objects do, the later one; void goes over everything.
+    """
+    shape = (pair.truth.width, pair.truth.height)
+    clusters = np.zeros(shape, dtype=np.int64)
+    for region in sorted(pair.prediction.regions, key=lambda region: region.score):
+        np.copyto(clusters, rows[region.cluster], where=decode_rle(region.rle).T)
+    truth = np.zeros(shape, dtype=np.uint8)
+    for item in pair.truth.regions:
+        np.copyto(truth, item.cluster + 1, where=decode_rle(item.rle).T)
+    for item in pair.void:
+        np.copyto(truth, metrics.VOID, where=decode_rle(item.rle).T)
+    return clusters, truth

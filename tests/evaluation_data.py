@@ -1,0 +1,103 @@
+"""Small labelled photos, and a plain reader of COCO files by pycocotools, for the evaluation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools.coco import COCO
+
+from prelabel.masks import encode_rle, rle_area, rle_box
+from prelabel.outputs import write_facts
+from prelabel.predictions import FILE, write_predictions
+from prelabel.records import Prediction, Region
+from prelabel.strategies import Dataset
+
+Mask = NDArray[np.bool_]
+HEIGHT, WIDTH = 6, 8
+
+
+def box(top: int, left: int, height: int, width: int) -> Mask:
+    """A filled box in a photo of HEIGHT × WIDTH."""
+    mask = np.zeros((HEIGHT, WIDTH), dtype=bool)
+    mask[top : top + height, left : left + width] = True
+    return mask
+
+
+def region(mask: Mask, cluster: int = 0, *, score: float = 1.0, crowd: bool = False) -> Region:
+    rle = encode_rle(mask)
+    return Region(rle, rle_box(rle), rle_area(rle), score, cluster, crowd)
+
+
+def photo(name: str, *regions: Region, width: int = WIDTH, height: int = HEIGHT) -> Prediction:
+    return Prediction(name, "0" * 32, width, height, regions, 0.0, 0, "v-0")
+
+
+def dataset(
+    *photos: Prediction,
+    classes: Sequence[str] = ("cat", "dog"),
+    folder: Path | None = None,
+) -> Dataset:
+    return Dataset(folder, tuple(classes), lambda: iter(photos))
+
+
+def read_coco(file: Path) -> Dataset:
+    """COCO's photos and masks as pycocotools reads them; areas and boxes from the masks."""
+    coco = COCO()
+    coco.dataset = json.loads(file.read_text())
+    coco.createIndex()
+    classes = {category: i for i, category in enumerate(sorted(coco.cats))}
+
+    def stream() -> Iterator[Prediction]:
+        for image in coco.imgs.values():
+            regions = []
+            for annotation in coco.imgToAnns.get(image["id"], []):
+                rle = coco.annToRLE(annotation)
+                regions.append(
+                    Region(
+                        rle,
+                        rle_box(rle),
+                        rle_area(rle),
+                        1.0,
+                        classes[annotation["category_id"]],
+                        bool(annotation["iscrowd"]),
+                    )
+                )
+            yield photo(image["file_name"], *regions, width=image["width"], height=image["height"])
+
+    return Dataset(None, tuple(coco.cats[c]["name"] for c in sorted(coco.cats)), stream)
+
+
+def changed(
+    source: Dataset, change: Callable[[Mask], Mask | None], *, seed: int = 0
+) -> list[Prediction]:
+    """Each object changed, or dropped where there is nothing left, with a score that is drawn;
+    crowds are left out."""
+    from prelabel.masks import decode_rle
+
+    rng = np.random.default_rng(seed)
+    photos = []
+    for labels in source.stream():
+        regions = []
+        for item in labels.regions:
+            mask = None if item.crowd else change(decode_rle(item.rle))
+            if mask is not None and mask.any():
+                regions.append(region(mask, item.cluster, score=float(rng.random())))
+        regions.sort(key=lambda one: -one.score)
+        photos.append(replace(labels, regions=tuple(regions)))
+    return photos
+
+
+def run_folder(folder: Path, labels: Dataset, **facts: Any) -> Path:
+    """A folder as `prelabel predict` leaves it."""
+    folder.mkdir(parents=True)
+    write_predictions(folder / FILE, labels.stream())
+    photos = {"photos": {"folder": str(labels.photos)}} if labels.photos else {}
+    common = {"command": "predict", "state": "done", "class_names": list(labels.classes)}
+    write_facts(folder, {**common, **photos, **facts})
+    return folder
