@@ -126,8 +126,8 @@ def label_config(labels: Sequence[str]) -> str:
     choices = "".join(f'<Label value="{label}"/>' for label in labels)
     return f"""<View>
   <Image name="image" value="$image" zoom="true"/>
-  <BrushLabels name="label" toName="image">{choices}</BrushLabels>
+  <BrushLabels name="label" toName="image" smart="false">{choices}</BrushLabels>
   <Header value="Smart: click, or draw a box, and the object there is cut out"/>
-  <KeyPointLabels name="click" toName="image" smart="true">{choices}</KeyPointLabels>
-  <RectangleLabels name="box" toName="image" smart="true">{choices}</RectangleLabels>
+  <KeyPointLabels name="click" toName="image" smart="true" smartOnly="true">{choices}</KeyPointLabels>
+  <RectangleLabels name="box" toName="image" smart="true" smartOnly="true">{choices}</RectangleLabels>
 </View>"""
