@@ -230,7 +230,7 @@ def test_photos_that_are_not_there(tmp_path: Path) -> None:
 def test_model_and_run_that_are_not_there(photos: Path, tmp_path: Path) -> None:
     assert "holds no fitted model" in refused("predict", tmp_path, photos, "--out", tmp_path / "o")
     assert "no result of" in refused("export", photos, "--format", "voc", "--out", tmp_path / "o")
-    assert "no result of" in refused("evaluate", photos, tmp_path / "x.json")
+    assert "of no known format" in refused("evaluate", photos, tmp_path / "x.json")
 
 
 def test_bug__keeps_its_traceback(

@@ -145,13 +145,24 @@ def test_exporter__what_a_killed_run_left_is_cleared_away(name: str, tmp_path: P
     assert _files(tmp_path) == expected
 
 
-@pytest.mark.parametrize("cluster", [-1, 3])
 @pytest.mark.parametrize("name", EXPORTERS)
-def test_exporter__a_class_that_has_no_name(name: str, cluster: int, tmp_path: Path) -> None:
-    photos = [_prediction("a/x.jpg", _region(RING, cluster=cluster))]
-    with pytest.raises(UserError, match=rf"^a/x.jpg: a region is of class {cluster}, .* 3 classes"):
+def test_exporter__a_class_that_has_no_name(name: str, tmp_path: Path) -> None:
+    photos = [_prediction("a/x.jpg", _region(RING, cluster=3))]
+    with pytest.raises(UserError, match=r"^a/x.jpg: a region is of class 3, .* 3 classes"):
         _exporter(name).write(photos, tmp_path, CONTEXT)
     assert _files(tmp_path) == {}
+
+
+@pytest.mark.parametrize("name", ["coco", "voc"])
+def test_exporter__a_region_without_a_class_is_left_out_and_counted(
+    name: str, tmp_path: Path
+) -> None:
+    context = ExportContext(CONTEXT.photos, CONTEXT.classes, CONTEXT.model_version)
+    both = _prediction("a/x.jpg", _region(RING, cluster=-1), _region(RING, cluster=1))
+    _exporter(name).write([both], tmp_path, context)
+    assert context.problems.lines() == ["1 regions without a class, left out (a/x.jpg)"]
+    found = list(strategies.make("exporter", name, {}).read(tmp_path).stream())
+    assert [region.cluster for region in found[0].regions] == [1]
 
 
 @pytest.mark.slow

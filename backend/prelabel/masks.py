@@ -40,6 +40,48 @@ def rle_box(rle: Rle) -> Box:
     return x, y, width, height
 
 
+def rle_totals(counts: Sequence[str]) -> NDArray[np.int64]:
+    """How many pixels the runs of each of COCO's compressed ``counts`` cover, int64 (n,): height ×
+    width of a sound one; -1 for text that is none. pycocotools does not look (2.0.8).
+
+    A count is written in characters of 5 bits and a flag that says whether more follow, the last
+    one's top bit being the sign; from the fourth count on, it is the difference to the one before
+    the one before (pycocotools, maskApi.c, rleToString).
+    """
+    totals = np.full(len(counts), -1, dtype=np.int64)
+    sound = [
+        i
+        for i, text in enumerate(counts)
+        if isinstance(text, str) and text.isascii() and text and not ord(text[-1]) < 48
+    ]
+    if not sound:
+        return totals
+    joined = "".join(counts[i] for i in sound).encode("ascii")
+    codes = np.frombuffer(joined, dtype=np.uint8).astype(np.int64) - 48
+    text_of = np.repeat(np.arange(len(sound)), [len(counts[i]) for i in sound])
+    last = (codes & 32) == 0  # of a count
+    starts = np.flatnonzero(np.concatenate([[True], last[:-1]]))
+    place = np.arange(len(codes)) - np.repeat(starts, np.diff(np.append(starts, len(codes))))
+    odd = (codes < 0) | (codes > 63) | (place > 6)
+    # A text that ends within a count would run on into the next one.
+    ends = np.flatnonzero(np.append(np.diff(text_of) > 0, True))
+    bad = np.bincount(text_of, weights=odd, minlength=len(sound)) > 0
+    bad |= ~last[ends]
+    values = np.add.reduceat((codes & 31) << (5 * np.minimum(place, 6)), starts)
+    final = codes[np.append(starts[1:], len(codes)) - 1]
+    length = np.diff(np.append(starts, len(codes)))
+    values -= np.where(final & 16, np.int64(1) << (5 * np.minimum(length, 7)), 0)
+    owner = text_of[starts]
+    n = np.bincount(owner, minlength=len(sound))
+    index = np.arange(len(starts)) - np.repeat(np.cumsum(n) - n, n)
+    # How often a difference counts: in itself and in every second one after it.
+    weight = np.where(index == 0, 1, (np.repeat(n, n) - 1 - index) // 2 + 1)
+    found = np.zeros(len(sound), dtype=np.int64)
+    np.add.at(found, owner, values * weight)
+    totals[sound] = np.where(bad, -1, found)
+    return totals
+
+
 def encode_brush(mask: Mask) -> list[int]:
     """Label Studio's brush RLE of a mask, as the bytes (0–255) that its ``rle`` field holds.
 

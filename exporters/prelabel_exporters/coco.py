@@ -2,76 +2,149 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from typing import Any, TextIO
 
 from prelabel.colors import class_color
 from prelabel.masks import rle_area, rle_box
 from prelabel.records import Prediction, Region
-from prelabel.strategies import ExportContext
-from prelabel_exporters.common import JsonList, category_ids, class_name, replacing, stable_id
+from prelabel.strategies import Dataset, ExportContext
+from prelabel_exporters.coco_panoptic import panoptic
+from prelabel_exporters.coco_polygons import polygons
+from prelabel_exporters.coco_reader import is_instances, read_instances
+from prelabel_exporters.common import (
+    JsonList,
+    category_ids,
+    class_name,
+    replacing,
+    stable_id,
+    without_class,
+)
 
-FILE = "instances.json"
+FILE, RESULTS = "instances.json", "results.json"
 _REGIONS_PER_PHOTO = 4096
 
 
 @dataclass(frozen=True)
 class Coco:
-    """Writes ``instances.json``, which pycocotools loads.
+    """Writes ``instances.json``, which pycocotools loads, and reads such files.
+
+    - ``polygons``: regions as polygons, for tools that know no RLE. A region with holes, or one
+      that pycocotools would draw otherwise from its polygons, stays RLE and is counted.
+    - ``results``: for predictions, ``results.json`` as well, the list that pycocotools' ``loadRes``
+      wants.
+    - ``panoptic``: ``panoptic.json`` and PNGs in ``panoptic/`` as well, as in COCO's panoptic
+      format; where regions overlap, the higher score wins.
+    - ``photos``: for reading, the folder that ``file_name`` is relative to; sizes that the file
+      does not say are looked up there.
 
     - ``file_name`` is the photo's name, relative to the folder of photos; ``width`` and ``height``
       are those of the EXIF-oriented photo. Photos without regions are listed too.
-    - One annotation per region; ``area`` and ``bbox`` come from its mask. Beyond COCO it has
-      ``score`` in [0, 1], ``cluster`` (class id, from 0) and ``model_version``.
+    - One annotation per region; ``area`` and ``bbox`` come from its mask. Beyond COCO, what was
+      predicted has ``score`` in [0, 1], ``cluster`` (class id, from 0) and ``model_version``.
     - ``category_id`` is class id + 1; classes of one name are one category, under the first's id.
-      Categories have a ``color``, the one of the report.
+      Categories have a ``color``, the one of the report. Regions without a class have none in COCO:
+      they are left out and counted.
     - Ids do not change when other photos come or go: an image's is a hash of the photo's name
       (40 bits), an annotation's is its image's × 4 096 + the region's place in the photo. All are
       under 2 ** 53, which floats and JavaScript hold exactly.
 
-    Raises UserError for a region whose class the context does not name.
+    Raises UserError for a region whose class the context does not name. Read are polygons,
+    compressed and uncompressed RLE; what is wrong with one annotation costs that one.
     """
+
+    polygons: bool = False
+    results: bool = True
+    panoptic: bool = False
+    photos: str = ""
 
     def write(
         self, predictions: Iterable[Prediction], folder: Path, context: ExportContext
     ) -> Path:
         file = folder / FILE
         categories = category_ids(context)
+        listed_categories = [_category(name, number) for name, number in categories.items()]
         taken: set[int] = set()
-        with (
-            replacing(file) as out,
-            TemporaryFile("w+", dir=folder, encoding="utf-8", newline="\n") as rest,
-        ):
+        with contextlib.ExitStack() as stack:
+            out = stack.enter_context(replacing(file))
+            rest = stack.enter_context(
+                TemporaryFile("w+", dir=folder, encoding="utf-8", newline="\n")
+            )
+            results = None
+            if self.results and context.model_version:
+                results = JsonList(stack.enter_context(replacing(folder / RESULTS)))
+            segments = None
+            if self.panoptic:
+                segments = stack.enter_context(panoptic(folder, listed_categories))
             out.write(f'{{"info": {json.dumps(_info(context))},\n"licenses": [],\n"categories": ')
-            listed = JsonList(out)
-            for name, category_id in categories.items():
-                listed.append(_category(name, category_id))
-            listed.close()
+            _write_list(out, listed_categories)
             out.write(',\n"images": ')
             # Images and annotations come together but stand apart: the latter wait in a file.
             images, annotations = JsonList(out), JsonList(rest)
             for prediction in predictions:
-                image_id = _image_id(prediction.photo, taken)
-                images.append(_image(prediction, image_id))
-                for index, region in enumerate(prediction.regions):
-                    category_id = categories[class_name(region, prediction, context)]
-                    annotation_id = image_id * _REGIONS_PER_PHOTO + index
-                    annotations.append(
-                        _annotation(region, annotation_id, image_id, category_id)
-                        | {"model_version": prediction.model_version}
-                    )
+                image = _image(prediction, _image_id(prediction.photo, taken))
+                images.append(image)
+                items = self._annotations(prediction, image["id"], context, categories)
+                for _, item in items:
+                    annotations.append(item)
+                    if results is not None:
+                        results.append(_result(item))
+                if segments is not None:
+                    segments(prediction, image, items)
             images.close()
             annotations.close()
+            if results is not None:
+                results.close()
             out.write(',\n"annotations": ')
             rest.seek(0)
             shutil.copyfileobj(rest, out)
             out.write("}\n")
         return file
+
+    def recognizes(self, source: Path) -> bool:
+        """A JSON file with COCO's lists, or a folder that ``write`` filled."""
+        file = source / FILE if source.is_dir() else source
+        return file.suffix.lower() == ".json" and file.is_file() and is_instances(file)
+
+    def read(self, source: Path) -> Dataset:
+        """The labels of such a file or folder, classes in the file's order."""
+        file = source / FILE if source.is_dir() else source
+        return read_instances(file, Path(self.photos) if self.photos else None)
+
+    def _annotations(
+        self,
+        prediction: Prediction,
+        image_id: int,
+        context: ExportContext,
+        categories: dict[str, int],
+    ) -> list[tuple[Region, dict[str, Any]]]:
+        found = []
+        for index, region in enumerate(prediction.regions):
+            if without_class(region, prediction, context):
+                continue
+            category_id = categories[class_name(region, prediction, context)]
+            annotation_id = image_id * _REGIONS_PER_PHOTO + index
+            item = _annotation(region, annotation_id, image_id, category_id)
+            if self.polygons and not region.crowd:
+                drawn = polygons(region.rle)
+                if drawn is None:
+                    context.problems.note("regions that no polygons can hold, kept as RLE")
+                else:
+                    item["segmentation"] = drawn
+            if prediction.model_version:
+                item |= {
+                    "score": float(region.score),
+                    "cluster": region.cluster,
+                    "model_version": prediction.model_version,
+                }
+            found.append((region, item))
+        return found
 
 
 def _image_id(photo: str, taken: set[int]) -> int:
@@ -84,6 +157,8 @@ def _image_id(photo: str, taken: set[int]) -> int:
 
 
 def _info(context: ExportContext) -> dict[str, Any]:
+    if not context.model_version:
+        return {"description": "Exported by prelabel"}
     return {
         "description": "Pseudo-masks by prelabel; no person has looked at them",
         "model_version": context.model_version,
@@ -114,7 +189,17 @@ def _annotation(
         "segmentation": region.rle,
         "area": rle_area(region.rle),
         "bbox": rle_box(region.rle),
-        "iscrowd": 0,
-        "score": float(region.score),
-        "cluster": region.cluster,
+        "iscrowd": int(region.crowd),
     }
+
+
+def _result(item: dict[str, Any]) -> dict[str, Any]:
+    keys = ("image_id", "category_id", "segmentation", "bbox", "score")
+    return {key: item[key] for key in keys if key in item}
+
+
+def _write_list(out: TextIO, items: Iterable[dict[str, Any]]) -> None:
+    listed = JsonList(out)
+    for item in items:
+        listed.append(item)
+    listed.close()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TextIO
 
 from prelabel.errors import UserError
@@ -69,3 +70,35 @@ def class_name(region: Region, prediction: Prediction, context: ExportContext) -
             f"{len(context.classes)} classes (from 0): export with the model that predicted it"
         )
     return context.classes[region.cluster]
+
+
+def without_class(region: Region, prediction: Prediction, context: ExportContext) -> bool:
+    """Whether a region has no class, so that formats which want one leave it out; it is counted."""
+    if region.cluster != -1:
+        return False
+    kind = "void regions" if region.crowd else "regions without a class"
+    context.problems.note(f"{kind}, left out", prediction.photo)
+    return True
+
+
+def free_file(root: Path, photo: str) -> Path:
+    """The PNG for a photo, in a folder that exists. Asks the disk, as it knows equal names best.
+    Raises UserError for a name that leads out of the folder."""
+    name = PurePosixPath(photo)
+    if name.is_absolute() or ".." in name.parts:
+        raise UserError(f"{photo}: leads out of the folder of photos, wanted a name inside it")
+    parent = root / name.parent
+    parent.mkdir(parents=True, exist_ok=True)
+    file, whole = parent / f"{name.stem}.png", f"{name.name}.png"
+    while file.exists():
+        file, whole = parent / whole, f"_{whole}"
+    return file
+
+
+def move(source: Path, target: Path) -> None:
+    """Every file below ``source`` to its place below ``target``, one rename each."""
+    for folder, _, names in os.walk(source):
+        place = target / Path(folder).relative_to(source)
+        place.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            Path(folder, name).replace(place / name)

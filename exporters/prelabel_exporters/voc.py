@@ -1,26 +1,45 @@
-"""PASCAL VOC's SegmentationClass: one palette PNG per photo, a pixel's value is its class."""
+"""PASCAL VOC: palette PNGs of classes and objects, boxes as XML, lists of photos."""
 
 from __future__ import annotations
 
-import os
+import contextlib
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import Annotated, Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import Field
 
 from prelabel.colors import voc_color
 from prelabel.errors import UserError
 from prelabel.masks import decode_rle
-from prelabel.records import Prediction
-from prelabel.strategies import ExportContext
-from prelabel_exporters.common import category_ids, class_name, replacing
+from prelabel.records import Prediction, Region
+from prelabel.strategies import Dataset, ExportContext
+from prelabel_exporters.common import (
+    category_ids,
+    class_name,
+    free_file,
+    move,
+    replacing,
+    stable_id,
+    without_class,
+)
+from prelabel_exporters.voc_annotation import annotation
+from prelabel_exporters.voc_images import put_image
+from prelabel_exporters.voc_reader import is_voc, read_voc
 
-FOLDER = "SegmentationClass"
-LABELS = "labels.txt"
+CLASSES, OBJECTS, BOXES, IMAGES, LISTS = (
+    *("SegmentationClass", "SegmentationObject", "Annotations", "JPEGImages"),
+    "ImageSets/Segmentation",
+)
+DEVKIT = "VOCdevkit/VOC2012"
+LABELS, LABELMAP = "labels.txt", "labelmap.txt"
+VOID = 255
 MAX_CLASSES = 254
 """Values are 8 bits; 0 is background and 255 VOC's void."""
 
@@ -29,20 +48,36 @@ _PALETTE = [channel for value in range(256) for channel in voc_color(value)]
 
 @dataclass(frozen=True)
 class Voc:
-    """Writes ``SegmentationClass/`` and, beside it, ``labels.txt``.
+    """Writes the folders of PASCAL VOC's segmentation task, and reads such folders.
 
-    - A photo ``a/x.jpg`` becomes ``SegmentationClass/a/x.png``, of the EXIF-oriented photo's size,
-      with VOC's palette; one without regions is all background. If ``a/x.png`` is a photo too, the
-      one that comes second keeps its whole name: ``a/x.png.png``.
-    - A pixel's value is its region's class id + 1, 0 for background; classes of one name share the
-      first's value. Where regions overlap, the higher score wins.
+    - ``images``: ``link`` or ``copy`` puts the photos into ``JPEGImages/``; one that is no JPEG, or
+      lies on its side (EXIF), is written upright as a JPEG and counted.
+    - ``void_border``: so many pixels of 255 along the borders of objects, as VOC has (it has 5).
+    - ``val_share``, ``seed``: the share of photos in ``val.txt``. Where a photo goes depends on its
+      name and the seed alone, so that it stays there when others come.
+    - ``devkit``: everything below ``VOCdevkit/VOC2012/``, where torchvision looks for it.
+
+    - A photo ``a/x.jpg`` is ``a/x`` in the lists: ``SegmentationClass/a/x.png`` and
+      ``SegmentationObject/a/x.png``, of the EXIF-oriented photo's size, with VOC's palette, and
+      ``Annotations/a/x.xml``, whose ``filename`` is the photo's name. If ``a/x.png`` is a photo
+      too, the one that comes second keeps its whole name: ``a/x.png.png``.
+    - A pixel's class is its region's class id + 1, 0 for background; classes of one name share the
+      first's value. Its object is the region's place among those that can be seen, from 1. Where
+      regions overlap, the higher score wins. Crowds and void are 255. Regions without a class, and
+      those behind the 254th of a photo, are left out and counted.
     - ``labels.txt`` has a line for each value: the value, a tab, the name (white space in it as
-      single spaces).
-    - PNGs of an earlier export are replaced once all are written; other files are left alone.
+      single spaces); ``labelmap.txt`` says the same as CVAT and datumaro do.
+    - Files of an earlier export are replaced once all are written; others are left alone.
 
     Raises UserError for more than 254 classes, a region whose class the context does not name, and
     a photo whose name leads out of the folder.
     """
+
+    images: Literal["none", "link", "copy"] = "none"
+    void_border: Annotated[int, Field(ge=0)] = 0
+    val_share: Annotated[float, Field(ge=0, le=1)] = 0.2
+    seed: int = 0
+    devkit: bool = False
 
     def write(
         self, predictions: Iterable[Prediction], folder: Path, context: ExportContext
@@ -52,53 +87,126 @@ class Voc:
                 f"VOC's masks hold at most {MAX_CLASSES} classes, found {len(context.classes)}: "
                 "use fewer classes, or another format"
             )
+        root = folder / DEVKIT if self.devkit else folder
+        root.mkdir(parents=True, exist_ok=True)
         ids = category_ids(context)
         # A fixed name, so that what a killed run leaves is cleared away by the next.
-        beside = folder / f".{FOLDER}.part"
+        beside = root / ".voc.part"
         shutil.rmtree(beside, ignore_errors=True)
         try:
-            beside.mkdir()
-            for prediction in predictions:
-                image = Image.fromarray(_values(prediction, ids, context))
-                image.putpalette(_PALETTE)
-                image.save(_free_file(beside, prediction.photo), format="PNG")
-            with replacing(folder / LABELS) as labels:
+            for name in (CLASSES, OBJECTS, BOXES, LISTS):
+                (beside / name).mkdir(parents=True)
+            with contextlib.ExitStack() as stack:
+                lists = {
+                    name: stack.enter_context(
+                        (beside / LISTS / f"{name}.txt").open(
+                            "w", encoding="utf-8", errors="surrogateescape", newline="\n"
+                        )
+                    )
+                    for name in ("train", "val", "trainval")
+                }
+                for prediction in predictions:
+                    name = self._add(prediction, beside, ids, context)
+                    if len(name.splitlines()) != 1 or name != name.strip():
+                        context.problems.note("names that no list can hold", repr(name))
+                        continue
+                    for chosen in ("trainval", self._side(prediction.photo)):
+                        lists[chosen].write(f"{name}\n")
+            with replacing(root / LABELS) as labels:
                 labels.write("0\tbackground\n")
                 for name, value in ids.items():
                     labels.write(f"{value}\t{' '.join(name.split())}\n")
-            _move(beside, folder / FOLDER)
+            with replacing(root / LABELMAP) as labels:
+                labels.write("# label:color_rgb:parts:actions\nbackground:0,0,0::\n")
+                for name, value in ids.items():
+                    color = ",".join(str(channel) for channel in voc_color(value))
+                    labels.write(f"{' '.join(name.split())}:{color}::\n")
+            move(beside, root)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
-        return folder / FOLDER
+        return root / CLASSES
+
+    def recognizes(self, source: Path) -> bool:
+        """A folder with ``SegmentationClass/`` in it, or in its ``VOCdevkit/VOC*/``."""
+        return is_voc(source)
+
+    def read(self, source: Path) -> Dataset:
+        """The labels of such a folder."""
+        return read_voc(source)
+
+    def _add(
+        self,
+        prediction: Prediction,
+        beside: Path,
+        ids: Mapping[str, int],
+        context: ExportContext,
+    ) -> str:
+        """Write a photo's files; its name in the lists."""
+        file = free_file(beside / CLASSES, prediction.photo)
+        name = file.relative_to(beside / CLASSES).with_suffix("").as_posix()
+        regions = [
+            r for r in prediction.regions if r.crowd or not without_class(r, prediction, context)
+        ]
+        values = [
+            VOID if region.crowd else ids[class_name(region, prediction, context)]
+            for region in regions
+        ]
+        classes, objects, seen = _painted(prediction, regions, values, context)
+        if self.void_border:
+            border = _borders(objects, self.void_border)
+            classes[border] = objects[border] = VOID
+        for kind, pixels in ((CLASSES, classes), (OBJECTS, objects)):
+            image = Image.fromarray(pixels)
+            image.putpalette(_PALETTE)
+            target = beside / kind / f"{name}.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            image.save(target, format="PNG")
+        names = [class_name(region, prediction, context) for region in seen]
+        target = beside / BOXES / f"{name}.xml"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(annotation(prediction, seen, names))
+        if self.images != "none":
+            put_image(
+                context.photos / prediction.photo,
+                beside / IMAGES / f"{name}.jpg",
+                link=self.images == "link",
+                problems=context.problems,
+            )
+        return name
+
+    def _side(self, photo: str) -> str:
+        number = int.from_bytes(stable_id(str(self.seed), photo, size=8)) / 2**64
+        return "val" if number < self.val_share else "train"
 
 
-def _values(
-    prediction: Prediction, ids: Mapping[str, int], context: ExportContext
-) -> NDArray[np.uint8]:
-    """uint8 (height, width): each pixel's category id, or 0."""
-    values = np.zeros((prediction.height, prediction.width), dtype=np.uint8)
-    for region in sorted(prediction.regions, key=lambda region: region.score):
-        values[decode_rle(region.rle)] = ids[class_name(region, prediction, context)]
-    return values
+def _painted(
+    prediction: Prediction,
+    regions: list[Region],
+    values: list[int],
+    context: ExportContext,
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], list[Region]]:
+    """Classes and objects, uint8 (height, width), and the regions that are objects there."""
+    shape = (prediction.height, prediction.width)
+    numbers = np.zeros(shape, dtype=np.int64)
+    for i in sorted(range(len(regions)), key=lambda i: (not regions[i].crowd, regions[i].score)):
+        numbers[decode_rle(regions[i].rle)] = i + 1
+    visible = [int(n) - 1 for n in np.unique(numbers) if n and not regions[int(n) - 1].crowd]
+    for i in visible[MAX_CLASSES:]:
+        context.problems.note("regions behind a photo's 254th, left out", prediction.photo)
+        numbers[numbers == i + 1] = 0
+    visible = visible[:MAX_CLASSES]
+    class_of = np.zeros(len(regions) + 1, dtype=np.uint8)
+    object_of = np.zeros(len(regions) + 1, dtype=np.uint8)
+    for i, region in enumerate(regions):
+        class_of[i + 1] = values[i]
+        if region.crowd:
+            object_of[i + 1] = VOID
+    for number, i in enumerate(visible, start=1):
+        object_of[i + 1] = number
+    return class_of[numbers], object_of[numbers], [regions[i] for i in visible]
 
 
-def _free_file(root: Path, photo: str) -> Path:
-    """The PNG for a photo, in a folder that exists. Asks the disk, as it knows equal names best."""
-    name = PurePosixPath(photo)
-    if name.is_absolute() or ".." in name.parts:
-        raise UserError(f"{photo}: leads out of the folder of photos, wanted a name inside it")
-    parent = root / name.parent
-    parent.mkdir(parents=True, exist_ok=True)
-    file, whole = parent / f"{name.stem}.png", f"{name.name}.png"
-    while file.exists():
-        file, whole = parent / whole, f"_{whole}"
-    return file
-
-
-def _move(source: Path, target: Path) -> None:
-    """Every file below ``source`` to its place below ``target``, one rename each."""
-    for folder, _, names in os.walk(source):
-        place = target / Path(folder).relative_to(source)
-        place.mkdir(parents=True, exist_ok=True)
-        for name in names:
-            Path(folder, name).replace(place / name)
+def _borders(objects: NDArray[np.uint8], width: int) -> NDArray[np.bool_]:
+    """Where a square of ``width`` pixels (one more if that is even) has several objects in it."""
+    kernel = np.ones((width | 1, width | 1), dtype=np.uint8)
+    return np.asarray(cv2.dilate(objects, kernel) != cv2.erode(objects, kernel))

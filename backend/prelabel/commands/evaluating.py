@@ -34,12 +34,7 @@ class Group(StrEnum):
     objects = "objects"
 
 
-@app.command(
-    epilog=example(
-        "prelabel evaluate out ground_truth.json --out evaluation\n"
-        "  prelabel evaluate seed-0 seed-1 seed-2 ground_truth.json"
-    )
-)
+@app.command(epilog=example("prelabel evaluate out ground_truth.json --out evaluation"))
 def evaluate(
     predictions: Annotated[
         list[Path],

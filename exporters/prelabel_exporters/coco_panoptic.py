@@ -1,0 +1,101 @@
+"""COCO's panoptic format: a PNG for each photo whose colours are segments, and a JSON file."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any, Protocol
+
+import numpy as np
+from PIL import Image
+
+from prelabel.masks import decode_rle
+from prelabel.records import Prediction, Region
+from prelabel_exporters.common import JsonList, free_file, move, replacing
+
+FILE, FOLDER = "panoptic.json", "panoptic"
+Json = Mapping[str, Any]
+
+
+class Add(Protocol):
+    """Takes a photo's image and annotations, as instances.json has them, and the regions that the
+    annotations are of."""
+
+    def __call__(
+        self, prediction: Prediction, image: Json, items: Sequence[tuple[Region, Json]]
+    ) -> None: ...
+
+
+@contextmanager
+def panoptic(folder: Path, categories: Sequence[Json]) -> Iterator[Add]:
+    """Writes into ``folder``; everything is there when it is left without an error.
+
+    A segment's id is its number in the photo, from 1, and its colour is R + 256 × G + 65 536 × B =
+    id; 0 is what no segment covers. Where regions overlap, the higher score wins; a region that is
+    covered whole has no segment. All categories are things.
+    """
+    beside = folder / f".{FOLDER}.part"
+    shutil.rmtree(beside, ignore_errors=True)
+    try:
+        beside.mkdir()
+        with (
+            replacing(folder / FILE) as out,
+            TemporaryFile("w+", dir=folder, encoding="utf-8", newline="\n") as rest,
+        ):
+            things = [{**category, "isthing": 1} for category in categories]
+            out.write(f'{{"categories": {json.dumps(things)},\n"images": ')
+            images, annotations = JsonList(out), JsonList(rest)
+
+            def add(
+                prediction: Prediction, image: Json, items: Sequence[tuple[Region, Json]]
+            ) -> None:
+                file = free_file(beside, prediction.photo)
+                images.append(image)
+                annotations.append(
+                    {
+                        "image_id": image["id"],
+                        "file_name": file.relative_to(beside).as_posix(),
+                        "segments_info": _draw(prediction, items, file),
+                    }
+                )
+
+            yield add
+            images.close()
+            annotations.close()
+            out.write(',\n"annotations": ')
+            rest.seek(0)
+            shutil.copyfileobj(rest, out)
+            out.write("}\n")
+        move(beside, folder / FOLDER)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _draw(
+    prediction: Prediction, items: Sequence[tuple[Region, Json]], file: Path
+) -> list[dict[str, Any]]:
+    """Write a photo's PNG; its segments."""
+    ids = np.zeros((prediction.height, prediction.width), dtype=np.int64)
+    for i in sorted(range(len(items)), key=lambda i: items[i][0].score):
+        ids[decode_rle(items[i][0].rle)] = i + 1
+    colours = np.stack([ids & 255, ids >> 8 & 255, ids >> 16 & 255], axis=2)
+    Image.fromarray(colours.astype(np.uint8)).save(file, format="PNG")
+    segments = []
+    for i, (_, item) in enumerate(items):
+        rows, columns = np.nonzero(ids == i + 1)
+        if len(rows):
+            x, y = int(columns.min()), int(rows.min())
+            segments.append(
+                {
+                    "id": i + 1,
+                    "category_id": item["category_id"],
+                    "area": len(rows),
+                    "bbox": [x, y, int(columns.max()) + 1 - x, int(rows.max()) + 1 - y],
+                    "iscrowd": item["iscrowd"],
+                }
+            )
+    return segments

@@ -1,0 +1,45 @@
+"""VOC's XML of one photo: its size and its objects' boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from xml.etree import ElementTree
+
+from prelabel.records import Prediction, Region
+
+
+def annotation(prediction: Prediction, regions: Sequence[Region], names: Sequence[str]) -> bytes:
+    """UTF-8. Boxes are 1-based and hold their last pixel: x 0 and width 10 are 1 to 10."""
+    root = ElementTree.Element("annotation")
+    _text(root, "folder", PurePosixPath(prediction.photo).parent.name)
+    _text(root, "filename", prediction.photo)
+    _text(ElementTree.SubElement(root, "source"), "database", "prelabel")
+    size = ElementTree.SubElement(root, "size")
+    for name, value in (("width", prediction.width), ("height", prediction.height), ("depth", 3)):
+        _text(size, name, str(value))
+    _text(root, "segmented", "1")
+    for region, label in zip(regions, names, strict=True):
+        item = ElementTree.SubElement(root, "object")
+        for name, text in (
+            ("name", " ".join(label.split())),
+            ("pose", "Unspecified"),
+            ("truncated", "0"),
+            ("difficult", "0"),
+        ):
+            _text(item, name, text)
+        x, y, width, height = region.box
+        box = ElementTree.SubElement(item, "bndbox")
+        for name, value in zip(
+            ("xmin", "ymin", "xmax", "ymax"), (x + 1, y + 1, x + width, y + height), strict=True
+        ):
+            _text(box, name, str(value))
+    ElementTree.indent(root)
+    written: str = ElementTree.tostring(root, encoding="unicode")
+    return f"{written}\n".encode()
+
+
+def _text(parent: ElementTree.Element, name: str, text: str) -> None:
+    # XML has no lone surrogates (names that are no UTF-8) and hardly any control characters.
+    sound = "".join(c if c.isprintable() or c == " " else "\N{REPLACEMENT CHARACTER}" for c in text)
+    ElementTree.SubElement(parent, name).text = sound

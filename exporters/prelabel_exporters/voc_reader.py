@@ -1,0 +1,189 @@
+"""Reading PASCAL VOC's segmentation folders; Voc's docstring says what is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from xml.etree import ElementTree
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from prelabel.errors import UserError
+from prelabel.masks import encode_rle, rle_area, rle_box
+from prelabel.records import Prediction, Region
+from prelabel.strategies import Dataset, Problems
+
+VOID = 255
+VOC_CLASSES = (
+    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
+    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa"),
+    *("train", "tvmonitor"),
+)
+"""VOC's own, value 1 to 20, where a folder has no list of labels."""
+Values = NDArray[np.uint8]
+
+
+def is_voc(source: Path) -> bool:
+    """Whether a folder, or its VOCdevkit/VOC…, has masks of classes."""
+    return source.is_dir() and _root(source) is not None
+
+
+def read_voc(source: Path) -> Dataset:
+    """The labels of such a folder. Raises UserError."""
+    root = _root(source)
+    if root is None:
+        raise UserError(f"{str(source)!r} has no SegmentationClass/: a folder as VOC's wanted")
+    problems = Problems()
+    names = _labels(root)
+    classes = tuple(names.get(value, f"object {value}") for value in range(1, max(names) + 1))
+    state = {"problems": problems}
+
+    def stream() -> Iterator[Prediction]:
+        for name in _ids(root):
+            labels = _photo(root, name, names, state["problems"])
+            if labels is not None:
+                yield labels
+        state["problems"] = Problems()  # once: a second stream finds the same again
+
+    images = root / "JPEGImages"
+    return Dataset(images if images.is_dir() else None, classes, stream, problems)
+
+
+def _root(source: Path) -> Path | None:
+    for folder in (source, *sorted(source.glob("VOCdevkit/VOC*")), *sorted(source.glob("VOC*"))):
+        if (folder / "SegmentationClass").is_dir():
+            return folder
+    return None
+
+
+def _ids(root: Path) -> Iterator[str]:
+    """What the lists name, in their order; without lists, every PNG."""
+    lists = root / "ImageSets" / "Segmentation"
+    named = [file for file in (lists / "trainval.txt",) if file.is_file()]
+    named = named or sorted(lists.glob("*.txt"))
+    if not named:
+        folder = root / "SegmentationClass"
+        for file in sorted(folder.rglob("*.png")):
+            yield file.relative_to(folder).with_suffix("").as_posix()
+        return
+    seen: set[str] = set()
+    for file in named:
+        with file.open(encoding="utf-8", errors="surrogateescape") as lines:
+            for line in lines:
+                if (name := line.strip()) and name not in seen:
+                    seen.add(name)
+                    yield name
+
+
+def _labels(root: Path) -> dict[int, str]:
+    """Names by value, from 1. Raises UserError."""
+    own, common = root / "labels.txt", root / "labelmap.txt"
+    try:
+        if own.is_file():
+            pairs = (line.split("\t", 1) for line in own.read_text("utf-8").splitlines() if line)
+            found = {int(value): name for value, name in pairs}
+        elif common.is_file():
+            lines = [line for line in common.read_text("utf-8").splitlines() if line.strip()]
+            lines = [line for line in lines if not line.startswith("#")]
+            found = {value: line.split(":")[0] for value, line in enumerate(lines)}
+        else:
+            found = dict(enumerate(VOC_CLASSES, start=1))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{own if own.is_file() else common} is no list of labels ({error}): a line for each "
+            "value, the value, a tab and the name"
+        ) from error
+    found = {value: name for value, name in found.items() if 0 < value < VOID}
+    if not found:
+        raise UserError(f"{root}: its list of labels names no class")
+    return found
+
+
+def _photo(
+    root: Path, name: str, names: Mapping[int, str], problems: Problems
+) -> Prediction | None:
+    """The labels of one photo, or None where its masks cannot be used."""
+    file = root / "SegmentationClass" / f"{name}.png"
+    classes = _values(file, problems)
+    if classes is None:
+        return None
+    objects_file = root / "SegmentationObject" / f"{name}.png"
+    objects: Values | None = None
+    if objects_file.is_file():
+        objects = _values(objects_file, problems)
+        if objects is not None and objects.shape != classes.shape:
+            problems.note("masks of objects and classes of two sizes, left out", str(objects_file))
+            return None
+    else:
+        problems.note("photos without SegmentationObject: connected parts are objects", str(file))
+    photo, size = _stated(root / "Annotations" / f"{name}.xml", f"{name}.jpg", problems)
+    height, width = classes.shape
+    if size is not None and size != (width, height):
+        place = f"{file}: {width} × {height}, stated {size[0]} × {size[1]}"
+        problems.note("masks of another size than their photo, left out", place)
+        return None
+    beyond = ~np.isin(classes, [0, VOID, *names])
+    if beyond.any():
+        problems.note("masks with values beyond the classes, taken as background", str(file))
+        classes = np.where(beyond, np.uint8(0), classes)
+    regions = _regions(classes, objects)
+    inside = sum(region.area for region in regions if not region.crowd)
+    return Prediction(photo, "", width, height, tuple(regions), inside / (width * height), 0, "")
+
+
+def _regions(classes: Values, objects: Values | None) -> list[Region]:
+    """Objects in their order, and void as a crowd without a class."""
+    if objects is None:
+        objects = np.zeros(classes.shape, dtype=np.int64)
+        for value in np.unique(classes[(classes != 0) & (classes != VOID)]):
+            _, parts = cv2.connectedComponents((classes == value).astype(np.uint8), connectivity=8)
+            objects = np.where(parts > 0, parts + objects.max(), objects)
+    else:
+        objects = np.where(objects == VOID, 0, objects)
+    void = classes == VOID
+    found = []
+    for number in np.unique(objects[(objects != 0) & ~void]):
+        mask = (objects == number) & ~void & (classes != 0)
+        if mask.any():
+            value = int(np.bincount(classes[mask]).argmax())
+            found.append(_region(mask, value - 1, crowd=False))
+    if void.any():
+        found.append(_region(void, -1, crowd=True))
+    return found
+
+
+def _region(mask: NDArray[np.bool_], cluster: int, *, crowd: bool) -> Region:
+    rle = encode_rle(mask)
+    return Region(rle, rle_box(rle), rle_area(rle), 1.0, cluster, crowd)
+
+
+def _values(file: Path, problems: Problems) -> Values | None:
+    """uint8 (height, width) of a palette or grey PNG."""
+    try:
+        with Image.open(file) as image:
+            if image.mode not in ("P", "L"):
+                raise ValueError(f"its mode is {image.mode}, wanted a palette")
+            return np.array(image, dtype=np.uint8)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        reason = "is not there" if isinstance(error, FileNotFoundError) else str(error)
+        problems.note("masks that cannot be read, left out", f"{file}: {reason}")
+        return None
+
+
+def _stated(file: Path, default: str, problems: Problems) -> tuple[str, tuple[int, int] | None]:
+    """The photo's name and size by its XML."""
+    if not file.is_file():
+        return default, None
+    try:
+        root = ElementTree.fromstring(file.read_bytes())
+        size = (int(root.findtext("size/width", "")), int(root.findtext("size/height", "")))
+    except (OSError, ValueError, ElementTree.ParseError) as error:
+        problems.note("annotations that cannot be read, masks alone taken", f"{file}: {error}")
+        return default, None
+    name = root.findtext("filename") or default
+    # VOC's own say the file's name alone.
+    stem, own = default.removesuffix(".jpg"), name.rpartition(".")[0]
+    return (name if own == stem or stem.startswith(f"{own}.") else default), size
