@@ -58,7 +58,9 @@ def _command(server: Server, *arguments: str) -> subprocess.CompletedProcess[str
     )
 
 
-def test_fit_and_names__from_nothing_to_named_classes(server: Server) -> None:
+def test_fit_and_names__from_nothing_to_named_classes(
+    server: Server, tmp_path: Path
+) -> None:
     project = str(_project(server))
     early = _command(server, "names", "--project", project)
     assert early.returncode == 2
@@ -97,6 +99,24 @@ def test_fit_and_names__from_nothing_to_named_classes(server: Server) -> None:
         if not item["value"]["brushlabels"]
     }
     assert all(note.startswith("object ") for note in notes)
+
+    # Exported, it is still of that class.
+    out = tmp_path / "out"
+    exported = subprocess.run(
+        [*PRELABEL, "export", "--project", project, "--what", "predictions", "--url", server.url]
+        + ["--format", "coco", "--out", str(out)],
+        env={**os.environ, "LABEL_STUDIO_API_KEY": TOKEN},
+        capture_output=True,
+        text=True,
+    )
+    assert exported.returncode == 0, exported.stderr
+    coco = json.loads((out / "coco" / "instances.json").read_text())
+    names = [category["name"] for category in coco["categories"]]
+    assert names[:2] == ["cat", "dog"]
+    assert set(names[2:]) == notes
+    regions = sum(len(t["predictions"][0]["result"]) for t in server.tasks(int(project)))
+    assert len(coco["annotations"]) == regions
+    assert len(coco["images"]) == 6
 
 
 @pytest.mark.parametrize(
@@ -144,6 +164,9 @@ def test_demo__everything_runs_and_ctrl_c_stops_it(tmp_path: Path) -> None:
             time.sleep(0.5)
             said = (tmp_path / "out").read_text()
         assert "33 got a prediction" in said
+        coco = json.loads((folder / "export" / "coco" / "instances.json").read_text())
+        assert len(coco["images"]) == 33
+        assert coco["annotations"]
         rows = dict(line.split(maxsplit=1) for line in said.splitlines() if len(line.split()) > 1)
         page, backend = rows["open"], rows["backend"].split()[0]
         login = json.loads((folder / "label-studio" / "login.json").read_text())

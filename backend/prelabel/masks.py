@@ -42,17 +42,19 @@ def rle_box(rle: Rle) -> Box:
 
 def rle_totals(counts: Sequence[str]) -> NDArray[np.int64]:
     """How many pixels the runs of each of COCO's compressed ``counts`` cover, int64 (n,): height ×
-    width of a sound one; -1 for text that is none. pycocotools does not look (2.0.8).
+    width of a sound one; -1 for text that is none, or has a negative count, which pycocotools
+    would write past its memory.
 
     A count is written in characters of 5 bits and a flag that says whether more follow, the last
     one's top bit being the sign; from the fourth count on, it is the difference to the one before
     the one before (pycocotools, maskApi.c, rleToString).
     """
     totals = np.full(len(counts), -1, dtype=np.int64)
+    # One that ends within a count would run on into the next text.
     sound = [
         i
         for i, text in enumerate(counts)
-        if isinstance(text, str) and text.isascii() and text and not ord(text[-1]) < 48
+        if isinstance(text, str) and text.isascii() and text and not (ord(text[-1]) - 48) & 32
     ]
     if not sound:
         return totals
@@ -63,10 +65,7 @@ def rle_totals(counts: Sequence[str]) -> NDArray[np.int64]:
     starts = np.flatnonzero(np.concatenate([[True], last[:-1]]))
     place = np.arange(len(codes)) - np.repeat(starts, np.diff(np.append(starts, len(codes))))
     odd = (codes < 0) | (codes > 63) | (place > 6)
-    # A text that ends within a count would run on into the next one.
-    ends = np.flatnonzero(np.append(np.diff(text_of) > 0, True))
     bad = np.bincount(text_of, weights=odd, minlength=len(sound)) > 0
-    bad |= ~last[ends]
     values = np.add.reduceat((codes & 31) << (5 * np.minimum(place, 6)), starts)
     final = codes[np.append(starts[1:], len(codes)) - 1]
     length = np.diff(np.append(starts, len(codes)))
@@ -74,11 +73,19 @@ def rle_totals(counts: Sequence[str]) -> NDArray[np.int64]:
     owner = text_of[starts]
     n = np.bincount(owner, minlength=len(sound))
     index = np.arange(len(starts)) - np.repeat(np.cumsum(n) - n, n)
-    # How often a difference counts: in itself and in every second one after it.
-    weight = np.where(index == 0, 1, (np.repeat(n, n) - 1 - index) // 2 + 1)
-    found = np.zeros(len(sound), dtype=np.int64)
-    np.add.at(found, owner, values * weight)
-    totals[sound] = np.where(bad, -1, found)
+    # Every second one is a chain of differences; the first count stands alone.
+    chain = 3 * owner + np.where(index == 0, 0, 1 + index % 2)
+    order = np.argsort(chain, kind="stable")
+    sums = np.cumsum(values[order])
+    first = np.flatnonzero(np.diff(chain[order], prepend=-1))
+    before = np.where(first > 0, sums[first - 1], 0)
+    lengths = np.diff(np.append(first, len(order)))
+    found = np.empty(len(values), dtype=np.int64)
+    found[order] = sums - np.repeat(before, lengths)
+    bad |= np.bincount(owner, weights=found < 0, minlength=len(sound)) > 0
+    whole = np.zeros(len(sound), dtype=np.int64)
+    np.add.at(whole, owner, found)
+    totals[sound] = np.where(bad, -1, whole)
     return totals
 
 

@@ -247,6 +247,8 @@ class _Reading:
                 usable.append(polygon)
             else:
                 self._note("polygons with fewer than three points, left out", place)
+        if not usable:
+            return None
         try:
             if not np.isfinite(
                 np.concatenate([np.asarray(p, dtype=np.float64) for p in usable])

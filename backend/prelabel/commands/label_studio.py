@@ -18,7 +18,11 @@ from prelabel.commands.options import example
 from prelabel.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from prelabel.label_studio.bulk import Totals
+    from prelabel.label_studio.client import Client
+    from prelabel.progress import Progress
 
 app = typer.Typer()
 label_studio = typer.Typer(epilog=example("prelabel label-studio prelabel --project 1"))
@@ -160,8 +164,10 @@ def demo(
             Options(),
             progress=progress,
         )
+        found = _exported(client, project, folder / "export", progress)
         rows = [
             *_rows(totals, dry_run=False),
+            *((f"as {name}", console.one_line(path)) for name, path in found.items()),
             ("open", f"{server.url}/projects/{project}/data"),
             ("log in as", f"{server.login.email}, password {server.login.password}"),
             ("backend", f"{backend.url} (user {backend.user}, password {backend.password})"),
@@ -291,6 +297,19 @@ def names(
     if changes or renames:
         rows.append(("", "new names go live with the next predictions"))
     print(console.table(rows))
+
+
+def _exported(
+    client: Client, project: int, folder: Path, progress: Progress
+) -> Mapping[str, Path]:
+    """The demo's project in other formats, annotations before predictions."""
+    from prelabel.export import export_dataset
+    from prelabel.label_studio.fetch import Sources, open_fetcher
+    from prelabel.label_studio.project_labels import project_dataset
+
+    fetcher = open_fetcher(client, Sources())
+    with project_dataset(client, fetcher, project, what="both", progress=progress) as dataset:
+        return export_dataset(dataset, folder, ["coco", "voc"], progress=progress).files
 
 
 def _rows(totals: Totals, *, dry_run: bool) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ Size = tuple[int, int]
 _KINDS = ("brush", "bitmask", "polygon", "rectangle")
 """Finest first."""
 _OTHERS = ("ellipse", "keypoint", "vector", "cuboid")
+_UNNAMED = re.compile(r"object [0-9]+")
 _TWICE = 0.8
 """IoU from which two drawings with one label, by different tools, are one region."""
 _MANY = 2_000
@@ -54,10 +56,19 @@ def is_region(item: Item) -> bool:
     return bool(_kind(item))
 
 
-def item_label(item: Item, shared: Mapping[str, str]) -> str:
-    """A region's label, the first if it has several; "" if it has none or is no region."""
+def item_label(item: Item, shared: Mapping[str, str], *, predicted: bool = False) -> str:
+    """A region's label, the first if it has several; "" if it has none or is no region.
+    ``predicted``: one of this tool's whose class has no name yet bears that of the class."""
     kind = _kind(item)
-    return (_first(item, f"{kind}labels") or shared.get(str(item.get("id")), "")) if kind else ""
+    if not kind:
+        return ""
+    label = _first(item, f"{kind}labels") or shared.get(str(item.get("id")), "")
+    return label or (_class_note(item) if predicted else "")
+
+
+def is_unnamed(label: str) -> bool:
+    """Whether a label is that of a class which nobody has named."""
+    return bool(_UNNAMED.fullmatch(label))
 
 
 def item_size(item: Item) -> Size | None:
@@ -84,10 +95,11 @@ def read_items(
     shared: Mapping[str, str],
     place: str,
     problems: Problems,
+    predicted: bool = False,
 ) -> list[Drawn]:
     """The regions that items draw on one photo of this size, in their order.
 
-    ``place``: the file and task, for what goes to ``problems``: items that cannot be read, were
+    ``predicted``: as for ``item_label``. ``place``: the file and task, for what goes to ``problems``: items that cannot be read, were
     drawn on a photo of another size or a turned one, or have no pixel. Tags that draw nothing
     (choices, texts, relations) are passed over.
     """
@@ -109,7 +121,7 @@ def read_items(
         else:
             rle = _rle(item, size, here, problems)
             if rle is not None:
-                label = item_label(item, shared)
+                label = item_label(item, shared, predicted=predicted)
                 _note_labels(item, kind, label, here, problems)
                 found.append(Drawn(kind, rle, label, item_score(item)))
     return _once(found, place, problems)
@@ -152,6 +164,14 @@ def _first(item: Item, key: str) -> str:
     labels = value.get(key) if isinstance(value, Mapping) else None
     first = labels[0] if isinstance(labels, list) and labels else None
     return first if isinstance(first, str) else ""
+
+
+def _class_note(item: Item) -> str:
+    """The class that this tool has noted on a region without a label."""
+    meta = item.get("meta")
+    texts = meta.get("text") if isinstance(meta, Mapping) else None
+    first = texts[0] if isinstance(texts, list) and texts else None
+    return first if isinstance(first, str) and is_unnamed(first) else ""
 
 
 def _once(found: list[Drawn], place: str, problems: Problems) -> list[Drawn]:

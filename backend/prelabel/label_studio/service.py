@@ -28,9 +28,12 @@ from prelabel.label_studio.metrics import Metrics
 from prelabel.label_studio.projects import Project, Projects
 from prelabel.label_studio.tidying import Tidier
 from prelabel.label_studio.worker import Desk, Done, Job
+from prelabel.pipeline import choose
 
 _ENOUGH = 20
 """Photos from which a first fit is worth waiting for: as many as make one group of photos."""
+_FIRST = 100
+"""Photos that somebody waits for, at most, in a first fit: there must be time left to predict."""
 _LOOK_EVERY = 60.0
 """Seconds between two looks at how many tasks a project has."""
 _FOR_A_POINT = 30.0
@@ -244,14 +247,16 @@ class Service:
         self, known: Project, tasks: Sequence[Mapping[str, Any]], label_config: str, until: float
     ) -> bool:
         """Without a model: fit on what was sent if that is enough, and wait for it; else have the
-        whole project fitted in the background. Whether there is time to predict now."""
+        whole project fitted in the background. Whether there is time to predict now. A project that
+        has more photos than this fit has seen is fitted anew later, as one that has grown is."""
         if not known.token or known.home.state.newest:  # the page says so; goes live with /setup
             return True
         try:
             if len(tasks) < _ENOUGH:
                 self._ask_fit(known, label_config, None)
                 return True
-            fit = self._ask_fit(known, label_config, tasks)
+            few = choose(tasks, most=_FIRST, seed=self.settings.config.fit.seed)
+            fit = self._ask_fit(known, label_config, few)
             if not fit.ended.wait(max(0.0, until - time.monotonic())):
                 return False
             known.state = known.home.go_live(self.settings.config)

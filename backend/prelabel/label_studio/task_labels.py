@@ -15,6 +15,7 @@ from prelabel.label_studio.drawn_items import (
     Drawn,
     Size,
     is_region,
+    is_unnamed,
     item_label,
     item_score,
     item_size,
@@ -58,7 +59,8 @@ class TaskLabels:
     - A region is one region, even where it has separate parts. Only if it was drawn twice, as
       through a brush and a rectangle tag, the finer one alone is kept: same label, and masks (or
       boxes, if one is a rectangle) with an IoU of 0.8 or more.
-    - ``cluster`` is the label's place in ``classes``; -1 for a region that has no label.
+    - ``cluster`` is the label's place in ``classes``; -1 for a region that has no label. A predicted
+      region of a class that nobody has named has that class (``object 3``).
     - ``score`` is the prediction's; 1 for what is annotated.
     - A photo's size is what most of the regions on it state.
     """
@@ -115,6 +117,7 @@ class TaskLabels:
                     shared=shared,
                     place=here,
                     problems=self._problems,
+                    predicted=predicted,
                 )
                 regions = self._regions(drawn, entry if predicted else None)
                 version = str(entry.get("model_version") or "") if entry and predicted else ""
@@ -133,8 +136,12 @@ class TaskLabels:
             versions.add(str(entry.get("model_version") or "") if predicted else "")
             results = _results(entry)
             shared = shared_labels(results)
-            others |= {label for item in results if (label := item_label(item, shared))}
-        classes = (*known, *sorted(others - known.keys()))
+            labels = (item_label(item, shared, predicted=predicted) for item in results)
+            others |= {label for label in labels if label}
+        # Classes without a name come last, in the order of their numbers.
+        others -= known.keys()
+        order = sorted(others, key=lambda n: (len(n), n) if is_unnamed(n) else (0, n))
+        classes = (*known, *order)
         return classes, versions.pop() if len(versions) == 1 else ""
 
     def _by_place(

@@ -1,0 +1,367 @@
+"""COCO written and read: round trips, other tools, and files that are wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import require
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+from pycocotools.coco import COCO
+
+from prelabel.errors import UserError
+from prelabel.masks import Mask, decode_rle, encode_rle, rle_area, rle_box, rle_totals
+from prelabel.reading import open_dataset
+from prelabel.records import Prediction, Region
+from prelabel.strategies import Dataset, ExportContext
+from prelabel_exporters.coco import Coco
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+HEIGHT, WIDTH = 8, 10
+DATA = Path(__file__).parent.parent.parent / "shared" / "data"
+
+
+def region(mask: Mask, *, cluster: int = 0, score: float = 0.5, crowd: bool = False) -> Region:
+    rle = encode_rle(mask)
+    return Region(rle, rle_box(rle), rle_area(rle), score, cluster, crowd)
+
+
+def box(x: int, y: int, w: int, h: int, *, height: int = HEIGHT, width: int = WIDTH) -> Mask:
+    mask = np.zeros((height, width), dtype=np.bool_)
+    mask[y : y + h, x : x + w] = True
+    return mask
+
+
+def prediction(photo: str, *regions: Region, version: str = "m-1") -> Prediction:
+    height, width = regions[0].rle["size"] if regions else (HEIGHT, WIDTH)
+    return Prediction(photo, "", width, height, regions, 0.0, 0, version)
+
+
+def context(version: str = "m-1") -> ExportContext:
+    return ExportContext(Path("/photos"), ("dog", "cat", "tree"), version)
+
+
+def masks_of(dataset: Dataset) -> dict[str, list[tuple[Any, int, float, bool]]]:
+    return {
+        p.photo: [(r.rle, r.cluster, r.score, r.crowd) for r in p.regions] for p in dataset.stream()
+    }
+
+
+def coco_file(folder: Path, **changes: Any) -> Path:
+    """One image of 10 × 8 with one 2 × 2 polygon of a cat."""
+    data = {
+        "images": [{"id": 1, "file_name": "a/x.jpg", "width": WIDTH, "height": HEIGHT}],
+        "categories": [{"id": 7, "name": "cat"}],
+        "annotations": [_annotation(1)],
+        **changes,
+    }
+    file = folder / "instances.json"
+    file.write_text(json.dumps(data))
+    return file
+
+
+def _annotation(number: int, **changes: Any) -> dict[str, Any]:
+    square = [2, 3, 4, 3, 4, 5, 2, 5]
+    return {"id": number, "image_id": 1, "category_id": 7, "segmentation": [square]} | changes
+
+
+ANY_MASK = st.one_of(
+    hnp.arrays(np.bool_, (HEIGHT, WIDTH)),
+    st.sampled_from(
+        [
+            box(0, 0, WIDTH, HEIGHT),  # full
+            box(9, 7, 1, 1),  # one pixel, at the edge
+            np.indices((HEIGHT, WIDTH)).sum(axis=0) % 2 == 0,  # checkerboard
+            box(0, 0, 9, 8) & ~box(1, 1, 7, 6) | box(3, 3, 3, 2) & ~box(4, 3, 1, 1),  # in holes
+        ]
+    ),
+).filter(lambda mask: bool(mask.any()))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    masks=st.lists(st.tuples(ANY_MASK, st.integers(0, 2), st.booleans()), max_size=4),
+    polygons=st.booleans(),
+    version=st.sampled_from(["m-1", ""]),
+)
+def test_round_trip__written_read_and_written_again_is_the_same(
+    tmp_path_factory: pytest.TempPathFactory,
+    masks: list[tuple[Mask, int, bool]],
+    polygons: bool,
+    version: str,
+) -> None:
+    score = 0.25 if version else 1.0
+    photos = [
+        prediction(
+            "a/x.jpg",
+            *(region(m, cluster=c, score=score, crowd=crowd) for m, c, crowd in masks),
+            version=version,
+        ),
+        prediction("empty.png", version=version),
+    ]
+    first, second = tmp_path_factory.mktemp("a"), tmp_path_factory.mktemp("b")
+    exporter = Coco(polygons=polygons)
+    written = exporter.write(photos, first, context(version))
+    found = exporter.read(first)
+    assert masks_of(found) == {
+        p.photo: [(r.rle, r.cluster, r.score, r.crowd) for r in p.regions] for p in photos
+    }
+    if version and masks:
+        assert found.classes[: 1 + max(c for _, c, _ in masks)]
+    again = exporter.write(
+        found.stream(), second, ExportContext(Path("/photos"), context().classes, version)
+    )
+    assert again.read_bytes() == written.read_bytes()
+
+
+def test_write__pycocotools_sees_the_same_masks_areas_and_boxes(tmp_path: Path) -> None:
+    ring = box(2, 1, 5, 5) & ~box(3, 3, 3, 1)
+    parts = box(0, 0, 2, 2) | box(5, 5, 3, 2)
+    exported = context()
+    photos = [prediction("x.jpg", region(ring), region(parts, cluster=1), region(box(4, 4, 3, 3)))]
+    file = Coco(polygons=True).write(photos, tmp_path, exported)
+    coco = COCO(str(file))
+    for annotation, mask in zip(
+        coco.loadAnns(coco.getAnnIds()), (ring, parts, box(4, 4, 3, 3)), strict=True
+    ):
+        assert np.array_equal(coco.annToMask(annotation), mask)
+        assert annotation["area"] == mask.sum()
+    kinds = [type(a["segmentation"]).__name__ for a in coco.loadAnns(coco.getAnnIds())]
+    assert kinds == ["dict", "list", "list"]  # only the ring has a hole
+    assert exported.problems.lines() == ["1 regions that no polygons can hold, kept as RLE"]
+    results = coco.loadRes(str(tmp_path / "results.json"))
+    assert [a["score"] for a in results.loadAnns(results.getAnnIds())] == [0.5, 0.5, 0.5]
+
+
+def test_write__panoptic_is_read_by_its_formula(tmp_path: Path) -> None:
+    low, high = box(0, 0, 6, 6), box(3, 3, 5, 4)
+    photos = [prediction("a/x.jpg", region(high, score=0.9, cluster=1), region(low, score=0.4))]
+    Coco(panoptic=True).write(photos, tmp_path, context())
+    data = json.loads((tmp_path / "panoptic.json").read_text())
+    (entry,) = data["annotations"]
+    pixels = np.asarray(Image.open(tmp_path / "panoptic" / entry["file_name"])).astype(int)
+    ids = pixels[..., 0] + 256 * pixels[..., 1] + 256**2 * pixels[..., 2]
+    segments = {s["category_id"]: s for s in entry["segments_info"]}
+    assert np.array_equal(ids == segments[2]["id"], high)
+    assert np.array_equal(ids == segments[1]["id"], low & ~high)
+    assert segments[1]["area"] == (low & ~high).sum()
+    assert segments[2]["bbox"] == [3, 3, 5, 4]
+    assert {c["name"]: c["isthing"] for c in data["categories"]} == {"dog": 1, "cat": 1, "tree": 1}
+    assert entry["image_id"] == data["images"][0]["id"]
+
+
+def test_read__the_data_set_of_others_as_pycocotools_does() -> None:
+    file = DATA / "coco" / "instances.json"
+    require("data", file.exists(), f"no {file}")
+    coco = COCO(str(file))
+    found = {p.photo: p for p in Coco().read(file).stream()}
+    assert len(found) == len(coco.imgs)
+    for image in coco.imgs.values():
+        own = coco.imgToAnns[image["id"]]
+        regions = found[image["file_name"]].regions
+        assert len(regions) == len(own)
+        for read, annotation in zip(regions, own, strict=True):
+            assert np.array_equal(decode_rle(read.rle), coco.annToMask(annotation) > 0)
+            assert read.crowd == bool(annotation["iscrowd"])
+
+
+def test_read__polygons_and_both_kinds_of_rle(tmp_path: Path) -> None:
+    square = box(2, 3, 2, 2)
+    runs = np.diff(np.flatnonzero(np.diff(square.ravel(order="F"), prepend=0, append=0)))
+    start = int(np.flatnonzero(square.ravel(order="F"))[0])
+    counts = [start, *runs.tolist(), HEIGHT * WIDTH - start - int(runs.sum())]
+    size = [HEIGHT, WIDTH]
+    annotations = [
+        _annotation(1),
+        _annotation(2, segmentation=encode_rle(square)),
+        _annotation(3, segmentation={"size": size, "counts": counts}, iscrowd=1),
+    ]
+    (labels,) = Coco().read(coco_file(tmp_path, annotations=annotations)).stream()
+    assert [r.rle for r in labels.regions] == [encode_rle(square)] * 3
+    assert [r.crowd for r in labels.regions] == [False, False, True]
+    assert [(r.box, r.area, r.score) for r in labels.regions] == [((2, 3, 2, 2), 4, 1.0)] * 3
+    assert labels.model_version == ""
+
+
+RING = {"size": [HEIGHT, WIDTH], "counts": [80]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "kept", "note"),
+    [
+        ({"image_id": 9}, 0, "1 annotations of images that are not there, left out"),
+        ({"category_id": 9}, 0, "1 annotations of categories that are not there, left out"),
+        ({"segmentation": [[1, 1, 5, 5]]}, 0, "1 polygons with fewer than three points, left out"),
+        ({"segmentation": [[1, 1, 5, 5, 3]]}, 0, "1 polygons with fewer than three points"),
+        ({"segmentation": [[1, 1, 5, "a", 3, 3]]}, 0, "1 polygons that are none, left out"),
+        ({"segmentation": None}, 0, "1 annotations without a segmentation, left out"),
+        ({"segmentation": {**RING, "size": [4, 4]}}, 0, "1 RLEs of another size than their image"),
+        (
+            {"segmentation": {**RING, "counts": [79]}},
+            0,
+            "1 RLEs that hold another number of pixels",
+        ),
+        (
+            {"segmentation": {**RING, "counts": [81]}},
+            0,
+            "1 RLEs that hold another number of pixels",
+        ),
+        ({"segmentation": {**RING, "counts": [-1, 81]}}, 0, "1 RLEs whose counts are none"),
+        (
+            {"segmentation": {**RING, "counts": "T3"}},
+            0,
+            "1 RLEs that hold another number of pixels",
+        ),
+        ({"segmentation": {**RING, "counts": "\n~"}}, 0, "1 RLEs that hold another number of pix"),
+    ],
+)
+def test_read__one_bad_annotation_costs_that_one(
+    changes: dict[str, Any], kept: int, note: str, tmp_path: Path
+) -> None:
+    file = coco_file(tmp_path, annotations=[_annotation(1), _annotation(2, **changes)])
+    found = Coco().read(file)
+    (labels,) = found.stream()
+    assert len(labels.regions) == 1 + kept
+    (line,) = found.problems.lines()
+    assert line.startswith(note)
+    assert f"{file}, annotation 2" in line
+    list(found.stream())  # once more: it is not counted twice
+    assert found.problems.lines() == [line]
+
+
+def test_read__a_polygon_that_crosses_itself_is_drawn_and_counted(tmp_path: Path) -> None:
+    bow_tie = [0, 0, 100, 100, 100, 0, 0, 100]
+    images = [{"id": 1, "file_name": "x.jpg", "width": 120, "height": 110}]
+    file = coco_file(tmp_path, images=images, annotations=[_annotation(4, segmentation=[bow_tie])])
+    found = Coco().read(file)
+    (labels,) = found.stream()
+    coco = COCO(str(file))
+    assert np.array_equal(decode_rle(labels.regions[0].rle), coco.annToMask(coco.anns[4]) > 0)
+    assert found.problems.lines()[0].startswith("1 polygons that cross themselves")
+
+
+def test_read__ids_that_come_twice(tmp_path: Path) -> None:
+    images = [
+        {"id": 1, "file_name": "x.jpg", "width": WIDTH, "height": HEIGHT},
+        {"id": 1, "file_name": "y.jpg", "width": WIDTH, "height": HEIGHT},
+        {"id": 2, "file_name": "x.jpg", "width": WIDTH, "height": HEIGHT},
+    ]
+    categories = [{"id": 7, "name": "cat"}, {"id": 7, "name": "dog"}]
+    both = [_annotation(3), _annotation(3)]
+    found = Coco().read(coco_file(tmp_path, images=images, categories=categories, annotations=both))
+    labels = list(found.stream())
+    assert [(p.photo, len(p.regions)) for p in labels] == [("x.jpg", 2)]
+    assert found.classes == ("cat",)
+    counts = found.problems.counts
+    assert counts == {
+        "categories whose id comes twice, the first one taken": 1,
+        "annotations whose id comes twice, both kept": 1,
+        "images whose id or file_name comes twice, the first one taken": 2,
+    }
+
+
+def test_read__sizes_that_the_file_does_not_say(tmp_path: Path) -> None:
+    file = coco_file(tmp_path, images=[{"id": 1, "file_name": "x.png"}])
+    found = Coco().read(file)
+    assert list(found.stream()) == []
+    assert "name its folder with --photos" in found.problems.lines()[0]
+    Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "x.png")
+    (labels,) = open_dataset(file, photos=tmp_path).stream()
+    assert (labels.width, labels.height, len(labels.regions)) == (WIDTH, HEIGHT, 1)
+
+
+@pytest.mark.parametrize("name", ["../x.jpg", "/etc/x.jpg", "", None, 5])
+def test_read__a_name_that_leads_out_of_the_folder(name: object, tmp_path: Path) -> None:
+    images = [{"id": 1, "file_name": name, "width": WIDTH, "height": HEIGHT}]
+    found = Coco().read(coco_file(tmp_path, images=images))
+    assert list(found.stream()) == []
+    assert "file_name is none inside a folder" in found.problems.lines()[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"images": [], "annotations": [{"id"', "no whole JSON"),
+        ("[]", "is a list, as COCO's results are"),
+        ('{"images": []}', "has no list of annotations"),
+        ('{"images": [1], "annotations": []}', "has no list of images"),
+        ('{"images": {}, "annotations": []}', "has no list of images"),
+    ],
+)
+def test_read__what_is_no_instances_file(text: str, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "x.json"
+    file.write_text(text)
+    with pytest.raises(UserError, match=said) as error:
+        Coco().read(file)
+    assert str(file) in str(error.value)
+
+
+def test_recognizes__coco_and_nothing_else(tmp_path: Path) -> None:
+    assert Coco().recognizes(coco_file(tmp_path))
+    assert Coco().recognizes(tmp_path)  # the folder that an export fills
+    for name, text in (
+        ("tasks.json", '[{"id": 1, "annotations": [], "data": {"images": 1}}]'),
+        ("empty.json", ""),
+        ("predictions.jsonl", '{"photo": "x.jpg"}'),
+        ("other.json", '{"a": 1}'),
+    ):
+        (tmp_path / name).write_text(text)
+        assert not Coco().recognizes(tmp_path / name)
+    padded = tmp_path / "padded.json"
+    padded.write_text(
+        '{"annotations": [], "info": "' + "x" * 300_000 + '", "images": [], "categories": []}'
+    )
+    assert Coco().recognizes(padded)
+
+
+def plain_total(text: str) -> int:
+    """COCO's RLE decoded one character after the other, as maskApi.c's rleFrString does."""
+    counts: list[int] = []
+    at = 0
+    while at < len(text):
+        value = place = 0
+        more = True
+        while more:
+            if at >= len(text):
+                return -1
+            code = ord(text[at]) - 48
+            if not 0 <= code <= 63:
+                return -1
+            value |= (code & 31) << (5 * place)
+            more = bool(code & 32)
+            at += 1
+            place += 1
+            if not more and code & 16:
+                value |= -1 << (5 * place)
+        if len(counts) > 2:
+            value += counts[-2]
+        counts.append(value)
+    return sum(counts) if counts and min(counts) >= 0 else -1
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40)).map(
+                lambda mask: str(encode_rle(mask)["counts"])
+            ),
+            st.text(st.characters(min_codepoint=40, max_codepoint=120), max_size=6),
+        ),
+        max_size=5,
+    )
+)
+def test_rle_totals__as_a_plain_decoder(texts: list[str]) -> None:
+    assert rle_totals(texts).tolist() == [plain_total(text) for text in texts]
+
+
+def test_rle_totals__what_is_no_text() -> None:
+    assert rle_totals([]).tolist() == []
+    assert rle_totals(["", "é", "0" * 3, None]).tolist() == [-1, -1, 0, -1]  # type: ignore[list-item]
