@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,7 +17,7 @@ from pydantic import Field
 
 from prelabel.colors import voc_color
 from prelabel.errors import UserError
-from prelabel.masks import decode_rle
+from prelabel.masks import Box, Mask, decode_rle
 from prelabel.records import Prediction, Region
 from prelabel.strategies import Dataset, ExportContext
 from prelabel_exporters.common import (
@@ -185,7 +185,8 @@ def _painted(
     values: list[int],
     context: ExportContext,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], list[Region]]:
-    """Classes and objects, uint8 (height, width), and the regions that are objects there."""
+    """Classes and objects, uint8 (height, width), and the regions that are objects there, with the
+    boxes of what can be seen of them."""
     shape = (prediction.height, prediction.width)
     numbers = np.zeros(shape, dtype=np.int64)
     for i in sorted(range(len(regions)), key=lambda i: (not regions[i].crowd, regions[i].score)):
@@ -203,7 +204,14 @@ def _painted(
             object_of[i + 1] = VOID
     for number, i in enumerate(visible, start=1):
         object_of[i + 1] = number
-    return class_of[numbers], object_of[numbers], [regions[i] for i in visible]
+    seen = [replace(regions[i], box=_box(numbers == i + 1)) for i in visible]
+    return class_of[numbers], object_of[numbers], seen
+
+
+def _box(mask: Mask) -> Box:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    x, y = int(columns[0]), int(rows[0])
+    return x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y
 
 
 def _borders(objects: NDArray[np.uint8], width: int) -> NDArray[np.bool_]:

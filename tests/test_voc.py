@@ -1,0 +1,325 @@
+"""PASCAL VOC written and read: round trips, photos, readers of others, and folders that are wrong."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+
+from prelabel.errors import UserError
+from prelabel.masks import Mask, decode_rle, encode_rle, rle_area, rle_box
+from prelabel.records import Prediction, Region
+from prelabel.strategies import ExportContext
+from prelabel_exporters.coco import Coco
+from prelabel_exporters.voc import Voc
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+HEIGHT, WIDTH = 8, 10
+CLASSES = ("dog", "cat", "tree")
+
+
+def region(mask: Mask, *, cluster: int = 0, score: float = 0.5, crowd: bool = False) -> Region:
+    rle = encode_rle(mask)
+    return Region(rle, rle_box(rle), rle_area(rle), score, cluster, crowd)
+
+
+def box(x: int, y: int, w: int, h: int) -> Mask:
+    mask = np.zeros((HEIGHT, WIDTH), dtype=np.bool_)
+    mask[y : y + h, x : x + w] = True
+    return mask
+
+
+def prediction(photo: str, *regions: Region) -> Prediction:
+    return Prediction(photo, "", WIDTH, HEIGHT, regions, 0.0, 0, "m-1")
+
+
+def context(photos: Path = Path("/photos")) -> ExportContext:
+    return ExportContext(photos, CLASSES, "m-1")
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Everything but the photos, PNGs as pixels."""
+    found = {}
+    for file in sorted(folder.rglob("*")):
+        if file.is_file():
+            name = file.relative_to(folder).as_posix()
+            pixels = file.suffix == ".png"
+            found[name] = np.asarray(Image.open(file)).tobytes() if pixels else file.read_bytes()
+    return found
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    masks=st.lists(
+        st.tuples(
+            hnp.arrays(np.bool_, (HEIGHT, WIDTH)).filter(lambda m: bool(m.any())),
+            st.integers(0, 2),
+            st.booleans(),
+        ),
+        max_size=4,
+    )
+)
+def test_round_trip__written_read_and_written_again_is_the_same(
+    tmp_path_factory: pytest.TempPathFactory, masks: list[tuple[Mask, int, bool]]
+) -> None:
+    photos = [
+        prediction("a/x.png", *(region(m, cluster=c, crowd=crowd) for m, c, crowd in masks)),
+        prediction("empty.jpg"),
+    ]
+    first, second = tmp_path_factory.mktemp("a"), tmp_path_factory.mktemp("b")
+    Voc().write(photos, first, context())
+    found = Voc().read(first)
+    assert [p.photo for p in found.stream()] == ["a/x.png", "empty.jpg"]
+    assert found.classes == CLASSES
+    Voc().write(found.stream(), second, context())
+    assert files(second) == files(first)
+
+
+def test_write__objects_boxes_and_classes(tmp_path: Path) -> None:
+    low, high = box(0, 0, 6, 6), box(3, 3, 5, 4)
+    crowd = box(9, 0, 1, 8)
+    Voc().write(
+        [
+            prediction(
+                "a/x.jpg",
+                region(high, cluster=1, score=0.9),
+                region(low, score=0.4),
+                region(crowd, cluster=-1, crowd=True),
+            )
+        ],
+        tmp_path,
+        context(),
+    )
+    classes = np.asarray(Image.open(tmp_path / "SegmentationClass/a/x.png"))
+    objects = np.asarray(Image.open(tmp_path / "SegmentationObject/a/x.png"))
+    assert np.array_equal(classes == 2, high)
+    assert np.array_equal(classes == 1, low & ~high)
+    assert np.array_equal(classes == 255, crowd)
+    assert np.array_equal(objects == 1, high)
+    assert np.array_equal(objects == 2, low & ~high)
+    assert np.array_equal(objects == 255, crowd)
+    root = ElementTree.parse(tmp_path / "Annotations/a/x.xml").getroot()
+    assert (root.findtext("filename"), root.findtext("segmented")) == ("a/x.jpg", "1")
+    assert [root.findtext(f"size/{n}") for n in ("width", "height", "depth")] == ["10", "8", "3"]
+    boxes = [
+        [item.findtext("name"), *(int(e.text or "") for e in item.find("bndbox") or ())]
+        for item in root.iter("object")
+    ]
+    # 1-based, and the last pixel is inside: x 3 to 7 is 4 to 8.
+    assert boxes == [["cat", 4, 4, 8, 7], ["dog", 1, 1, 6, 6]]
+    assert (tmp_path / "labelmap.txt").read_text().splitlines()[1:3] == [
+        "background:0,0,0::",
+        "dog:128,0,0::",
+    ]
+
+
+def test_write__a_void_border_comes_back_as_void(tmp_path: Path) -> None:
+    Voc(void_border=1).write([prediction("x.jpg", region(box(0, 0, 5, 8)))], tmp_path, context())
+    assert (np.asarray(Image.open(tmp_path / "SegmentationClass/x.png")) != 255).all()
+    Voc(void_border=3).write([prediction("x.jpg", region(box(0, 0, 5, 8)))], tmp_path, context())
+    # One pixel on each side of the border between columns 4 and 5.
+    classes = np.asarray(Image.open(tmp_path / "SegmentationClass/x.png"))
+    assert classes[0].tolist() == [1, 1, 1, 1, 255, 255, 0, 0, 0, 0]
+    (labels,) = Voc().read(tmp_path).stream()
+    assert [(r.cluster, r.crowd, r.area) for r in labels.regions] == [
+        (0, False, 32),
+        (-1, True, 16),
+    ]
+
+
+def test_write__lists_do_not_move_photos_when_others_come(tmp_path: Path) -> None:
+    def lists(n: int) -> dict[str, list[str]]:
+        folder = tmp_path / str(n)
+        folder.mkdir()
+        Voc(val_share=0.3).write([prediction(f"{i}.jpg") for i in range(n)], folder, context())
+        place = folder / "ImageSets" / "Segmentation"
+        return {file.stem: file.read_text().split() for file in place.glob("*.txt")}
+
+    few, many = lists(100), lists(300)
+    assert sorted(many["train"] + many["val"], key=int) == many["trainval"]
+    assert many["trainval"] == [str(i) for i in range(300)]
+    assert set(few["val"]) == {name for name in many["val"] if int(name) < 100}
+    assert 0.2 < len(many["val"]) / 300 < 0.4
+
+
+def _photos(folder: Path) -> None:
+    folder.mkdir()
+    pixels = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    pixels[:4] = 250
+    Image.fromarray(pixels).save(folder / "plain.jpg", quality=95)
+    Image.fromarray(pixels).save(folder / "drawn.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored lying; upright, its left is the stored bottom
+    lying = np.rot90(pixels)
+    Image.fromarray(lying).save(folder / "turned.jpg", exif=exif, quality=95)
+
+
+@pytest.mark.parametrize("images", ["link", "copy"])
+def test_write__photos_are_upright_jpegs(images: Any, tmp_path: Path) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    _photos(photos)
+    out.mkdir()
+    names = ["plain.jpg", "drawn.png", "turned.jpg", "gone.jpg"]
+    exported = context(photos)
+    Voc(images=images).write([prediction(name) for name in names], out, exported)
+    assert {f.name for f in (out / "JPEGImages").iterdir()} == {
+        "plain.jpg",
+        "drawn.jpg",
+        "turned.jpg",
+    }
+    plain = out / "JPEGImages" / "plain.jpg"
+    assert plain.read_bytes() == (photos / "plain.jpg").read_bytes()
+    assert plain.is_symlink() == (images == "link")
+    for name in ("drawn.jpg", "turned.jpg"):
+        with Image.open(out / "JPEGImages" / name) as image:
+            assert (image.format, image.size) == ("JPEG", (WIDTH, HEIGHT))
+            assert image.getexif().get(0x0112, 1) == 1
+    assert exported.problems.counts == {
+        "photos written anew as upright JPEGs": 2,
+        "photos that are not in JPEGImages": 1,
+    }
+
+
+def test_devkit__lies_where_torchvision_looks(tmp_path: Path) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    _photos(photos)
+    out.mkdir()
+    exporter = Voc(images="copy", devkit=True)
+    exporter.write(
+        [prediction("plain.jpg", region(box(0, 0, 3, 3), cluster=1))], out, context(photos)
+    )
+    # What torchvision.datasets.VOCSegmentation does, without its download.
+    root = out / "VOCdevkit" / "VOC2012"
+    names = [x.strip() for x in (root / "ImageSets/Segmentation/trainval.txt").open()]
+    pairs = [
+        (root / "JPEGImages" / f"{n}.jpg", root / "SegmentationClass" / f"{n}.png") for n in names
+    ]
+    for photo, mask in pairs:
+        assert Image.open(photo).convert("RGB").size == Image.open(mask).size == (WIDTH, HEIGHT)
+    (labels,) = Voc().read(out).stream()
+    assert labels.regions[0].cluster == 1
+
+    datasets = pytest.importorskip("torchvision.datasets", exc_type=Exception)
+    found = datasets.VOCSegmentation(str(out), year="2012", image_set="trainval", download=False)
+    assert np.array_equal(np.asarray(found[0][1]) == 2, box(0, 0, 3, 3))
+
+
+def test_write__is_read_by_datumaro(tmp_path: Path) -> None:
+    datumaro = pytest.importorskip("datumaro")
+    Voc().write([prediction("x.jpg", region(box(0, 0, 3, 3), cluster=1))], tmp_path, context())
+    dataset = datumaro.Dataset.import_from(str(tmp_path), "voc_segmentation")
+    masks = [m for item in dataset for m in item.annotations if hasattr(m, "image")]
+    assert any(np.array_equal(m.image.astype(bool), box(0, 0, 3, 3)) for m in masks)
+
+
+def _folder(tmp_path: Path) -> Path:
+    ring = box(0, 0, 5, 5) & ~box(2, 2, 1, 1)
+    photos = [
+        prediction("x.jpg", region(ring), region(box(6, 0, 3, 3), cluster=1)),
+        prediction("y.jpg", region(box(0, 0, 2, 2), cluster=2)),
+    ]
+    Voc().write(photos, tmp_path, context())
+    return tmp_path
+
+
+def _save(file: Path, values: Any, mode: str = "P") -> None:
+    Image.fromarray(np.asarray(values, dtype=np.uint8), mode=None).convert(mode).save(file)
+
+
+def test_read__without_objects_connected_parts_are(tmp_path: Path) -> None:
+    folder = _folder(tmp_path)
+    two = box(0, 0, 2, 2) | box(5, 5, 2, 2)
+    Voc().write([prediction("x.jpg", region(two))], folder, context())
+    (folder / "SegmentationObject" / "x.png").unlink()
+    found = Voc().read(folder)
+    (labels,) = found.stream()
+    assert sorted(r.box for r in labels.regions) == [(0, 0, 2, 2), (5, 5, 2, 2)]
+    assert {r.cluster for r in labels.regions} == {0}
+    assert "connected parts are objects" in found.problems.lines()[0]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "photos", "said"),
+    [
+        ("cut off", 1, "masks that cannot be read, left out"),
+        ("missing", 1, "is not there"),
+        ("RGB", 1, "its mode is RGB, wanted a palette"),
+        ("two sizes", 1, "masks of objects and classes of two sizes"),
+        ("another size", 1, "masks of another size than their photo"),
+        ("beyond", 2, "masks with values beyond the classes, taken as background"),
+        ("bad xml", 2, "annotations that cannot be read"),
+    ],
+)
+def test_read__one_bad_photo_costs_that_one(
+    wrong: str, photos: int, said: str, tmp_path: Path
+) -> None:
+    folder = _folder(tmp_path)
+    classes, objects = (folder / f"Segmentation{kind}" / "x.png" for kind in ("Class", "Object"))
+    match wrong:
+        case "cut off":
+            classes.write_bytes(classes.read_bytes()[:60])
+        case "missing":
+            classes.unlink()
+        case "RGB":
+            Image.new("RGB", (WIDTH, HEIGHT)).save(classes)
+        case "two sizes":
+            Image.new("P", (4, 4)).save(objects)
+        case "another size":
+            for file in (classes, objects):
+                Image.new("P", (4, 4)).save(file)
+        case "beyond":
+            values = np.asarray(Image.open(classes)).copy()
+            values[7, 9] = 77
+            image = Image.fromarray(values)
+            image.putpalette([0] * 768)
+            image.save(classes)
+        case "bad xml":
+            (folder / "Annotations" / "x.xml").write_text("<annotation>")
+    found = Voc().read(folder)
+    labels = list(found.stream())
+    assert len(labels) == photos
+    assert labels[-1].photo == "y.jpg"
+    (line,) = found.problems.lines()
+    assert said in line
+    assert "x." in line
+    list(found.stream())
+    assert found.problems.lines() == [line]
+
+
+def test_read__holes_and_void_are_kept(tmp_path: Path) -> None:
+    labels = {p.photo: p for p in Voc().read(_folder(tmp_path)).stream()}
+    ring = decode_rle(labels["x.jpg"].regions[0].rle)
+    assert not ring[2, 2]
+    assert ring.sum() == 24
+
+
+def test_read__labels_that_are_none(tmp_path: Path) -> None:
+    folder = _folder(tmp_path)
+    (folder / "labels.txt").write_text("dog\ncat\n")
+    with pytest.raises(UserError, match=r"labels\.txt is no list of labels"):
+        Voc().read(folder)
+    (folder / "labels.txt").unlink()
+    assert Voc().read(folder).classes == CLASSES  # labelmap.txt says the same
+    (folder / "labelmap.txt").unlink()
+    assert Voc().read(folder).classes[:3] == ("aeroplane", "bicycle", "bird")
+    with pytest.raises(UserError, match="has no SegmentationClass/"):
+        Voc().read(tmp_path / "SegmentationClass")
+
+
+def test_recognizes__voc_and_nothing_else(tmp_path: Path) -> None:
+    assert Voc().recognizes(_folder(tmp_path))
+    assert not Coco().recognizes(tmp_path)
+    empty = tmp_path / "photos"
+    empty.mkdir()
+    assert not Voc().recognizes(empty)
+    assert not Voc().recognizes(tmp_path / "labels.txt")
+    assert not Voc().recognizes(Path(os.devnull))
