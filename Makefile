@@ -2,7 +2,8 @@
 # make demo     the whole way without Label Studio; ends with the path of a report to open
 # make test     every check and test        make quick    the part that takes under a minute
 # make quality  figures on photos with masks (DATA)       make bench    speed and memory
-# make bench-label-studio  how well names are learned from corrections (DATA)
+# make bench-label-studio  names learned from corrections; clicks; the backend beside a real server
+# make bench-formats       exports beside Label Studio's own; evaluation beside pycocotools, hotcoco
 PYTHON ?= python3
 VENV ?= .venv
 DATA ?= ../shared/data
@@ -11,7 +12,7 @@ SERVER ?= .venv-label-studio
 RUN := $(VENV)/bin
 PIP := $(RUN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: label-studio demo test quick check quality bench bench-label-studio label-studio-server clean
+.PHONY: label-studio demo test quick check quality bench bench-formats bench-label-studio label-studio-server clean
 
 label-studio: $(VENV)/.demo label-studio-server
 	$(RUN)/prelabel weights pull stand-in
@@ -47,8 +48,17 @@ bench: $(VENV)/.demo
 	$(RUN)/python benchmarks/speed.py $(DATA)
 	$(RUN)/python benchmarks/memory.py
 
-bench-label-studio: $(VENV)/.demo
+bench-label-studio: $(VENV)/.demo label-studio-server
+	$(RUN)/prelabel weights pull stand-in
 	$(RUN)/python benchmarks/naming.py $(DATA)/voc_animals --weights distilled=$(DISTILLED)
+	$(RUN)/python benchmarks/interactive.py $(wildcard $(DATA)/*/) \
+		--weights distilled=$(DISTILLED) --weights stand-in=stand-in
+	$(RUN)/python benchmarks/label_studio.py $(DATA) --label-studio $(SERVER)/bin/label-studio
+
+bench-formats: $(VENV)/.test label-studio-server
+	$(RUN)/python benchmarks/evaluation.py
+	$(RUN)/python benchmarks/exports.py $(DATA)/voc_animals \
+		--label-studio $(SERVER)/bin/label-studio
 
 # Label Studio in an environment of its own: its pins fit nobody else.
 label-studio-server: $(SERVER)/.ready

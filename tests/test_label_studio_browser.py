@@ -3,6 +3,7 @@ point, export. The tests build on each other, in this order."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from shapes import Mask, Shape, as_png, as_png_with_alpha, as_rotated_jpeg, shap
 from prelabel.label_studio import demo
 from prelabel.label_studio.home import is_own
 from prelabel.label_studio.results import decode
+from prelabel.masks import encode_rle
 
 LABELS = ("ball", "box")
 SETTINGS = ["--backbone", "color-texture", "--recipe", "fast", "--set", "features.size=224"]
@@ -358,10 +360,32 @@ def test_export__is_what_was_drawn_and_true(named: Stage, tmp_path: Path) -> Non
         assert category == ("box" if made.kind == "box" else "ball")
     stored = named.tasks()[CORRECTED]["annotations"][0]["result"][0]
     np.testing.assert_array_equal(masks[CORRECTED], _mask(stored))
-    # By hand for now: here goes `prelabel evaluate` of that file, once it reads COCO predictions.
     ious = [_iou(masks[name], made.mask) for name, made in SHAPES.items()]
     assert min(ious) > 0.9
-    assert np.mean(ious) > 0.97
+
+    # And measured, against what was drawn when the photos were made.
+    exported = tmp_path / "out" / "coco" / "instances.json"
+    truth = {
+        "images": [coco.imgs[ids[name]] for name in SHAPES],
+        "categories": [{"id": 1, "name": "ball"}, {"id": 2, "name": "box"}],
+        "annotations": [
+            {
+                "id": number,
+                "image_id": ids[name],
+                "category_id": 2 if made.kind == "box" else 1,
+                "segmentation": encode_rle(made.mask),
+            }
+            for number, (name, made) in enumerate(SHAPES.items(), start=1)
+        ],
+    }
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    result = tmp_path / "evaluation"
+    named_alike = ["--classes", "by-name", "--out", str(result)]
+    said = _prelabel("evaluate", str(exported), str(tmp_path / "truth.json"), *named_alike)
+    assert "foreground IoU" in said
+    figures = json.loads((result / "evaluation.json").read_text())
+    assert figures["foreground_iou"] == pytest.approx(np.mean(ious), abs=1e-3)
+    assert figures["mean_iou"] > 0.9
 
 
 # Other controls -----------------------------------------------------------------------------------

@@ -58,9 +58,7 @@ def _command(server: Server, *arguments: str) -> subprocess.CompletedProcess[str
     )
 
 
-def test_fit_and_names__from_nothing_to_named_classes(
-    server: Server, tmp_path: Path
-) -> None:
+def test_fit_and_names__from_nothing_to_named_classes(server: Server, tmp_path: Path) -> None:
     project = str(_project(server))
     early = _command(server, "names", "--project", project)
     assert early.returncode == 2

@@ -69,5 +69,5 @@ def _recognized(source: Path) -> str:
             if strategies.make("exporter", name, {}).recognizes(source):
                 return name
     raise UserError(
-        f"{str(source)!r} is of no known format ({', '.join(readers)}): name it with --from"
+        f"{str(source)!r} is of no known format ({', '.join(readers)}): say which it is with --from (--truth-from for ground truth)"
     )

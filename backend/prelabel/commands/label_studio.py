@@ -299,9 +299,7 @@ def names(
     print(console.table(rows))
 
 
-def _exported(
-    client: Client, project: int, folder: Path, progress: Progress
-) -> Mapping[str, Path]:
+def _exported(client: Client, project: int, folder: Path, progress: Progress) -> Mapping[str, Path]:
     """The demo's project in other formats, annotations before predictions."""
     from prelabel.export import export_dataset
     from prelabel.label_studio.fetch import Sources, open_fetcher
