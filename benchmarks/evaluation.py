@@ -11,7 +11,8 @@ classes and by class, twelve figures each.
 - `prelabel`: both files opened with `open_dataset`, photos paired and checked, and `evaluate` with
   `only=["coco"], classes="by-name"`; `fast` is with hotcoco. Without tables and pages.
 
-The detections are a predictions.jsonl for prelabel and a results JSON for the others. The answer is
+The truth is one COCO file for all; the detections are a predictions.jsonl for prelabel and a
+results JSON for the others. The answer is
 the median over rounds; the evaluation of pycocotools is run once, as it is slow. Then mean IoU over
 the same photos: `only=["pixels"]`, clusters matched to classes.
 """
@@ -111,7 +112,7 @@ def with_prelabel(files: dict[str, Path]) -> list[float]:
     """All 48 figures."""
     coco = evaluate(
         open_dataset(files["predictions"]),
-        open_dataset(files["truth_set"]),
+        open_dataset(files["truth"]),
         only=["coco"],
         classes="by-name",
         fast=True,
@@ -165,7 +166,7 @@ def with_pycocotools(truth: COCO, results: dict[str, COCO]) -> list[float]:
 
 def pixel_figures(files: dict[str, Path]) -> float:
     """Mean IoU, and all else over pixels."""
-    sides = (open_dataset(files["predictions"]), open_dataset(files["truth_set"]))
+    sides = (open_dataset(files["predictions"]), open_dataset(files["truth"]))
     return float(evaluate(*sides, only=["pixels"]).figures["mean_iou"])
 
 
@@ -174,16 +175,16 @@ def draw(folder: Path, *, n_photos: int) -> dict[str, Path]:
     rng = np.random.default_rng(0)
     photos = [_photo(rng) for _ in range(n_photos)]
     names = [f"class {i}" for i in range(CLASSES)]
-    for name, side in (("truth_set", 0), ("predictions", 1)):
-        (folder / name).mkdir()
-        write_facts(folder / name, {"command": "predict", "state": "done", "class_names": names})
-        write_predictions(
-            folder / name / FILE,
-            (
-                Prediction(f"{i}.jpg", "", WIDTH, HEIGHT, tuple(photo[side]), 0.0, 0, "")
-                for i, photo in enumerate(photos)
-            ),
-        )
+    own = folder / "predictions"
+    own.mkdir()
+    write_facts(own, {"command": "predict", "state": "done", "class_names": names})
+    write_predictions(
+        own / FILE,
+        (
+            Prediction(f"{i}.jpg", "", WIDTH, HEIGHT, tuple(detections), 0.0, 0, "")
+            for i, (_, detections) in enumerate(photos)
+        ),
+    )
     coco = {
         "images": [
             {"id": i + 1, "file_name": f"{i}.jpg", "width": WIDTH, "height": HEIGHT}
@@ -201,8 +202,7 @@ def draw(folder: Path, *, n_photos: int) -> dict[str, Path]:
         (folder / f"{kind}.json").write_text(json.dumps(results))
     return {
         "truth": folder / "truth.json",
-        "truth_set": folder / "truth_set",
-        "predictions": folder / "predictions",
+        "predictions": own,
         "segm": folder / "segm.json",
         "bbox": folder / "bbox.json",
     }
