@@ -58,34 +58,28 @@ def rle_totals(counts: Sequence[str]) -> NDArray[np.int64]:
     ]
     if not sound:
         return totals
-    joined = "".join(counts[i] for i in sound).encode("ascii")
-    codes = np.frombuffer(joined, dtype=np.uint8).astype(np.int64) - 48
-    text_of = np.repeat(np.arange(len(sound)), [len(counts[i]) for i in sound])
-    last = (codes & 32) == 0  # of a count
-    starts = np.flatnonzero(np.concatenate([[True], last[:-1]]))
-    place = np.arange(len(codes)) - np.repeat(starts, np.diff(np.append(starts, len(codes))))
-    odd = (codes < 0) | (codes > 63) | (place > 6)
-    bad = np.bincount(text_of, weights=odd, minlength=len(sound)) > 0
-    values = np.add.reduceat((codes & 31) << (5 * np.minimum(place, 6)), starts)
-    final = codes[np.append(starts[1:], len(codes)) - 1]
-    length = np.diff(np.append(starts, len(codes)))
-    values -= np.where(final & 16, np.int64(1) << (5 * np.minimum(length, 7)), 0)
-    owner = text_of[starts]
-    n = np.bincount(owner, minlength=len(sound))
-    index = np.arange(len(starts)) - np.repeat(np.cumsum(n) - n, n)
-    # Every second one is a chain of differences; the first count stands alone.
-    chain = 3 * owner + np.where(index == 0, 0, 1 + index % 2)
-    order = np.argsort(chain, kind="stable")
-    sums = np.cumsum(values[order])
-    first = np.flatnonzero(np.diff(chain[order], prepend=-1))
-    before = np.where(first > 0, sums[first - 1], 0)
-    lengths = np.diff(np.append(first, len(order)))
-    found = np.empty(len(values), dtype=np.int64)
-    found[order] = sums - np.repeat(before, lengths)
-    bad |= np.bincount(owner, weights=found < 0, minlength=len(sound)) > 0
-    whole = np.zeros(len(sound), dtype=np.int64)
-    np.add.at(whole, owner, found)
-    totals[sound] = np.where(bad, -1, whole)
+    texts = [counts[i] for i in sound]
+    codes = np.frombuffer("".join(texts).encode("ascii"), dtype=np.uint8).astype(np.int64) - 48
+    ends = np.flatnonzero((codes & 32) == 0) + 1  # of a count
+    lengths = np.diff(ends, prepend=0)
+    starts = ends - lengths
+    bits = 5 * np.minimum(np.arange(len(codes)) - np.repeat(starts, lengths), 7)
+    values = np.add.reduceat((codes & 31) << bits, starts)
+    values -= ((codes[ends - 1] & 16) != 0).astype(np.int64) << (5 * np.minimum(lengths, 8))
+    odd = np.maximum.reduceat((codes < 0) | (codes > 63), starts) | (lengths > 7)
+    # Which counts are of which text, and their places in it.
+    first = np.searchsorted(ends, np.cumsum([len(text) for text in texts]), side="right")
+    n = np.diff(first, prepend=0)
+    first -= n
+    index = np.arange(len(values)) - np.repeat(first, n)
+    # From the fourth on, every second one is a chain of differences.
+    found = values.copy()
+    for parity in (1, 2):
+        own = (index > 0) & (index % 2 == parity % 2)
+        sums = np.cumsum(np.where(own, values, 0))
+        found[own] = (sums - np.repeat(sums[first], n))[own]
+    bad = np.maximum.reduceat(odd | (found < 0), first)
+    totals[sound] = np.where(bad, -1, np.add.reduceat(found, first))
     return totals
 
 
