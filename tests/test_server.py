@@ -451,7 +451,6 @@ def test_serve__beyond_this_machine_wants_a_password() -> None:
 
 
 @pytest.mark.slow
-@needs_proc
 def test_serve__a_token_goes_to_the_server_that_it_is_for() -> None:
     """Not to whatever address somebody's /setup names."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("LABEL_STUDIO")}
@@ -466,6 +465,8 @@ def test_serve__a_token_goes_to_the_server_that_it_is_for() -> None:
     assert "0" * 40 not in done.stderr
 
 
+@pytest.mark.slow
+@needs_proc
 def test_serve__interrupted_ends_with_all_its_processes(
     server: FakeLabelStudio, tmp_path: Path
 ) -> None:

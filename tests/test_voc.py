@@ -57,7 +57,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     masks=st.lists(
         st.tuples(
