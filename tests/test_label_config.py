@@ -6,7 +6,7 @@ import pytest
 from label_studio_sdk.label_interface import LabelInterface
 
 from prelabel.errors import UserError
-from prelabel.label_studio.label_config import Control, Label, LabelConfig, Prompt, parse
+from prelabel.label_studio.label_config import Control, Label, Prompt, parse
 
 IMAGE = '<Image name="image" value="$photo"/>'
 BRUSH = '<BrushLabels name="b" toName="image"><Label value="Dog"/></BrushLabels>'
@@ -129,7 +129,6 @@ def test_parse__a_doctype_is_not_read() -> None:
 def test_label_for__predicted_values_go_before_the_label_s_own_name() -> None:
     labels = (Label("object 1"), Label("Dog", None, ("Object 1", "object 2")), Label("Cat"))
     control = Control("brush", "b", "image", "photo", labels)
-    config = LabelConfig((control,))
     assert control.label_for(" OBJECT 1 ") == "Dog"
     assert control.label_for("object 2") == "Dog"
     assert control.label_for("Cat") == "Cat"

@@ -101,8 +101,10 @@ def test_fit_and_names__from_nothing_to_named_classes(server: Server, tmp_path: 
     # Exported, it is still of that class.
     out = tmp_path / "out"
     exported = subprocess.run(
-        [*PRELABEL, "export", "--project", project, "--what", "predictions", "--url", server.url]
-        + ["--format", "coco", "--out", str(out)],
+        [
+            *(*PRELABEL, "export", "--project", project, "--what", "predictions"),
+            *("--url", server.url, "--format", "coco", "--out", str(out)),
+        ],
         env={**os.environ, "LABEL_STUDIO_API_KEY": TOKEN},
         capture_output=True,
         text=True,
