@@ -59,14 +59,17 @@ def rle_totals(counts: Sequence[str]) -> NDArray[np.int64]:
     if not sound:
         return totals
     texts = [counts[i] for i in sound]
-    codes = np.frombuffer("".join(texts).encode("ascii"), dtype=np.uint8).astype(np.int64) - 48
+    codes = np.frombuffer("".join(texts).encode("ascii"), dtype=np.uint8) - np.uint8(48)
     ends = np.flatnonzero((codes & 32) == 0) + 1  # of a count
     lengths = np.diff(ends, prepend=0)
     starts = ends - lengths
-    bits = 5 * np.minimum(np.arange(len(codes)) - np.repeat(starts, lengths), 7)
-    values = np.add.reduceat((codes & 31) << bits, starts)
-    values -= ((codes[ends - 1] & 16) != 0).astype(np.int64) << (5 * np.minimum(lengths, 8))
-    odd = np.maximum.reduceat((codes < 0) | (codes > 63), starts) | (lengths > 7)
+    values = (codes[starts] & 31).astype(np.int64)
+    for place in range(1, min(int(lengths.max()), 7)):
+        longer = np.flatnonzero(lengths > place)
+        values[longer] |= (codes[starts[longer] + place] & 31).astype(np.int64) << (5 * place)
+    negative = np.flatnonzero(codes[ends - 1] & 16)
+    values[negative] -= np.int64(1) << (5 * np.minimum(lengths[negative], 8))
+    odd = np.maximum.reduceat(codes > 63, starts) | (lengths > 7)
     # Which counts are of which text, and their places in it.
     first = np.searchsorted(ends, np.cumsum([len(text) for text in texts]), side="right")
     n = np.diff(first, prepend=0)
