@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -198,8 +199,27 @@ RING = {"size": [HEIGHT, WIDTH], "counts": [80]}
     [
         ({"image_id": 9}, 0, "1 annotations of images that are not there, left out"),
         ({"category_id": 9}, 0, "1 annotations of categories that are not there, left out"),
-        ({"segmentation": [[1, 1, 5, 5]]}, 0, "1 polygons with fewer than three points, left out"),
-        ({"segmentation": [[1, 1, 5, 5, 3]]}, 0, "1 polygons with fewer than three points"),
+        (
+            {"segmentation": [[1, 1, 5, 5]]},
+            0,
+            "1 polygons with fewer than three points or half a point, left out",
+        ),
+        ({"segmentation": [[1, 1, 5, 5, 3, 3, 9]]}, 0, "1 polygons with fewer than three points"),
+        ({"segmentation": [[1, 1, 5, math.nan, 3, 3]]}, 0, "1 polygons that are none, left out"),
+        ({"segmentation": [[1, 1, 10**400, 5, 3, 3]]}, 0, "1 polygons that are none, left out"),
+        ({"segmentation": [[1, 1, 5, math.inf, 3, 3]]}, 0, "1 polygons that are none, left out"),
+        # These crash pycocotools itself.
+        ({"segmentation": [[0, 0, 1e9, 0, 1e9, 1e9]]}, 0, "1 polygons far outside their image"),
+        ({"segmentation": [[0, 0, 20, 20] * 300_000]}, 0, "1 polygons far outside their image"),
+        ({"segmentation": []}, 0, "1 annotations without a segmentation, left out"),
+        ({"segmentation": {}}, 0, "1 RLEs of another size than their image, left out"),
+        ({"segmentation": {**RING, "size": 80}}, 0, "1 RLEs of another size than their image"),
+        ({"segmentation": {**RING, "counts": None}}, 0, "1 RLEs whose counts are none, left out"),
+        ({"segmentation": {**RING, "counts": [80.5]}}, 0, "1 RLEs whose counts are none, left out"),
+        ({"segmentation": {**RING, "counts": ""}}, 0, "1 RLEs whose counts are none, left out"),
+        ({"image_id": [1]}, 0, "1 annotations of images that are not there, left out"),
+        ({"image_id": None}, 0, "1 annotations of images that are not there, left out"),
+        ({"category_id": {}}, 0, "1 annotations of categories that are not there, left out"),
         ({"segmentation": [[1, 1, 5, "a", 3, 3]]}, 0, "1 polygons that are none, left out"),
         ({"segmentation": None}, 0, "1 annotations without a segmentation, left out"),
         ({"segmentation": {**RING, "size": [4, 4]}}, 0, "1 RLEs of another size than their image"),
@@ -219,7 +239,7 @@ RING = {"size": [HEIGHT, WIDTH], "counts": [80]}
             0,
             "1 RLEs that hold another number of pixels",
         ),
-        ({"segmentation": {**RING, "counts": "\n~"}}, 0, "1 RLEs that hold another number of pix"),
+        ({"segmentation": {**RING, "counts": "\n~"}}, 0, "1 RLEs whose counts are none, left out"),
     ],
 )
 def test_read__one_bad_annotation_costs_that_one(
@@ -271,13 +291,67 @@ def test_read__sizes_that_the_file_does_not_say(tmp_path: Path) -> None:
     file = coco_file(tmp_path, images=[{"id": 1, "file_name": "x.png"}])
     found = Coco().read(file)
     assert list(found.stream()) == []
-    assert "name its folder with --photos" in found.problems.lines()[0]
+    (line,) = found.problems.lines()
+    assert "image 1: None × None, and the photo is not at hand: name its folder with" in line
     Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "x.png")
     (labels,) = open_dataset(file, photos=tmp_path).stream()
     assert (labels.width, labels.height, len(labels.regions)) == (WIDTH, HEIGHT, 1)
 
 
-@pytest.mark.parametrize("name", ["../x.jpg", "/etc/x.jpg", "", None, 5])
+@pytest.mark.parametrize("size", [(0, 8), (10, -8), ("10", 8), (10.5, 8), (2**20, 2**20)])
+def test_read__sizes_that_are_none(size: tuple[Any, Any], tmp_path: Path) -> None:
+    images = [{"id": 1, "file_name": "x.png", "width": size[0], "height": size[1]}]
+    found = Coco().read(coco_file(tmp_path, images=images))
+    assert list(found.stream()) == []
+    (line,) = found.problems.lines()
+    assert line.startswith("1 images without usable width and height, left out")
+    assert f"image 1: {size[0]!r} × {size[1]!r}" in line
+
+
+@pytest.mark.parametrize("number", [None, [1], {"a": 1}])
+def test_read__ids_that_are_none(number: object, tmp_path: Path) -> None:
+    images = [
+        {"id": number, "file_name": "x.jpg", "width": WIDTH, "height": HEIGHT},
+        {"id": 1, "file_name": "y.jpg", "width": WIDTH, "height": HEIGHT},
+    ]
+    categories = [{"id": number, "name": "dog"}, {"id": 7, "name": "cat"}]
+    annotations = [_annotation(3) | {"id": number}, _annotation(4) | {"id": number}]
+    file = coco_file(tmp_path, images=images, categories=categories, annotations=annotations)
+    found = Coco().read(file)
+    assert [(p.photo, len(p.regions)) for p in found.stream()] == [("y.jpg", 2)]
+    assert found.classes == ("cat",)
+    assert found.problems.counts == {
+        "categories without an id, left out": 1,
+        "images without an id, left out": 1,
+    }
+
+
+def test_read__scores_and_versions_that_are_none(tmp_path: Path) -> None:
+    scores = [math.nan, "0.5", None, 10**400, 0.25]
+    annotations = [_annotation(i, score=score) for i, score in enumerate(scores)]
+    file = coco_file(tmp_path, annotations=annotations, info={"model_version": None})
+    (labels,) = Coco().read(file).stream()
+    assert [r.score for r in labels.regions] == [1.0, 1.0, 1.0, 1.0, 0.25]
+    assert labels.model_version == ""
+
+
+@pytest.mark.parametrize("cluster", [True, -1, 10**9, "0", None])
+def test_read__clusters_that_are_none_leave_the_categories(cluster: object, tmp_path: Path) -> None:
+    categories = [{"id": 7, "name": "cat"}, {"id": 3, "name": "dog"}]
+    annotations = [_annotation(1, cluster=cluster), _annotation(2, cluster=6)]
+    found = Coco().read(coco_file(tmp_path, categories=categories, annotations=annotations))
+    assert found.classes == ("cat", "dog")
+
+
+def test_read__categories_with_ids_that_are_words(tmp_path: Path) -> None:
+    categories = [{"id": "c", "name": "cat"}]
+    annotations = [_annotation(1, category_id="c", cluster=0)]
+    found = Coco().read(coco_file(tmp_path, categories=categories, annotations=annotations))
+    (labels,) = found.stream()
+    assert (found.classes, labels.regions[0].cluster) == (("cat",), 0)
+
+
+@pytest.mark.parametrize("name", ["../x.jpg", "a\0.jpg", "/etc/x.jpg", "", None, 5])
 def test_read__a_name_that_leads_out_of_the_folder(name: object, tmp_path: Path) -> None:
     images = [{"id": 1, "file_name": name, "width": WIDTH, "height": HEIGHT}]
     found = Coco().read(coco_file(tmp_path, images=images))
@@ -289,6 +363,9 @@ def test_read__a_name_that_leads_out_of_the_folder(name: object, tmp_path: Path)
     ("text", "said"),
     [
         ('{"images": [], "annotations": [{"id"', "no whole JSON"),
+        ("", "no whole JSON"),
+        ("\ufeff", "no whole JSON"),
+        ("[" * 100_000, "no whole JSON"),
         ("[]", "is a list, as COCO's results are"),
         ('{"images": []}', "has no list of annotations"),
         ('{"images": [1], "annotations": []}', "has no list of images"),
@@ -329,7 +406,7 @@ def plain_total(text: str) -> int:
         value = place = 0
         more = True
         while more:
-            if at >= len(text):
+            if at >= len(text) or place == 7:
                 return -1
             code = ord(text[at]) - 48
             if not 0 <= code <= 63:
@@ -346,18 +423,20 @@ def plain_total(text: str) -> int:
     return sum(counts) if counts and min(counts) >= 0 else -1
 
 
-@settings(max_examples=150, deadline=None)
-@given(
-    st.lists(
-        st.one_of(
-            hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40)).map(
-                lambda mask: str(encode_rle(mask)["counts"])
-            ),
-            st.text(st.characters(min_codepoint=40, max_codepoint=120), max_size=6),
-        ),
-        max_size=5,
-    )
+SOUND_TEXT = hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40)).map(
+    lambda mask: str(encode_rle(mask)["counts"])
 )
+ANY_TEXT = st.one_of(
+    SOUND_TEXT,
+    st.tuples(SOUND_TEXT, st.integers(0, 9)).map(lambda pair: pair[0][: -pair[1]]),  # cut off
+    st.tuples(SOUND_TEXT, st.text("0OPo?_", max_size=2)).map("".join),
+    st.text(st.characters(min_codepoint=40, max_codepoint=120), max_size=6),
+    st.text(st.characters(min_codepoint=48, max_codepoint=111), max_size=20),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(ANY_TEXT, max_size=5))
 def test_rle_totals__as_a_plain_decoder(texts: list[str]) -> None:
     assert rle_totals(texts).tolist() == [plain_total(text) for text in texts]
 
@@ -365,3 +444,13 @@ def test_rle_totals__as_a_plain_decoder(texts: list[str]) -> None:
 def test_rle_totals__what_is_no_text() -> None:
     assert rle_totals([]).tolist() == []
     assert rle_totals(["", "é", "0" * 3, None]).tolist() == [-1, -1, 0, -1]  # type: ignore[list-item]
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=ANY_TEXT, height=st.integers(1, 40), width=st.integers(1, 40))
+def test_rle_totals__those_of_the_right_length_are_decoded_within_the_mask(
+    text: str, height: int, width: int
+) -> None:
+    if rle_totals([text])[0] == height * width:
+        rle = {"size": [height, width], "counts": text}
+        assert decode_rle(rle).sum() == rle_area(rle) <= height * width

@@ -129,11 +129,43 @@ def test_write__a_void_border_comes_back_as_void(tmp_path: Path) -> None:
     # One pixel on each side of the border between columns 4 and 5.
     classes = np.asarray(Image.open(tmp_path / "SegmentationClass/x.png"))
     assert classes[0].tolist() == [1, 1, 1, 1, 255, 255, 0, 0, 0, 0]
+    # The object's box goes on under the border: x 0 to 4 is 1 to 5.
+    root = ElementTree.parse(tmp_path / "Annotations/x.xml").getroot()
+    assert [int(e.text or "") for e in root.find("object/bndbox") or ()] == [1, 1, 5, 8]
     (labels,) = Voc().read(tmp_path).stream()
     assert [(r.cluster, r.crowd, r.area) for r in labels.regions] == [
         (0, False, 32),
         (-1, True, 16),
     ]
+
+
+def test_write__regions_without_a_pixel_to_be_seen_are_counted(tmp_path: Path) -> None:
+    high, behind = region(box(0, 0, 5, 5), score=0.9), region(box(1, 1, 2, 2), score=0.1)
+    point, empty = region(box(8, 6, 1, 1), cluster=1), region(box(0, 0, 0, 0))
+    exported = context()
+    Voc().write([prediction("x.jpg", behind, high, point, empty)], tmp_path, exported)
+    assert exported.problems.lines() == [
+        "2 regions without a pixel to be seen, left out (x.jpg; x.jpg)"
+    ]
+    objects = np.asarray(Image.open(tmp_path / "SegmentationObject/x.png"))
+    assert np.array_equal(objects == 1, box(0, 0, 5, 5))
+    assert np.array_equal(objects == 2, box(8, 6, 1, 1))
+    exported = context()
+    exporter = Voc(void_border=3)  # the single pixel is all border
+    exporter.write([prediction("x.jpg", point, high)], tmp_path, exported)
+    assert exported.problems.lines() == ["1 regions without a pixel to be seen, left out (x.jpg)"]
+    objects = np.asarray(Image.open(tmp_path / "SegmentationObject/x.png"))
+    assert np.array_equal(objects == 1, box(0, 0, 4, 4))
+    root = ElementTree.parse(tmp_path / "Annotations/x.xml").getroot()
+    assert [item.findtext("name") for item in root.iter("object")] == ["dog"]
+
+
+def test_write__the_xml_is_indented_as_elementtree_does_it(tmp_path: Path) -> None:
+    Voc().write([prediction("x.jpg", region(box(0, 0, 5, 8)))], tmp_path, context())
+    written = (tmp_path / "Annotations/x.xml").read_text()
+    root = ElementTree.fromstring(written)
+    ElementTree.indent(root)
+    assert written == ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
 def test_write__lists_do_not_move_photos_when_others_come(tmp_path: Path) -> None:
@@ -257,6 +289,11 @@ def test_read__without_objects_connected_parts_are(tmp_path: Path) -> None:
         ("another size", 1, "masks of another size than their photo"),
         ("beyond", 2, "masks with values beyond the classes, taken as background"),
         ("bad xml", 2, "annotations that cannot be read"),
+        ("no size", 2, "annotations that cannot be read"),
+        ("bad objects", 2, "masks that cannot be read, left out"),
+        ("no object", 2, "masks with pixels of a class but no object, left out"),
+        ("leads out", 2, "names in lists that lead out of the folder, left out"),
+        ("not there", 2, "is not there"),
     ],
 )
 def test_read__one_bad_photo_costs_that_one(
@@ -282,6 +319,16 @@ def test_read__one_bad_photo_costs_that_one(
             image = Image.fromarray(values)
             image.putpalette([0] * 768)
             image.save(classes)
+        case "no size":
+            (folder / "Annotations" / "x.xml").write_text("<annotation/>")
+        case "bad objects":
+            objects.write_bytes(b"")
+        case "no object":
+            Image.fromarray(np.asarray(Image.open(objects)) * box(0, 0, 5, 5)).save(objects)
+        case "leads out" | "not there":
+            name = "../SegmentationClass/x" if wrong == "leads out" else "x.y"
+            lists = folder / "ImageSets" / "Segmentation" / "trainval.txt"
+            lists.write_text(f"{name}\n{lists.read_text()}")
         case "bad xml":
             (folder / "Annotations" / "x.xml").write_text("<annotation>")
     found = Voc().read(folder)
@@ -304,8 +351,12 @@ def test_read__holes_and_void_are_kept(tmp_path: Path) -> None:
 
 def test_read__labels_that_are_none(tmp_path: Path) -> None:
     folder = _folder(tmp_path)
-    (folder / "labels.txt").write_text("dog\ncat\n")
-    with pytest.raises(UserError, match=r"labels\.txt is no list of labels"):
+    for wrong in (b"dog\ncat\n", b"1 dog\n", b"one\tdog\n", b"1\t\xff\n"):
+        (folder / "labels.txt").write_bytes(wrong)
+        with pytest.raises(UserError, match=r"labels\.txt is no list of labels"):
+            Voc().read(folder)
+    (folder / "labels.txt").write_text("0\tbackground\n255\tvoid\n")
+    with pytest.raises(UserError, match="its list of labels names no class"):
         Voc().read(folder)
     (folder / "labels.txt").unlink()
     assert Voc().read(folder).classes == CLASSES  # labelmap.txt says the same
@@ -321,5 +372,14 @@ def test_recognizes__voc_and_nothing_else(tmp_path: Path) -> None:
     empty = tmp_path / "photos"
     empty.mkdir()
     assert not Voc().recognizes(empty)
+    Image.new("RGB", (4, 4)).save(empty / "x.jpg")
+    assert not Voc().recognizes(empty)
+    assert not Voc().recognizes(tmp_path / "gone")
+    coco = tmp_path / "coco"
+    coco.mkdir()
+    assert not Voc().recognizes(Coco().write([], coco, context()))
+    assert not Voc().recognizes(coco)
+    (coco / "predictions.jsonl").write_text('{"photo": "x.jpg"}\n')
+    assert not Voc().recognizes(coco / "predictions.jsonl")
     assert not Voc().recognizes(tmp_path / "labels.txt")
     assert not Voc().recognizes(Path(os.devnull))

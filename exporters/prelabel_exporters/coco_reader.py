@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,11 @@ from prelabel.strategies import Dataset, Problems
 
 Json = Mapping[str, Any]
 _LOOK = 1 << 16
+_MOST_PIXELS = 2**31
+"""pycocotools counts in 32 bits."""
+_MOST_CLASSES = 2**16
+_LONGEST_WALK = 10**7
+"""In pixels; takes pycocotools some seconds."""
 _AT_ONCE = 4096
 """Annotations whose masks are made together: pycocotools is quicker so."""
 
@@ -44,7 +49,7 @@ def read_instances(file: Path, photos: Path | None) -> Dataset:
     problems = Problems()
     reading = _Reading(file, data, photos, problems)
     info = data.get("info")
-    version = str(info.get("model_version", "")) if isinstance(info, Mapping) else ""
+    version = str(info.get("model_version") or "") if isinstance(info, Mapping) else ""
 
     def stream() -> Iterator[Prediction]:
         pending: list[tuple[Json, list[Json]]] = []
@@ -82,9 +87,11 @@ class _Reading:
         ids: set[Any] = set()
         names: set[str] = set()
         for image in self._data["images"]:
-            number, name = image.get("id"), image.get("file_name")
-            place = f"{self._file}, image {number!r}"
-            if not isinstance(name, str) or not _is_inside(name):
+            number, name = _id(image, "id"), image.get("file_name")
+            place = f"{self._file}, image {image.get('id')!r}"
+            if number is None:
+                self._note("images without an id, left out", f"{place}: {name}")
+            elif not isinstance(name, str) or not _is_inside(name):
                 self._note("images whose file_name is none inside a folder, left out", place)
             elif number in ids or name in names:
                 self._note("images whose id or file_name comes twice, the first one taken", place)
@@ -113,13 +120,12 @@ class _Reading:
                 if rle is None:
                     continue
                 x, y, width, height = (int(v) for v in boxes[i])
-                score = annotation.get("score", 1.0)
                 regions.append(
                     Region(
                         rle=rle,
                         box=(x, y, width, height),
                         area=int(areas[i]),
-                        score=float(score) if isinstance(score, int | float) else 1.0,
+                        score=_score(annotation),
                         cluster=self._cluster(annotation),
                         crowd=bool(annotation.get("iscrowd", 0)),
                     )
@@ -141,10 +147,12 @@ class _Reading:
         """Names in the file's order, and the class of each category id. Where the annotations have
         a ``cluster``, as this tool writes it, that is the class id, and categories are one less."""
         categories: dict[Any, str] = {}
-        for category in self._data.get("categories") or ():
-            number, name = category.get("id"), category.get("name")
-            place = f"{self._file}, category {number!r}"
-            if number in categories:
+        for category in self._data["categories"]:
+            number, name = _id(category, "id"), category.get("name")
+            place = f"{self._file}, category {category.get('id')!r}"
+            if number is None:
+                self._note("categories without an id, left out", f"{place}: {name}")
+            elif number in categories:
                 self._note("categories whose id comes twice, the first one taken", place)
             elif not isinstance(name, str) or not name:
                 self._note("categories without a name, left out", place)
@@ -152,33 +160,34 @@ class _Reading:
                 categories[number] = name
         annotations = self._data["annotations"]
         clusters = [a.get("cluster") for a in annotations]
-        if not clusters or not all(isinstance(c, int) and c >= 0 for c in clusters):
+        ours = all(_is_class(number, 1) for number in categories)
+        if not clusters or not ours or not all(_is_class(c, 0) for c in clusters):
             return tuple(categories.values()), {number: i for i, number in enumerate(categories)}
         names = {number - 1: name for number, name in categories.items()}
         for annotation, cluster in zip(annotations, clusters, strict=True):
-            names.setdefault(cluster, categories.get(annotation.get("category_id"), ""))
+            names.setdefault(cluster, categories.get(_id(annotation, "category_id"), ""))
         classes = tuple(names.get(i) or f"object {i + 1}" for i in range(max(names) + 1))
         return classes, {number: number - 1 for number in categories}
 
     def _cluster(self, annotation: Json) -> int:
         cluster = annotation.get("cluster")
-        if isinstance(cluster, int) and 0 <= cluster < len(self.classes):
+        if _is_class(cluster, 0) and cluster < len(self.classes):
             return cluster
         return self._class_of[annotation["category_id"]]
 
     def _by_image(self) -> dict[Any, list[Json]]:
-        known = {image.get("id") for image in self._data["images"]}
+        known = {_id(image, "id") for image in self._data["images"]} - {None}
         ids: set[Any] = set()
         found: dict[Any, list[Json]] = {}
         for annotation in self._data["annotations"]:
-            number = annotation.get("id")
-            place = f"{self._file}, annotation {number!r}"
+            number = _id(annotation, "id")
+            place = f"{self._file}, annotation {annotation.get('id')!r}"
             if number is not None and number in ids:
                 self._note("annotations whose id comes twice, both kept", place)
             ids.add(number)
-            if annotation.get("image_id") not in known:
+            if _id(annotation, "image_id") not in known:
                 self._note("annotations of images that are not there, left out", place)
-            elif annotation.get("category_id") not in self._class_of:
+            elif _id(annotation, "category_id") not in self._class_of:
                 self._note("annotations of categories that are not there, left out", place)
             else:
                 found.setdefault(annotation["image_id"], []).append(annotation)
@@ -187,14 +196,20 @@ class _Reading:
     def _sized(self, image: Json, place: str) -> Json | None:
         """The image with its size, from the photo if the file does not say it."""
         width, height = image.get("width"), image.get("height")
-        if isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0:
+        if (
+            isinstance(width, int)
+            and isinstance(height, int)
+            and min(width, height) > 0
+            and width * height <= _MOST_PIXELS
+        ):
             return image
         try:
             if self._photos is None:
                 raise PhotoError("the photo is not at hand: name its folder with --photos")
             picture = images.read_picture(self._photos / str(image["file_name"]))
         except PhotoError as error:
-            self._note("images without width and height, left out", f"{place}: {error}")
+            found = f"{width!r} × {height!r}, and {error}"
+            self._note("images without usable width and height, left out", f"{place}: {found}")
             return None
         return {**image, "width": picture.width, "height": picture.height}
 
@@ -205,7 +220,7 @@ class _Reading:
             place = f"{self._file}, annotation {annotation.get('id')!r}"
             size = [image["height"], image["width"]]
             segmentation = annotation.get("segmentation")
-            if isinstance(segmentation, list):
+            if isinstance(segmentation, list) and segmentation:
                 masks.append(self._polygons(segmentation, size, place))
             elif isinstance(segmentation, Mapping):
                 masks.append(self._rle(segmentation, size, place))
@@ -216,50 +231,52 @@ class _Reading:
         totals = rle_totals([masks[i]["counts"] for i in packed])  # type: ignore[index]
         for i, total in zip(packed, totals.tolist(), strict=True):
             image, annotation = wanted[i]
-            if total != image["height"] * image["width"]:
-                self._note(
-                    "RLEs that hold another number of pixels than the image, left out",
-                    f"{self._file}, annotation {annotation.get('id')!r}: {total} pixels",
-                )
+            place = f"{self._file}, annotation {annotation.get('id')!r}"
+            if not self._holds(total, image["height"] * image["width"], place):
                 masks[i] = None
         return masks
 
     def _rle(self, segmentation: Json, size: list[int], place: str) -> Rle | None:
         found, counts = segmentation.get("size"), segmentation.get("counts")
-        if list(found or ()) != size:
+        if found != size:
             self._note("RLEs of another size than their image, left out", f"{place}: {found}")
             return None
         if isinstance(counts, str):
             return {"size": size, "counts": counts}
-        if not isinstance(counts, list) or not all(isinstance(n, int) and n >= 0 for n in counts):
-            self._note("RLEs whose counts are none, left out", place)
-            return None
-        if sum(counts) != size[0] * size[1]:
-            kind = "RLEs that hold another number of pixels than the image, left out"
-            self._note(kind, f"{place}: {sum(counts)} pixels")
+        total = -1
+        if isinstance(counts, list) and all(isinstance(n, int) and n >= 0 for n in counts):
+            total = sum(counts)
+        if not self._holds(total, size[0] * size[1], place):
             return None
         return _text(coco_mask.frPyObjects({"size": size, "counts": counts}, *size))
 
+    def _holds(self, total: int, wanted: int, place: str) -> bool:
+        """Whether an RLE's counts cover the image; -1 stands for counts that are none."""
+        if total < 0:
+            self._note("RLEs whose counts are none, left out", place)
+        elif total != wanted:
+            kind = "RLEs that hold another number of pixels than the image, left out"
+            self._note(kind, f"{place}: {total} pixels, wanted {wanted}")
+        return total == wanted
+
     def _polygons(self, polygons: list[Any], size: list[int], place: str) -> Rle | None:
-        usable: list[list[float]] = []
+        usable: list[NDArray[np.float64]] = []
         for polygon in polygons:
-            if isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0:
-                usable.append(polygon)
+            if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+                self._note("polygons with fewer than three points or half a point, left out", place)
+                continue
+            points = _points(polygon)
+            if points is None:
+                self._note("polygons that are none, left out", place)
+            elif _is_far(points, max(size)):
+                self._note("polygons far outside their image, left out", place)
             else:
-                self._note("polygons with fewer than three points, left out", place)
+                usable.append(points)
         if not usable:
             return None
-        try:
-            if not np.isfinite(
-                np.concatenate([np.asarray(p, dtype=np.float64) for p in usable])
-            ).all():
-                raise ValueError("not finite")
-            parts = coco_mask.frPyObjects(usable, *size)
-        except (ValueError, TypeError):
-            self._note("polygons that are none, left out", place)
-            return None
-        for polygon, part in zip(usable, parts, strict=True):
-            if _crosses(np.asarray(polygon, dtype=np.float64).reshape(-1, 2), part):
+        parts = coco_mask.frPyObjects([points.ravel().tolist() for points in usable], *size)
+        for points, part in zip(usable, parts, strict=True):
+            if _crosses(points, part):
                 self._note("polygons that cross themselves, drawn as pycocotools does", place)
         return _text(coco_mask.merge(parts))
 
@@ -286,6 +303,38 @@ def _load(file: Path) -> Json:
     return data  # type: ignore[no-any-return]
 
 
+def _id(item: Json, key: str) -> Any:
+    """An id, or None where there is none that could be looked up."""
+    found = item.get(key)
+    return None if isinstance(found, list | dict) else found
+
+
+def _is_class(value: Any, first: int) -> TypeGuard[int]:
+    return type(value) is int and first <= value < first + _MOST_CLASSES
+
+
+def _score(annotation: Json) -> float:
+    """1.0 for what people made, and where it is no number."""
+    score = annotation.get("score")
+    sound = isinstance(score, int | float) and -1e9 < score < 1e9
+    return float(score) if sound else 1.0  # type: ignore[arg-type]
+
+
+def _points(polygon: list[Any]) -> NDArray[np.float64] | None:
+    """(n, 2) from x, y, x, y, …; None if these are no finite numbers."""
+    try:
+        points = np.asarray(polygon, dtype=np.float64).reshape(-1, 2)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return points if points.size == len(polygon) and np.isfinite(points).all() else None
+
+
+def _is_far(points: NDArray[np.float64], side: int) -> bool:
+    """pycocotools walks along the outline, in the image or not: a long way crashes it."""
+    walk = np.abs(points - np.roll(points, 1, axis=0)).max(axis=1).sum()
+    return bool(np.abs(points).max() > min(2 * side, _LONGEST_WALK) or walk > _LONGEST_WALK)
+
+
 def _crosses(points: NDArray[np.float64], part: Any) -> bool:
     """Whether a polygon's own area (the shoelace formula, where loops that turn the other way
     count negative) is another than that of the pixels that it was drawn with."""
@@ -309,4 +358,4 @@ def _text(rle: Any) -> Rle:
 
 def _is_inside(name: str) -> bool:
     place = PurePosixPath(name)
-    return bool(name) and not place.is_absolute() and ".." not in place.parts
+    return bool(name) and "\0" not in name and not place.is_absolute() and ".." not in place.parts

@@ -64,7 +64,8 @@ class Voc:
     - A pixel's class is its region's class id + 1, 0 for background; classes of one name share the
       first's value. Its object is the region's place among those that can be seen, from 1. Where
       regions overlap, the higher score wins. Crowds and void are 255. Regions without a class, and
-      those behind the 254th of a photo, are left out and counted.
+      those behind the 254th of a photo, are left out and counted, as are those of which no pixel can
+      be seen. A box holds the pixels under the void border too.
     - ``labels.txt`` has a line for each value: the value, a tab, the name (white space in it as
       single spaces); ``labelmap.txt`` says the same as CVAT and datumaro do.
     - Files of an earlier export are replaced once all are written; others are left alone.
@@ -151,10 +152,7 @@ class Voc:
             VOID if region.crowd else ids[class_name(region, prediction, context)]
             for region in regions
         ]
-        classes, objects, seen = _painted(prediction, regions, values, context)
-        if self.void_border:
-            border = _borders(objects, self.void_border)
-            classes[border] = objects[border] = VOID
+        classes, objects, seen = _painted(prediction, regions, values, self.void_border, context)
         for kind, pixels in ((CLASSES, classes), (OBJECTS, objects)):
             image = Image.fromarray(pixels)
             image.putpalette(_PALETTE)
@@ -183,6 +181,7 @@ def _painted(
     prediction: Prediction,
     regions: list[Region],
     values: list[int],
+    void_border: int,
     context: ExportContext,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], list[Region]]:
     """Classes and objects, uint8 (height, width), and the regions that are objects there, with the
@@ -191,21 +190,33 @@ def _painted(
     numbers = np.zeros(shape, dtype=np.int64)
     for i in sorted(range(len(regions)), key=lambda i: (not regions[i].crowd, regions[i].score)):
         numbers[decode_rle(regions[i].rle)] = i + 1
-    visible = [int(n) - 1 for n in np.unique(numbers) if n and not regions[int(n) - 1].crowd]
+    visible = [i for i in _found(numbers) if not regions[i].crowd]
     for i in visible[MAX_CLASSES:]:
         context.problems.note("regions behind a photo's 254th, left out", prediction.photo)
         numbers[numbers == i + 1] = 0
-    visible = visible[:MAX_CLASSES]
+    border = _borders(numbers, void_border) if void_border else np.zeros(shape, dtype=np.bool_)
+    inside = set(_found(numbers[~border]))
+    shown = [i for i in visible[:MAX_CLASSES] if i in inside]
+    hidden = {i for i, region in enumerate(regions) if not region.crowd}
+    for _ in hidden - set(visible[MAX_CLASSES:]) - set(shown):
+        context.problems.note("regions without a pixel to be seen, left out", prediction.photo)
     class_of = np.zeros(len(regions) + 1, dtype=np.uint8)
     object_of = np.zeros(len(regions) + 1, dtype=np.uint8)
     for i, region in enumerate(regions):
         class_of[i + 1] = values[i]
         if region.crowd:
             object_of[i + 1] = VOID
-    for number, i in enumerate(visible, start=1):
+    for number, i in enumerate(shown, start=1):
         object_of[i + 1] = number
-    seen = [replace(regions[i], box=_box(numbers == i + 1)) for i in visible]
-    return class_of[numbers], object_of[numbers], seen
+    seen = [replace(regions[i], box=_box(numbers == i + 1)) for i in shown]
+    classes, objects = class_of[numbers], object_of[numbers]
+    classes[border] = objects[border] = VOID
+    return classes, objects, seen
+
+
+def _found(numbers: NDArray[np.int64]) -> list[int]:
+    """Places of the regions in what was painted, where 0 is none."""
+    return [int(n) - 1 for n in np.unique(numbers) if n]
 
 
 def _box(mask: Mask) -> Box:
@@ -214,7 +225,8 @@ def _box(mask: Mask) -> Box:
     return x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y
 
 
-def _borders(objects: NDArray[np.uint8], width: int) -> NDArray[np.bool_]:
+def _borders(numbers: NDArray[np.int64], width: int) -> NDArray[np.bool_]:
     """Where a square of ``width`` pixels (one more if that is even) has several objects in it."""
+    objects = numbers.astype(np.float32)  # OpenCV takes no int64
     kernel = np.ones((width | 1, width | 1), dtype=np.uint8)
     return np.asarray(cv2.dilate(objects, kernel) != cv2.erode(objects, kernel))

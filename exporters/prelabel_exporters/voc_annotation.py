@@ -34,9 +34,19 @@ def annotation(prediction: Prediction, regions: Sequence[Region], names: Sequenc
             ("xmin", "ymin", "xmax", "ymax"), (x + 1, y + 1, x + width, y + height), strict=True
         ):
             _text(box, name, str(value))
-    ElementTree.indent(root)
+    _indent(root, "\n")
     written: str = ElementTree.tostring(root, encoding="unicode")
     return f"{written}\n".encode()
+
+
+def _indent(element: ElementTree.Element, line: str) -> None:
+    # ElementTree's own leaves 1 kB to the garbage collector, which may come thousands of photos late.
+    if len(element):
+        element.text = f"{line}  "
+        for child in element:
+            _indent(child, f"{line}  ")
+            child.tail = f"{line}  "
+        element[-1].tail = line
 
 
 def _text(parent: ElementTree.Element, name: str, text: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
 import cv2
@@ -106,6 +106,9 @@ def _photo(
     root: Path, name: str, names: Mapping[int, str], problems: Problems
 ) -> Prediction | None:
     """The labels of one photo, or None where its masks cannot be used."""
+    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\0" in name:
+        problems.note("names in lists that lead out of the folder, left out", repr(name))
+        return None
     file = root / "SegmentationClass" / f"{name}.png"
     classes = _values(file, problems)
     if classes is None:
@@ -129,6 +132,8 @@ def _photo(
     if beyond.any():
         problems.note("masks with values beyond the classes, taken as background", str(file))
         classes = np.where(beyond, np.uint8(0), classes)
+    if objects is not None and np.isin(objects, [0, VOID])[~np.isin(classes, [0, VOID])].any():
+        problems.note("masks with pixels of a class but no object, left out", str(objects_file))
     regions = _regions(classes, objects)
     inside = sum(region.area for region in regions if not region.crowd)
     return Prediction(photo, "", width, height, tuple(regions), inside / (width * height), 0, "")

@@ -23,6 +23,7 @@ from prelabel.label_studio.processes import Child, die_with
 from prelabel.label_studio.tasks import read_task, read_tasks
 from prelabel.label_studio.teaching import learn_tasks
 from prelabel.model import FittedModel
+from prelabel.pipeline import choose
 from prelabel.progress import Clock
 
 _STOPPED = "the backend was stopped"
@@ -31,7 +32,8 @@ _STOPPED = "the backend was stopped"
 @dataclass(frozen=True)
 class FitRequest:
     """``tasks``: as the server sent them, or None for all of the project's. ``newest``: the model
-    that was the newest when the fit was asked for; if another is by then, that is the answer."""
+    that was the newest when the fit was asked for; if another is by then, that is the answer.
+    ``most``: a seeded sample of at most so many tasks, which somebody waits for; 0 for all."""
 
     home: Path
     server: str
@@ -43,6 +45,7 @@ class FitRequest:
     shape: Shape
     newest: str
     tasks: tuple[Mapping[str, Any], ...] | None = None
+    most: int = 0
 
 
 @dataclass
@@ -198,6 +201,8 @@ def fit_project(request: FitRequest, clock: Clock, *, waiting: Callable[[], None
                 tasks = read_tasks(client, request.project_id, n, wanted, clock)
             else:
                 tasks = [read_task(task, wanted) for task in request.tasks]
+            if request.most:
+                tasks = choose(tasks, most=request.most, seed=request.config.fit.seed)
             model = _newest(home)
             if model is None or home.state.newest == request.newest:
                 config = project_config(request.config, wanted)

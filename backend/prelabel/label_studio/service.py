@@ -28,7 +28,6 @@ from prelabel.label_studio.metrics import Metrics
 from prelabel.label_studio.projects import Project, Projects
 from prelabel.label_studio.tidying import Tidier
 from prelabel.label_studio.worker import Desk, Done, Job
-from prelabel.pipeline import choose
 
 _ENOUGH = 20
 """Photos from which a first fit is worth waiting for: as many as make one group of photos."""
@@ -247,16 +246,15 @@ class Service:
         self, known: Project, tasks: Sequence[Mapping[str, Any]], label_config: str, until: float
     ) -> bool:
         """Without a model: fit on what was sent if that is enough, and wait for it; else have the
-        whole project fitted in the background. Whether there is time to predict now. A project that
-        has more photos than this fit has seen is fitted anew later, as one that has grown is."""
+        project fitted in the background. Whether there is time to predict now. A project that has
+        more photos than a first fit takes is fitted anew later, as one that has grown is."""
         if not known.token or known.home.state.newest:  # the page says so; goes live with /setup
             return True
         try:
             if len(tasks) < _ENOUGH:
-                self._ask_fit(known, label_config, None)
+                self._ask_fit(known, label_config, None, most=_FIRST)
                 return True
-            few = choose(tasks, most=_FIRST, seed=self.settings.config.fit.seed)
-            fit = self._ask_fit(known, label_config, few)
+            fit = self._ask_fit(known, label_config, tasks, most=_FIRST)
             if not fit.ended.wait(max(0.0, until - time.monotonic())):
                 return False
             known.state = known.home.go_live(self.settings.config)
@@ -265,7 +263,12 @@ class Service:
         return True
 
     def _ask_fit(
-        self, known: Project, label_config: str, tasks: Sequence[Mapping[str, Any]] | None
+        self,
+        known: Project,
+        label_config: str,
+        tasks: Sequence[Mapping[str, Any]] | None,
+        *,
+        most: int = 0,
     ) -> Fit:
         state = known.home.update(fit_wanted=True)
         return self._fits.ask(
@@ -282,6 +285,7 @@ class Service:
                 tasks=tuple({"id": t["id"], "data": t.get("data")} for t in tasks)
                 if tasks
                 else None,
+                most=most,
             )
         )
 
@@ -307,7 +311,7 @@ class Service:
         first = not state.newest and n_tasks >= _ENOUGH
         grown = bool(state.newest and self.settings.fit_after and new >= enough)
         if state.fit_wanted or first or grown:
-            self._ask_fit(known, state.label_config, None)
+            self._ask_fit(known, state.label_config, None, most=0 if state.newest else _FIRST)
 
     def _learn(self, known: Project, payload: Mapping[str, Any]) -> int:
         """Have the tasks of a webhook looked at again; how many."""
