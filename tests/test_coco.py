@@ -86,6 +86,7 @@ ANY_MASK = st.one_of(
 ).filter(lambda mask: bool(mask.any()))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     masks=st.lists(st.tuples(ANY_MASK, st.integers(0, 2), st.booleans()), max_size=4),
@@ -435,6 +436,7 @@ ANY_TEXT = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.lists(ANY_TEXT, max_size=5))
 def test_rle_totals__as_a_plain_decoder(texts: list[str]) -> None:

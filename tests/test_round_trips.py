@@ -30,19 +30,19 @@ from prelabel_exporters.voc import Voc
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 HEIGHT, WIDTH = 9, 11
-ROWS, COLUMNS = np.indices((HEIGHT, WIDTH))
-EDGE = (ROWS == 0) | (ROWS == HEIGHT - 1) | (COLUMNS == 0) | (COLUMNS == WIDTH - 1)
-RINGS = np.maximum(abs(ROWS - 4), abs(COLUMNS - 5)) % 2 == 0
+rows, columns = np.indices((HEIGHT, WIDTH))
+EDGE = (rows == 0) | (rows == HEIGHT - 1) | (columns == 0) | (columns == WIDTH - 1)
+RINGS = np.maximum(abs(rows - 4), abs(columns - 5)) % 2 == 0
 """Holes in holes."""
 MASKS = st.one_of(
     hnp.arrays(np.bool_, (HEIGHT, WIDTH)),
     st.tuples(*[st.integers(0, HEIGHT), st.integers(0, WIDTH)] * 2).map(
-        lambda b: (ROWS >= b[0]) & (COLUMNS >= b[1]) & (ROWS < b[2]) & (COLUMNS < b[3])
+        lambda b: (rows >= b[0]) & (columns >= b[1]) & (rows < b[2]) & (columns < b[3])
     ),
     st.tuples(st.integers(0, HEIGHT - 1), st.integers(0, WIDTH - 1)).map(
-        lambda p: (ROWS == p[0]) & (COLUMNS == p[1])
+        lambda p: (rows == p[0]) & (columns == p[1])
     ),
-    st.sampled_from([ROWS >= 0, ROWS < 0, (ROWS + COLUMNS) % 2 == 0, EDGE, RINGS]),
+    st.sampled_from([rows >= 0, rows < 0, (rows + columns) % 2 == 0, EDGE, RINGS]),
 )
 TOUCHING = hnp.arrays(np.uint8, (HEIGHT, WIDTH), elements=st.integers(0, 3))
 """Objects that touch but do not overlap: 1 to 3."""
@@ -139,6 +139,7 @@ def mask_of(wanted: Region) -> Mask:
     return np.asarray(api.annToMask({"image_id": 1, "segmentation": wanted.rle})) > 0
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(regions=st.lists(REGIONS, max_size=4), border=st.sampled_from([0, 1, 2, 3, 5]))
 def test_voc__with_any_border_comes_back_pixel_by_pixel(
@@ -165,6 +166,7 @@ def test_voc__with_any_border_comes_back_pixel_by_pixel(
         assert (second / xml).read_bytes() == (first / xml).read_bytes()
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(numbers=TOUCHING, crowd=st.booleans(), polygons=st.booleans())
 def test_coco_and_voc__touching_objects_through_both(
@@ -230,6 +232,7 @@ def test_write__one_that_fails_leaves_what_was_there(
     assert files(out) == before
 
 
+@pytest.mark.slow
 def test_convert__a_cut_off_file_writes_nothing(tmp_path: Path) -> None:
     file = Coco().write([prediction("x.jpg", region(RINGS))], tmp_path, context())
     text = file.read_text()

@@ -151,6 +151,22 @@ def test_first_fit__enough_tasks_are_fitted_within_the_request(
     assert project.predict() == answers
 
 
+def test_first_fit__takes_few_of_many_and_the_whole_comes_later(
+    service: Service, server: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However it is begun: /setup comes before /predict, and somebody waits."""
+    monkeypatch.setattr(service_module, "_FIRST", 5)
+    monkeypatch.setattr(service_module, "_ENOUGH", 10)
+    project = Project(service, server, 20)
+    project.setup()
+    first = versions(project.predict())
+    assert first == {project.setup()}
+    assert project.home.state.n_tasks == 5
+    service._look_at(service._known(project.name))
+    wait_for(lambda: project.home.state.n_tasks == 20)
+    assert {project.setup()} != first
+
+
 def test_first_fit__with_few_tasks_masks_come_at_once_and_the_fit_goes_live_later(
     service: Service, server: FakeLabelStudio
 ) -> None:

@@ -57,6 +57,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return found
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(
     masks=st.lists(
@@ -221,6 +222,7 @@ def test_write__photos_are_upright_jpegs(images: Any, tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_devkit__lies_where_torchvision_looks(tmp_path: Path) -> None:
     photos, out = tmp_path / "photos", tmp_path / "out"
     _photos(photos)
