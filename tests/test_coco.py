@@ -159,6 +159,16 @@ def test_write__panoptic_is_read_by_its_formula(tmp_path: Path) -> None:
     assert entry["image_id"] == data["images"][0]["id"]
 
 
+def test_write__panoptic_ids_beyond_one_channel(tmp_path: Path) -> None:
+    spots = [box(i % 20, i // 20, 1, 1, height=20, width=20) for i in range(300)]
+    photos = [prediction("x.jpg", *map(region, spots))]
+    Coco(panoptic=True).write(photos, tmp_path, context())
+    pixels = np.asarray(Image.open(tmp_path / "panoptic" / "x.png"))
+    # Segment 300 is 44 + 256 × 1; it is the pixel at x 19, y 14.
+    assert pixels[14, 19].tolist() == [44, 1, 0]
+    assert pixels[12, 14].tolist() == [255, 0, 0]
+
+
 def test_read__the_data_set_of_others_as_pycocotools_does() -> None:
     file = DATA / "coco" / "instances.json"
     require("data", file.exists(), f"no {file}")
@@ -377,6 +387,16 @@ def test_read__what_is_no_instances_file(text: str, said: str, tmp_path: Path) -
     file = tmp_path / "x.json"
     file.write_text(text)
     with pytest.raises(UserError, match=said) as error:
+        Coco().read(file)
+    assert str(file) in str(error.value)
+
+
+def test_read__panoptic_files_are_not_taken_for_instances(tmp_path: Path) -> None:
+    Coco(panoptic=True).write([prediction("x.jpg", region(box(0, 0, 3, 3)))], tmp_path, context())
+    file = tmp_path / "panoptic.json"
+    assert not Coco().recognizes(file)
+    assert Coco().recognizes(tmp_path)  # instances.json lies beside it
+    with pytest.raises(UserError, match="is of COCO's panoptic format") as error:
         Coco().read(file)
     assert str(file) in str(error.value)
 

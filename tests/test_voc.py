@@ -117,27 +117,43 @@ def test_write__objects_boxes_and_classes(tmp_path: Path) -> None:
     ]
     # 1-based, and the last pixel is inside: x 3 to 7 is 4 to 8.
     assert boxes == [["cat", 4, 4, 8, 7], ["dog", 1, 1, 6, 6]]
-    assert (tmp_path / "labelmap.txt").read_text().splitlines()[1:3] == [
+    assert (tmp_path / "labelmap.txt").read_text().splitlines() == [
+        "# label:color_rgb:parts:actions",
         "background:0,0,0::",
         "dog:128,0,0::",
+        "cat:0,128,0::",
+        "tree:128,128,0::",
+        "ignored:224,224,192::",
     ]
 
 
 def test_write__a_void_border_comes_back_as_void(tmp_path: Path) -> None:
-    Voc(void_border=1).write([prediction("x.jpg", region(box(0, 0, 5, 8)))], tmp_path, context())
-    assert (np.asarray(Image.open(tmp_path / "SegmentationClass/x.png")) != 255).all()
     Voc(void_border=3).write([prediction("x.jpg", region(box(0, 0, 5, 8)))], tmp_path, context())
-    # One pixel on each side of the border between columns 4 and 5.
-    classes = np.asarray(Image.open(tmp_path / "SegmentationClass/x.png"))
-    assert classes[0].tolist() == [1, 1, 1, 1, 255, 255, 0, 0, 0, 0]
     # The object's box goes on under the border: x 0 to 4 is 1 to 5.
     root = ElementTree.parse(tmp_path / "Annotations/x.xml").getroot()
     assert [int(e.text or "") for e in root.find("object/bndbox") or ()] == [1, 1, 5, 8]
     (labels,) = Voc().read(tmp_path).stream()
     assert [(r.cluster, r.crowd, r.area) for r in labels.regions] == [
         (0, False, 32),
-        (-1, True, 16),
+        (-1, True, 24),
     ]
+
+
+@pytest.mark.parametrize(
+    ("width", "first", "last"), [(1, 5, 5), (2, 4, 5), (3, 4, 6), (4, 3, 6), (5, 3, 7)]
+)
+def test_write__a_void_border_is_as_wide_as_asked(
+    width: int, first: int, last: int, tmp_path: Path
+) -> None:
+    # The border is between 4 and 5, once as columns and once as rows.
+    upright = prediction("x.jpg", region(box(0, 0, 5, 8)))
+    lying = prediction("y.jpg", region(box(0, 0, 10, 5)))
+    Voc(void_border=width).write([upright, lying], tmp_path, context())
+    folder = tmp_path / "SegmentationClass"
+    columns = np.asarray(Image.open(folder / "x.png")) == 255
+    rows = np.asarray(Image.open(folder / "y.png")) == 255
+    assert np.array_equal(columns, box(first, 0, last - first + 1, 8))
+    assert np.array_equal(rows, box(0, first, 10, last - first + 1))
 
 
 def test_write__regions_without_a_pixel_to_be_seen_are_counted(tmp_path: Path) -> None:
@@ -249,10 +265,18 @@ def test_devkit__lies_where_torchvision_looks(tmp_path: Path) -> None:
 
 def test_write__is_read_by_datumaro(tmp_path: Path) -> None:
     datumaro = pytest.importorskip("datumaro")
-    Voc().write([prediction("x.jpg", region(box(0, 0, 3, 3), cluster=1))], tmp_path, context())
+    objects = [region(box(0, 0, 5, 5), cluster=1), region(box(5, 2, 4, 5), cluster=2)]
+    crowd = region(box(9, 0, 1, 8), cluster=-1, crowd=True)
+    photos = [prediction("x.jpg", *objects, crowd), prediction("y.jpg")]
+    Voc(void_border=3).write(photos, tmp_path, context())
     dataset = datumaro.Dataset.import_from(str(tmp_path), "voc_segmentation")
-    masks = [m for item in dataset for m in item.annotations if hasattr(m, "image")]
-    assert any(np.array_equal(m.image.astype(bool), box(0, 0, 3, 3)) for m in masks)
+    labels = [c.name for c in dataset.categories()[datumaro.AnnotationType.label]]
+    items = {item.id: item.annotations for item in dataset}
+    found = {(labels[m.label], m.image.astype(bool).tobytes()) for m in items["x"]}
+    classes = np.asarray(Image.open(tmp_path / "SegmentationClass/x.png"))
+    names = {"cat": 2, "tree": 3, "ignored": 255}
+    assert found == {(name, (classes == value).tobytes()) for name, value in names.items()}
+    assert items["y"] == []
 
 
 def _folder(tmp_path: Path) -> Path:
@@ -328,7 +352,7 @@ def test_read__one_bad_photo_costs_that_one(
         case "no object":
             Image.fromarray(np.asarray(Image.open(objects)) * box(0, 0, 5, 5)).save(objects)
         case "leads out" | "not there":
-            name = "../SegmentationClass/x" if wrong == "leads out" else "x.y"
+            name = "../SegmentationClass/x.y" if wrong == "leads out" else "x.y"
             lists = folder / "ImageSets" / "Segmentation" / "trainval.txt"
             lists.write_text(f"{name}\n{lists.read_text()}")
         case "bad xml":
@@ -342,6 +366,16 @@ def test_read__one_bad_photo_costs_that_one(
     assert "x." in line
     list(found.stream())
     assert found.problems.lines() == [line]
+
+
+def test_read__what_has_an_object_but_no_class_is_background(tmp_path: Path) -> None:
+    folder = _folder(tmp_path)
+    file = folder / "SegmentationObject" / "y.png"
+    objects = np.asarray(Image.open(file)) | box(0, 0, 4, 2)  # y.jpg's object is 2 × 2
+    objects[7, 8] = 3
+    Image.fromarray(objects).save(file)
+    labels = list(Voc().read(folder).stream())[1]
+    assert [(r.box, r.area, r.cluster) for r in labels.regions] == [((0, 0, 2, 2), 4, 2)]
 
 
 def test_read__holes_and_void_are_kept(tmp_path: Path) -> None:
@@ -362,6 +396,12 @@ def test_read__labels_that_are_none(tmp_path: Path) -> None:
         Voc().read(folder)
     (folder / "labels.txt").unlink()
     assert Voc().read(folder).classes == CLASSES  # labelmap.txt says the same
+    # A value is its color's, and only where VOC has no such color the line's place.
+    (folder / "labelmap.txt").write_text("background:0,0,0::\ntree:128,128,0::\nx:1,2,3::\n")
+    assert Voc().read(folder).classes == ("object 1", "x", "tree")
+    (folder / "labelmap.txt").write_text("dog\n")
+    with pytest.raises(UserError, match=r"labelmap\.txt is no list of labels"):
+        Voc().read(folder)
     (folder / "labelmap.txt").unlink()
     assert Voc().read(folder).classes[:3] == ("aeroplane", "bicycle", "bird")
     with pytest.raises(UserError, match="has no SegmentationClass/"):

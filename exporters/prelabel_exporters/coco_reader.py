@@ -29,7 +29,8 @@ _AT_ONCE = 4096
 
 
 def is_instances(file: Path) -> bool:
-    """Whether a file looks like COCO instances: a JSON object that names COCO's lists."""
+    """Whether a file looks like COCO instances: a JSON object that names COCO's lists, and not the
+    segments of COCO's panoptic format."""
     try:
         with file.open("rb") as data:
             ends = head = data.read(_LOOK)
@@ -39,7 +40,8 @@ def is_instances(file: Path) -> bool:
     except OSError:
         return False
     is_object = head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{")
-    return is_object and (b'"images"' in ends or b'"annotations"' in ends)
+    is_panoptic = b'"segments_info"' in ends
+    return is_object and not is_panoptic and (b'"images"' in ends or b'"annotations"' in ends)
 
 
 def read_instances(file: Path, photos: Path | None) -> Dataset:
@@ -300,6 +302,8 @@ def _load(file: Path) -> Json:
         found = data.get(key) if isinstance(data, Mapping) else None
         if not isinstance(found, list) or not all(isinstance(item, Mapping) for item in found):
             raise UserError(f"{file} has no list of {key}; {wanted}")
+    if any("segments_info" in annotation for annotation in data["annotations"]):
+        raise UserError(f"{file} is of COCO's panoptic format, whose masks are PNGs; {wanted}")
     return data  # type: ignore[no-any-return]
 
 

@@ -52,7 +52,8 @@ class Voc:
 
     - ``images``: ``link`` or ``copy`` puts the photos into ``JPEGImages/``; one that is no JPEG, or
       lies on its side (EXIF), is written upright as a JPEG and counted.
-    - ``void_border``: so many pixels of 255 along the borders of objects, as VOC has (it has 5).
+    - ``void_border``: width in pixels of a line of 255 along the borders of objects, half of it on
+      either side (VOC's own has 5; of an odd width, the pixel in the middle goes right and down).
     - ``val_share``, ``seed``: the share of photos in ``val.txt``. Where a photo goes depends on its
       name and the seed alone, so that it stays there when others come.
     - ``devkit``: everything below ``VOCdevkit/VOC2012/``, where torchvision looks for it.
@@ -118,10 +119,11 @@ class Voc:
                 for name, value in ids.items():
                     labels.write(f"{value}\t{' '.join(name.split())}\n")
             with replacing(root / LABELMAP) as labels:
-                labels.write("# label:color_rgb:parts:actions\nbackground:0,0,0::\n")
-                for name, value in ids.items():
+                # Void is named as well: datumaro refuses masks with a color that is not.
+                labels.write("# label:color_rgb:parts:actions\n")
+                for name, value in (("background", 0), *ids.items(), ("ignored", VOID)):
                     color = ",".join(str(channel) for channel in voc_color(value))
-                    labels.write(f"{' '.join(name.split())}:{color}::\n")
+                    labels.write(f"{' '.join(name.replace(':', ' ').split())}:{color}::\n")
             move(beside, root)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
@@ -226,7 +228,8 @@ def _box(mask: Mask) -> Box:
 
 
 def _borders(numbers: NDArray[np.int64], width: int) -> NDArray[np.bool_]:
-    """Where a square of ``width`` pixels (one more if that is even) has several objects in it."""
+    """Where a square of ``width`` + 1 pixels has several objects in it: a straight border lies
+    inside ``width`` such squares."""
     objects = numbers.astype(np.float32)  # OpenCV takes no int64
-    kernel = np.ones((width | 1, width | 1), dtype=np.uint8)
+    kernel = np.ones((width + 1, width + 1), dtype=np.uint8)
     return np.asarray(cv2.dilate(objects, kernel) != cv2.erode(objects, kernel))

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from prelabel.colors import voc_color
 from prelabel.errors import UserError
 from prelabel.masks import encode_rle, rle_area, rle_box
 from prelabel.records import Prediction, Region
@@ -24,6 +25,7 @@ VOC_CLASSES = (
 )
 """VOC's own, value 1 to 20, where a folder has no list of labels."""
 Values = NDArray[np.uint8]
+_VALUES = {",".join(map(str, voc_color(value))): value for value in range(256)}
 
 
 def is_voc(source: Path) -> bool:
@@ -88,7 +90,7 @@ def _labels(root: Path) -> dict[int, str]:
         elif common.is_file():
             lines = [line for line in common.read_text("utf-8").splitlines() if line.strip()]
             lines = [line for line in lines if not line.startswith("#")]
-            found = {value: line.split(":")[0] for value, line in enumerate(lines)}
+            found = dict(_mapped(line, at) for at, line in enumerate(lines))
         else:
             found = dict(enumerate(VOC_CLASSES, start=1))
     except (OSError, ValueError) as error:
@@ -102,12 +104,18 @@ def _labels(root: Path) -> dict[int, str]:
     return found
 
 
+def _mapped(line: str, at: int) -> tuple[int, str]:
+    """The value of a line of labelmap.txt: that of its color in VOC's palette, else its place."""
+    name, color, *_ = line.split(":")
+    return _VALUES.get(color, at), name
+
+
 def _photo(
     root: Path, name: str, names: Mapping[int, str], problems: Problems
 ) -> Prediction | None:
     """The labels of one photo, or None where its masks cannot be used."""
     if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\0" in name:
-        problems.note("names in lists that lead out of the folder, left out", repr(name))
+        problems.note("names in lists that lead out of the folder, left out", f"{root}: {name!r}")
         return None
     file = root / "SegmentationClass" / f"{name}.png"
     classes = _values(file, problems)
