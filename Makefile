@@ -1,6 +1,6 @@
 # make label-studio  Label Studio with sample photos that carry masks already; Ctrl-C stops it
 # make demo     the whole way without Label Studio; ends with the path of a report to open
-# make test     every check and test        make quick    the part that takes under a minute
+# make test     every check and test        make quick    the part that takes about a minute
 # make quality  figures on photos with masks (DATA)       make bench    speed and memory
 # make bench-label-studio  names learned from corrections; clicks; the backend beside a real server
 # make bench-formats       exports beside Label Studio's own; evaluation beside pycocotools, hotcoco
