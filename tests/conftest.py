@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from label_studio_server import COMMAND, Server
 
 from prelabel.storage import cache_folder
 
@@ -51,3 +52,15 @@ def require(name: str, condition: bool, reason: str) -> None:
     if name in os.environ.get("REQUIRE", "").split(","):
         pytest.fail(f"{reason} (REQUIRE contains {name!r})")
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A real Label Studio for all tests: each makes a project of its own."""
+    require("label-studio", COMMAND.exists(), f"no {COMMAND}: make label-studio-server")
+    started = Server(tmp_path_factory.mktemp("label-studio"))
+    try:
+        started.start()
+        yield started
+    finally:
+        started.stop()

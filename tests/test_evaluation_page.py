@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import require
+from browser import chromium
 from evaluation_data import dataset, photo, region
 from PIL import Image
 
@@ -19,10 +19,6 @@ from prelabel.evaluation import Evaluation, evaluate
 from prelabel.evaluation.page import write_page
 from prelabel.evaluation.page_photos import BEST, WORST, chosen, class_ious
 
-CHROMIUM = [
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
 AWKWARD = 'a "weird" <b>name</b>\n</script><script>alert(1)</script> {{style}} 😀 \udcff.png'
 SIZE = (120, 90)
 
@@ -174,17 +170,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tab(page: Path) -> Iterator[Any]:
-    executable = shutil.which("chromium")
-    require(
-        "chromium", executable is not None, "no chromium on the PATH (Debian: apt install chromium)"
-    )
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        require("chromium", False, "playwright is not installed")
     errors: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM)
+    with chromium() as browser:
         opened = browser.new_context(offline=True).new_page()
         opened.on("console", lambda message: errors.append(message.text))
         opened.on("pageerror", lambda error: errors.append(str(error)))
@@ -199,7 +186,6 @@ def tab(page: Path) -> Iterator[Any]:
         )
         opened.goto(page.as_uri())
         yield opened
-        browser.close()
     assert errors == []
 
 

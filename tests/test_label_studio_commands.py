@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -29,62 +28,51 @@ FAST = ["--backbone", "color-texture", "--recipe", "fast"]
 pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.timeout(600)]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    require("label-studio", COMMAND.exists(), f"no {COMMAND}: make label-studio-server")
-    started = Server(tmp_path_factory.mktemp("label-studio"))
-    try:
-        started.start()
-        yield started
-    finally:
-        started.stop()
-
-
-def _project(server: Server) -> int:
-    project = server.project(BRUSH)
+def _project(label_studio: Server) -> int:
+    project = label_studio.project(BRUSH)
     for seed in range(6):
         file = io.BytesIO()
         Image.fromarray(scene(seed)).save(file, "PNG")
-        server.upload(project, [(f"{seed}.png", file.getvalue())])
+        label_studio.upload(project, [(f"{seed}.png", file.getvalue())])
     return project
 
 
-def _command(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:
+def _command(label_studio: Server, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*PRELABEL, "label-studio", *arguments, "--url", server.url],
+        [*PRELABEL, "label-studio", *arguments, "--url", label_studio.url],
         env={**os.environ, "LABEL_STUDIO_API_KEY": TOKEN},
         capture_output=True,
         text=True,
     )
 
 
-def test_fit_and_names__from_nothing_to_named_classes(server: Server, tmp_path: Path) -> None:
-    project = str(_project(server))
-    early = _command(server, "names", "--project", project)
+def test_fit_and_names__from_nothing_to_named_classes(label_studio: Server, tmp_path: Path) -> None:
+    project = str(_project(label_studio))
+    early = _command(label_studio, "names", "--project", project)
     assert early.returncode == 2
     assert f"prelabel label-studio fit --project {project}" in early.stderr
 
-    fitted = _command(server, "fit", "--project", project, *FAST)
+    fitted = _command(label_studio, "fit", "--project", project, *FAST)
     assert fitted.returncode == 0, fitted.stderr
-    home = Home(project_folder(server.url, int(project)))
+    home = Home(project_folder(label_studio.url, int(project)))
     assert "6 tasks" in fitted.stdout
     assert home.state.newest in fitted.stdout
     assert home.state.model == ""  # it goes live when somebody asks
 
-    shown = _command(server, "names", "--project", project)
+    shown = _command(label_studio, "names", "--project", project)
     assert "object 1" in shown.stdout
     assert "not named yet" in shown.stdout
-    named = _command(server, "names", "--project", project, "--set", "1=cat")
+    named = _command(label_studio, "names", "--project", project, "--set", "1=cat")
     assert "cat (1)" in named.stdout
-    renamed = _command(server, "names", "--project", project, "--rename", "cat=dog")
+    renamed = _command(label_studio, "names", "--project", project, "--rename", "cat=dog")
     assert "dog (1)" in renamed.stdout
 
-    done = _command(server, "prelabel", "--project", project, *FAST)
+    done = _command(label_studio, "prelabel", "--project", project, *FAST)
     assert done.returncode == 0, done.stderr
     assert "6 got a prediction" in done.stdout
     labels = [
         item["value"]["brushlabels"]
-        for task in server.tasks(int(project))
+        for task in label_studio.tasks(int(project))
         for item in task["predictions"][0]["result"]
     ]
     assert ["dog"] in labels
@@ -92,7 +80,7 @@ def test_fit_and_names__from_nothing_to_named_classes(server: Server, tmp_path: 
     # An unnamed one says which class it is.
     notes = {
         item["meta"]["text"][0]
-        for task in server.tasks(int(project))
+        for task in label_studio.tasks(int(project))
         for item in task["predictions"][0]["result"]
         if not item["value"]["brushlabels"]
     }
@@ -103,7 +91,7 @@ def test_fit_and_names__from_nothing_to_named_classes(server: Server, tmp_path: 
     exported = subprocess.run(
         [
             *(*PRELABEL, "export", "--project", project, "--what", "predictions"),
-            *("--url", server.url, "--format", "coco", "--out", str(out)),
+            *("--url", label_studio.url, "--format", "coco", "--out", str(out)),
         ],
         env={**os.environ, "LABEL_STUDIO_API_KEY": TOKEN},
         capture_output=True,
@@ -114,7 +102,7 @@ def test_fit_and_names__from_nothing_to_named_classes(server: Server, tmp_path: 
     names = [category["name"] for category in coco["categories"]]
     assert names[:2] == ["cat", "dog"]
     assert set(names[2:]) == notes
-    regions = sum(len(t["predictions"][0]["result"]) for t in server.tasks(int(project)))
+    regions = sum(len(t["predictions"][0]["result"]) for t in label_studio.tasks(int(project)))
     assert len(coco["annotations"]) == regions
     assert len(coco["images"]) == 6
 
@@ -127,14 +115,14 @@ def test_fit_and_names__from_nothing_to_named_classes(server: Server, tmp_path: 
         (["--rename", "nobody=cat"], "nothing is named 'nobody'"),
     ],
 )
-def test_names__says_what_is_wrong(server: Server, arguments: list[str], said: str) -> None:
-    projects = sorted(project_folder(server.url, 1).parent.glob("*/models"))
+def test_names__says_what_is_wrong(label_studio: Server, arguments: list[str], said: str) -> None:
+    projects = sorted(project_folder(label_studio.url, 1).parent.glob("*/models"))
     if not projects:
-        project = str(_project(server))
-        assert _command(server, "fit", "--project", project, *FAST).returncode == 0
+        project = str(_project(label_studio))
+        assert _command(label_studio, "fit", "--project", project, *FAST).returncode == 0
     else:
         project = projects[0].parent.name
-    answer = _command(server, "names", "--project", project, *arguments)
+    answer = _command(label_studio, "names", "--project", project, *arguments)
     assert answer.returncode == 2
     assert said in answer.stderr
     assert "Traceback" not in answer.stderr

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import require
-from label_studio_server import COMMAND, TOKEN, Server
+from label_studio_server import TOKEN, Server
 from PIL import Image
 from pycocotools.coco import COCO
 from small_photos import scene
@@ -40,17 +38,6 @@ CONFIG = """<View><Image name="image" value="$image"/>
 <BitmaskLabels name="bitmask" toName="image"><Label value="dog"/></BitmaskLabels>
 <PolygonLabels name="polygon" toName="image"><Label value="dog"/></PolygonLabels>
 <RectangleLabels name="rectangle" toName="image"><Label value="cat"/></RectangleLabels></View>"""
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    require("label-studio", COMMAND.exists(), f"no {COMMAND}: make label-studio-server")
-    started = Server(tmp_path_factory.mktemp("label-studio"))
-    try:
-        started.start()
-        yield started
-    finally:
-        started.stop()
 
 
 def _mask(x: int, y: int, w: int, h: int, *, upright: bool = False) -> Mask:
@@ -83,8 +70,8 @@ def _photo(seed: int, *, turned: bool = False) -> bytes:
     return file.getvalue()
 
 
-def _predicted(project: int, server: Server, task: int, version: str, *items: Item) -> None:
-    server.json(
+def _predicted(project: int, label_studio: Server, task: int, version: str, *items: Item) -> None:
+    label_studio.json(
         "POST",
         "/api/predictions/",
         json={"task": task, "result": list(items), "score": 0.5, "model_version": version},
@@ -92,15 +79,17 @@ def _predicted(project: int, server: Server, task: int, version: str, *items: It
 
 
 @pytest.fixture(scope="module")
-def project(server: Server) -> int:
+def project(label_studio: Server) -> int:
     """Five photos: annotated; turned by EXIF and annotated; predicted only; nothing at all; skipped.
     The first two have one name."""
-    number = server.project(CONFIG)
+    number = label_studio.project(CONFIG)
     names = ["same.jpg", "same.jpg", "a_b.jpg", "nothing.jpg", "skipped.jpg"]
-    server.upload(number, [(n, _photo(i, turned=i in (1, 3))) for i, n in enumerate(names)])
-    one, two, three, _, five = (task["id"] for task in server.tasks(number))
-    server.annotate(one, [_item(SQUARE, "brush", "zebra")])  # an older one, which does not count
-    server.annotate(
+    label_studio.upload(number, [(n, _photo(i, turned=i in (1, 3))) for i, n in enumerate(names)])
+    one, two, three, _, five = (task["id"] for task in label_studio.tasks(number))
+    label_studio.annotate(
+        one, [_item(SQUARE, "brush", "zebra")]
+    )  # an older one, which does not count
+    label_studio.annotate(
         one,
         [
             _item(RING, "brush", "cat"),
@@ -109,11 +98,11 @@ def project(server: Server) -> int:
             _item(SQUARE, "rectangle", "cat"),
         ],
     )
-    server.annotate(two, [_item(TALL, "brush", "dog")])
-    _predicted(number, server, one, "m-1", _item(SQUARE, "brush", "zebra"))
-    _predicted(number, server, three, "m-1", _item(SQUARE, "brush", "cat"))
-    _predicted(number, server, three, "m-2", _item(SPECKLED, "brush", "dog"))
-    server.json(
+    label_studio.annotate(two, [_item(TALL, "brush", "dog")])
+    _predicted(number, label_studio, one, "m-1", _item(SQUARE, "brush", "zebra"))
+    _predicted(number, label_studio, three, "m-1", _item(SQUARE, "brush", "cat"))
+    _predicted(number, label_studio, three, "m-2", _item(SPECKLED, "brush", "dog"))
+    label_studio.json(
         "POST", f"/api/tasks/{five}/annotations/", json={"result": [], "was_cancelled": True}
     )
     return number
@@ -123,8 +112,8 @@ def _cli(*words: object) -> Result:
     return CliRunner().invoke(app, [str(word) for word in words])
 
 
-def _export(server: Server, project: int, out: Path, *more: object) -> Result:
-    place = ("--project", project, "--url", server.url, "--token", TOKEN)
+def _export(label_studio: Server, project: int, out: Path, *more: object) -> Result:
+    place = ("--project", project, "--url", label_studio.url, "--token", TOKEN)
     return _cli("export", *place, "--out", out, "--format", "coco", *more)
 
 
@@ -149,9 +138,9 @@ ANNOTATED = [("cat", RING), ("dog", SPECKLED), ("dog", SQUARE), ("cat", SQUARE)]
 
 
 def test_annotations__every_pixel_of_every_region(
-    server: Server, project: int, tmp_path: Path
+    label_studio: Server, project: int, tmp_path: Path
 ) -> None:
-    result = _export(server, project, tmp_path / "out")
+    result = _export(label_studio, project, tmp_path / "out")
     assert result.exit_code == 0, result.output
     coco = COCO(tmp_path / "out" / "coco" / "instances.json")
     found = _photos(coco)
@@ -171,8 +160,8 @@ def test_annotations__every_pixel_of_every_region(
     assert "regions  5" in result.stdout
 
 
-def test_predictions_and_both(server: Server, project: int, tmp_path: Path) -> None:
-    assert _export(server, project, tmp_path / "p", "--what", "predictions").exit_code == 0
+def test_predictions_and_both(label_studio: Server, project: int, tmp_path: Path) -> None:
+    assert _export(label_studio, project, tmp_path / "p", "--what", "predictions").exit_code == 0
     coco = COCO(tmp_path / "p" / "coco" / "instances.json")
     found = _photos(coco)
     assert _same(found["same.jpg"], [("zebra", SQUARE)])
@@ -181,15 +170,15 @@ def test_predictions_and_both(server: Server, project: int, tmp_path: Path) -> N
         ("m-1", 0.75),
         ("m-2", 0.75),
     }
-    assert _export(server, project, tmp_path / "b", "--what", "both").exit_code == 0
+    assert _export(label_studio, project, tmp_path / "b", "--what", "both").exit_code == 0
     found = _photos(COCO(tmp_path / "b" / "coco" / "instances.json"))
     assert _same(found["same.jpg"], ANNOTATED)
     assert _same(found["a_b.jpg"], [("dog", SPECKLED)])
 
 
-def test_photos_into__under_their_names(server: Server, project: int, tmp_path: Path) -> None:
+def test_photos_into__under_their_names(label_studio: Server, project: int, tmp_path: Path) -> None:
     photos = tmp_path / "photos"
-    assert _export(server, project, tmp_path / "a", "--photos-into", photos).exit_code == 0
+    assert _export(label_studio, project, tmp_path / "a", "--photos-into", photos).exit_code == 0
     data = json.loads((tmp_path / "a" / "coco" / "instances.json").read_text())
     for image in data["images"]:
         with Image.open(photos / image["file_name"]) as opened:
@@ -197,9 +186,9 @@ def test_photos_into__under_their_names(server: Server, project: int, tmp_path: 
             assert opened.size == (WIDTH, HEIGHT)
         size = (HEIGHT, WIDTH) if lying else (WIDTH, HEIGHT)
         assert (image["width"], image["height"]) == size
-    assert _export(server, project, tmp_path / "a", "--photos-into", photos).exit_code == 0
+    assert _export(label_studio, project, tmp_path / "a", "--photos-into", photos).exit_code == 0
     (photos / "nothing.jpg").write_bytes(b"mine")
-    refused = _export(server, project, tmp_path / "a", "--photos-into", photos)
+    refused = _export(label_studio, project, tmp_path / "a", "--photos-into", photos)
     assert refused.exit_code == 2
     assert "is there and is another photo" in refused.stderr
     assert (photos / "nothing.jpg").read_bytes() == b"mine"
@@ -207,16 +196,16 @@ def test_photos_into__under_their_names(server: Server, project: int, tmp_path: 
 
 @pytest.mark.parametrize("kind", ["JSON", "JSON_MIN"])
 def test_own_exports__are_read_alike(
-    kind: str, server: Server, project: int, tmp_path: Path
+    kind: str, label_studio: Server, project: int, tmp_path: Path
 ) -> None:
-    answer = server.http.get(
+    answer = label_studio.http.get(
         f"/api/projects/{project}/export",
         params={"exportType": kind, "download_all_tasks": "true"},
     )
     file = tmp_path / "export.json"
     file.write_bytes(answer.content)
     (tmp_path / "label_config.xml").write_text(CONFIG)
-    assert _export(server, project, tmp_path / "out").exit_code == 0
+    assert _export(label_studio, project, tmp_path / "out").exit_code == 0
     wanted = _photos(COCO(tmp_path / "out" / "coco" / "instances.json"))
     dataset = open_dataset(file)
     assert dataset.classes == ("zebra", "cat", "dog")
@@ -230,7 +219,7 @@ def test_own_exports__are_read_alike(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_tasks_json__is_imported_as_it_is_and_comes_back(
-    kind: Kind, server: Server, tmp_path: Path
+    kind: Kind, label_studio: Server, tmp_path: Path
 ) -> None:
     def region(mask: Mask, cluster: int) -> Region:
         rle = encode_rle(mask)
@@ -245,19 +234,19 @@ def test_tasks_json__is_imported_as_it_is_and_comes_back(
     exporter = strategies.make("exporter", "label-studio", {"kind": kind, "tolerance": 0})
     context = ExportContext(Path("photos"), ("dog", "cat"), "m-1")
     file = exporter.write(photos, tmp_path, context)
-    project = server.project((tmp_path / "label_config.xml").read_text())
-    answer = server.json(
+    project = label_studio.project((tmp_path / "label_config.xml").read_text())
+    answer = label_studio.json(
         "POST", f"/api/projects/{project}/import", json=json.loads(file.read_bytes())
     )
     assert (answer["task_count"], answer["prediction_count"]) == (2, 2)
-    first, second = server.tasks(project)
+    first, second = label_studio.tasks(project)
     written = json.loads(file.read_bytes())
     assert first["predictions"][0]["result"] == written[0]["predictions"][0]["result"]
     assert first["predictions"][0]["model_version"] == "m-1"
     assert second["predictions"][0]["result"] == []
     assert first["data"] == written[0]["data"]
 
-    result = _export(server, project, tmp_path / "out", "--what", "predictions")
+    result = _export(label_studio, project, tmp_path / "out", "--what", "predictions")
     assert result.exit_code == 0, result.output
     found = _photos(COCO(tmp_path / "out" / "coco" / "instances.json"))
     assert list(found) == ["a/ü 1.jpg", "nothing.jpg"]
@@ -266,10 +255,10 @@ def test_tasks_json__is_imported_as_it_is_and_comes_back(
     assert _same(found["a/ü 1.jpg"], [("cat", ring), ("dog", SQUARE)])
 
 
-def test_faults__nothing_is_written(server: Server, project: int, tmp_path: Path) -> None:
+def test_faults__nothing_is_written(label_studio: Server, project: int, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert "has no project 987654" in _export(server, 987654, out).stderr
-    place = ("--url", server.url, "--out", out, "--format", "coco")
+    assert "has no project 987654" in _export(label_studio, 987654, out).stderr
+    place = ("--url", label_studio.url, "--out", out, "--format", "coco")
     refused = _cli("export", "--project", project, "--token", "0" * 40, *place)
     assert refused.exit_code == 2
     assert not out.exists()

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import skimage.data
-from conftest import require
+from browser import chromium
 from numpy.typing import NDArray
 from PIL import Image
 from skimage.draw import ellipse, polygon2mask
@@ -29,10 +29,6 @@ from prelabel.report import Thumbnails, sections, write_report
 from prelabel.report.outlines import svg_path, view_size
 from prelabel.report.totals import Totals
 
-CHROMIUM = [
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
 AWKWARD = 'a "weird" <b>name</b>\n</script><script>alert(1)</script> {{style}} 😀 \udcff.jpg'
 CLASSES = ["object 1", "object 2", "object 3"]
 
@@ -417,18 +413,8 @@ def test_page__memory_per_photo(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    executable = shutil.which("chromium")
-    require(
-        "chromium", executable is not None, "no chromium on the PATH (Debian: apt install chromium)"
-    )
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        require("chromium", False, "playwright is not installed")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=executable, args=CHROMIUM)
+    with chromium() as started:
         yield started
-        started.close()
 
 
 class Tab:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
@@ -38,6 +39,24 @@ def rle_box(rle: Rle) -> Box:
     """The tight box; (0, 0, 0, 0) for an empty mask."""
     x, y, width, height = (int(v) for v in coco_mask.toBbox(rle))
     return x, y, width, height
+
+
+def outlines(mask: Mask) -> list[NDArray[np.float64]]:
+    """The outer outline of each part (8 neighbours) of a mask with a pixel inside, along its
+    pixels' edges, corners only: float64 (n, 2), x and y in pixels from the upper left corner.
+
+    Holes are left out, and so are parts inside another's hole: the other's outline has them inside.
+    """
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    top, left = int(rows[0]), int(columns[0])
+    crop = mask[top : rows[-1] + 1, left : columns[-1] + 1]
+    # OpenCV's contours go through pixels' centres. With each pixel doubled, the first of the two
+    # stands for its left (upper) edge and the second for its right (lower) one.
+    doubled = np.repeat(np.repeat(crop.astype(np.uint8), 2, axis=0), 2, axis=1)
+    contours, _ = cv2.findContours(doubled, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    whole = ((contour[:, 0].astype(np.int64) + 1) // 2 for contour in contours)
+    shift = np.array([left, top])
+    return [(_corners(points) + shift).astype(np.float64) for points in whole]
 
 
 def rle_totals(counts: Sequence[str]) -> NDArray[np.int64]:
@@ -198,3 +217,11 @@ def _bytes_at(data: bytes, bit: int, count: int) -> NDArray[np.uint8]:
     """``count`` bytes from a position that need not be a byte's; ``data`` goes on one further."""
     pairs = np.frombuffer(data, dtype=np.uint8, count=count + 1, offset=bit >> 3).astype(np.uint16)
     return ((pairs[:-1] << 8 | pairs[1:]) >> (8 - (bit & 7))).astype(np.uint8)
+
+
+def _corners(points: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A closed outline without repeated points and those on a straight line."""
+    points = points[np.any(points != np.roll(points, 1, axis=0), axis=1)]
+    before, after = points - np.roll(points, 1, axis=0), np.roll(points, -1, axis=0) - points
+    corners: NDArray[np.int64] = points[before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]]
+    return corners

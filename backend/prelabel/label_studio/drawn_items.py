@@ -127,6 +127,15 @@ def read_items(
     return _once(found, place, problems)
 
 
+def finest(found: Iterable[Drawn]) -> list[Drawn]:
+    """Regions without those that a finer kind of tag has drawn too; the finest kind first."""
+    kept: list[Drawn] = []
+    for one in sorted(found, key=lambda drawn: _KINDS.index(drawn.kind)):
+        if not any(_same(one, other) for other in kept):
+            kept.append(one)
+    return kept
+
+
 def _rle(item: Item, size: Size, here: str, problems: Problems) -> Rle | None:
     try:
         mask = decode(item, height=size[1], width=size[0])
@@ -175,13 +184,10 @@ def _class_note(item: Item) -> str:
 
 
 def _once(found: list[Drawn], place: str, problems: Problems) -> list[Drawn]:
-    """Without what a finer tool has drawn too."""
-    kept: list[Drawn] = []
-    for one in sorted(found, key=lambda drawn: _KINDS.index(drawn.kind)):
-        if any(_same(one, other) for other in kept):
-            problems.note("regions drawn twice, the finer kept", place)
-        else:
-            kept.append(one)
+    """Without what a finer tool has drawn too, in their order."""
+    kept = finest(found)
+    for _ in range(len(found) - len(kept)):
+        problems.note("regions drawn twice, the finer kept", place)
     return [one for one in found if any(one is other for other in kept)]
 
 

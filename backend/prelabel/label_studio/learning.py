@@ -12,32 +12,16 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from prelabel.errors import UserError
+from prelabel.label_studio.drawn_items import Drawn, finest
 from prelabel.label_studio.label_config import Control, LabelConfig
 from prelabel.label_studio.results import decode
-from prelabel.masks import Mask, decode_rle, encode_rle, rle_box
+from prelabel.masks import Mask, decode_rle, encode_rle
 from prelabel.records import Region, Rle
 
-_FINEST_FIRST = ("brush", "bitmask", "polygon", "rectangle")
-_TWICE = 0.8
-"""IoU from which two drawings with one label are one region."""
 _UNCHANGED = 0.95
 """IoU from which a drawing is the predicted region itself: polygons are simplified to that."""
 _DELETED = 0.1
 """A predicted region that is drawn to a lesser share was deleted."""
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """One region of an annotation. ``rle``: its mask at the photo's full size, not empty.
-    ``label``: "" if it was given none."""
-
-    rle: Rle
-    label: str
-
-    @property
-    def mask(self) -> Mask:
-        """bool (height, width)."""
-        return decode_rle(self.rle)
 
 
 @dataclass(frozen=True)
@@ -95,12 +79,11 @@ def drawn_on(
 
     Of several labels of a region the first counts, and only if its control has it (or has none:
     they come from the task). Items of other tags (choices, texts, relations) are passed over, as
-    are empty masks. An item of another size or that is broken is counted. Two drawings of one
-    label and region, as through a brush and a rectangle tag, are one, the finer: their masks, or
-    their boxes if one is a rectangle, have an IoU of 0.8 or more.
+    are empty masks. An item of another size or that is broken is counted. What was drawn
+    through tags of two kinds, as a brush and a rectangle, is one region, the finer.
     """
     controls = {(c.name, c.to_name): c for c in wanted.controls if c.image_key == image_key}
-    found: list[tuple[str, Drawn]] = []
+    found: list[Drawn] = []
     unreadable = 0
     for item in annotation_results:
         control = controls.get((str(item.get("from_name")), str(item.get("to_name"))))
@@ -112,13 +95,8 @@ def drawn_on(
             unreadable += 1
             continue
         if mask is not None and mask.any():
-            found.append((control.kind, Drawn(encode_rle(mask), _label(item, control))))
-    found.sort(key=lambda pair: _FINEST_FIRST.index(pair[0]))
-    kept: list[tuple[str, Drawn]] = []
-    for pair in found:
-        if not any(_same(pair, other) for other in kept):
-            kept.append(pair)
-    return Drawing(tuple(region for _, region in kept), unreadable)
+            found.append(Drawn(control.kind, encode_rle(mask), _label(item, control), None))
+    return Drawing(tuple(finest(found)), unreadable)
 
 
 def lessons(drawing: Drawing, predicted: Sequence[Region]) -> list[Lesson]:
@@ -162,16 +140,6 @@ def _label(item: Mapping[str, Any], control: Control) -> str:
     first = labels[0] if isinstance(labels, list) and labels else None
     known = [label.value for label in control.labels]
     return first if isinstance(first, str) and (not known or first in known) else ""
-
-
-def _same(a: tuple[str, Drawn], b: tuple[str, Drawn]) -> bool:
-    (kind, one), (other_kind, other) = a, b
-    if one.label != other.label:
-        return False
-    if "rectangle" in (kind, other_kind):
-        boxes = [np.array([rle_box(d.rle)], dtype=np.float64) for d in (one, other)]
-        return bool(coco_mask.iou(*boxes, [0])[0, 0] >= _TWICE)
-    return bool(coco_mask.iou([one.rle], [other.rle], [0])[0, 0] >= _TWICE)
 
 
 def _twins(drawn: Sequence[Rle], predicted: Mapping[int, Region]) -> dict[int, int]:

@@ -22,6 +22,7 @@ from prelabel.masks import (
     decode_rle,
     encode_brush,
     encode_rle,
+    outlines,
     rle_area,
     rle_box,
 )
@@ -233,7 +234,7 @@ def _values(
     percent = np.array([100 / width, 100 / height])
     return [
         {"points": (_simplified(outline, tolerance) * percent).tolist(), "closed": True}
-        for outline in _outlines(mask)
+        for outline in outlines(mask)
     ]
 
 
@@ -243,31 +244,6 @@ def _png_url(mask: Mask) -> str:
     pixels[..., 3] = mask * np.uint8(255)
     _, data = cv2.imencode(".png", pixels)
     return _PNG_URL + base64.b64encode(data.tobytes()).decode("ascii")
-
-
-def _outlines(mask: Mask) -> list[Points]:
-    """The outer outline of each part, along its pixels' edges, corners only; holes left out.
-
-    Parts inside another's hole are left out too: the other's outline has them inside.
-    """
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    top, left = int(rows[0]), int(columns[0])
-    crop = mask[top : rows[-1] + 1, left : columns[-1] + 1]
-    # OpenCV's contours go through pixels' centres. With each pixel doubled, the first of the two
-    # stands for its left (upper) edge and the second for its right (lower) one.
-    doubled = np.repeat(np.repeat(crop.astype(np.uint8), 2, axis=0), 2, axis=1)
-    contours, _ = cv2.findContours(doubled, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    outlines = ((contour[:, 0].astype(np.int64) + 1) // 2 for contour in contours)
-    shift = np.array([left, top])
-    return [(_corners(points) + shift).astype(np.float64) for points in outlines]
-
-
-def _corners(points: NDArray[np.int64]) -> NDArray[np.int64]:
-    """A closed outline without repeated points and those on a straight line."""
-    points = points[np.any(points != np.roll(points, 1, axis=0), axis=1)]
-    before, after = points - np.roll(points, 1, axis=0), np.roll(points, -1, axis=0) - points
-    corners: NDArray[np.int64] = points[before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]]
-    return corners
 
 
 def _simplified(outline: Points, tolerance: float) -> Points:
