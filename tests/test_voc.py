@@ -396,9 +396,6 @@ def test_read__labels_that_are_none(tmp_path: Path) -> None:
         Voc().read(folder)
     (folder / "labels.txt").unlink()
     assert Voc().read(folder).classes == CLASSES  # labelmap.txt says the same
-    # A value is its color's, and only where VOC has no such color the line's place.
-    (folder / "labelmap.txt").write_text("background:0,0,0::\ntree:128,128,0::\nx:1,2,3::\n")
-    assert Voc().read(folder).classes == ("object 1", "x", "tree")
     (folder / "labelmap.txt").write_text("dog\n")
     with pytest.raises(UserError, match=r"labelmap\.txt is no list of labels"):
         Voc().read(folder)
@@ -406,6 +403,18 @@ def test_read__labels_that_are_none(tmp_path: Path) -> None:
     assert Voc().read(folder).classes[:3] == ("aeroplane", "bicycle", "bird")
     with pytest.raises(UserError, match="has no SegmentationClass/"):
         Voc().read(tmp_path / "SegmentationClass")
+
+
+def test_read__a_labelmap_by_color_or_else_by_place(tmp_path: Path) -> None:
+    folder = _folder(tmp_path)
+    (folder / "labels.txt").unlink()
+    # VOC's colors of the values 3, 1 and 0, in another order.
+    (folder / "labelmap.txt").write_text("tree:128,128,0::\ndog:128,0,0::\nbackground:0,0,0::\n")
+    assert Voc().read(folder).classes == ("dog", "object 2", "tree")
+    # A color that is none of them, or one twice: no line is lost.
+    for odd in ("1,2,3", "128,0,0"):
+        (folder / "labelmap.txt").write_text(f"background:0,0,0::\ndog:128,0,0::\ncat:{odd}::\n")
+        assert Voc().read(folder).classes == ("dog", "cat")
 
 
 def test_recognizes__voc_and_nothing_else(tmp_path: Path) -> None:

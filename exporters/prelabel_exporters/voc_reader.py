@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
@@ -90,7 +90,7 @@ def _labels(root: Path) -> dict[int, str]:
         elif common.is_file():
             lines = [line for line in common.read_text("utf-8").splitlines() if line.strip()]
             lines = [line for line in lines if not line.startswith("#")]
-            found = dict(_mapped(line, at) for at, line in enumerate(lines))
+            found = _mapped(lines)
         else:
             found = dict(enumerate(VOC_CLASSES, start=1))
     except (OSError, ValueError) as error:
@@ -104,10 +104,14 @@ def _labels(root: Path) -> dict[int, str]:
     return found
 
 
-def _mapped(line: str, at: int) -> tuple[int, str]:
-    """The value of a line of labelmap.txt: that of its color in VOC's palette, else its place."""
-    name, color, *_ = line.split(":")
-    return _VALUES.get(color, at), name
+def _mapped(lines: Sequence[str]) -> dict[int, str]:
+    """Names by value of labelmap.txt's lines: by their colors, if all are different ones of VOC's
+    palette, else by their places."""
+    pairs = [line.split(":")[:2] for line in lines]
+    values = [_VALUES.get(color, -1) for _, color in pairs]
+    if -1 in values or len(set(values)) < len(values):
+        values = list(range(len(pairs)))
+    return {value: name for value, (name, _) in zip(values, pairs, strict=True)}
 
 
 def _photo(
