@@ -7,6 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from prelabel.label_studio import results
 from prelabel.label_studio.label_config import Control, LabelConfig
 from prelabel.label_studio.naming import Names
@@ -54,7 +57,11 @@ class Named:
 
 
 def named(
-    photo: TaskPhoto, prediction: Prediction, embeddings: Any, names: Names | None, n_classes: int
+    photo: TaskPhoto,
+    prediction: Prediction,
+    embeddings: NDArray[np.float32],
+    names: Names | None,
+    n_classes: int,
 ) -> Named:
     """Names for a prediction's regions, whose vectors are float32 (n, dim)."""
     regions = prediction.regions

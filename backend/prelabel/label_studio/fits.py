@@ -57,7 +57,6 @@ class Fit:
     stage: str = "waiting"
     done: int = 0
     total: int = 0
-    asked_at: float = field(default_factory=time.time)
     problem: str = ""
     ended: threading.Event = field(default_factory=threading.Event)
 
@@ -129,9 +128,10 @@ class Fits:
         if self._running is not None or not self._waiting or self._stopping:
             return
         fit = self._waiting.popleft()
-        state = {"answered": False}
+        answered = False
 
         def heard(message: tuple[str, Any]) -> None:
+            nonlocal answered
             kind, value = message
             if kind == "stage":
                 fit.stage, fit.total = value
@@ -139,12 +139,12 @@ class Fits:
             elif kind == "done":
                 fit.done = value
             else:
-                state["answered"] = True
+                answered = True
                 fit.problem = fit.problem or value
 
         def ended() -> None:
             with self._lock:
-                if not state["answered"] and not fit.problem:
+                if not answered and not fit.problem:
                     fit.problem = "its process was killed; what it had computed is kept"
                 self._running = None
                 if not self._stopping:

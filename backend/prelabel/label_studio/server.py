@@ -249,13 +249,13 @@ class _Handlers:
 
     async def fit(self, request: Request) -> Response:
         """From the page: fit a project anew."""
-        project = await self._form(request)
+        project = request.query_params.get("project", "")
         await self._run(lambda: self._service.fit(project))
         return RedirectResponse("./", status_code=303)
 
     async def cancel(self, request: Request) -> Response:
         """From the page: end a project's fit."""
-        project = await self._form(request)
+        project = request.query_params.get("project", "")
         await self._run(lambda: self._service.cancel(project))
         return RedirectResponse("./", status_code=303)
 
@@ -288,10 +288,6 @@ class _Handlers:
         if not isinstance(found, dict):
             raise UserError("the request is no JSON object")
         return found
-
-    async def _form(self, request: Request) -> str:
-        """The project that a button of the page stands for."""
-        return request.query_params.get("project", "")
 
     async def _body(self, request: Request) -> bytes:
         body = bytearray()

@@ -138,7 +138,7 @@ class Service:
         found = [self._ready(entry) for entry in entries]
         done = [task for task, answer in zip(tasks, found, strict=True) if answer != b"[]"]
         self.metrics.not_ready.inc(sum(not entry.answer.done() for entry in entries))
-        self._tidier.later(known.home, known.server, known.token, state, [t["id"] for t in done])
+        self._tidier.later(known.server, known.token, state, [t["id"] for t in done])
         return found
 
     def event(self, action: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from prelabel.errors import UserError
 from prelabel.label_studio.client import Client
-from prelabel.label_studio.home import Home, State
+from prelabel.label_studio.home import State
 
 _AFTER = 5.0
 """Seconds after an answer, in which the server has stored it."""
@@ -19,7 +19,6 @@ _ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class _Errand:
-    home: Home
     server: str
     token: str
     version: str
@@ -43,9 +42,7 @@ class Tidier:
         self._stopping = False
         self._thread: threading.Thread | None = None
 
-    def later(
-        self, home: Home, server: str, token: str, state: State, tasks: Sequence[int]
-    ) -> None:
+    def later(self, server: str, token: str, state: State, tasks: Sequence[int]) -> None:
         """Look at tasks that were answered just now."""
         earlier = frozenset(v for v in state.versions if v != state.version)
         if not earlier or not token or not tasks:
@@ -53,7 +50,7 @@ class Tidier:
         at = time.monotonic() + _AFTER
         with self._wake:
             self._todo.extend(
-                _Errand(home, server, token, state.version, earlier, task, at) for task in tasks
+                _Errand(server, token, state.version, earlier, task, at) for task in tasks
             )
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="tidier", daemon=True)

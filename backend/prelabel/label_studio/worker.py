@@ -83,8 +83,6 @@ class Done:
     number: int
     answer: bytes
     problem: str = ""
-    regions: int = 0
-    lost: tuple[tuple[str, int], ...] = ()
 
 
 def work(pipe: Connection, desk: Desk) -> None:
@@ -180,11 +178,7 @@ class _Worker:
             named.append(answers.named(photo, prediction, vectors, names, n_classes))
         class_names = predictor.model.class_names if predictor.model else ()
         answer = answers.answer(named, wanted, class_names, self._desk.shape)
-        return Done(
-            job.number,
-            json.dumps(answer.to_json(job.version), allow_nan=False).encode(),
-            regions=answer.n_regions,
-        )
+        return Done(job.number, json.dumps(answer.to_json(job.version), allow_nan=False).encode())
 
     def _point(self, job: Job) -> Done:
         wanted = _parsed(job.label_config)
@@ -198,7 +192,7 @@ class _Worker:
         result = prompts.result(request, region, photo)
         text = {"result": result, "score": region.score if region else 0.0}
         answer = json.dumps({**text, "model_version": job.version}, allow_nan=False).encode()
-        return Done(job.number, answer, regions=len(result))
+        return Done(job.number, answer)
 
     def _learn(self, job: Job) -> Done:
         with Client(job.server, job.token) as client:
@@ -217,7 +211,7 @@ class _Worker:
             lambda photo: self._read(job, photo, int(job.task["id"])),
         )
         names.learn_all(found)
-        return Done(job.number, b"[]", regions=sum(len(own) for _, own in found.values()))
+        return Done(job.number, b"[]")
 
     def _predictor(self, job: Job) -> Predictor:
         """The loaded model of a job."""
