@@ -9,10 +9,11 @@ VENV ?= .venv
 DATA ?= ../shared/data
 DISTILLED ?= ../shared/weights/vits14_distilled.safetensors
 SERVER ?= .venv-label-studio
+READERS ?= .venv-voc-readers
 RUN := $(VENV)/bin
 PIP := $(RUN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: label-studio demo test quick check quality bench bench-formats bench-label-studio label-studio-server clean
+.PHONY: label-studio demo test quick check quality bench bench-formats bench-label-studio label-studio-server voc-readers clean
 
 label-studio: $(VENV)/.demo label-studio-server
 	$(RUN)/prelabel weights pull stand-in
@@ -68,8 +69,16 @@ $(SERVER)/.ready:
 	$(SERVER)/bin/python -m pip install --quiet --disable-pip-version-check 'label-studio==1.23.2'
 	@touch $@
 
+# Readers of VOC for its tests, in an environment of their own: torchvision chooses its own torch.
+voc-readers: $(READERS)/.ready
+
+$(READERS)/.ready:
+	$(PYTHON) -m venv $(READERS)
+	$(READERS)/bin/python -m pip install --quiet --disable-pip-version-check torchvision datumaro
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(SERVER) demo
+	rm -rf $(VENV) $(SERVER) $(READERS) demo
 
 $(VENV)/.venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -45,7 +45,8 @@ def stand_in() -> Path:
 def require(name: str, condition: bool, reason: str) -> None:
     """Skip the test unless ``condition`` holds; fail if the environment says it must.
 
-    ``name``: "data", "chromium" or "label-studio". With ``REQUIRE=data,chromium`` a want of these is a failure.
+    ``name``: "data", "chromium", "docker", "label-studio" or "voc-readers". With
+    ``REQUIRE=data,chromium`` a want of these is a failure.
     """
     if condition:
         return

@@ -309,6 +309,25 @@ def test_read__sizes_that_the_file_does_not_say(tmp_path: Path) -> None:
     assert (labels.width, labels.height, len(labels.regions)) == (WIDTH, HEIGHT, 1)
 
 
+def test_read__labels_of_another_size_than_the_photo(tmp_path: Path) -> None:
+    images = [
+        {"id": i, "file_name": name, "width": WIDTH, "height": HEIGHT}
+        for i, name in enumerate(("x.png", "turned.jpg", "gone.jpg"), start=1)
+    ]
+    file = coco_file(tmp_path, images=images)
+    Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "x.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "turned.jpg", exif=exif)
+    found = open_dataset(file, photos=tmp_path)
+    assert [labels.photo for labels in found.stream()] == ["x.png", "gone.jpg"]
+    assert found.problems.lines() == [
+        f"1 labels of another size than their photo, left out ({tmp_path / 'turned.jpg'}: "
+        f"{HEIGHT} × {WIDTH} upright, its labels {WIDTH} × {HEIGHT})",
+        f"1 photos that cannot be read, their labels kept ({tmp_path / 'gone.jpg'} is not there)",
+    ]
+
+
 @pytest.mark.parametrize("size", [(0, 8), (10, -8), ("10", 8), (10.5, 8), (2**20, 2**20)])
 def test_read__sizes_that_are_none(size: tuple[Any, Any], tmp_path: Path) -> None:
     images = [{"id": 1, "file_name": "x.png", "width": size[0], "height": size[1]}]

@@ -22,7 +22,7 @@ from PIL import Image, ImageOps
 
 from prelabel import images
 from prelabel.errors import PhotoError
-from prelabel.images import decode_picture, grid_size, read_picture, resize
+from prelabel.images import decode_picture, grid_size, read_picture, read_size, resize
 
 RNG = np.random.default_rng(0)
 NOISE = RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)
@@ -153,6 +153,17 @@ def test_decode__exif_orientation_equals_pillows(kind: str, orientation: int) ->
     np.testing.assert_array_equal(picture.pixels, wanted)
     size = (30, 20) if orientation < 5 else (20, 30)
     assert (picture.width, picture.height) == size
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_read_size__is_that_of_the_upright_photo(
+    kind: str, orientation: int, tmp_path: Path
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    (tmp_path / "a").write_bytes(encoded(Image.fromarray(NOISE), kind, exif=exif))
+    assert read_size(tmp_path / "a") == ((30, 20) if orientation < 5 else (20, 30))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -332,6 +343,14 @@ def test_decode__any_failure_of_a_decoder_is_a_photo_error(monkeypatch: pytest.M
 def test_read__missing_file(tmp_path: Path) -> None:
     with pytest.raises(PhotoError, match=r"cannot be read \(No such file or directory\)"):
         read_picture(tmp_path / "a.jpg")
+
+
+def test_read_size__of_what_is_no_picture(tmp_path: Path) -> None:
+    with pytest.raises(PhotoError, match=r"cannot be read \(No such file or directory\)"):
+        read_size(tmp_path / "a.jpg")
+    (tmp_path / "a.jpg").write_bytes(b"none")
+    with pytest.raises(PhotoError, match="is not a picture that can be decoded"):
+        read_size(tmp_path / "a.jpg")
 
 
 def test_read__file_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from conftest import require
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -24,6 +27,7 @@ from prelabel_exporters.voc import Voc
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 HEIGHT, WIDTH = 8, 10
+READERS = Path(os.environ.get("VOC_READERS", ".venv-voc-readers/bin/python"))
 CLASSES = ("dog", "cat", "tree")
 
 
@@ -238,45 +242,76 @@ def test_write__photos_are_upright_jpegs(images: Any, tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.slow
-def test_devkit__lies_where_torchvision_looks(tmp_path: Path) -> None:
+def _read_by(reader: str, folder: Path) -> Any:
+    """What another project's reader finds, in an environment of its own."""
+    require("voc-readers", READERS.exists(), f"no {READERS}: make voc-readers")
+    command = [str(READERS), str(Path(__file__).with_name("voc_readers.py")), reader, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture
+def devkit(tmp_path: Path) -> Path:
+    """Two photos with objects, a crowd and a void border, one of them in a folder; one empty."""
     photos, out = tmp_path / "photos", tmp_path / "out"
     _photos(photos)
+    _photos(photos / "a")
     out.mkdir()
-    exporter = Voc(images="copy", devkit=True)
-    exporter.write(
-        [prediction("plain.jpg", region(box(0, 0, 3, 3), cluster=1))], out, context(photos)
-    )
-    # What torchvision.datasets.VOCSegmentation does, without its download.
-    root = out / "VOCdevkit" / "VOC2012"
-    names = [x.strip() for x in (root / "ImageSets/Segmentation/trainval.txt").open()]
-    pairs = [
-        (root / "JPEGImages" / f"{n}.jpg", root / "SegmentationClass" / f"{n}.png") for n in names
-    ]
-    for photo, mask in pairs:
-        assert Image.open(photo).convert("RGB").size == Image.open(mask).size == (WIDTH, HEIGHT)
-    (labels,) = Voc().read(out).stream()
-    assert labels.regions[0].cluster == 1
-
-    datasets = pytest.importorskip("torchvision.datasets", exc_type=Exception)
-    found = datasets.VOCSegmentation(str(out), year="2012", image_set="trainval", download=False)
-    assert np.array_equal(np.asarray(found[0][1]) == 2, box(0, 0, 3, 3))
-
-
-def test_write__is_read_by_datumaro(tmp_path: Path) -> None:
-    datumaro = pytest.importorskip("datumaro")
-    objects = [region(box(0, 0, 5, 5), cluster=1), region(box(5, 2, 4, 5), cluster=2)]
     crowd = region(box(9, 0, 1, 8), cluster=-1, crowd=True)
-    photos = [prediction("x.jpg", *objects, crowd), prediction("y.jpg")]
-    Voc(void_border=3).write(photos, tmp_path, context())
-    dataset = datumaro.Dataset.import_from(str(tmp_path), "voc_segmentation")
-    labels = [c.name for c in dataset.categories()[datumaro.AnnotationType.label]]
-    items = {item.id: item.annotations for item in dataset}
-    found = {(labels[m.label], m.image.astype(bool).tobytes()) for m in items["x"]}
-    classes = np.asarray(Image.open(tmp_path / "SegmentationClass/x.png"))
-    names = {"cat": 2, "tree": 3, "ignored": 255}
-    assert found == {(name, (classes == value).tobytes()) for name, value in names.items()}
-    assert items["y"] == []
+    labels = [
+        prediction("plain.jpg", region(box(0, 0, 5, 5), cluster=1), region(box(5, 2, 4, 5))),
+        prediction("a/turned.jpg", region(box(2, 2, 5, 5), cluster=2), crowd),
+        prediction("drawn.png"),
+    ]
+    Voc(images="copy", devkit=True, void_border=1).write(labels, out, context(photos))
+    return out
+
+
+@pytest.mark.slow
+def test_write__is_read_by_torchvision(devkit: Path) -> None:
+    found = _read_by("torchvision", devkit)
+    folder = devkit / "VOCdevkit/VOC2012/SegmentationClass"
+    for name, item in zip(("plain", "a/turned", "drawn"), found, strict=True):
+        assert (item["mode"], item["size"]) == ("RGB", [WIDTH, HEIGHT])
+        assert item["classes"] == np.asarray(Image.open(folder / f"{name}.png")).tolist()
+    classes = np.asarray(found[0]["classes"])
+    assert np.array_equal(classes == 2, box(0, 0, 5, 5) & ~box(5, 0, 1, 8))
+    assert np.array_equal(np.unique(classes), [0, 1, 2, 255])
+
+
+@pytest.mark.slow
+def test_write__is_read_by_datumaro(devkit: Path) -> None:
+    found = _read_by("datumaro", devkit)
+    assert found.keys() == {"plain", "a/turned", "drawn"}
+    root = devkit / "VOCdevkit/VOC2012"
+    names = {"dog": 1, "cat": 2, "tree": 3, "ignored": 255}
+    for name, masks in found.items():
+        classes, objects = (
+            np.asarray(Image.open(root / f"Segmentation{kind}" / f"{name}.png"))
+            for kind in ("Class", "Object")
+        )
+        # One for each pair of a class and an object.
+        pairs = {(c, o) for c, o in zip(classes.flat, objects.flat, strict=True) if c}
+        assert {(names[item["class"]], item["object"]) for item in masks} == pairs
+        for item in masks:
+            wanted = (classes == names[item["class"]]) & (objects == item["object"])
+            assert np.array_equal(np.asarray(item["mask"]), wanted)
+
+
+@pytest.mark.slow
+def test_read__what_datumaro_writes(devkit: Path) -> None:
+    found = Voc().read(Path(_read_by("datumaro-writes", devkit)))
+    labels, wanted = (
+        {p.photo: sorted(p.regions, key=lambda r: r.box) for p in dataset.stream()}
+        for dataset in (found, Voc().read(devkit))
+    )  # it numbers objects anew
+    # It lists a photo without objects but writes no masks for it.
+    assert wanted.pop("drawn.jpg") == []
+    (line,) = found.problems.lines()
+    assert "drawn.png: is not there" in line
+    assert found.classes == CLASSES
+    assert labels == wanted
 
 
 def _folder(tmp_path: Path) -> Path:
@@ -310,7 +345,10 @@ def test_read__without_objects_connected_parts_are(tmp_path: Path) -> None:
     [
         ("cut off", 1, "masks that cannot be read, left out"),
         ("missing", 1, "is not there"),
-        ("RGB", 1, "its mode is RGB, wanted a palette"),
+        ("deep", 1, "its mode is I;16, wanted a palette or RGB"),
+        ("photo of another size", 1, "labels of another size than their photo, left out"),
+        ("photo not there", 2, "photos that cannot be read, their labels kept"),
+        ("bad photo", 2, "photos that cannot be read, their labels kept"),
         ("two sizes", 1, "masks of objects and classes of two sizes"),
         ("another size", 1, "masks of another size than their photo"),
         ("beyond", 2, "masks with values beyond the classes, taken as background"),
@@ -332,8 +370,16 @@ def test_read__one_bad_photo_costs_that_one(
             classes.write_bytes(classes.read_bytes()[:60])
         case "missing":
             classes.unlink()
-        case "RGB":
-            Image.new("RGB", (WIDTH, HEIGHT)).save(classes)
+        case "deep":
+            Image.new("I;16", (WIDTH, HEIGHT)).save(classes)
+        case "photo of another size" | "photo not there" | "bad photo":
+            jpegs = folder / "JPEGImages"
+            jpegs.mkdir()
+            Image.new("RGB", (WIDTH, HEIGHT)).save(jpegs / "y.jpg")
+            if wrong == "photo of another size":
+                Image.new("RGB", (HEIGHT, WIDTH)).save(jpegs / "x.jpg")
+            elif wrong == "bad photo":
+                (jpegs / "x.jpg").write_bytes(b"none")
         case "two sizes":
             Image.new("P", (4, 4)).save(objects)
         case "another size":
@@ -415,6 +461,76 @@ def test_read__a_labelmap_by_color_or_else_by_place(tmp_path: Path) -> None:
     for odd in ("1,2,3", "128,0,0"):
         (folder / "labelmap.txt").write_text(f"background:0,0,0::\ndog:128,0,0::\ncat:{odd}::\n")
         assert Voc().read(folder).classes == ("dog", "cat")
+
+
+def _in_colors(file: Path, colors: dict[int, tuple[int, int, int]]) -> None:
+    values = np.asarray(Image.open(file))
+    pixels = np.zeros((*values.shape, 3), dtype=np.uint8)
+    for value, color in colors.items():
+        pixels[values == value] = color
+    Image.fromarray(pixels).save(file)
+
+
+def test_read__masks_in_colors_are_those_of_the_palette(tmp_path: Path) -> None:
+    folder = _folder(tmp_path)
+    crowd = region(box(0, 7, 10, 1), cluster=-1, crowd=True)
+    objects = [region(box(0, 0, 5, 5)), region(box(6, 0, 3, 3), cluster=1)]
+    Voc().write([prediction("x.jpg", *objects, crowd)], folder, context())
+    (expected,) = Voc().read(folder).stream()
+    # As datumaro writes them: RGB, and a map that leaves out the palette's own colors.
+    (folder / "labels.txt").unlink()
+    (folder / "labelmap.txt").write_text("background:::\ndog:::\ncat:::\ntree:::\n")
+    palette = {1: (128, 0, 0), 2: (0, 128, 0), 255: (224, 224, 192)}
+    for kind in ("Class", "Object"):
+        _in_colors(folder / f"Segmentation{kind}" / "x.png", palette)
+    found = Voc().read(folder)
+    assert list(found.stream()) == [expected]
+    assert found.classes == CLASSES
+    assert found.problems.lines() == []
+
+
+def test_read__masks_in_the_labelmaps_own_colors(tmp_path: Path) -> None:
+    folder = _folder(tmp_path)
+    (expected, _) = Voc().read(folder).stream()
+    (folder / "labels.txt").unlink()
+    # As CVAT writes them.
+    (folder / "labelmap.txt").write_text(
+        "# label:color_rgb:parts:actions\nbackground:0,0,0::\ndog:250,50,83::\ncat:51,221,255::\n"
+    )
+    _in_colors(folder / "SegmentationClass/x.png", {1: (250, 50, 83), 2: (51, 221, 255)})
+    _in_colors(folder / "SegmentationObject/x.png", {1: (9, 9, 9), 2: (7, 8, 9)})
+    found = Voc().read(folder)
+    labels = next(iter(found.stream()))
+    assert found.classes == ("dog", "cat")
+    assert {(r.cluster, r.area) for r in labels.regions} == {
+        (r.cluster, r.area) for r in expected.regions
+    }
+    # VOC's red is no class of this map.
+    _in_colors(folder / "SegmentationClass/y.png", {3: (128, 0, 0)})
+    *_, labels = found.stream()
+    assert labels.regions == ()
+    found = Voc().read(folder)
+    list(found.stream())
+    assert found.problems.lines() == [
+        "1 masks with values beyond the classes, taken as background "
+        f"({folder / 'SegmentationClass/y.png'})"
+    ]
+
+
+def test_read__photos_bear_the_names_they_have_in_the_folder(tmp_path: Path) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    _photos(photos)
+    out.mkdir()
+    names = ["plain.jpg", "drawn.png", "gone.png"]
+    Voc(images="copy").write([prediction(name) for name in names], out, context(photos))
+    found = Voc().read(out)
+    assert found.photos == out / "JPEGImages"
+    assert [p.photo for p in found.stream()] == ["plain.jpg", "drawn.jpg", "gone.png"]
+    assert found.problems.counts == {"photos that cannot be read, their labels kept": 1}
+    # Another tool's folder, whose XML says nothing.
+    (out / "Annotations" / "drawn.xml").unlink()
+    (out / "JPEGImages" / "drawn.jpg").rename(out / "JPEGImages" / "drawn.jpeg")
+    assert [p.photo for p in Voc().read(out).stream()][1] == "drawn.jpeg"
 
 
 def test_recognizes__voc_and_nothing_else(tmp_path: Path) -> None:

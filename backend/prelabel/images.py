@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -64,7 +65,7 @@ def decode_picture(data: bytes) -> Picture:
     if not data:
         raise PhotoError("is empty (0 bytes)")
     try:
-        with _open(data) as image:
+        with _open(io.BytesIO(data)) as image:
             full = image.size
             if full[0] * full[1] > MAX_PIXELS:
                 raise PhotoError(
@@ -91,6 +92,22 @@ def decode_picture(data: bytes) -> Picture:
         raise PhotoError(f"cannot be decoded ({reason}; {len(data)} bytes)") from error
     width, height = full[::-1] if orientation in (5, 6, 7, 8) else full
     return Picture(pixels=pixels, width=width, height=height, digest=digest(data))
+
+
+def read_size(file: Path) -> tuple[int, int]:
+    """Width and height of the EXIF-oriented photo; only its head is read. Raises PhotoError."""
+    try:
+        with file.open("rb") as data, _open(data) as image:
+            orientation = image.getexif().get(_ORIENTATION, 1)
+            width, height = image.size
+    except UnidentifiedImageError as error:
+        raise PhotoError("is not a picture that can be decoded") from error
+    except OSError as error:
+        raise PhotoError(f"cannot be read ({error.strerror or error})") from error
+    except Exception as error:  # as above
+        raise PhotoError(f"cannot be read ({type(error).__name__})") from error
+    lies = orientation in (5, 6, 7, 8) and image.format != "TIFF"  # whose size is oriented already
+    return (height, width) if lies else (width, height)
 
 
 def digest(data: bytes) -> str:
@@ -120,13 +137,13 @@ def resize(pixels: NDArray[np.uint8], *, height: int, width: int) -> NDArray[np.
 
 
 @contextmanager
-def _open(data: bytes) -> Iterator[Image.Image]:
+def _open(data: BinaryIO) -> Iterator[Image.Image]:
     """Open without Pillow's own size limit, which is global and lower than ours."""
     with _open_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            image = Image.open(io.BytesIO(data), formats=_FORMATS)
+            image = Image.open(data, formats=_FORMATS)
         finally:
             Image.MAX_IMAGE_PIXELS = limit
     with image:

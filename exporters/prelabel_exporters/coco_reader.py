@@ -16,6 +16,7 @@ from prelabel.errors import PhotoError, UserError
 from prelabel.masks import rle_totals
 from prelabel.records import Prediction, Region, Rle
 from prelabel.strategies import Dataset, Problems
+from prelabel_exporters.common import fits_photo
 
 Json = Mapping[str, Any]
 _LOOK = 1 << 16
@@ -196,24 +197,26 @@ class _Reading:
         return found
 
     def _sized(self, image: Json, place: str) -> Json | None:
-        """The image with its size, from the photo if the file does not say it."""
+        """The image with its size, from the photo if the file does not say it; None if they differ."""
         width, height = image.get("width"), image.get("height")
+        photo = self._photos / image["file_name"] if self._photos is not None else None
         if (
             isinstance(width, int)
             and isinstance(height, int)
             and min(width, height) > 0
             and width * height <= _MOST_PIXELS
         ):
-            return image
+            fits = photo is None or fits_photo(photo, width, height, self._problems)
+            return image if fits else None
         try:
-            if self._photos is None:
+            if photo is None:
                 raise PhotoError("the photo is not at hand: name its folder with --photos")
-            picture = images.read_picture(self._photos / str(image["file_name"]))
+            found = images.read_size(photo)
         except PhotoError as error:
-            found = f"{width!r} × {height!r}, and {error}"
-            self._note("images without usable width and height, left out", f"{place}: {found}")
+            stated = f"{width!r} × {height!r}, and {error}"
+            self._note("images without usable width and height, left out", f"{place}: {stated}")
             return None
-        return {**image, "width": picture.width, "height": picture.height}
+        return {**image, "width": found[0], "height": found[1]}
 
     def _masks(self, wanted: Sequence[tuple[Json, Json]]) -> list[Rle | None]:
         """The mask of each annotation as compressed RLE, or None."""

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, TextIO
 
-from prelabel.errors import UserError
+from prelabel import images
+from prelabel.errors import PhotoError, UserError
 from prelabel.records import Prediction, Region
-from prelabel.strategies import ExportContext
+from prelabel.strategies import ExportContext, Problems
 
 
 @contextmanager
@@ -79,6 +80,23 @@ def without_class(region: Region, prediction: Prediction, context: ExportContext
     kind = "void regions" if region.crowd else "regions without a class"
     context.problems.note(f"{kind}, left out", prediction.photo)
     return True
+
+
+def fits_photo(file: Path, width: int, height: int, problems: Problems) -> bool:
+    """Whether labels of this size can be of the photo: unless it is there with another size. That
+    is counted, and so is a photo that is not there or cannot be read."""
+    try:
+        found = images.read_size(file)
+    except PhotoError as error:
+        reason = "is not there" if not file.exists() else str(error)
+        problems.note("photos that cannot be read, their labels kept", f"{file} {reason}")
+        return True
+    if found != (width, height):
+        problems.note(
+            "labels of another size than their photo, left out",
+            f"{file}: {found[0]} × {found[1]} upright, its labels {width} × {height}",
+        )
+    return found == (width, height)
 
 
 def free_file(root: Path, photo: str) -> Path:

@@ -60,7 +60,8 @@ class Voc:
 
     - A photo ``a/x.jpg`` is ``a/x`` in the lists: ``SegmentationClass/a/x.png`` and
       ``SegmentationObject/a/x.png``, of the EXIF-oriented photo's size, with VOC's palette, and
-      ``Annotations/a/x.xml``, whose ``filename`` is the photo's name. If ``a/x.png`` is a photo
+      ``Annotations/a/x.xml``, whose ``filename`` is the photo's name (in ``JPEGImages/``, where it
+      was put there). If ``a/x.png`` is a photo
       too, the one that comes second keeps its whole name: ``a/x.png.png``.
     - A pixel's class is its region's class id + 1, 0 for background; classes of one name share the
       first's value. Its object is the region's place among those that can be seen, from 1. Where
@@ -164,14 +165,14 @@ class Voc:
         names = [class_name(region, prediction, context) for region in seen]
         target = beside / BOXES / f"{name}.xml"
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(annotation(prediction, seen, names))
-        if self.images != "none":
-            put_image(
-                context.photos / prediction.photo,
-                beside / IMAGES / f"{name}.jpg",
-                link=self.images == "link",
-                problems=context.problems,
-            )
+        is_put = self.images != "none" and put_image(
+            context.photos / prediction.photo,
+            beside / IMAGES / f"{name}.jpg",
+            link=self.images == "link",
+            problems=context.problems,
+        )
+        photo = f"{name}.jpg" if is_put else prediction.photo
+        target.write_bytes(annotation(replace(prediction, photo=photo), seen, names))
         return name
 
     def _side(self, photo: str) -> str:

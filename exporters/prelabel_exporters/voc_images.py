@@ -12,9 +12,9 @@ from prelabel.strategies import Problems
 _ORIENTATION = 0x0112
 
 
-def put_image(photo: Path, target: Path, *, link: bool, problems: Problems) -> None:
+def put_image(photo: Path, target: Path, *, link: bool, problems: Problems) -> bool:
     """Put a photo at ``target``, which ends with .jpg: a link or copy of an upright JPEG, else one
-    that is written now. A photo that cannot be had is counted."""
+    that is written now. False for a photo that cannot be had, which is counted."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         with Image.open(photo) as image:
@@ -27,6 +27,8 @@ def put_image(photo: Path, target: Path, *, link: bool, problems: Problems) -> N
             target.symlink_to(photo.resolve())
         elif as_it_is:
             shutil.copyfile(photo, target)
+        return True
     except (OSError, Image.DecompressionBombError, SyntaxError, ValueError) as error:
         target.unlink(missing_ok=True)
         problems.note("photos that are not in JPEGImages", f"{photo}: {type(error).__name__}")
+        return False

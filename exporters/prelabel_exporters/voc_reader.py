@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 from xml.etree import ElementTree
 
 import cv2
@@ -16,6 +18,7 @@ from prelabel.errors import UserError
 from prelabel.masks import encode_rle, rle_area, rle_box
 from prelabel.records import Prediction, Region
 from prelabel.strategies import Dataset, Problems
+from prelabel_exporters.common import fits_photo
 
 VOID = 255
 VOC_CLASSES = (
@@ -24,8 +27,16 @@ VOC_CLASSES = (
     *("train", "tvmonitor"),
 )
 """VOC's own, value 1 to 20, where a folder has no list of labels."""
-Values = NDArray[np.uint8]
-_VALUES = {",".join(map(str, voc_color(value))): value for value in range(256)}
+Values = NDArray[np.integer[Any]]
+_PALETTE = {",".join(map(str, voc_color(value))): value for value in range(256)}
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """``names``: by value, from 1. ``colors``: the value of each color (``r,g,b``) in RGB masks."""
+
+    names: dict[int, str]
+    colors: dict[str, int]
 
 
 def is_voc(source: Path) -> bool:
@@ -39,19 +50,21 @@ def read_voc(source: Path) -> Dataset:
     if root is None:
         raise UserError(f"{str(source)!r} has no SegmentationClass/: a folder as VOC's wanted")
     problems = Problems()
-    names = _labels(root)
+    known = _labels(root)
+    names = known.names
     classes = tuple(names.get(value, f"object {value}") for value in range(1, max(names) + 1))
     state = {"problems": problems}
+    images = root / "JPEGImages"
+    photos = images if images.is_dir() else None
 
     def stream() -> Iterator[Prediction]:
         for name in _ids(root):
-            labels = _photo(root, name, names, state["problems"])
+            labels = _photo(root, photos, name, known, state["problems"])
             if labels is not None:
                 yield labels
         state["problems"] = Problems()  # once: a second stream finds the same again
 
-    images = root / "JPEGImages"
-    return Dataset(images if images.is_dir() else None, classes, stream, problems)
+    return Dataset(photos, classes, stream, problems)
 
 
 def _root(source: Path) -> Path | None:
@@ -80,17 +93,17 @@ def _ids(root: Path) -> Iterator[str]:
                     yield name
 
 
-def _labels(root: Path) -> dict[int, str]:
-    """Names by value, from 1. Raises UserError."""
+def _labels(root: Path) -> _Labels:
+    """What the folder's list of labels says. Raises UserError."""
     own, common = root / "labels.txt", root / "labelmap.txt"
+    colors = _PALETTE
     try:
         if own.is_file():
             pairs = (line.split("\t", 1) for line in own.read_text("utf-8").splitlines() if line)
             found = {int(value): name for value, name in pairs}
         elif common.is_file():
             lines = [line for line in common.read_text("utf-8").splitlines() if line.strip()]
-            lines = [line for line in lines if not line.startswith("#")]
-            found = _mapped(lines)
+            found, colors = _mapped([line for line in lines if not line.startswith("#")])
         else:
             found = dict(enumerate(VOC_CLASSES, start=1))
     except (OSError, ValueError) as error:
@@ -101,34 +114,39 @@ def _labels(root: Path) -> dict[int, str]:
     found = {value: name for value, name in found.items() if 0 < value < VOID}
     if not found:
         raise UserError(f"{root}: its list of labels names no class")
-    return found
+    return _Labels(found, colors)
 
 
-def _mapped(lines: Sequence[str]) -> dict[int, str]:
-    """Names by value of labelmap.txt's lines: by their colors, if all are different ones of VOC's
-    palette, else by their places."""
+def _mapped(lines: Sequence[str]) -> tuple[dict[int, str], dict[str, int]]:
+    """Names by value, and values by color, of labelmap.txt's lines: by their colors, if all are
+    different ones of VOC's palette, else by their places."""
     pairs = [line.split(":")[:2] for line in lines]
-    values = [_VALUES.get(color, -1) for _, color in pairs]
+    own = [color.replace(" ", "") for _, color in pairs]
+    values = [_PALETTE.get(color, -1) for color in own]
+    colors = _PALETTE
     if -1 in values or len(set(values)) < len(values):
         values = list(range(len(pairs)))
-    return {value: name for value, (name, _) in zip(values, pairs, strict=True)}
+        if any(own):  # datumaro leaves them out where they are the palette's
+            ends = {color: _PALETTE[color] for color in _PALETTE if _PALETTE[color] in (0, VOID)}
+            colors = ends | dict(reversed(list(zip(own, values, strict=True))))
+    return {value: name for value, (name, _) in zip(values, pairs, strict=True)}, colors
 
 
 def _photo(
-    root: Path, name: str, names: Mapping[int, str], problems: Problems
+    root: Path, images: Path | None, name: str, labels: _Labels, problems: Problems
 ) -> Prediction | None:
     """The labels of one photo, or None where its masks cannot be used."""
     if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\0" in name:
         problems.note("names in lists that lead out of the folder, left out", f"{root}: {name!r}")
         return None
     file = root / "SegmentationClass" / f"{name}.png"
-    classes = _values(file, problems)
+    classes = _values(file, lambda color: labels.colors.get(color, -1), problems)
     if classes is None:
         return None
     objects_file = root / "SegmentationObject" / f"{name}.png"
     objects: Values | None = None
     if objects_file.is_file():
-        objects = _values(objects_file, problems)
+        objects = _values(objects_file, _object_number, problems)
         if objects is not None and objects.shape != classes.shape:
             problems.note("masks of objects and classes of two sizes, left out", str(objects_file))
             return None
@@ -140,15 +158,25 @@ def _photo(
         place = f"{file}: {width} × {height}, stated {size[0]} × {size[1]}"
         problems.note("masks of another size than their photo, left out", place)
         return None
-    beyond = ~np.isin(classes, [0, VOID, *names])
+    if images is not None:
+        photo = _there(images, photo, name)
+        if not fits_photo(images / photo, width, height, problems):
+            return None
+    beyond = ~np.isin(classes, [0, VOID, *labels.names])
     if beyond.any():
         problems.note("masks with values beyond the classes, taken as background", str(file))
-        classes = np.where(beyond, np.uint8(0), classes)
+        classes = np.where(beyond, 0, classes)
     if objects is not None and np.isin(objects, [0, VOID])[~np.isin(classes, [0, VOID])].any():
         problems.note("masks with pixels of a class but no object, left out", str(objects_file))
     regions = _regions(classes, objects)
     inside = sum(region.area for region in regions if not region.crowd)
     return Prediction(photo, "", width, height, tuple(regions), inside / (width * height), 0, "")
+
+
+def _there(images: Path, photo: str, name: str) -> str:
+    """The photo's name in its folder: the XML's, or another ending's that is there."""
+    names = (photo, *(f"{name}{ending}" for ending in (".jpg", ".jpeg", ".png")))
+    return next((other for other in names if (images / other).is_file()), photo)
 
 
 def _regions(classes: Values, objects: Values | None) -> list[Region]:
@@ -177,17 +205,29 @@ def _region(mask: NDArray[np.bool_], cluster: int, *, crowd: bool) -> Region:
     return Region(rle, rle_box(rle), rle_area(rle), 1.0, cluster, crowd)
 
 
-def _values(file: Path, problems: Problems) -> Values | None:
-    """uint8 (height, width) of a palette or grey PNG."""
+def _values(file: Path, value_of: Callable[[str], int], problems: Problems) -> Values | None:
+    """Integers (height, width) of a palette or grey PNG, or of one in colors (CVAT's, datumaro's)."""
     try:
         with Image.open(file) as image:
-            if image.mode not in ("P", "L"):
-                raise ValueError(f"its mode is {image.mode}, wanted a palette")
-            return np.array(image, dtype=np.uint8)
+            if image.mode in ("P", "L"):
+                return np.array(image, dtype=np.uint8)
+            if image.mode not in ("RGB", "RGBA"):
+                raise ValueError(f"its mode is {image.mode}, wanted a palette or RGB")
+            pixels = np.array(image.convert("RGB"), dtype=np.int64)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         reason = "is not there" if isinstance(error, FileNotFoundError) else str(error)
         problems.note("masks that cannot be read, left out", f"{file}: {reason}")
         return None
+    packed = pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2]
+    found, index = np.unique(packed, return_inverse=True)
+    values = [value_of(f"{c >> 16},{c >> 8 & 255},{c & 255}") for c in found.tolist()]
+    return np.array(values, dtype=np.int64)[index].reshape(packed.shape)
+
+
+def _object_number(color: str) -> int:
+    """The palette's place; any other color is a number too, beyond it."""
+    red, green, blue = (int(channel) for channel in color.split(","))
+    return _PALETTE.get(color, 256 + (red << 16 | green << 8 | blue))
 
 
 def _stated(file: Path, default: str, problems: Problems) -> tuple[str, tuple[int, int] | None]:
