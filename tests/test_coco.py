@@ -17,9 +17,10 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from prelabel.errors import UserError
-from prelabel.masks import Mask, decode_rle, encode_rle, rle_area, rle_box, rle_totals
+from prelabel.masks import Mask, decode_rle, encode_rle, rle_area, rle_box
 from prelabel.reading import open_dataset
 from prelabel.records import Prediction, Region
+from prelabel.rle_facts import rle_totals
 from prelabel.strategies import Dataset, ExportContext
 from prelabel_exporters.coco import Coco
 
@@ -396,10 +397,13 @@ def test_read__a_name_that_leads_out_of_the_folder(name: object, tmp_path: Path)
         ("", "no whole JSON"),
         ("\ufeff", "no whole JSON"),
         ("[" * 100_000, "no whole JSON"),
-        ("[]", "is a list, as COCO's results are"),
-        ('{"images": []}', "has no list of annotations"),
-        ('{"images": [1], "annotations": []}', "has no list of images"),
-        ('{"images": {}, "annotations": []}', "has no list of images"),
+        (" []", r"a list, as COCO's results are, .*lists of images, annotations and categories"),
+        ('{"images": []}', "missing required field `categories`"),
+        (
+            '{"images": [1], "annotations": []}',
+            r"Expected `object`, got `int` - at `\$.images\[0\]",
+        ),
+        ('{"images": {}, "annotations": []}', r"Expected `array`, got `object` - at `\$.images`"),
     ],
 )
 def test_read__what_is_no_instances_file(text: str, said: str, tmp_path: Path) -> None:

@@ -59,52 +59,6 @@ def outlines(mask: Mask) -> list[NDArray[np.float64]]:
     return [(_corners(points) + shift).astype(np.float64) for points in whole]
 
 
-def rle_totals(counts: Sequence[str]) -> NDArray[np.int64]:
-    """How many pixels the runs of each of COCO's compressed ``counts`` cover, int64 (n,): height ×
-    width of a sound one; -1 for text that is none, or has a negative count, which pycocotools
-    would write past its memory.
-
-    A count is written in characters of 5 bits and a flag that says whether more follow, the last
-    one's top bit being the sign; from the fourth count on, it is the difference to the one before
-    the one before (pycocotools, maskApi.c, rleToString).
-    """
-    totals = np.full(len(counts), -1, dtype=np.int64)
-    # One that ends within a count would run on into the next text.
-    sound = [
-        i
-        for i, text in enumerate(counts)
-        if isinstance(text, str) and text.isascii() and text and not (ord(text[-1]) - 48) & 32
-    ]
-    if not sound:
-        return totals
-    texts = [counts[i] for i in sound]
-    codes = np.frombuffer("".join(texts).encode("ascii"), dtype=np.uint8) - np.uint8(48)
-    ends = np.flatnonzero((codes & 32) == 0) + 1  # of a count
-    lengths = np.diff(ends, prepend=0)
-    starts = ends - lengths
-    values = (codes[starts] & 31).astype(np.int64)
-    for place in range(1, min(int(lengths.max()), 7)):
-        longer = np.flatnonzero(lengths > place)
-        values[longer] |= (codes[starts[longer] + place] & 31).astype(np.int64) << (5 * place)
-    negative = np.flatnonzero(codes[ends - 1] & 16)
-    values[negative] -= np.int64(1) << (5 * np.minimum(lengths[negative], 8))
-    odd = np.maximum.reduceat(codes > 63, starts) | (lengths > 7)
-    # Which counts are of which text, and their places in it.
-    first = np.searchsorted(ends, np.cumsum([len(text) for text in texts]), side="right")
-    n = np.diff(first, prepend=0)
-    first -= n
-    index = np.arange(len(values)) - np.repeat(first, n)
-    # From the fourth on, every second one is a chain of differences.
-    found = values.copy()
-    for parity in (1, 2):
-        own = (index > 0) & (index % 2 == parity % 2)
-        sums = np.cumsum(np.where(own, values, 0))
-        found[own] = (sums - np.repeat(sums[first], n))[own]
-    bad = np.maximum.reduceat(odd | (found < 0), first)
-    totals[sound] = np.where(bad, -1, np.add.reduceat(found, first))
-    return totals
-
-
 def encode_brush(mask: Mask) -> list[int]:
     """Label Studio's brush RLE of a mask, as the bytes (0–255) that its ``rle`` field holds.
 

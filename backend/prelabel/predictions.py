@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from prelabel.errors import UserError
-from prelabel.records import Prediction, Region
+from prelabel.records import Prediction
 from prelabel.storage import replacing
+from prelabel.typed_json import decode
 
 FILE = "predictions.jsonl"
 
@@ -25,11 +26,11 @@ def read_predictions(file: Path) -> Iterator[Prediction]:
     """One prediction after the other. Raises UserError, with the line, for anything else."""
     if not file.is_file():
         raise UserError(f"{str(file)!r}: no such file; `prelabel run` or `predict` writes one")
-    with file.open(encoding="utf-8") as lines:
+    with file.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             try:
-                yield _from_json(json.loads(line))
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                yield decode(line, Prediction)
+            except (ValueError, RecursionError) as error:
                 raise UserError(
                     f"{file}, line {number}: no prediction ({type(error).__name__}: {error}); "
                     "predict again"
@@ -57,18 +58,3 @@ def _to_json(prediction: Prediction) -> dict[str, Any]:
             for region in prediction.regions
         ],
     }
-
-
-def _from_json(facts: dict[str, Any]) -> Prediction:
-    regions = tuple(
-        Region(
-            rle=region["rle"],
-            box=tuple(region["box"]),
-            area=region["area"],
-            score=region["score"],
-            cluster=region["cluster"],
-            crowd=region.get("crowd", False),
-        )
-        for region in facts["regions"]
-    )
-    return Prediction(**{**facts, "regions": regions})

@@ -15,9 +15,10 @@ from prelabel.colors import class_color
 from prelabel.masks import rle_area, rle_box
 from prelabel.records import Prediction, Region
 from prelabel.strategies import Dataset, ExportContext
+from prelabel_exporters.coco_file import is_instances
 from prelabel_exporters.coco_panoptic import panoptic
 from prelabel_exporters.coco_polygons import polygons
-from prelabel_exporters.coco_reader import is_instances, read_instances
+from prelabel_exporters.coco_reader import read_instances
 from prelabel_exporters.common import (
     JsonList,
     category_ids,

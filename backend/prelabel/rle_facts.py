@@ -1,0 +1,132 @@
+"""What COCO's compressed RLEs hold, of many at once, without decoding them; none is trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+from prelabel.records import Rle
+
+_MOST_PIXELS = 2**31
+"""hotcoco counts in 32 bits, here up to twice the pixels of a mask."""
+
+
+class RleFacts(NamedTuple):
+    """Of n masks. ``totals``: int64 (n,), as of ``rle_totals``. Of those whose total is their height
+    × width, ``areas``: int64 (n,), pixels inside; ``boxes``: int64 (n, 4), tight, x, y, width,
+    height; of others 0."""
+
+    totals: NDArray[np.int64]
+    areas: NDArray[np.int64]
+    boxes: NDArray[np.int64]
+
+
+def rle_facts(rles: Sequence[Rle]) -> RleFacts:
+    """Totals, areas and boxes of RLEs of any content; ``size`` has to be two ints from 1.
+
+    With hotcoco, where it is installed and all RLEs are sound, else with NumPy and pycocotools, which
+    is five times slower.
+    """
+    if find_spec("hotcoco") is not None:
+        facts = _with_hotcoco(rles)
+        if facts is not None:
+            return facts
+    totals = rle_totals([rle["counts"] for rle in rles])
+    areas, boxes = np.zeros(len(rles), dtype=np.int64), np.zeros((len(rles), 4), dtype=np.int64)
+    pixels = [rle["size"][0] * rle["size"][1] for rle in rles]
+    sound = np.flatnonzero(totals == np.array(pixels, dtype=np.int64))
+    # A few at once: of 256 or more, pycocotools (2.0.11) counts the number in a byte.
+    for part in np.split(sound, range(200, len(sound), 200)):
+        some = [rles[i] for i in part]
+        if some:
+            areas[part], boxes[part] = coco_mask.area(some), coco_mask.toBbox(some)
+    return RleFacts(totals, areas, boxes)
+
+
+def _with_hotcoco(rles: Sequence[Rle]) -> RleFacts | None:
+    """The facts if every RLE is sound, else None.
+
+    hotcoco refuses negative counts and those that hold too much, but takes those that hold too
+    little. So that the last run's end is the total, a text that ends with background gets one run
+    more: "0", which is as long as the run before the last (see ``rle_totals``).
+    """
+    from hotcoco import mask as hot_mask
+
+    rles = list(rles)
+    texts = [rle["counts"] for rle in rles]
+    pixels = np.array([rle["size"][0] * rle["size"][1] for rle in rles], dtype=np.int64)
+    if not texts or pixels.max() >= _MOST_PIXELS or not all(isinstance(t, str) for t in texts):
+        return None
+    joined, lengths = "".join(texts), [len(text) for text in texts]
+    if not joined.isascii() or not all(lengths):
+        return None
+    codes = np.frombuffer(joined.encode("ascii"), dtype=np.uint8) - np.uint8(48)
+    starts = np.cumsum([0, *lengths[:-1]])
+    is_last = (codes & 32) == 0  # of a count's characters
+    if codes.max() > 63 or not is_last[starts - 1].all():
+        return None
+    n_counts = np.add.reduceat(is_last, starts, dtype=np.int64)
+    longer = [
+        {"size": [1, 2 * n], "counts": f"{text}0" if odd else text}
+        for text, n, odd in zip(texts, pixels.tolist(), (n_counts % 2).tolist(), strict=True)
+    ]
+    try:
+        areas = hot_mask.area(rles).astype(np.int64)
+        boxes = hot_mask.to_bbox(rles).astype(np.int64)
+        runs = hot_mask.to_bbox(longer)
+        totals = (runs[:, 0] + runs[:, 2]).astype(np.int64)
+        totals -= hot_mask.area(longer).astype(np.int64) - areas
+    except ValueError:
+        return None
+    return RleFacts(totals, areas, boxes) if np.array_equal(totals, pixels) else None
+
+
+def rle_totals(counts: Sequence[str]) -> NDArray[np.int64]:
+    """How many pixels the runs of each of COCO's compressed ``counts`` cover, int64 (n,): height ×
+    width of a sound one; -1 for text that is none, or has a negative count, which pycocotools
+    would write past its memory.
+
+    A count is written in characters of 5 bits and a flag that says whether more follow, the last
+    one's top bit being the sign; from the fourth count on, it is the difference to the one before
+    the one before (pycocotools, maskApi.c, rleToString).
+    """
+    totals = np.full(len(counts), -1, dtype=np.int64)
+    # One that ends within a count would run on into the next text.
+    sound = [
+        i
+        for i, text in enumerate(counts)
+        if isinstance(text, str) and text.isascii() and text and not (ord(text[-1]) - 48) & 32
+    ]
+    if not sound:
+        return totals
+    texts = [counts[i] for i in sound]
+    codes = np.frombuffer("".join(texts).encode("ascii"), dtype=np.uint8) - np.uint8(48)
+    ends = np.flatnonzero((codes & 32) == 0) + 1  # of a count
+    lengths = np.diff(ends, prepend=0)
+    starts = ends - lengths
+    values = (codes[starts] & 31).astype(np.int64)
+    for place in range(1, min(int(lengths.max()), 7)):
+        longer = np.flatnonzero(lengths > place)
+        values[longer] |= (codes[starts[longer] + place] & 31).astype(np.int64) << (5 * place)
+    negative = np.flatnonzero(codes[ends - 1] & 16)
+    values[negative] -= np.int64(1) << (5 * np.minimum(lengths[negative], 8))
+    odd = np.maximum.reduceat(codes > 63, starts) | (lengths > 7)
+    # Which counts are of which text, and their places in it.
+    first = np.searchsorted(ends, np.cumsum([len(text) for text in texts]), side="right")
+    n = np.diff(first, prepend=0)
+    first -= n
+    index = np.arange(len(values)) - np.repeat(first, n)
+    # From the fourth on, every second one is a chain of differences.
+    found = values.copy()
+    for parity in (1, 2):
+        own = (index > 0) & (index % 2 == parity % 2)
+        sums = np.cumsum(np.where(own, values, 0))
+        found[own] = (sums - np.repeat(sums[first], n))[own]
+    bad = np.maximum.reduceat(odd | (found < 0), first)
+    totals[sound] = np.where(bad, -1, np.add.reduceat(found, first))
+    return totals

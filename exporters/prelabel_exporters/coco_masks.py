@@ -1,0 +1,108 @@
+"""Masks of COCO annotations: polygons, compressed and uncompressed RLE, none of them trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+from prelabel.records import Rle
+from prelabel_exporters.coco_file import Annotation
+
+Note = Callable[..., None]
+"""Takes an annotation, what is wrong with it, and a detail."""
+_LONGEST_WALK = 10**7
+"""In pixels; takes pycocotools some seconds."""
+
+
+def mask_of(annotation: Annotation, size: list[int], note: Note) -> Rle | None:
+    """The mask of an annotation as compressed RLE, which may still hold another number of pixels
+    than ``size`` (height, width); None where there is none."""
+    if isinstance(annotation.segmentation, dict):
+        return _rle(annotation, size, note)
+    if isinstance(annotation.segmentation, list) and annotation.segmentation:
+        return _polygons(annotation, size, note)
+    note(annotation, "annotations without a segmentation, left out")
+    return None
+
+
+def holds(total: int, annotation: Annotation, size: list[int], note: Note) -> bool:
+    """Whether an RLE's counts cover the image; -1 stands for counts that are none."""
+    wanted = size[0] * size[1]
+    if total < 0:
+        note(annotation, "RLEs whose counts are none, left out")
+    elif total != wanted:
+        kind = "RLEs that hold another number of pixels than the image, left out"
+        note(annotation, kind, f"{total} pixels, wanted {wanted}")
+    return total == wanted
+
+
+def _rle(annotation: Annotation, size: list[int], note: Note) -> Rle | None:
+    rle: Rle = annotation.segmentation
+    found, counts = rle.get("size"), rle.get("counts")
+    if found != size:
+        note(annotation, "RLEs of another size than their image, left out", found)
+        return None
+    if isinstance(counts, str):
+        return {"size": size, "counts": counts}
+    total = -1
+    if isinstance(counts, list) and all(isinstance(n, int) and n >= 0 for n in counts):
+        total = sum(counts)
+    if not holds(total, annotation, size, note):
+        return None
+    return _text(coco_mask.frPyObjects({"size": size, "counts": counts}, *size))
+
+
+def _polygons(annotation: Annotation, size: list[int], note: Note) -> Rle | None:
+    usable: list[NDArray[np.float64]] = []
+    for polygon in annotation.segmentation:
+        if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+            note(annotation, "polygons with fewer than three points or half a point, left out")
+            continue
+        points = _points(polygon)
+        if points is None:
+            note(annotation, "polygons that are none, left out")
+        elif _is_far(points, max(size)):
+            note(annotation, "polygons far outside their image, left out")
+        else:
+            usable.append(points)
+    if not usable:
+        return None
+    parts = coco_mask.frPyObjects([points.ravel().tolist() for points in usable], *size)
+    for points, part in zip(usable, parts, strict=True):
+        if _crosses(points, part):
+            note(annotation, "polygons that cross themselves, drawn as pycocotools does")
+    return _text(coco_mask.merge(parts))
+
+
+def _points(polygon: list[Any]) -> NDArray[np.float64] | None:
+    """(n, 2) from x, y, x, y, …; None if these are no finite numbers."""
+    try:
+        points = np.asarray(polygon, dtype=np.float64).reshape(-1, 2)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return points if points.size == len(polygon) and np.isfinite(points).all() else None
+
+
+def _is_far(points: NDArray[np.float64], side: int) -> bool:
+    """pycocotools walks along the outline, in the image or not: a long way crashes it."""
+    walk = np.abs(points - np.roll(points, 1, axis=0)).max(axis=1).sum()
+    return bool(np.abs(points).max() > min(2 * side, _LONGEST_WALK) or walk > _LONGEST_WALK)
+
+
+def _crosses(points: NDArray[np.float64], part: Any) -> bool:
+    """Whether a polygon's own area (the shoelace formula, where loops that turn the other way
+    count negative) is another than that of the pixels that it was drawn with."""
+    x, y = points.T
+    own = abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2
+    drawn = int(coco_mask.area(part))
+    steps = points - np.roll(points, 1, axis=0)
+    outline = float(np.abs(steps).sum())
+    return drawn - own > outline + 0.05 * drawn
+
+
+def _text(rle: Any) -> Rle:
+    return {"size": [int(n) for n in rle["size"]], "counts": rle["counts"].decode("ascii")}
