@@ -1,4 +1,8 @@
-"""The records that travel through the pipeline. All are frozen; arrays in them are not written to."""
+"""The records that travel through the pipeline. All are frozen; arrays in them are not written to.
+
+Regions and predictions are msgspec's structs, since a dataset has them by the million: they are made,
+read from JSON and given up in a third of the time. ``msgspec.structs.replace`` changes a copy.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -65,8 +70,7 @@ class LevelResult:
     foreground: NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
-class Region:
+class Region(msgspec.Struct, frozen=True, gc=False):
     """One connected part of a photo's foreground; it may hold several touching objects.
 
     ``rle``: the mask at the photo's full size. ``box``: x, y, width, height in pixels.
@@ -83,8 +87,7 @@ class Region:
     crowd: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(msgspec.Struct, frozen=True, gc=False):
     """All regions of one photo, highest score first; none is a valid answer.
 
     ``photo``: the photo's name. ``digest``: hash of its file's bytes. ``width``, ``height``: pixels

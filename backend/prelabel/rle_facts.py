@@ -71,8 +71,9 @@ def _with_hotcoco(rles: Sequence[Rle]) -> RleFacts | None:
     if codes.max() > 63 or not is_last[starts - 1].all():
         return None
     n_counts = np.add.reduceat(is_last, starts, dtype=np.int64)
+    sizes = {n: [1, 2 * n] for n in set(pixels.tolist())}
     longer = [
-        {"size": [1, 2 * n], "counts": f"{text}0" if odd else text}
+        {"size": sizes[n], "counts": text + "0" if odd else text}
         for text, n, odd in zip(texts, pixels.tolist(), (n_counts % 2).tolist(), strict=True)
     ]
     try:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from prelabel.errors import UserError
+from prelabel.garbage import uncollected
 from prelabel.typed_json import decode
 
 _LOOK = 1 << 16
@@ -60,7 +61,8 @@ def load_instances(file: Path) -> InstancesFile:
     except OSError as error:
         raise UserError(f"{str(file)!r} cannot be read ({error.strerror})") from error
     try:
-        data = decode(text, InstancesFile)
+        with uncollected():
+            data = decode(text, InstancesFile)
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(
             f"{file} is no whole JSON ({error}): was it cut off? Write or download it again"

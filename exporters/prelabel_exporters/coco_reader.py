@@ -20,6 +20,7 @@ Json = Mapping[str, Any]
 _MOST_PIXELS = 2**31
 """pycocotools counts in 32 bits."""
 _MOST_CLASSES = 2**16
+_LISTS, _NUMBERS = (list, dict), (int, float)
 _AT_ONCE = 4096
 """Annotations whose masks are made together: that is quicker."""
 
@@ -119,20 +120,13 @@ class _Reading:
         rows = zip(facts.totals.tolist(), facts.areas.tolist(), facts.boxes.tolist(), strict=True)
         regions: list[Region | None] = []
         for annotation, size, rle in wanted:
-            total, area, box = (0, 0, ()) if rle is None else next(rows)
-            if rle is None or not holds(total, annotation, size, note):
-                regions.append(None)
-                continue
-            regions.append(
-                Region(
-                    rle=rle,
-                    box=tuple(box),
-                    area=area,
-                    score=_score(annotation.score),
-                    cluster=self._cluster(annotation),
-                    crowd=bool(annotation.iscrowd),
-                )
-            )
+            region = None
+            if rle is not None:
+                total, area, box = next(rows)
+                if holds(total, annotation, size, note):
+                    score, cluster = _score(annotation.score), self._cluster(annotation)
+                    region = Region(rle, tuple(box), area, score, cluster, bool(annotation.iscrowd))
+            regions.append(region)
         return regions
 
     def _read_classes(self) -> tuple[tuple[str, ...], dict[Any, int]]:
@@ -162,9 +156,9 @@ class _Reading:
 
     def _cluster(self, annotation: Annotation) -> int:
         cluster = annotation.cluster
-        if cluster is not None and _is_class(cluster, 0) and cluster < len(self.classes):
-            return cluster
-        return self._class_of[annotation.category_id]
+        if cluster is None or not (_is_class(cluster, 0) and cluster < len(self.classes)):
+            return self._class_of[annotation.category_id]
+        return cluster
 
     def _by_image(self) -> dict[Any, list[Annotation]]:
         found: dict[Any, list[Annotation]] = {_id(i.get("id")): [] for i in self._data.images}
@@ -219,7 +213,7 @@ class _Reading:
 
 def _id(value: Any) -> Any:
     """An id, or None where there is none that could be looked up."""
-    return None if isinstance(value, list | dict) else value
+    return None if isinstance(value, _LISTS) else value
 
 
 def _is_class(value: Any, first: int) -> TypeGuard[int]:
@@ -228,7 +222,7 @@ def _is_class(value: Any, first: int) -> TypeGuard[int]:
 
 def _score(score: Any) -> float:
     """1.0 for what people made, and where it is no number."""
-    sound = isinstance(score, int | float) and -1e9 < score < 1e9
+    sound = isinstance(score, _NUMBERS) and -1e9 < score < 1e9
     return float(score) if sound else 1.0
 
 

@@ -88,10 +88,12 @@ def need_hotcoco() -> None:
 
 
 def _columns(photos: Sequence[Sequence[Region]], class_of: Callable[[int], int]) -> Columns:
-    regions = [region for own in photos for region in own]
+    regions = list(chain.from_iterable(photos))
+    clusters, place = np.unique([region.cluster for region in regions], return_inverse=True)
+    categories = np.array([class_of(c) + 1 for c in clusters.tolist()], dtype=np.int64)
     return Columns(
         image=np.repeat(np.arange(1, len(photos) + 1), [len(own) for own in photos]),
-        category=np.array([class_of(region.cluster) + 1 for region in regions], dtype=np.int64),
+        category=categories[place],
         box=np.fromiter(
             chain.from_iterable(region.box for region in regions), dtype=np.float64
         ).reshape(-1, 4),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +15,7 @@ from prelabel.evaluation.figures import add_coco, add_objects, add_pixels, sourc
 from prelabel.evaluation.objects import Objects
 from prelabel.evaluation.pairing import Pairing, pair
 from prelabel.evaluation.pixels import Pixels
+from prelabel.garbage import uncollected
 from prelabel.progress import Progress, Silent
 from prelabel.strategies import Dataset, Problems
 
@@ -68,7 +67,7 @@ def evaluate(
     """
     if fast:
         need_hotcoco()
-    with _without_garbage_collection():
+    with uncollected():
         return _evaluate(
             predictions,
             truth,
@@ -78,19 +77,6 @@ def evaluate(
             costs=costs or Costs(),
             progress=progress or Silent(),
         )
-
-
-@contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    """Records pile up and none goes: looking through them again and again takes half of the time
-    of reading."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _evaluate(
