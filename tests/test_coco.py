@@ -20,7 +20,6 @@ from prelabel.errors import UserError
 from prelabel.masks import Mask, decode_rle, encode_rle, rle_area, rle_box
 from prelabel.reading import open_dataset
 from prelabel.records import Prediction, Region
-from prelabel.rle_facts import rle_totals
 from prelabel.strategies import Dataset, ExportContext
 from prelabel_exporters.coco import Coco
 
@@ -440,62 +439,3 @@ def test_recognizes__coco_and_nothing_else(tmp_path: Path) -> None:
         '{"annotations": [], "info": "' + "x" * 300_000 + '", "images": [], "categories": []}'
     )
     assert Coco().recognizes(padded)
-
-
-def plain_total(text: str) -> int:
-    """COCO's RLE decoded one character after the other, as maskApi.c's rleFrString does."""
-    counts: list[int] = []
-    at = 0
-    while at < len(text):
-        value = place = 0
-        more = True
-        while more:
-            if at >= len(text) or place == 7:
-                return -1
-            code = ord(text[at]) - 48
-            if not 0 <= code <= 63:
-                return -1
-            value |= (code & 31) << (5 * place)
-            more = bool(code & 32)
-            at += 1
-            place += 1
-            if not more and code & 16:
-                value |= -1 << (5 * place)
-        if len(counts) > 2:
-            value += counts[-2]
-        counts.append(value)
-    return sum(counts) if counts and min(counts) >= 0 else -1
-
-
-SOUND_TEXT = hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40)).map(
-    lambda mask: str(encode_rle(mask)["counts"])
-)
-ANY_TEXT = st.one_of(
-    SOUND_TEXT,
-    st.tuples(SOUND_TEXT, st.integers(0, 9)).map(lambda pair: pair[0][: -pair[1]]),  # cut off
-    st.tuples(SOUND_TEXT, st.text("0OPo?_", max_size=2)).map("".join),
-    st.text(st.characters(min_codepoint=40, max_codepoint=120), max_size=6),
-    st.text(st.characters(min_codepoint=48, max_codepoint=111), max_size=20),
-)
-
-
-@pytest.mark.slow
-@settings(max_examples=300, deadline=None)
-@given(st.lists(ANY_TEXT, max_size=5))
-def test_rle_totals__as_a_plain_decoder(texts: list[str]) -> None:
-    assert rle_totals(texts).tolist() == [plain_total(text) for text in texts]
-
-
-def test_rle_totals__what_is_no_text() -> None:
-    assert rle_totals([]).tolist() == []
-    assert rle_totals(["", "é", "0" * 3, None]).tolist() == [-1, -1, 0, -1]  # type: ignore[list-item]
-
-
-@settings(max_examples=200, deadline=None)
-@given(text=ANY_TEXT, height=st.integers(1, 40), width=st.integers(1, 40))
-def test_rle_totals__those_of_the_right_length_are_decoded_within_the_mask(
-    text: str, height: int, width: int
-) -> None:
-    if rle_totals([text])[0] == height * width:
-        rle = {"size": [height, width], "counts": text}
-        assert decode_rle(rle).sum() == rle_area(rle) <= height * width
