@@ -70,11 +70,11 @@ def _with_hotcoco(rles: Sequence[Rle]) -> RleFacts | None:
     is_last = (codes & 32) == 0  # of a count's characters
     if codes.max() > 63 or not is_last[starts - 1].all():
         return None
-    n_counts = np.add.reduceat(is_last, starts, dtype=np.int64)
+    is_odd = np.bitwise_xor.reduceat(is_last, starts)  # the number of counts
     sizes = {n: [1, 2 * n] for n in set(pixels.tolist())}
     longer = [
         {"size": sizes[n], "counts": text + "0" if odd else text}
-        for text, n, odd in zip(texts, pixels.tolist(), (n_counts % 2).tolist(), strict=True)
+        for text, n, odd in zip(texts, pixels.tolist(), is_odd.tolist(), strict=True)
     ]
     try:
         areas = hot_mask.area(rles).astype(np.int64)

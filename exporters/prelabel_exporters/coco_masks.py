@@ -21,10 +21,11 @@ _LONGEST_WALK = 10**7
 def mask_of(annotation: Annotation, size: list[int], note: Note) -> Rle | None:
     """The mask of an annotation as compressed RLE, which may still hold another number of pixels
     than ``size`` (height, width); None where there is none."""
-    if isinstance(annotation.segmentation, dict):
-        return _rle(annotation, size, note)
-    if isinstance(annotation.segmentation, list) and annotation.segmentation:
-        return _polygons(annotation, size, note)
+    segmentation = annotation.segmentation
+    if isinstance(segmentation, dict):
+        return _rle(segmentation, annotation, size, note)
+    if isinstance(segmentation, list) and segmentation:
+        return _polygons(segmentation, annotation, size, note)
     note(annotation, "annotations without a segmentation, left out")
     return None
 
@@ -40,8 +41,7 @@ def holds(total: int, annotation: Annotation, size: list[int], note: Note) -> bo
     return total == wanted
 
 
-def _rle(annotation: Annotation, size: list[int], note: Note) -> Rle | None:
-    rle: Rle = annotation.segmentation
+def _rle(rle: Rle, annotation: Annotation, size: list[int], note: Note) -> Rle | None:
     found, counts = rle.get("size"), rle.get("counts")
     if found != size:
         note(annotation, "RLEs of another size than their image, left out", found)
@@ -56,9 +56,11 @@ def _rle(annotation: Annotation, size: list[int], note: Note) -> Rle | None:
     return _text(coco_mask.frPyObjects({"size": size, "counts": counts}, *size))
 
 
-def _polygons(annotation: Annotation, size: list[int], note: Note) -> Rle | None:
+def _polygons(
+    polygons: list[Any], annotation: Annotation, size: list[int], note: Note
+) -> Rle | None:
     usable: list[NDArray[np.float64]] = []
-    for polygon in annotation.segmentation:
+    for polygon in polygons:
         if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
             note(annotation, "polygons with fewer than three points or half a point, left out")
             continue

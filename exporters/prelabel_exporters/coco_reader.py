@@ -123,8 +123,9 @@ class _Reading:
             region = None
             if rle is not None:
                 total, area, box = next(rows)
-                if holds(total, annotation, size, note):
-                    score, cluster = _score(annotation.score), self._cluster(annotation)
+                if total == size[0] * size[1] or holds(total, annotation, size, note):
+                    score = 1.0 if annotation.score is None else _score(annotation.score)
+                    cluster = self._cluster(annotation)
                     region = Region(rle, tuple(box), area, score, cluster, bool(annotation.iscrowd))
             regions.append(region)
         return regions
