@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from msgspec import structs
 from numpy.typing import NDArray
 
 from prelabel import images, levels, strategies
@@ -110,7 +109,7 @@ def classified(
         width=segment.width,
         height=segment.height,
         regions=tuple(
-            structs.replace(region, cluster=int(cluster))
+            replace(region, cluster=int(cluster))
             for region, cluster in zip(segment.regions, clusters, strict=True)
         ),
         foreground=segment.foreground,

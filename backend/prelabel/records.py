@@ -1,8 +1,4 @@
-"""The records that travel through the pipeline. All are frozen; arrays in them are not written to.
-
-Regions and predictions are msgspec's structs, since a dataset has them by the million: they are made,
-read from JSON and given up in a third of the time. ``msgspec.structs.replace`` changes a copy.
-"""
+"""The records that travel through the pipeline. All are frozen; arrays in them are not written to."""
 
 from __future__ import annotations
 
@@ -10,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -70,7 +65,8 @@ class LevelResult:
     foreground: NDArray[np.float32]
 
 
-class Region(msgspec.Struct, frozen=True, gc=False):
+@dataclass(frozen=True, slots=True)
+class Region:
     """One connected part of a photo's foreground; it may hold several touching objects.
 
     ``rle``: the mask at the photo's full size. ``box``: x, y, width, height in pixels.
@@ -87,7 +83,8 @@ class Region(msgspec.Struct, frozen=True, gc=False):
     crowd: bool = False
 
 
-class Prediction(msgspec.Struct, frozen=True, gc=False):
+@dataclass(frozen=True, slots=True)
+class Prediction:
     """All regions of one photo, highest score first; none is a valid answer.
 
     ``photo``: the photo's name. ``digest``: hash of its file's bytes. ``width``, ``height``: pixels

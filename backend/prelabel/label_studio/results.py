@@ -12,7 +12,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from msgspec import structs
 from numpy.typing import NDArray
 
 from prelabel.errors import UserError
@@ -156,7 +155,7 @@ def merge_fragments(prediction: Prediction, gap: int) -> Prediction:
         for indices in members.values()
     ]
     merged.sort(key=lambda region: -region.score)
-    return structs.replace(prediction, regions=tuple(merged))
+    return dataclasses.replace(prediction, regions=tuple(merged))
 
 
 def decode(item: Mapping[str, Any], *, height: int, width: int) -> Mask | None:
