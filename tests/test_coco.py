@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from conftest import require
@@ -421,6 +423,52 @@ def test_read__panoptic_files_are_not_taken_for_instances(tmp_path: Path) -> Non
     with pytest.raises(UserError, match="is of COCO's panoptic format") as error:
         Coco().read(file)
     assert str(file) in str(error.value)
+
+
+@pytest.mark.slow
+def test_read__memory_grows_by_little_beside_the_file(tmp_path: Path) -> None:
+    """Three ragged objects a photo, of 200 × 300 pixels: about 2 kB of the file."""
+    rng = np.random.default_rng(0)
+    rles = [encode_rle(cv2.blur(rng.random((200, 300)), (25, 25)) > 0.52) for _ in range(20)]
+    regions = [Region(rle, rle_box(rle), rle_area(rle), 1.0, 0) for rle in rles]
+
+    def peak(n: int) -> tuple[int, int]:
+        photos = (
+            Prediction(f"{i}.jpg", "", 300, 200, tuple(regions[(i + k) % 20] for k in range(3)),
+                       0.0, 0, "")
+            for i in range(n)
+        )  # fmt: skip
+        file = Coco().write(photos, tmp_path, context(""))
+        tracemalloc.start()
+        try:
+            assert sum(len(labels.regions) for labels in Coco().read(file).stream()) == 3 * n
+            return tracemalloc.get_traced_memory()[1], file.stat().st_size
+        finally:
+            tracemalloc.stop()
+
+    peak(1500)  # what is imported and cached on first use, and one batch of masks, do not count
+    (few, small), (many, large) = peak(1500), peak(4500)
+    assert (many - few - (large - small)) / 3000 < 1500
+
+
+def test_read__masks_that_msgspec_refuses(tmp_path: Path) -> None:
+    """NaN among the points, and a text that is none, cost one annotation each."""
+    file = coco_file(tmp_path, annotations=[_annotation(1), _annotation(2), _annotation(3)])
+    whole = json.loads(file.read_text())
+    whole["annotations"][1]["segmentation"] = [[0.0, 0.0, math.nan, 5.0, 5.0, 5.0]]
+    file.write_text(json.dumps(whole))
+    found = Coco().read(file)
+    (labels,) = found.stream()
+    assert len(labels.regions) == 2
+    assert found.problems.lines() == [f"1 polygons that are none, left out ({file}, annotation 2)"]
+    whole["annotations"][1]["segmentation"] = {"size": [HEIGHT, WIDTH], "counts": "\ud800"}
+    file.write_text(json.dumps(whole))
+    found = Coco().read(file)
+    (labels,) = found.stream()
+    assert len(labels.regions) == 2
+    assert found.problems.lines() == [
+        f"1 RLEs whose counts are none, left out ({file}, annotation 2)"
+    ]
 
 
 def test_recognizes__coco_and_nothing_else(tmp_path: Path) -> None:

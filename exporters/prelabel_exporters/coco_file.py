@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -15,26 +16,56 @@ from prelabel.typed_json import decode
 _LOOK = 1 << 16
 
 
+class Listed(msgspec.Struct, gc=False):
+    """What is read of an image, each of any type."""
+
+    id: Any = None
+    file_name: Any = None
+    width: Any = None
+    height: Any = None
+
+
 class Annotation(msgspec.Struct, gc=False):
-    """What is read of an annotation, each of any type. ``segments_info``: of panoptic files."""
+    """What is read of an annotation, each of any type; ``mask``, its ``segmentation``, as text until
+    it is wanted, since masks are most of a file. ``segments_info``: of panoptic files."""
 
     id: Any = None
     image_id: Any = None
     category_id: Any = None
-    segmentation: Any = None
+    mask: Any = msgspec.field(default=None, name="segmentation")
     iscrowd: Any = 0
     score: Any = None
     cluster: Any = None
     segments_info: Any = msgspec.UNSET
 
+    @property
+    def segmentation(self) -> Any:
+        """Of any type; None where its text is none."""
+        if not isinstance(self.mask, msgspec.Raw):
+            return self.mask
+        try:
+            return msgspec.json.decode(self.mask)
+        except msgspec.DecodeError:
+            with contextlib.suppress(ValueError):
+                return json.loads(bytes(self.mask))
+        return None
+
+
+class _Packed(Annotation, gc=False):
+    mask: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"null"), name="segmentation")
+
 
 class InstancesFile(msgspec.Struct):
     """What is read of the file."""
 
-    images: list[dict[str, Any]]
+    images: list[Listed]
     categories: list[dict[str, Any]]
     annotations: list[Annotation]
     info: Any = None
+
+
+class _PackedFile(InstancesFile):
+    annotations: list[_Packed]  # type: ignore[assignment]
 
 
 def is_instances(file: Path) -> bool:
@@ -62,7 +93,7 @@ def load_instances(file: Path) -> InstancesFile:
         raise UserError(f"{str(file)!r} cannot be read ({error.strerror})") from error
     try:
         with uncollected():
-            data = decode(text, InstancesFile)
+            data = decode(text, _PackedFile, otherwise=InstancesFile)
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(
             f"{file} is no whole JSON ({error}): was it cut off? Write or download it again"

@@ -7,16 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from msgspec import structs
+
 from prelabel import images
 from prelabel.errors import PhotoError
 from prelabel.records import Prediction, Region, Rle
 from prelabel.rle_facts import rle_facts
 from prelabel.strategies import Dataset, Problems
-from prelabel_exporters.coco_file import Annotation, InstancesFile, load_instances
+from prelabel_exporters.coco_file import Annotation, InstancesFile, Listed, load_instances
 from prelabel_exporters.coco_masks import holds, mask_of
 from prelabel_exporters.common import fits_photo
 
-Json = Mapping[str, Any]
 _MOST_PIXELS = 2**31
 """pycocotools counts in 32 bits."""
 _MOST_CLASSES = 2**16
@@ -25,7 +26,7 @@ _AT_ONCE = 4096
 """Annotations whose masks are made together: that is quicker."""
 
 
-_Labelled = tuple[Json, list[Annotation]]
+_Labelled = tuple[Listed, list[Annotation]]
 """An image with its annotations."""
 
 
@@ -42,7 +43,7 @@ def read_instances(file: Path, photos: Path | None) -> Dataset:
         pending: list[_Labelled] = []
         n = 0
         for image in reading.images():
-            own = reading.annotations[image["id"]]
+            own = reading.annotations[image.id]
             pending.append((image, own))
             n += len(own) + 1
             if n >= _AT_ONCE:
@@ -71,12 +72,12 @@ class _Reading:
         """Where problems are noted from here on."""
         self._problems = problems
 
-    def images(self) -> Iterator[Json]:
+    def images(self) -> Iterator[Listed]:
         """Those that can be used, with ``id``, ``file_name``, ``width`` and ``height``."""
         ids: set[Any] = set()
         names: set[str] = set()
         for image in self._data.images:
-            number, name = _id(image.get("id")), image.get("file_name")
+            number, name = _id(image.id), image.file_name
             if number is None:
                 self._note_image(image, "images without an id, left out", name)
             elif not isinstance(name, str) or not _is_inside(name):
@@ -99,12 +100,12 @@ class _Reading:
             found = tuple(r for r in itertools.islice(regions, len(own)) if r is not None)
             total = sum([region.area for region in found if not region.crowd])
             yield Prediction(
-                photo=image["file_name"],
+                photo=image.file_name,
                 digest="",
-                width=image["width"],
-                height=image["height"],
+                width=image.width,
+                height=image.height,
                 regions=found,
-                foreground=total / (image["width"] * image["height"]),
+                foreground=total / (image.width * image.height),
                 dropped=0,
                 model_version=version,
             )
@@ -114,7 +115,7 @@ class _Reading:
         note = self._note_annotation
         wanted: list[tuple[Annotation, list[int], Rle | None]] = []
         for image, own in pending:
-            size = [image["height"], image["width"]]
+            size = [image.height, image.width]
             wanted += [(a, size, mask_of(a, size, note)) for a in own]
         facts = rle_facts([rle for *_, rle in wanted if rle is not None])
         rows = zip(facts.totals.tolist(), facts.areas.tolist(), facts.boxes.tolist(), strict=True)
@@ -162,7 +163,7 @@ class _Reading:
         return cluster
 
     def _by_image(self) -> dict[Any, list[Annotation]]:
-        found: dict[Any, list[Annotation]] = {_id(i.get("id")): [] for i in self._data.images}
+        found: dict[Any, list[Annotation]] = {_id(i.id): [] for i in self._data.images}
         found.pop(None, None)
         ids: set[Any] = set()
         for annotation in self._data.annotations:
@@ -180,10 +181,10 @@ class _Reading:
                 own.append(annotation)
         return found
 
-    def _sized(self, image: Json) -> Json | None:
+    def _sized(self, image: Listed) -> Listed | None:
         """The image with its size, from the photo if the file does not say it; None if they differ."""
-        width, height = image.get("width"), image.get("height")
-        photo = self._photos / image["file_name"] if self._photos is not None else None
+        width, height = image.width, image.height
+        photo = self._photos / image.file_name if self._photos is not None else None
         if (
             isinstance(width, int)
             and isinstance(height, int)
@@ -200,13 +201,13 @@ class _Reading:
             stated = f"{width!r} × {height!r}, and {error}"
             self._note_image(image, "images without usable width and height, left out", stated)
             return None
-        return {**image, "width": found[0], "height": found[1]}
+        return structs.replace(image, width=found[0], height=found[1])
 
     def _note_annotation(self, annotation: Annotation, kind: str, detail: Any = "") -> None:
         self._note(kind, f"{self._file}, annotation {annotation.id!r}", detail)
 
-    def _note_image(self, image: Json, kind: str, detail: Any = "") -> None:
-        self._note(kind, f"{self._file}, image {image.get('id')!r}", detail)
+    def _note_image(self, image: Listed, kind: str, detail: Any = "") -> None:
+        self._note(kind, f"{self._file}, image {image.id!r}", detail)
 
     def _note(self, kind: str, place: str, detail: Any = "") -> None:
         self._problems.note(kind, f"{place}: {detail}" if detail != "" else place)
