@@ -1,6 +1,6 @@
 """A Label Studio project exported by Label Studio's own converter and by prelabel, area by area.
 
-    python benchmarks/exports.py DATA --label-studio PROGRAM [--photos 40] [--out FILE]
+    python benchmarks/exports.py DATA --label-studio PROGRAM [--photos 60] [--out FILE]
 
 DATA has ``images/`` and ``masks/`` (PNG of the same stem; class index, 0 background, 255 void), as
 for quality.py. A fresh server gets the photos, the first one stored lying with an EXIF orientation
@@ -78,7 +78,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--label-studio", type=Path, required=True, metavar="PROGRAM")
-    parser.add_argument("--photos", type=int, default=40)
+    parser.add_argument("--photos", type=int, default=60)
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     sdk_ms, own_ms = brush_speed(args.data)
