@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from prelabel import rle_facts as module
 from prelabel.masks import decode_rle, encode_rle, rle_area, rle_box
-from prelabel.rle_facts import rle_facts, rle_totals
+from prelabel.rle_facts import pixels_held, rle_facts, rle_totals
 
 
 def plain_total(text: str) -> int:
@@ -91,7 +91,9 @@ def both_ways(rles: list[dict[str, Any]]) -> list[list[Any]]:
     """Facts by whichever way is taken, and by NumPy and pycocotools alone."""
     with pytest.MonkeyPatch.context() as patch:
         found = rle_facts(rles)
+        assert pixels_held(rles).tolist() == found.totals.tolist()
         patch.setattr(module, "find_spec", lambda _: None)
+        assert pixels_held(rles).tolist() == found.totals.tolist()
         return [[part.tolist() for part in facts] for facts in (found, rle_facts(rles))]
 
 
