@@ -43,7 +43,7 @@ class Coco:
     - ``panoptic``: ``panoptic.json`` and PNGs in ``panoptic/`` as well, as in COCO's panoptic
       format; where regions overlap, the higher score wins.
     - ``photos``: for reading, the folder that ``file_name`` is relative to; sizes that the file
-      does not say are looked up there.
+      does not say are looked up there, and labels of another size than their photo left out.
 
     - ``file_name`` is the photo's name, relative to the folder of photos; ``width`` and ``height``
       are those of the EXIF-oriented photo. Photos without regions are listed too.

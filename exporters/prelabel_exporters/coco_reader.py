@@ -32,7 +32,8 @@ _Labelled = tuple[Listed, list[Annotation]]
 
 def read_instances(file: Path, photos: Path | None) -> Dataset:
     """The labels of a file, which is held in memory. ``photos``: the folder that ``file_name`` is
-    relative to, where sizes that the file does not say are looked up. Raises UserError."""
+    relative to, where sizes that the file does not say are looked up and others compared. Raises
+    UserError."""
     data = load_instances(file)
     problems = Problems()
     reading = _Reading(file, data, photos, problems)
@@ -98,7 +99,7 @@ class _Reading:
         regions = iter(self._regions(pending))
         for image, own in pending:
             found = tuple(r for r in itertools.islice(regions, len(own)) if r is not None)
-            total = sum([region.area for region in found if not region.crowd])
+            total = sum(region.area for region in found if not region.crowd)
             yield Prediction(
                 photo=image.file_name,
                 digest="",
@@ -124,9 +125,8 @@ class _Reading:
             region = None
             if rle is not None:
                 total, area, box = next(rows)
-                if total == size[0] * size[1] or holds(total, annotation, size, note):
-                    score = 1.0 if annotation.score is None else _score(annotation.score)
-                    cluster = self._cluster(annotation)
+                if holds(total, annotation, size, note):
+                    score, cluster = _score(annotation.score), self._cluster(annotation)
                     region = Region(rle, tuple(box), area, score, cluster, bool(annotation.iscrowd))
             regions.append(region)
         return regions

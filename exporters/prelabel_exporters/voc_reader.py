@@ -127,7 +127,7 @@ def _mapped(lines: Sequence[str]) -> tuple[dict[int, str], dict[str, int]]:
     if -1 in values or len(set(values)) < len(values):
         values = list(range(len(pairs)))
         if any(own):  # datumaro leaves them out where they are the palette's
-            ends = {color: _PALETTE[color] for color in _PALETTE if _PALETTE[color] in (0, VOID)}
+            ends = {color: value for color, value in _PALETTE.items() if value in (0, VOID)}
             colors = ends | dict(reversed(list(zip(own, values, strict=True))))
     return {value: name for value, (name, _) in zip(values, pairs, strict=True)}, colors
 

@@ -88,7 +88,7 @@ def evaluate(
         typer.Option(
             metavar="DIR",
             help="The folder that the photos' names are relative to, for the page; a run knows its "
-            "own.",
+            "own. Labels of COCO that do not fit the photo there are left out.",
             show_default=False,
         ),
     ] = None,

@@ -141,7 +141,7 @@ def convert(
         typer.Option(
             metavar="DIR",
             help="The folder that the photos' names are relative to. Sizes that A does not have "
-            "are looked up there.",
+            "are looked up there, and labels of COCO that do not fit their photo left out.",
             show_default=False,
         ),
     ] = None,
