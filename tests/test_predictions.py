@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import tempfile
+import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from prelabel.errors import UserError
 from prelabel.masks import encode_rle
-from prelabel.predictions import read_predictions, write_predictions
+from prelabel.predictions import _is_as_written, read_predictions, write_predictions
 from prelabel.records import Prediction, Region
 
 SQUARE = np.zeros((4, 4), dtype=np.bool_)
@@ -24,13 +29,64 @@ def prediction(i: int, *regions: Region) -> Prediction:
 
 
 def test_read__what_was_written(tmp_path: Path) -> None:
-    # More than are read at once, names that are no UTF-8 among them.
+    # A name that is no UTF-8 among them.
     photos = [prediction(i, *[REGION] * (i % 3)) for i in range(600)]
     photos.append(
         Prediction(b"\xff.jpg".decode("utf-8", "surrogateescape"), "", 4, 4, (), 0.0, 0, "")
     )
     write_predictions(tmp_path / "p.jsonl", photos)
     assert list(read_predictions(tmp_path / "p.jsonl")) == photos
+
+
+def test_write__a_line_starts_with_the_checksum_of_the_rest(tmp_path: Path) -> None:
+    file = tmp_path / "p.jsonl"
+    write_predictions(file, [prediction(0, REGION)])
+    (line,) = file.read_bytes().splitlines()
+    body = line.removeprefix(b'{"crc32":"')[10:]
+    assert body.startswith(b'"photo":')
+    assert json.loads(line)["crc32"] == f"{zlib.crc32(body):08x}"
+
+
+def test_write__what_contradicts_itself_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    file = tmp_path / "p.jsonl"
+    write_predictions(file, [prediction(0, REGION)])
+    before = file.read_bytes()
+    wrong = replace(REGION, area=5)
+    with pytest.raises(
+        UserError, match=r"the labels of '2.jpg' cannot be kept: a mask of 4 pixels"
+    ):
+        write_predictions(file, [prediction(1, REGION), prediction(2, REGION, wrong)])
+    with pytest.raises(UserError, match="a photo of 0 × 4 pixels"):
+        write_predictions(file, [replace(prediction(1), width=0)])
+    assert file.read_bytes() == before
+
+
+def test_read__a_line_that_was_edited_is_taken_if_it_is_sound(tmp_path: Path) -> None:
+    file = tmp_path / "p.jsonl"
+    write_predictions(file, [prediction(i, REGION, REGION) for i in range(2)])
+    changed(file, 2, cluster=7)  # with spaces, and an old checksum
+    first, second = read_predictions(file)
+    assert first == prediction(0, REGION, REGION)
+    assert second == prediction(1, replace(REGION, cluster=7), REGION)
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    for line in lines:
+        del line["crc32"]  # as earlier versions wrote it
+    file.write_text("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines))
+    assert list(read_predictions(file)) == [first, second]
+
+
+@settings(max_examples=200, deadline=None)
+@given(at=st.integers(0, 10**6), code=st.integers(0, 255))
+def test_read__a_changed_byte_never_passes_by_its_checksum(at: int, code: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "p.jsonl"
+        write_predictions(file, [prediction(0, REGION)])
+        data = bytearray(file.read_bytes())
+        at %= len(data)
+        same = data[at] == code
+        data[at] = code
+        (line, *_) = bytes(data).split(b"\n")
+        assert _is_as_written(line + b"\n") == same
 
 
 def changed(file: Path, line: int, **changes: Any) -> None:
@@ -55,11 +111,17 @@ def rle(counts: Any, size: Any = (4, 4)) -> dict[str, Any]:
         (rle(""), "is no RLE"),
         (rle(None), "is no RLE"),
         (rle([5, 2, 2, 2, 5]), "is no RLE"),
-        (rle("52225", (4, 0)), "a mask of 4 × 0 pixels"),
-        (rle("52225", (4, 4.0)), r"a mask of 4 × 4.0 pixels"),
-        (rle("52225", (4,)), "ValueError"),
-        ({"rle": {"size": [4, 4]}}, "KeyError: 'counts'"),
-        ({"rle": {"counts": "5"}}, "KeyError: 'size'"),
+        (rle("52225", (4, 0)), r"a mask of size \[4, 0\], wanted \[4, 4\], the photo's height"),
+        (rle("52225", (4, 4.0)), r"a mask of size \[4, 4.0\]"),
+        (rle("52225", (4,)), r"a mask of size \[4\]"),
+        ({"rle": {"size": [4, 4]}}, "a mask without counts"),
+        ({"rle": {"counts": "5"}}, "a mask of size None"),
+        ({"area": 5}, r"a mask of 4 pixels in \[1, 1, 2, 2\] is said to have 5 in \[1, 1, 2, 2\]"),
+        ({"box": [1, 1, 2, 3]}, r"is said to have 4 in \[1, 1, 2, 3\]"),
+        ({"cluster": -2}, "a cluster -2: from -1 to 65535"),
+        ({"cluster": 2**16}, "a cluster 65536: from -1 to 65535"),
+        ({"score": float("nan")}, "a score of nan"),
+        ({"score": float("inf")}, "a score of inf"),
         ({"rle": []}, r"Expected `object`, got `array` - at `\$.regions\[0\].rle`"),
         ({"area": "4"}, r"Expected `int`, got `str` - at `\$.regions\[0\].area`"),
         ({"box": [1, 2, 3]}, r"\$.regions\[0\].box"),

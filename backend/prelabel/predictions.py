@@ -2,69 +2,92 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import math
+import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from prelabel.errors import UserError
 from prelabel.records import Prediction
-from prelabel.rle_facts import pixels_held
+from prelabel.rle_facts import rle_facts
 from prelabel.storage import replacing
 from prelabel.typed_json import decode
 
 FILE = "predictions.jsonl"
-_AT_ONCE = 256
-"""Predictions that are read and looked at together: that is quicker."""
+_SUM, _DIGITS = b'{"crc32":"', 8
+_BODY = len(_SUM) + _DIGITS + len('",')
+_MOST_CLASSES = 2**16
 
 
 def write_predictions(file: Path, predictions: Iterable[Prediction]) -> None:
-    """Write them as they come; ``file`` is replaced when the last one is written, not before."""
-    with replacing(file) as beside, beside.open("w", encoding="ascii", newline="\n") as out:
+    """Write them as they come; ``file`` is replaced when the last one is written, not before.
+
+    A line starts with the CRC-32 of what follows, by which reading knows that it was written here,
+    after its check, and that no byte was changed since. Raises UserError for a prediction that
+    contradicts itself.
+    """
+    with replacing(file) as beside, beside.open("wb") as out:
         for prediction in predictions:
-            out.write(json.dumps(_to_json(prediction), separators=(",", ":")) + "\n")
+            fault = _fault(prediction)
+            if fault:
+                raise UserError(f"the labels of {prediction.photo!r} cannot be kept: {fault}")
+            body = json.dumps(_to_json(prediction), separators=(",", ":")).encode("ascii")[1:]
+            out.write(b'%s%08x",%s\n' % (_SUM, zlib.crc32(body), body))
 
 
 def read_predictions(file: Path) -> Iterator[Prediction]:
-    """One prediction after the other. Raises UserError, with the line, for anything else, and for
-    masks that hold another number of pixels than they say: pycocotools never ends on some."""
+    """One prediction after the other. A line without its checksum, or with another one, was edited
+    or damaged: it is taken if it is sound, whatever it says. Raises UserError, with the line, for
+    anything else."""
     if not file.is_file():
         raise UserError(f"{str(file)!r}: no such file; `prelabel run` or `predict` writes one")
     with file.open("rb") as lines:
-        numbered = enumerate(lines, start=1)
-        while some := list(itertools.islice(numbered, _AT_ONCE)):
-            found = {number: _from_json(file, number, line) for number, line in some}
-            _check_masks(file, found)
-            yield from found.values()
+        for number, line in enumerate(lines, start=1):
+            try:
+                prediction = decode(line, Prediction)
+                fault = "" if _is_as_written(line) else _fault(prediction)
+            except (ValueError, RecursionError) as error:
+                fault = f"{type(error).__name__}: {error}"
+            if fault:
+                raise UserError(f"{file}, line {number}: no prediction ({fault}); predict again")
+            yield prediction
 
 
-def _from_json(file: Path, number: int, line: bytes) -> Prediction:
-    try:
-        prediction = decode(line, Prediction)
-        for region in prediction.regions:
-            height, width = region.rle["size"]
-            if type(height) is not int or type(width) is not int or min(height, width) < 1:
-                raise ValueError(f"a mask of {height!r} × {width!r} pixels")
-            region.rle["counts"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UserError(
-            f"{file}, line {number}: no prediction ({type(error).__name__}: {error}); predict again"
-        ) from error
-    return prediction
+def _is_as_written(line: bytes) -> bool:
+    body = line[_BODY:].removesuffix(b"\n")
+    return line[:_BODY] == b'%s%08x",' % (_SUM, zlib.crc32(body))
 
 
-def _check_masks(file: Path, found: Mapping[int, Prediction]) -> None:
-    rles = [(number, region.rle) for number, p in found.items() for region in p.regions]
-    totals = pixels_held([rle for _, rle in rles]).tolist()
-    for (number, rle), total in zip(rles, totals, strict=True):
-        height, width = rle["size"]
-        if total != height * width:
+def _fault(prediction: Prediction) -> str:
+    """What is wrong with a prediction, in a few words; "" if nothing is."""
+    size = [prediction.height, prediction.width]
+    if min(size) < 1:
+        return f"a photo of {prediction.width} × {prediction.height} pixels"
+    for region in prediction.regions:
+        found = region.rle.get("size")
+        if found != size or not all(type(side) is int for side in found):
+            return f"a mask of size {found!r}, wanted {size}, the photo's height and width"
+        if "counts" not in region.rle:
+            return "a mask without counts"
+        if not -1 <= region.cluster < _MOST_CLASSES:
+            return f"a cluster {region.cluster}: from -1 to {_MOST_CLASSES - 1} are wanted"
+        if not math.isfinite(region.score):
+            return f"a score of {region.score}"
+    # pycocotools never ends on some masks that hold too few pixels.
+    facts = rle_facts([region.rle for region in prediction.regions])
+    rows = zip(facts.totals.tolist(), facts.areas.tolist(), facts.boxes.tolist(), strict=True)
+    for region, (total, area, box) in zip(prediction.regions, rows, strict=True):
+        if total != math.prod(size):
             held = f"holds {total} pixels" if total >= 0 else "is no RLE"
-            raise UserError(
-                f"{file}, line {number}: no prediction (a mask of {height} × {width} pixels {held}); "
-                "predict again"
+            return f"a mask of {size[0]} × {size[1]} pixels {held}"
+        if (region.area, *region.box) != (area, *box):
+            return (
+                f"a mask of {area} pixels in {box} is said to have {region.area} "
+                f"in {list(region.box)}"
             )
+    return ""
 
 
 def _to_json(prediction: Prediction) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def open_dataset(
     ``settings``: of formats, by name. Raises UserError."""
     if not source.exists():
         raise UserError(f"{str(source)!r}: no such file or folder")
-    if not format and (source.name == FILE or (source / FILE).is_file()):
+    if not format and (source.suffix == Path(FILE).suffix or (source / FILE).is_file()):
         found = _run(source)
     else:
         name = format or _recognized(source)
@@ -69,5 +69,6 @@ def _recognized(source: Path) -> str:
             if strategies.make("exporter", name, {}).recognizes(source):
                 return name
     raise UserError(
-        f"{str(source)!r} is of no known format ({', '.join(readers)}): say which it is with --from (--truth-from for ground truth)"
+        f"{str(source)!r} is of no known format and no result of prelabel "
+        f"({', '.join(readers)}): say which it is with --from (--truth-from for ground truth)"
     )

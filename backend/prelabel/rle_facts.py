@@ -13,7 +13,14 @@ from pycocotools import mask as coco_mask
 from prelabel.records import Rle
 
 _MOST_PIXELS = 2**31
-"""hotcoco counts in 32 bits, here up to twice the pixels of a mask."""
+"""hotcoco counts in 32 bits."""
+_MOST_CHARACTERS = 6
+"""Of a count that is summed up in 32 bits."""
+_VALUES = bytes(
+    (code & 31) - 32 * (code < 32 and code & 16 > 0) & 255
+    for code in ((c - 48) & 255 for c in range(256))
+)
+"""A character's own value in a count, as int8: the last one's top bit is the sign."""
 
 
 class RleFacts(NamedTuple):
@@ -59,40 +66,68 @@ def _with_hotcoco(rles: Sequence[Rle]) -> tuple[NDArray[np.int64], NDArray[np.in
     """Totals and areas if hotcoco is installed and every RLE is sound, else None.
 
     hotcoco refuses negative counts and those that hold too much, but takes those that hold too
-    little. So that the last run's end is the total, a text that ends with background gets one run
-    more: "0", which is as long as the run before the last (see ``rle_totals``).
+    little: these are told by ``_sums``.
     """
     if find_spec("hotcoco") is None:
         return None
     from hotcoco import mask as hot_mask
 
     rles = list(rles)
-    texts = [rle["counts"] for rle in rles]
     pixels = np.array([rle["size"][0] * rle["size"][1] for rle in rles], dtype=np.int64)
-    if not texts or pixels.max() >= _MOST_PIXELS or not all(isinstance(t, str) for t in texts):
+    if not rles or pixels.max() >= _MOST_PIXELS:
         return None
-    joined, lengths = "".join(texts), [len(text) for text in texts]
-    if not joined.isascii() or not all(lengths):
+    sums = _sums([rle["counts"] for rle in rles])
+    if sums is None or not np.array_equal(sums, pixels):
         return None
-    codes = np.frombuffer(joined.encode("ascii"), dtype=np.uint8) - np.uint8(48)
-    starts = np.cumsum([0, *lengths[:-1]])
-    is_last = (codes & 32) == 0  # of a count's characters
-    if codes.max() > 63 or not is_last[starts - 1].all():
-        return None
-    is_odd = np.bitwise_xor.reduceat(is_last, starts)  # the number of counts
-    sizes = {n: [1, 2 * n] for n in set(pixels.tolist())}
-    longer = [
-        {"size": sizes[n], "counts": text + "0" if odd else text}
-        for text, n, odd in zip(texts, pixels.tolist(), is_odd.tolist(), strict=True)
-    ]
     try:
-        areas = hot_mask.area(rles).astype(np.int64)
-        runs = hot_mask.to_bbox(longer)
-        totals = (runs[:, 0] + runs[:, 2]).astype(np.int64)
-        totals -= hot_mask.area(longer).astype(np.int64) - areas
+        return pixels, hot_mask.area(rles).astype(np.int64)
     except ValueError:
         return None
-    return (totals, areas) if np.array_equal(totals, pixels) else None
+
+
+def _sums(texts: Sequence[str]) -> NDArray[np.int32] | None:
+    """What ``rle_totals`` says, if no count is negative and no total has more than 31 bits; None if
+    any text is none.
+
+    A tenth of its work, since no count is decoded: a difference goes into its own count and every
+    second one behind it, so that a total is the sum of all characters, each as often as that.
+    """
+    if not all(isinstance(text, str) and text.isascii() and text for text in texts):
+        return None
+    text = "".join(texts).encode("ascii")
+    lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+    ends = np.cumsum(lengths)
+    starts = ends - lengths
+    codes = np.frombuffer(text, dtype=np.uint8) - np.uint8(48)
+    is_last = codes < 32  # of a count's characters
+    if codes.max() > 63 or not is_last[ends - 1].all():
+        return None
+    # How many counts begin here or later, which is one more than twice as often as it is added, or
+    # two; of a first count, which no other one is a difference to, just once.
+    n_ended = np.cumsum(is_last, dtype=np.int32)
+    often = np.repeat(n_ended[ends - 1] + 1, lengths)
+    often -= n_ended
+    often += is_last
+    often >>= 1
+    of_first = starts
+    while of_first.size:
+        often[of_first] = 1
+        of_first = of_first[~is_last[of_first]] + 1
+    # The place of each character in its count.
+    is_next = np.zeros_like(is_last)
+    np.logical_not(is_last[:-1], out=is_next[1:])
+    shifts = np.zeros_like(codes)
+    further = is_next
+    for _ in range(_MOST_CHARACTERS):
+        if not further.any():
+            break
+        shifts += further * np.uint8(5)
+        further = further & np.concatenate([[False], further[:-1]])
+    else:
+        return None
+    often <<= shifts
+    often *= np.frombuffer(text.translate(_VALUES), dtype=np.int8)
+    return np.add.reduceat(often, starts)
 
 
 def rle_totals(counts: Sequence[str]) -> NDArray[np.int64]:
