@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 from pycocotools.coco import COCO
 
@@ -89,7 +89,7 @@ def changed(
             if mask is not None and mask.any():
                 regions.append(region(mask, item.cluster, score=float(rng.random())))
         regions.sort(key=lambda one: -one.score)
-        photos.append(replace(labels, regions=tuple(regions)))
+        photos.append(structs.replace(labels, regions=tuple(regions)))
     return photos
 
 

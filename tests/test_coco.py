@@ -196,11 +196,13 @@ def test_read__polygons_and_both_kinds_of_rle(tmp_path: Path) -> None:
         _annotation(1),
         _annotation(2, segmentation=encode_rle(square)),
         _annotation(3, segmentation={"size": size, "counts": counts}, iscrowd=1),
+        # Empty runs, at which pycocotools' iou ends.
+        _annotation(4, segmentation={"size": size, "counts": [1, 0, start - 1, *counts[1:], 0]}),
     ]
     (labels,) = Coco().read(coco_file(tmp_path, annotations=annotations)).stream()
-    assert [r.rle for r in labels.regions] == [encode_rle(square)] * 3
-    assert [r.crowd for r in labels.regions] == [False, False, True]
-    assert [(r.box, r.area, r.score) for r in labels.regions] == [((2, 3, 2, 2), 4, 1.0)] * 3
+    assert [r.rle for r in labels.regions] == [encode_rle(square)] * 4
+    assert [r.crowd for r in labels.regions] == [False, False, True, False]
+    assert [(r.box, r.area, r.score) for r in labels.regions] == [((2, 3, 2, 2), 4, 1.0)] * 4
     assert labels.model_version == ""
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tempfile
 import zlib
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from prelabel.errors import UserError
 from prelabel.masks import encode_rle
@@ -51,13 +51,13 @@ def test_write__what_contradicts_itself_leaves_the_file_as_it_was(tmp_path: Path
     file = tmp_path / "p.jsonl"
     write_predictions(file, [prediction(0, REGION)])
     before = file.read_bytes()
-    wrong = replace(REGION, area=5)
+    wrong = structs.replace(REGION, area=5)
     with pytest.raises(
         UserError, match=r"the labels of '2.jpg' cannot be kept: a mask of 4 pixels"
     ):
         write_predictions(file, [prediction(1, REGION), prediction(2, REGION, wrong)])
     with pytest.raises(UserError, match="a photo of 0 × 4 pixels"):
-        write_predictions(file, [replace(prediction(1), width=0)])
+        write_predictions(file, [structs.replace(prediction(1), width=0)])
     assert file.read_bytes() == before
 
 
@@ -67,7 +67,7 @@ def test_read__a_line_that_was_edited_is_taken_if_it_is_sound(tmp_path: Path) ->
     changed(file, 2, cluster=7)  # with spaces, and an old checksum
     first, second = read_predictions(file)
     assert first == prediction(0, REGION, REGION)
-    assert second == prediction(1, replace(REGION, cluster=7), REGION)
+    assert second == prediction(1, structs.replace(REGION, cluster=7), REGION)
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     for line in lines:
         del line["crc32"]  # as earlier versions wrote it
@@ -87,6 +87,16 @@ def test_read__a_changed_byte_never_passes_by_its_checksum(at: int, code: int) -
         data[at] = code
         (line, *_) = bytes(data).split(b"\n")
         assert _is_as_written(line + b"\n") == same
+
+
+@pytest.mark.parametrize(("width", "height"), [(0, 4), (10**10, 10**10), (-(10**30), 4)])
+def test_read__photos_of_no_size(width: int, height: int, tmp_path: Path) -> None:
+    file = tmp_path / "p.jsonl"
+    write_predictions(file, [prediction(0)])
+    line = json.loads(file.read_text()) | {"width": width, "height": height}
+    file.write_text(json.dumps(line))
+    with pytest.raises(UserError, match=f"line 1: .*a photo of {width} × {height} pixels"):
+        list(read_predictions(file))
 
 
 def changed(file: Path, line: int, **changes: Any) -> None:

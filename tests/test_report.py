@@ -8,7 +8,6 @@ import re
 import shutil
 import tracemalloc
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 import pytest
 import skimage.data
 from browser import chromium
+from msgspec import structs
 from numpy.typing import NDArray
 from PIL import Image
 from skimage.draw import ellipse, polygon2mask
@@ -188,13 +188,15 @@ def test_thumbnails__made_once_per_content(tmp_path: Path) -> None:
     assert not thumbnails.has(found)
     thumbnails.add(photo, found.regions)
     assert thumbnails.has(found)
-    named = replace(found, regions=(replace(found.regions[0], cluster=2, score=0.1),))
+    named = structs.replace(
+        found, regions=(structs.replace(found.regions[0], cluster=2, score=0.1),)
+    )
     assert thumbnails.has(named), "class and score are not in the picture"
     before = {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
     thumbnails.add(photo, named.regions)
     assert {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == before
 
-    other = replace(found, regions=(box_region((5, 5, 9, 10), (50, 40)),))
+    other = structs.replace(found, regions=(box_region((5, 5, 9, 10), (50, 40)),))
     assert not thumbnails.has(other), "other masks are another sprite"
     (tmp_path / f"{photo.digest}.jpg").unlink()
     assert not thumbnails.has(found)
@@ -264,7 +266,7 @@ def small_dataset(folder: Path, *, n: int = 12) -> list[Prediction]:
 
 def test_page__awkward_names_stay_text(tmp_path: Path) -> None:
     photos = small_dataset(tmp_path, n=2)
-    photos[1] = replace(photos[1], photo=AWKWARD)
+    photos[1] = structs.replace(photos[1], photo=AWKWARD)
     info = {
         "photos": {"skipped": [{"photo": AWKWARD, "reason": "<i>why</i>"}]},
         "warnings": [AWKWARD],
@@ -375,7 +377,7 @@ def test_totals__histogram_and_sizes() -> None:
     ]
     totals = Totals()
     totals.add(prediction("a", photo, regions))
-    totals.add(replace(prediction("b", photo, []), dropped=3))
+    totals.add(structs.replace(prediction("b", photo, []), dropped=3))
     assert {i: n for i, n in enumerate(totals.histogram) if n} == {0: 2, 1: 1, 10: 1, 19: 2}
     assert (totals.photos, totals.empty, totals.dropped, totals.regions) == (2, 1, 3, 6)
     assert totals.class_sizes == {0: 3, 1: 3}
@@ -595,7 +597,7 @@ def test_browser__single_file_elsewhere(browser: Any, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_browser__a_thousand_photos(browser: Any, tmp_path: Path) -> None:
     made = small_dataset(tmp_path)
-    photos = [replace(made[i % 12], photo=f"{i}.jpg") for i in range(1000)]
+    photos = [structs.replace(made[i % 12], photo=f"{i}.jpg") for i in range(1000)]
     tab = Tab(
         browser,
         write_report(tmp_path, photos, {"weights": {"name": "color-texture"}}, classes=CLASSES),

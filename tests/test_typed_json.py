@@ -1,4 +1,4 @@
-"""JSON into typed records: what is taken, and what is said of the rest."""
+"""Typed records from JSON and back: what is taken, and what is said of the rest."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+import numpy as np
 import pytest
 
-from prelabel.typed_json import decode
+from prelabel.typed_json import decode, encode
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,27 @@ def test_decode__what_json_knows_beyond_msgspec() -> None:
 def test_decode__what_is_wrong_is_named(text: bytes, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         decode(text, Item)
+
+
+class Row(msgspec.Struct):
+    name: str
+    score: float
+    n: int = 0
+
+
+@pytest.mark.parametrize("name", ["x", "ü\n\u2028", b"\xff.jpg".decode("utf-8", "surrogateescape")])
+def test_encode__what_decode_reads(name: str) -> None:
+    row = Row(name, np.float64(0.1), np.int64(3))  # type: ignore[arg-type]
+    text = encode(row)
+    assert b"\n" not in text
+    assert json.loads(text) == {"name": name, "score": 0.1, "n": 3}
+    assert decode(text, Row) == Row(name, 0.1, 3)
+    assert decode(encode(Row(name, np.float32(0.5))), Row).score == 0.5  # type: ignore[arg-type]
+
+
+def test_encode__what_is_no_json() -> None:
+    with pytest.raises(TypeError, match="object cannot be written as JSON"):
+        encode(Row("x", object()))  # type: ignore[arg-type]
 
 
 def test_decode__nested_too_deep() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 
 from prelabel import images, levels, strategies
@@ -109,7 +110,7 @@ def classified(
         width=segment.width,
         height=segment.height,
         regions=tuple(
-            replace(region, cluster=int(cluster))
+            structs.replace(region, cluster=int(cluster))
             for region, cluster in zip(segment.regions, clusters, strict=True)
         ),
         foreground=segment.foreground,

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import math
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from prelabel.errors import UserError
 from prelabel.records import Prediction
 from prelabel.rle_facts import rle_facts
 from prelabel.storage import replacing
-from prelabel.typed_json import decode
+from prelabel.typed_json import decode, encode
 
 FILE = "predictions.jsonl"
 _SUM, _DIGITS = b'{"crc32":"', 8
 _BODY = len(_SUM) + _DIGITS + len('",')
 _MOST_CLASSES = 2**16
+_MOST_PIXELS = 2**31
+"""pycocotools counts in 32 bits."""
 
 
 def write_predictions(file: Path, predictions: Iterable[Prediction]) -> None:
@@ -33,7 +33,7 @@ def write_predictions(file: Path, predictions: Iterable[Prediction]) -> None:
             fault = _fault(prediction)
             if fault:
                 raise UserError(f"the labels of {prediction.photo!r} cannot be kept: {fault}")
-            body = json.dumps(_to_json(prediction), separators=(",", ":")).encode("ascii")[1:]
+            body = encode(prediction)[1:]
             out.write(b'%s%08x",%s\n' % (_SUM, zlib.crc32(body), body))
 
 
@@ -63,8 +63,10 @@ def _is_as_written(line: bytes) -> bool:
 def _fault(prediction: Prediction) -> str:
     """What is wrong with a prediction, in a few words; "" if nothing is."""
     size = [prediction.height, prediction.width]
-    if min(size) < 1:
+    if min(size) < 1 or math.prod(size) > _MOST_PIXELS:
         return f"a photo of {prediction.width} × {prediction.height} pixels"
+    if not math.isfinite(prediction.foreground):
+        return f"a share of foreground of {prediction.foreground}"
     for region in prediction.regions:
         found = region.rle.get("size")
         if found != size or not all(type(side) is int for side in found):
@@ -88,26 +90,3 @@ def _fault(prediction: Prediction) -> str:
                 f"in {list(region.box)}"
             )
     return ""
-
-
-def _to_json(prediction: Prediction) -> dict[str, Any]:
-    return {
-        "photo": prediction.photo,
-        "digest": prediction.digest,
-        "width": prediction.width,
-        "height": prediction.height,
-        "foreground": prediction.foreground,
-        "dropped": prediction.dropped,
-        "model_version": prediction.model_version,
-        "regions": [
-            {
-                "score": region.score,
-                "cluster": region.cluster,
-                "box": region.box,
-                "area": region.area,
-                "rle": region.rle,
-                **({"crowd": True} if region.crowd else {}),
-            }
-            for region in prediction.regions
-        ],
-    }

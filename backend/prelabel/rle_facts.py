@@ -16,6 +16,8 @@ _MOST_PIXELS = 2**31
 """hotcoco counts in 32 bits."""
 _MOST_CHARACTERS = 6
 """Of a count that is summed up in 32 bits."""
+_AT_ONCE = 512
+"""Texts that are summed up together: their arrays stay in a processor's cache."""
 _VALUES = bytes(
     (code & 31) - 32 * (code < 32 and code & 16 > 0) & 255
     for code in ((c - 48) & 255 for c in range(256))
@@ -24,9 +26,9 @@ _VALUES = bytes(
 
 
 class RleFacts(NamedTuple):
-    """Of n masks. ``totals``: int64 (n,), as of ``rle_totals``. Of those whose total is their height
-    × width, ``areas``: int64 (n,), pixels inside; ``boxes``: int64 (n, 4), tight, x, y, width,
-    height; of others 0."""
+    """Of n masks. ``totals``: int64 (n,), pixels that all runs cover; -1 for text that is no RLE. Of
+    those whose total is their height × width, ``areas``: int64 (n,), pixels inside; ``boxes``: int64
+    (n, 4), tight, x, y, width, height; of others 0."""
 
     totals: NDArray[np.int64]
     areas: NDArray[np.int64]
@@ -39,12 +41,10 @@ def rle_facts(rles: Sequence[Rle]) -> RleFacts:
     With hotcoco, where it is installed and all RLEs are sound, else with NumPy and pycocotools, which
     is five times slower.
     """
-    found = _with_hotcoco(rles)
-    if found is not None:
-        from hotcoco import mask as hot_mask
-
-        return RleFacts(*found, hot_mask.to_bbox(list(rles)).astype(np.int64))
-    totals = rle_totals([rle["counts"] for rle in rles])
+    facts = _with_hotcoco(list(rles))
+    if facts is not None:
+        return facts
+    totals, is_plain = _totals([rle["counts"] for rle in rles])
     areas, boxes = np.zeros(len(rles), dtype=np.int64), np.zeros((len(rles), 4), dtype=np.int64)
     pixels = [rle["size"][0] * rle["size"][1] for rle in rles]
     sound = np.flatnonzero(totals == np.array(pixels, dtype=np.int64))
@@ -53,17 +53,14 @@ def rle_facts(rles: Sequence[Rle]) -> RleFacts:
         some = [rles[i] for i in part]
         if some:
             areas[part], boxes[part] = coco_mask.area(some), coco_mask.toBbox(some)
+    for i in np.flatnonzero((areas > 0) & ~is_plain):
+        boxes[i] = coco_mask.toBbox(coco_mask.encode(coco_mask.decode(rles[i])))
+    boxes[areas == 0] = 0
     return RleFacts(totals, areas, boxes)
 
 
-def pixels_held(rles: Sequence[Rle]) -> NDArray[np.int64]:
-    """The totals alone, int64 (n,)."""
-    found = _with_hotcoco(rles)
-    return rle_totals([rle["counts"] for rle in rles]) if found is None else found[0]
-
-
-def _with_hotcoco(rles: Sequence[Rle]) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
-    """Totals and areas if hotcoco is installed and every RLE is sound, else None.
+def _with_hotcoco(rles: list[Rle]) -> RleFacts | None:
+    """The same if hotcoco is installed and every RLE is sound, else None.
 
     hotcoco refuses negative counts and those that hold too much, but takes those that hold too
     little: these are told by ``_sums``.
@@ -72,21 +69,24 @@ def _with_hotcoco(rles: Sequence[Rle]) -> tuple[NDArray[np.int64], NDArray[np.in
         return None
     from hotcoco import mask as hot_mask
 
-    rles = list(rles)
     pixels = np.array([rle["size"][0] * rle["size"][1] for rle in rles], dtype=np.int64)
     if not rles or pixels.max() >= _MOST_PIXELS:
         return None
-    sums = _sums([rle["counts"] for rle in rles])
-    if sums is None or not np.array_equal(sums, pixels):
-        return None
+    areas = np.empty_like(pixels)
+    for start in range(0, len(rles), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        sums = _sums([rle["counts"] for rle in rles[part]])
+        if sums is None or not np.array_equal(sums[0], pixels[part]):
+            return None
+        areas[part] = sums[1]
     try:
-        return pixels, hot_mask.area(rles).astype(np.int64)
+        return RleFacts(pixels, areas, hot_mask.to_bbox(rles).astype(np.int64))
     except ValueError:
         return None
 
 
-def _sums(texts: Sequence[str]) -> NDArray[np.int32] | None:
-    """What ``rle_totals`` says, if no count is negative and no total has more than 31 bits; None if
+def _sums(texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int32]] | None:
+    """Totals and areas, right if no count is negative and no total has more than 31 bits; None if
     any text is none.
 
     A tenth of its work, since no count is decoded: a difference goes into its own count and every
@@ -108,6 +108,8 @@ def _sums(texts: Sequence[str]) -> NDArray[np.int32] | None:
     often = np.repeat(n_ended[ends - 1] + 1, lengths)
     often -= n_ended
     often += is_last
+    n_of_text = np.diff(n_ended[ends - 1], prepend=0).astype(np.uint8)
+    is_inside = ~(often.astype(np.uint8) ^ np.repeat(n_of_text, lengths)) & 1
     often >>= 1
     of_first = starts
     while of_first.size:
@@ -127,19 +129,20 @@ def _sums(texts: Sequence[str]) -> NDArray[np.int32] | None:
         return None
     often <<= shifts
     often *= np.frombuffer(text.translate(_VALUES), dtype=np.int8)
-    return np.add.reduceat(often, starts)
+    return np.add.reduceat(often, starts), np.add.reduceat(often * is_inside, starts)
 
 
-def rle_totals(counts: Sequence[str]) -> NDArray[np.int64]:
+def _totals(counts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """How many pixels the runs of each of COCO's compressed ``counts`` cover, int64 (n,): height ×
     width of a sound one; -1 for text that is none, or has a negative count, which pycocotools
-    would write past its memory.
+    would write past its memory. And whether no run but the first is empty: pycocotools (2.0.11)
+    takes pixels beside an empty run into its box.
 
     A count is written in characters of 5 bits and a flag that says whether more follow, the last
     one's top bit being the sign; from the fourth count on, it is the difference to the one before
     the one before (pycocotools, maskApi.c, rleToString).
     """
-    totals = np.full(len(counts), -1, dtype=np.int64)
+    totals, is_plain = np.full(len(counts), -1, dtype=np.int64), np.ones(len(counts), dtype=bool)
     # One that ends within a count would run on into the next text.
     sound = [
         i
@@ -147,7 +150,7 @@ def rle_totals(counts: Sequence[str]) -> NDArray[np.int64]:
         if isinstance(text, str) and text.isascii() and text and not (ord(text[-1]) - 48) & 32
     ]
     if not sound:
-        return totals
+        return totals, is_plain
     texts = [counts[i] for i in sound]
     codes = np.frombuffer("".join(texts).encode("ascii"), dtype=np.uint8) - np.uint8(48)
     ends = np.flatnonzero((codes & 32) == 0) + 1  # of a count
@@ -173,4 +176,5 @@ def rle_totals(counts: Sequence[str]) -> NDArray[np.int64]:
         found[own] = (sums - np.repeat(sums[first], n))[own]
     bad = np.maximum.reduceat(odd | (found < 0), first)
     totals[sound] = np.where(bad, -1, np.add.reduceat(found, first))
-    return totals
+    is_plain[sound] = ~np.logical_or.reduceat((found == 0) & (index > 0), first)
+    return totals, is_plain

@@ -1,21 +1,22 @@
-"""JSON into typed records."""
+"""Typed records from JSON and back."""
 
 from __future__ import annotations
 
 import json
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
+import numpy as np
 
 T = TypeVar("T")
 
 
 def decode(data: bytes, wanted: type[T], *, otherwise: type[T] | None = None) -> T:
-    """A dataclass, or whatever msgspec knows, from JSON.
+    """A struct, or whatever msgspec knows, from JSON.
 
     What msgspec alone refuses is taken too: NaN, and text with lone surrogates, as of names that are
-    no UTF-8; as ``otherwise``, if ``wanted`` has parts that stay JSON. Raises ValueError (json's own for what is no JSON, else with the place of what is of
-    another type) or RecursionError.
+    no UTF-8; as ``otherwise``, if ``wanted`` has parts that stay JSON. Raises ValueError (json's own
+    for what is no JSON, else with the place of what is of another type) or RecursionError.
     """
     try:
         return msgspec.json.decode(data, type=wanted)
@@ -24,3 +25,19 @@ def decode(data: bytes, wanted: type[T], *, otherwise: type[T] | None = None) ->
             return msgspec.convert(json.loads(data), otherwise or wanted)
         except msgspec.ValidationError as error:
             raise ValueError(str(error)) from error
+
+
+def encode(record: msgspec.Struct) -> bytes:
+    """The JSON that ``decode`` reads, on one line. NumPy's numbers are taken as Python's; NaN and
+    infinities, which JSON does not have, become null."""
+    try:
+        return msgspec.json.encode(record, enc_hook=_plain)
+    except UnicodeEncodeError:  # lone surrogates
+        plain = msgspec.to_builtins(record, enc_hook=_plain)
+        return json.dumps(plain, separators=(",", ":")).encode("ascii")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")

@@ -12,7 +12,6 @@ from tempfile import TemporaryFile
 from typing import Any, TextIO
 
 from prelabel.colors import class_color
-from prelabel.masks import rle_area, rle_box
 from prelabel.records import Prediction, Region
 from prelabel.strategies import Dataset, ExportContext
 from prelabel_exporters.coco_file import is_instances
@@ -188,8 +187,8 @@ def _annotation(
         "image_id": image_id,
         "category_id": category_id,
         "segmentation": region.rle,
-        "area": rle_area(region.rle),
-        "bbox": rle_box(region.rle),
+        "area": region.area,
+        "bbox": region.box,
         "iscrowd": int(region.crowd),
     }
 

@@ -53,7 +53,10 @@ def _rle(rle: Rle, annotation: Annotation, size: list[int], note: Note) -> Rle |
         total = sum(counts)
     if not holds(total, annotation, size, note):
         return None
-    return _text(coco_mask.frPyObjects({"size": size, "counts": counts}, *size))
+    packed = coco_mask.frPyObjects({"size": size, "counts": counts}, *size)
+    if 0 in counts[1:]:  # pycocotools' iou may end early at an empty run
+        packed = coco_mask.encode(coco_mask.decode(packed))
+    return _text(packed)
 
 
 def _polygons(

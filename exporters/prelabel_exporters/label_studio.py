@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 from xml.etree import ElementTree
+
+from msgspec import structs
 
 from prelabel.colors import class_color
 from prelabel.errors import UserError
@@ -151,7 +152,7 @@ def _prediction(
     regions = tuple(region for region in prediction.regions if not region.crowd)
     for _ in range(len(prediction.regions) - len(regions)):
         context.problems.note("crowds left out, which Label Studio has not", prediction.photo)
-    kept = dataclasses.replace(prediction, regions=regions)
+    kept = structs.replace(prediction, regions=regions)
     own = [control for control in controls if control.image_key == controls[0].image_key]
     items: list[Item] = []
     for number, kind in enumerate(dict.fromkeys(control.kind for control in own)):
@@ -178,7 +179,7 @@ def _of_kind(
     for index, control in enumerate(controls):
         regions = tuple(r for r in prediction.regions if places[r.cluster][0] == index)
         found, losses = results(
-            dataclasses.replace(prediction, regions=regions),
+            structs.replace(prediction, regions=regions),
             {cluster: label for cluster, (_, label) in places.items()},
             control,
             tolerance=tolerance,

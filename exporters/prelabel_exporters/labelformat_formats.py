@@ -6,13 +6,14 @@ photo after the other (CVAT's, say) are not here: its own command makes them fro
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
+
+from msgspec import structs
 
 from prelabel.errors import UserError
 from prelabel.label_studio.label_config import Control
@@ -55,7 +56,7 @@ class YoloSeg:
         model = _labelformat()
 
         def polygons(region: Region, prediction: Prediction, category: Any) -> Any:
-            alone = dataclasses.replace(prediction, regions=(region,))
+            alone = structs.replace(prediction, regions=(region,))
             items, losses = results(alone, {region.cluster: ""}, _POLYGON, tolerance=self.tolerance)
             for _ in range(losses.holes):
                 context.problems.note("holes filled, which polygons have not", prediction.photo)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import cv2
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field
@@ -172,7 +173,7 @@ class Voc:
             problems=context.problems,
         )
         photo = f"{name}.jpg" if is_put else prediction.photo
-        target.write_bytes(annotation(replace(prediction, photo=photo), seen, names))
+        target.write_bytes(annotation(structs.replace(prediction, photo=photo), seen, names))
         return name
 
     def _side(self, photo: str) -> str:
@@ -211,7 +212,7 @@ def _painted(
             object_of[i + 1] = VOID
     for number, i in enumerate(shown, start=1):
         object_of[i + 1] = number
-    seen = [replace(regions[i], box=_box(numbers == i + 1)) for i in shown]
+    seen = [structs.replace(regions[i], box=_box(numbers == i + 1)) for i in shown]
     classes, objects = class_of[numbers], object_of[numbers]
     classes[border] = objects[border] = VOID
     return classes, objects, seen

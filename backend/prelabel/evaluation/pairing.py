@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import PurePosixPath
+
+from msgspec import structs
 
 from prelabel.errors import UserError
 from prelabel.records import Prediction, Region
@@ -125,7 +127,7 @@ def _pair(prediction: Prediction, truth: Prediction, problems: Problems) -> Pair
         found = tuple(region for region in found if not region.crowd)
     if void:
         wanted = tuple(r for r in wanted if not r.crowd and r.cluster >= 0)
-        void = tuple(replace(r, crowd=True) for r in void)
+        void = tuple(structs.replace(r, crowd=True) for r in void)
     return Pair(_with(prediction, found), _with(truth, wanted), void)
 
 
@@ -145,7 +147,7 @@ def _usable(labels: Prediction, side: str, problems: Problems) -> tuple[Region, 
 
 def _with(labels: Prediction, regions: tuple[Region, ...]) -> Prediction:
     same = len(regions) == len(labels.regions)
-    return labels if same else replace(labels, regions=regions)
+    return labels if same else structs.replace(labels, regions=regions)
 
 
 def _first(names: Iterable[str]) -> str:

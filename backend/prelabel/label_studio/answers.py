@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 
 from prelabel.label_studio import results
@@ -96,7 +96,7 @@ def answer(
             for index, control in enumerate(controls):
                 of_control = tuple(r for r in kept if groups[r.cluster].control == index)
                 found, lost = results.results(
-                    dataclasses.replace(prediction, regions=of_control),
+                    structs.replace(prediction, regions=of_control),
                     [group.label for group in groups],
                     control,
                     tolerance=shape.tolerance,
@@ -143,8 +143,8 @@ def _grouped(
             groups[key] = len(groups)
             unnamed = label is None and 0 <= region.cluster < len(class_names)
             notes.append(class_names[region.cluster] if unnamed else "")
-        regions.append(dataclasses.replace(region, cluster=groups[key]))
-    prediction = dataclasses.replace(photo.prediction, regions=tuple(regions))
+        regions.append(structs.replace(region, cluster=groups[key]))
+    prediction = structs.replace(photo.prediction, regions=tuple(regions))
     found = [_Group(*key[:2], note) for key, note in zip(groups, notes, strict=True)]
     return found, prediction
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 
 from prelabel.errors import UserError
@@ -155,7 +156,7 @@ def merge_fragments(prediction: Prediction, gap: int) -> Prediction:
         for indices in members.values()
     ]
     merged.sort(key=lambda region: -region.score)
-    return dataclasses.replace(prediction, regions=tuple(merged))
+    return structs.replace(prediction, regions=tuple(merged))
 
 
 def decode(item: Mapping[str, Any], *, height: int, width: int) -> Mask | None:
@@ -216,7 +217,7 @@ def _values(
     """The values of a region's items, without the label."""
     width, height = prediction.width, prediction.height
     if control.kind == "rectangle":
-        x, y, w, h = rle_box(region.rle)
+        x, y, w, h = region.box
         return [
             {
                 "x": 100 * x / width,
