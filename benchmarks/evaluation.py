@@ -11,8 +11,8 @@ classes and by class, twelve figures each.
 - `prelabel`: both files opened with `open_dataset`, photos paired and checked, and `evaluate` with
   `only=["coco"], classes="by-name"`; `fast` is with hotcoco. Without tables and pages.
 
-The truth is one COCO file for all; the detections are a predictions.jsonl for prelabel and a
-results JSON for the others. The answer is
+The truth is one COCO file for all; the detections are a predictions.jsonl for prelabel (`from COCO`:
+a COCO file as well, of which every mask is checked) and a results JSON for the others. The answer is
 the median over rounds; the evaluation of pycocotools is run once, as it is slow. Then mean IoU over
 the same photos: `only=["pixels"]`, clusters matched to classes.
 """
@@ -87,7 +87,8 @@ def measure(files: dict[str, Path], *, rounds: int) -> list[dict[str, Any]]:
     """Seconds of each way: the median of the rounds, in which they take turns."""
     ways: dict[str, Callable[[], list[float]]] = {
         "hotcoco": lambda: with_hotcoco(files),
-        "prelabel --fast": lambda: with_prelabel(files),
+        "prelabel --fast": lambda: with_prelabel(files["predictions"], files["truth"]),
+        "prelabel --fast, from COCO": lambda: with_prelabel(files["detections"], files["truth"]),
     }
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     figures: dict[str, list[float]] = {}
@@ -111,11 +112,11 @@ def measure(files: dict[str, Path], *, rounds: int) -> list[dict[str, Any]]:
     return [{"what": k, "seconds": round(v, 3), "value": ""} for k, v in found.items()]
 
 
-def with_prelabel(files: dict[str, Path]) -> list[float]:
+def with_prelabel(predictions: Path, truth: Path) -> list[float]:
     """All 48 figures."""
     coco = evaluate(
-        open_dataset(files["predictions"]),
-        open_dataset(files["truth"]),
+        open_dataset(predictions),
+        open_dataset(truth),
         only=["coco"],
         classes="by-name",
         fast=True,
@@ -188,23 +189,26 @@ def draw(folder: Path, *, n_photos: int) -> dict[str, Path]:
             for i, (_, detections) in enumerate(photos)
         ),
     )
-    coco = {
-        "images": [
-            {"id": i + 1, "file_name": f"{i}.jpg", "width": WIDTH, "height": HEIGHT}
-            for i in range(n_photos)
-        ],
-        "categories": [{"id": i + 1, "name": name} for i, name in enumerate(names)],
-        "annotations": [
-            {**item, "id": i, "iscrowd": 0} for i, item in enumerate(_items(photos, 0), start=1)
-        ],
-    }
-    (folder / "truth.json").write_text(json.dumps(coco))
+    for side, name in enumerate(("truth", "detections")):
+        coco = {
+            "images": [
+                {"id": i + 1, "file_name": f"{i}.jpg", "width": WIDTH, "height": HEIGHT}
+                for i in range(n_photos)
+            ],
+            "categories": [{"id": i + 1, "name": name} for i, name in enumerate(names)],
+            "annotations": [
+                {**item, "id": i, "iscrowd": 0}
+                for i, item in enumerate(_items(photos, side), start=1)
+            ],
+        }
+        (folder / f"{name}.json").write_text(json.dumps(coco))
     for kind, key in (("segm", "segmentation"), ("bbox", "bbox")):
         keys = ("image_id", "category_id", "score", key)
         results = [{k: item[k] for k in keys} for item in _items(photos, 1)]
         (folder / f"{kind}.json").write_text(json.dumps(results))
     return {
         "truth": folder / "truth.json",
+        "detections": folder / "detections.json",
         "predictions": own,
         "segm": folder / "segm.json",
         "bbox": folder / "bbox.json",

@@ -10,11 +10,15 @@ from contextlib import contextmanager
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Without cyclic garbage collection in the whole process."""
+    """Without cyclic garbage collection in the whole process; what was made meanwhile counts as old
+    afterwards, so that only a full collection looks through it."""
     was_on = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if was_on:
+            if not gc.get_freeze_count():  # nobody keeps objects frozen
+                gc.freeze()
+                gc.unfreeze()  # into the oldest generation
             gc.enable()

@@ -56,7 +56,7 @@ def read_predictions(file: Path) -> Iterator[Prediction]:
 
 
 def _is_as_written(line: bytes) -> bool:
-    body = line[_BODY:].removesuffix(b"\n")
+    body = memoryview(line)[_BODY : -1 if line.endswith(b"\n") else None]
     return line[:_BODY] == b'%s%08x",' % (_SUM, zlib.crc32(body))
 
 

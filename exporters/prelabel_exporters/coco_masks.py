@@ -48,10 +48,9 @@ def _rle(rle: Rle, annotation: Annotation, size: list[int], note: Note) -> Rle |
         return None
     if isinstance(counts, str):
         return {"size": size, "counts": counts}
-    total = -1
-    if isinstance(counts, list) and all(isinstance(n, int) and n >= 0 for n in counts):
-        total = sum(counts)
-    if not holds(total, annotation, size, note):
+    if not isinstance(counts, list) or not all(isinstance(n, int) and n >= 0 for n in counts):
+        counts = [-1]
+    if not holds(sum(counts), annotation, size, note):
         return None
     packed = coco_mask.frPyObjects({"size": size, "counts": counts}, *size)
     if 0 in counts[1:]:  # pycocotools' iou may end early at an empty run

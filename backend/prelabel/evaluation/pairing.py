@@ -110,12 +110,7 @@ def _pair(prediction: Prediction, truth: Prediction, problems: Problems) -> Pair
         )
         return None
     size = [truth.height, truth.width]
-    if all(
-        r.area > 0 and r.rle["size"] == size and not r.crowd for r in prediction.regions
-    ) and all(
-        r.area > 0 and r.rle["size"] == size and not r.crowd and r.cluster >= 0
-        for r in truth.regions
-    ):
+    if _are_plain(prediction.regions, size, -1) and _are_plain(truth.regions, size, 0):
         return Pair(prediction, truth, ())
     found = _usable(prediction, "predictions", problems)
     wanted = _usable(truth, "ground truth", problems)
@@ -129,6 +124,14 @@ def _pair(prediction: Prediction, truth: Prediction, problems: Problems) -> Pair
         wanted = tuple(r for r in wanted if not r.crowd and r.cluster >= 0)
         void = tuple(structs.replace(r, crowd=True) for r in void)
     return Pair(_with(prediction, found), _with(truth, wanted), void)
+
+
+def _are_plain(regions: Iterable[Region], size: list[int], least_cluster: int) -> bool:
+    """Whether all can be compared as they are."""
+    for r in regions:
+        if r.area <= 0 or r.crowd or r.cluster < least_cluster or r.rle["size"] != size:
+            return False
+    return True
 
 
 def _usable(labels: Prediction, side: str, problems: Problems) -> tuple[Region, ...]:
