@@ -90,7 +90,46 @@ def test_evaluate__regions_without_a_class() -> None:
     found = dataset(photo("a.jpg", region(LEFT, -1), region(RIGHT, 0)))
     figures = evaluate(found, truth).figures
     assert figures["confusion"]["clusters"] == ["background", "cat", "no class"]
-    assert figures["mean_iou"] == 1.0
+    # It is of no class, so that "cat" of the truth has none: background and "dog" alone are right.
+    assert figures["mean_iou"] == pytest.approx(2 / 3)
+    assert figures["clusters"] == 1
+    assert [row["cluster"] for row in figures["per_class"]] == [None, 0]
+
+
+def test_evaluate__clusters_are_those_in_use_under_their_own_ids() -> None:
+    truth = dataset(photo("a.jpg", region(LEFT, 0)), photo("b.jpg", region(RIGHT, 1)))
+    found = dataset(photo("a.jpg", region(LEFT, 7)), photo("b.jpg", region(LEFT, 3)))
+    figures = evaluate(found, truth).figures
+    assert figures["clusters"] == 2
+    # Cluster 3 shares no pixel with any dog: no pair.
+    assert figures["class_cluster"] == {"cat": 7}
+    assert [row["cluster"] for row in figures["per_class"]] == [7, None]
+
+
+def test_evaluate__a_photo_of_void_alone_is_in_no_mean() -> None:
+    half = box(0, 0, 3, 1)
+    truth = dataset(photo("a.jpg", region(LEFT, 0)), photo("b.jpg", region(RIGHT, -1, crowd=True)))
+    found = dataset(photo("a.jpg", region(half, 0)), photo("b.jpg", region(RIGHT, 0)))
+    figures = evaluate(found, truth).figures
+    assert figures["foreground_iou"] == pytest.approx(1 / 3)
+    assert figures["false_foreground"] is None
+    assert (figures["photos_with_object"], figures["photos_of_void_alone"]) == (1, 1)
+    assert figures["score_auroc"] is None  # the one in void is neither right nor wrong
+
+
+def test_evaluate__a_region_across_two_crowds_is_not_false() -> None:
+    crowds = [region(box(0, c, 6, 2), 0, crowd=True) for c in (0, 2)]
+    found = dataset(photo("a.jpg", region(box(0, 0, 6, 5), 0)))
+    figures = evaluate(found, dataset(photo("a.jpg", *crowds))).figures
+    assert figures["false_regions"] == 0
+
+
+def test_sides__what_is_left_is_matched_without_its_ending() -> None:
+    truth = dataset(*(photo(f"f/{n}.jpg", region(LEFT, 0)) for n in "abc"), photo("g/d.jpg"))
+    names = ("f/a.jpg", "f/b.png", "f/c.webp", "h/d.jpg")  # of another folder: not the same
+    figures = evaluate(dataset(*(photo(n, region(LEFT, 0)) for n in names)), truth).figures
+    assert (figures["photos"], figures["photos_without_prediction"]) == (3, 1)
+    assert figures["photos_matched_by"] == "the whole name, 2 of them without its ending"
 
 
 @given(
@@ -163,7 +202,7 @@ def test_sides__photos_on_one_side_are_counted_and_named() -> None:
     table = format_table(figures)
     assert "1 photos only in the ground truth: lost.jpg" in table
     assert "2 photos only in the predictions: new 1.jpg, new 2.jpg" in table
-    with pytest.raises(UserError, match=r"none of the 1 predicted photos: 'x.jpg' there"):
+    with pytest.raises(UserError, match=r"none of the 1 predicted photos: predicted is 'x.jpg'"):
         evaluate(dataset(photo("x.jpg")), truth)
 
 

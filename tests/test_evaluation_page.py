@@ -67,7 +67,7 @@ def test_page__data_of_a_photo(tmp_path: Path) -> None:
     assert (first["steps"], first["false"]) == ([0], 2)
     assert first["saved"] == -9  # drawn all the same, two deleted, looked at: 79.2 - 88.2
     # 120 pixels are 720 units: x 0…10 becomes 0…60, y 30…60 becomes 180…360.
-    assert first["found"][0] == ["cat", 0, 0.8, "M0 180l0 180 60 0 0-180z"]
+    assert first["found"][-1] == ["cat", 0, 0.8, "M0 180l0 180 60 0 0-180z"]
     assert first["truth"] == [[0, "M0 180l0 180 600 0 0-180z"]]
     assert first["difference"] == {
         "right": "M0 180l0 180 60 0 0-180z",

@@ -116,12 +116,14 @@ def test_panoptic__what_is_on_top_has_the_pixels(
     (entry,) = json.loads((folder / "panoptic.json").read_text())["annotations"]
     colors = pixels(folder / "panoptic" / entry["file_name"]).astype(int)
     found = colors @ [1, 256, 256**2]  # COCO's formula
-    # Pixel by pixel: the highest score, and of equals the one that comes last.
+    # Pixel by pixel: an object before a crowd, the highest score, the smaller, the later one.
     wanted = np.zeros((HEIGHT, WIDTH), dtype=int)
     masks = [mask_of(r) for r in regions]
     for y, x in np.ndindex(HEIGHT, WIDTH):
-        covering = [(r.score, i + 1) for i, r in enumerate(regions) if masks[i][y, x]]
-        wanted[y, x] = max(covering, default=(0, 0))[1]
+        covering = [
+            (not r.crowd, r.score, -r.area, i + 1) for i, r in enumerate(regions) if masks[i][y, x]
+        ]
+        wanted[y, x] = max(covering, default=(0,))[-1]
     assert np.array_equal(found, wanted)
     segments = {s["id"]: s for s in entry["segments_info"]}
     assert set(segments) == set(np.unique(wanted[wanted > 0]).tolist())

@@ -345,7 +345,7 @@ def test_read__without_objects_connected_parts_are(tmp_path: Path) -> None:
     [
         ("cut off", 1, "masks that cannot be read, left out"),
         ("missing", 1, "is not there"),
-        ("deep", 1, "its mode is I;16, wanted a palette or RGB"),
+        ("deep", 1, "its mode is LA, wanted a palette or RGB"),
         ("photo of another size", 1, "labels of another size than their photo, left out"),
         ("photo not there", 2, "photos that cannot be read, their labels kept"),
         ("bad photo", 2, "photos that cannot be read, their labels kept"),
@@ -371,7 +371,7 @@ def test_read__one_bad_photo_costs_that_one(
         case "missing":
             classes.unlink()
         case "deep":
-            Image.new("I;16", (WIDTH, HEIGHT)).save(classes)
+            Image.new("LA", (WIDTH, HEIGHT)).save(classes)
         case "photo of another size" | "photo not there" | "bad photo":
             jpegs = folder / "JPEGImages"
             jpegs.mkdir()

@@ -38,6 +38,7 @@ def fit_classes(embeddings: Float, *, k: int, clusterer: Clusterer, seed: int) -
     few = embeddings
     if len(few) > _MOST:
         few = few[np.sort(np.random.default_rng(seed).choice(len(few), _MOST, replace=False))]
+    k = min(k, len(few))
     together = np.zeros((len(few), len(few)), dtype=np.uint8)  # runs that put a pair into one
     for run in range(seed, seed + _RUNS):
         labels = assign(clusterer, few, fit_centroids(clusterer, few, k=k, seed=run))

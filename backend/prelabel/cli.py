@@ -1,7 +1,7 @@
 """The command line. Never a traceback for a user's mistake: one line that says how to mend it.
 
-Exit codes: 0 done; 1 photos were skipped and ``--strict`` was given, or a plugin breaks a promise;
-2 wrong use or a full disk; 130 interrupted. Bugs keep their traceback.
+Exit codes: 0 done; 1 photos were skipped and ``--strict`` was given; 2 wrong use, a full disk, or a
+plugin that breaks a promise; 130 interrupted. Bugs keep their traceback.
 """
 
 from __future__ import annotations

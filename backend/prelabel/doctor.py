@@ -18,9 +18,11 @@ Row = tuple[str, str]
 _LIBRARIES = ("torch", "timm", "numpy", "opencv-python-headless", "scikit-learn", "pillow")
 _USED_FOR = {
     "dense-crf": "the dense-crf refiner and the recipe paper",
-    "faiss": "plugins that cluster with faiss",
+    "fast-evaluation": "prelabel evaluate --fast",
     "label-studio": "talking to Label Studio",
+    "labelformat": "the formats yolo-seg and boxes",
     "samples": "prelabel samples",
+    "serve": "prelabel serve, the ML backend of Label Studio",
     "stand-in": "prelabel weights pull stand-in",
     "test": "running the tests",
 }

@@ -14,7 +14,7 @@ from prelabel.errors import UserError
 from prelabel.predictions import FILE, read_predictions, write_predictions
 from prelabel.progress import Clock, Progress
 from prelabel.records import Prediction
-from prelabel.run import export, make_exporters
+from prelabel.run import advancing, export, make_exporters, naming
 from prelabel.strategies import Dataset, ExportContext, Exporter, Problems
 
 Settings = Mapping[str, Mapping[str, Any]]
@@ -101,7 +101,9 @@ def convert(
         outputs.claim(out, command="convert")
         context = _context_of(dataset)
         with clock.stage("export", counts.photos):
-            file = exporter.write(_advancing(read_predictions(predictions), clock), out, context)
+            stream = advancing(read_predictions(predictions), clock)
+            with naming(out):
+                file = exporter.write(stream, out, context)
     _done(out, "convert", dataset, [name])
     notes = (*dataset.problems.lines(), *context.problems.lines())
     return Exported({name: file}, counts.photos, counts.regions, notes)
@@ -187,10 +189,3 @@ def _done(out: Path, command: str, dataset: Dataset, formats: Sequence[str]) -> 
         "formats": list(dict.fromkeys(formats)),
     }
     outputs.write_facts(out, facts)
-
-
-def _advancing(predictions: Iterable[Prediction], clock: Clock) -> Iterator[Prediction]:
-    """The same predictions; each one that was taken is a step of the stage."""
-    for prediction in predictions:
-        yield prediction
-        clock.advance()

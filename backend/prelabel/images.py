@@ -8,7 +8,7 @@ import math
 import stat
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -65,13 +65,8 @@ def decode_picture(data: bytes) -> Picture:
     if not data:
         raise PhotoError("is empty (0 bytes)")
     try:
-        with _open(io.BytesIO(data)) as image:
+        with opened(io.BytesIO(data)) as image:
             full = image.size
-            if full[0] * full[1] > MAX_PIXELS:
-                raise PhotoError(
-                    f"is {full[0]} × {full[1]} pixels; at most "
-                    f"{MAX_PIXELS // 1_000_000} megapixels are decoded: scale it down"
-                )
             # JPEG only: decodes at 1/2, 1/4 or 1/8 where that is still large enough.
             side = max(WORKING_SIDE, *full)
             image.draft(
@@ -97,9 +92,11 @@ def decode_picture(data: bytes) -> Picture:
 def read_size(file: Path) -> tuple[int, int]:
     """Width and height of the EXIF-oriented photo; only its head is read. Raises PhotoError."""
     try:
-        with file.open("rb") as data, _open(data) as image:
+        with file.open("rb") as data, opened(data) as image:
             orientation = image.getexif().get(_ORIENTATION, 1)
             width, height = image.size
+    except PhotoError:
+        raise
     except UnidentifiedImageError as error:
         raise PhotoError("is not a picture that can be decoded") from error
     except OSError as error:
@@ -108,6 +105,19 @@ def read_size(file: Path) -> tuple[int, int]:
         raise PhotoError(f"cannot be read ({type(error).__name__})") from error
     lies = orientation in (5, 6, 7, 8) and image.format != "TIFF"  # whose size is oriented already
     return (height, width) if lies else (width, height)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """An opened photo as ``read_picture`` shows it, RGB and oriented, at its full size."""
+    image.load()
+    orientation = image.getexif().get(_ORIENTATION, 1)
+    rows = max(1, _BAND // image.width)
+    limits = _limits(image, rows)
+    whole = Image.new("RGB", image.size)
+    for top, band in _bands(image, rows):
+        whole.paste(_to_rgb(band, limits), (0, top))
+    whole.getexif()[_ORIENTATION] = orientation
+    return ImageOps.exif_transpose(whole)
 
 
 def digest(data: bytes) -> str:
@@ -137,16 +147,23 @@ def resize(pixels: NDArray[np.uint8], *, height: int, width: int) -> NDArray[np.
 
 
 @contextmanager
-def _open(data: BinaryIO) -> Iterator[Image.Image]:
-    """Open without Pillow's own size limit, which is global and lower than ours."""
+def opened(data: BinaryIO, formats: Sequence[str] = _FORMATS) -> Iterator[Image.Image]:
+    """A picture that is not decoded yet, of Pillow's ``formats``, without Pillow's own size limit,
+    which is global and lower than ours. Raises PhotoError for more than ``MAX_PIXELS``, and whatever
+    Pillow raises."""
     with _open_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            image = Image.open(data, formats=_FORMATS)
+            image = Image.open(data, formats=tuple(formats))
         finally:
             Image.MAX_IMAGE_PIXELS = limit
     with image:
+        if image.width * image.height > MAX_PIXELS:
+            raise PhotoError(
+                f"is {image.width} × {image.height} pixels; at most "
+                f"{MAX_PIXELS // 1_000_000} megapixels are decoded: scale it down"
+            )
         yield image
 
 

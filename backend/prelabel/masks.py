@@ -59,6 +59,21 @@ def outlines(mask: Mask) -> list[NDArray[np.float64]]:
     return [(_corners(points) + shift).astype(np.float64) for points in whole]
 
 
+def crosses(points: NDArray[np.float64]) -> bool:
+    """Whether two sides of a closed polygon cross inside both: float64 (n, 2)."""
+    a, b = points, np.roll(points, -1, axis=0)
+
+    def side(p: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(n sides, n points): on which side of each side's line each point is."""
+        along = b - a
+        return np.sign(
+            along[:, :1] * (p[None, :, 1] - a[:, 1:]) - along[:, 1:] * (p[None, :, 0] - a[:, :1])
+        )
+
+    apart = side(a) * side(b) < 0
+    return bool((apart & apart.T).any())
+
+
 def encode_brush(mask: Mask) -> list[int]:
     """Label Studio's brush RLE of a mask, as the bytes (0–255) that its ``rle`` field holds.
 

@@ -17,13 +17,9 @@ EVALUATION = "evaluation.json"
 _NOBODYS = (".DS_Store", "Thumbs.db", "desktop.ini")
 
 
-def claim(out: Path, *, command: str) -> dict[str, Any]:
-    """Make ``out`` a folder of this command's results, marked before anything else is in it.
-
-    Returns the facts of an earlier result of the same command there, finished or not; {} if there
-    is none. Raises UserError for a folder with anything else in it, so that nothing a user made is
-    overwritten.
-    """
+def check_claim(out: Path, *, command: str) -> dict[str, Any] | None:
+    """The facts of an earlier result of this command in ``out``, or None; nothing is changed. Raises
+    UserError where ``claim`` would."""
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {str(out)!r} is a file: name a new or an empty folder")
     earlier = _read(out / MARKER)
@@ -37,6 +33,17 @@ def claim(out: Path, *, command: str) -> dict[str, Any]:
             f"--out {str(out)!r} holds what `prelabel {earlier['command']}` wrote: "
             "name another folder"
         )
+    return earlier
+
+
+def claim(out: Path, *, command: str) -> dict[str, Any]:
+    """Make ``out`` a folder of this command's results, marked before anything else is in it.
+
+    Returns the facts of an earlier result of the same command there, finished or not; {} if there
+    is none. Raises UserError for a folder with anything else in it, so that nothing a user made is
+    overwritten.
+    """
+    earlier = check_claim(out, command=command)
     for folder in (out, out / "model", out / "report"):
         for left in folder.glob(".tmp-*"):  # of a run that was killed while it wrote
             left.unlink()
@@ -87,6 +94,17 @@ def find_predictions(source: Path) -> tuple[Path, dict[str, Any]]:
     if not source.exists():
         raise UserError(f"{str(source)!r}: no such folder or file")
     return source, _read(source.parent / MARKER) or {}
+
+
+def check_finished(source: Path) -> None:
+    """Raises UserError for labels in a folder of ours that was not finished: files of two exports
+    may be mixed in it."""
+    for folder in (source, *source.absolute().parents[:2]):
+        facts = _read(folder / MARKER)
+        if facts and facts["state"] != "done":
+            raise UserError(
+                f"{str(folder)!r} was not finished: run the same `prelabel {facts['command']}` again"
+            )
 
 
 def model_folder(model: Path) -> Path:

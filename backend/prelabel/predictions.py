@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from prelabel.errors import UserError
+from prelabel.images import MAX_PIXELS
 from prelabel.records import Prediction
 from prelabel.rle_facts import rle_facts
 from prelabel.storage import replacing
@@ -17,8 +18,6 @@ FILE = "predictions.jsonl"
 _SUM, _DIGITS = b'{"crc32":"', 8
 _BODY = len(_SUM) + _DIGITS + len('",')
 _MOST_CLASSES = 2**16
-_MOST_PIXELS = 2**31
-"""pycocotools counts in 32 bits."""
 
 
 def write_predictions(file: Path, predictions: Iterable[Prediction]) -> None:
@@ -62,8 +61,11 @@ def _is_as_written(line: bytes) -> bool:
 
 def _fault(prediction: Prediction) -> str:
     """What is wrong with a prediction, in a few words; "" if nothing is."""
+    name = PurePosixPath(prediction.photo)
+    if not name.name or name.is_absolute() or ".." in name.parts or "\0" in prediction.photo:
+        return f"a photo named {prediction.photo!r}: a path below the folder of photos is wanted"
     size = [prediction.height, prediction.width]
-    if min(size) < 1 or math.prod(size) > _MOST_PIXELS:
+    if min(size) < 1 or math.prod(size) > MAX_PIXELS:
         return f"a photo of {prediction.width} × {prediction.height} pixels"
     if not math.isfinite(prediction.foreground):
         return f"a share of foreground of {prediction.foreground}"

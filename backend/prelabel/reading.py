@@ -29,6 +29,7 @@ def open_dataset(
     if not format and (source.suffix == Path(FILE).suffix or (source / FILE).is_file()):
         found = _run(source)
     else:
+        outputs.check_finished(source)
         name = format or _recognized(source)
         own = dict((settings or {}).get(name, {}))
         fields = {field.name for field in dataclasses.fields(strategies.load("exporter", name))}
@@ -61,14 +62,17 @@ def _run(source: Path) -> Dataset:
 
 def _recognized(source: Path) -> str:
     """The one format that a source has."""
-    readers = []
+    readers, broken = [], []
     for name in strategies.names("exporter"):
-        exporter = strategies.load("exporter", name)
-        if hasattr(exporter, "recognizes"):
-            readers.append(name)
-            if strategies.make("exporter", name, {}).recognizes(source):
-                return name
+        try:
+            if hasattr(strategies.load("exporter", name), "recognizes"):
+                readers.append(name)
+                if strategies.make("exporter", name, {}).recognizes(source):
+                    return name
+        except Exception as error:  # a plugin's mistake costs that plugin
+            broken.append(f"; {name} failed ({type(error).__name__}: {error})")
     raise UserError(
         f"{str(source)!r} is of no known format and no result of prelabel "
         f"({', '.join(readers)}): say which it is with --from (--truth-from for ground truth)"
+        f"{''.join(broken)}"
     )

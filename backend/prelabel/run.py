@@ -72,10 +72,11 @@ def run(
     facts["photos"]["from_cache"] = max(0, tally.photos - pictures.new)
     facts["formats"] = list(exporters)
     facts["warnings"] += _stale(out, earlier, facts)
-    with clock.stage("report", tally.photos), _naming(out / "report"):
+    facts["warnings"] += context.problems.lines()
+    with clock.stage("report", tally.photos), naming(out / "report"):
         files["report"] = write_report(
             out / "report",
-            _advancing(read_predictions(out / FILE), clock),
+            advancing(read_predictions(out / FILE), clock),
             facts,
             classes=model.class_names,
             single_file=single_file,
@@ -141,8 +142,8 @@ def export(
         for name, exporter in exporters.items():
             folder = out / name
             folder.mkdir(parents=True, exist_ok=True)
-            with _naming(folder):
-                stream = _advancing(read_predictions(predictions), clock)
+            with naming(folder):
+                stream = advancing(read_predictions(predictions), clock)
                 files[name] = exporter.write(stream, folder, context)
     return files
 
@@ -233,7 +234,7 @@ def _stale(out: Path, earlier: Mapping[str, Any], facts: Mapping[str, Any]) -> l
     ]
 
 
-def _advancing(predictions: Iterable[Prediction], clock: Clock) -> Iterator[Prediction]:
+def advancing(predictions: Iterable[Prediction], clock: Clock) -> Iterator[Prediction]:
     """The same predictions; each one that was taken is a step of the stage."""
     for prediction in predictions:
         yield prediction
@@ -241,7 +242,7 @@ def _advancing(predictions: Iterable[Prediction], clock: Clock) -> Iterator[Pred
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
     """An OSError that does not say which file it is about (a full disk's does not) gets a path."""
     try:
         yield
@@ -264,7 +265,7 @@ class _Pictures:
     def __call__(self, photo: Photo, picture: Picture, segment: Segment) -> None:
         self.new += 1
         if self.thumbnails:
-            with _naming(self.thumbnails.folder):
+            with naming(self.thumbnails.folder):
                 self.thumbnails.add(picture, segment.regions)
 
     def completed(
@@ -282,7 +283,7 @@ class _Pictures:
                 except PhotoError:
                     picture = None  # it has gone since: the report shows an empty field
                 if picture and picture.digest == prediction.digest:
-                    with _naming(self.thumbnails.folder):
+                    with naming(self.thumbnails.folder):
                         self.thumbnails.add(picture, prediction.regions)
             yield prediction
 

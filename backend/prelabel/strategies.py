@@ -227,6 +227,10 @@ KINDS: dict[str, Kind] = {
 }
 
 
+_EXTRAS = {"pydensecrf": "dense-crf", "labelformat": "labelformat"}
+"""Extras that bring a package which strategies of ours import."""
+
+
 class ContractError(UserError):
     """A strategy broke the promise of its kind; the message names it and what it returned."""
 
@@ -246,7 +250,9 @@ def load(section: str, name: str) -> type[Any]:
         strategy = point.load()
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
-        raise UserError(f"{section} {name!r} cannot be imported ({reason})") from error
+        extra = _EXTRAS.get(getattr(error, "name", None) or "")
+        remedy = f": pip install 'prelabel[{extra}]'" if extra else ""
+        raise UserError(f"{section} {name!r} cannot be imported ({reason}){remedy}") from error
     if not dataclasses.is_dataclass(strategy) or not isinstance(strategy, type):
         raise UserError(f"{section} {name!r} ({point.value}) is no dataclass")
     if not strategy.__dataclass_params__.frozen:  # type: ignore[attr-defined]
@@ -270,7 +276,9 @@ def make(section: str, name: str, settings: Mapping[str, Any]) -> Any:
         return pydantic.TypeAdapter(strategy).validate_python(dict(settings))
     except pydantic.ValidationError as error:
         first = error.errors()[0]
-        where = ".".join([section, *(str(part) for part in first["loc"])])
+        # As --set takes it: formats go by their names.
+        own = name if section == "exporter" else section
+        where = ".".join([own, *(str(part) for part in first["loc"])])
         raise UserError(f"{where} = {first['input']!r}: {first['msg']}") from error
 
 

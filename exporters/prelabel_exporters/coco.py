@@ -81,7 +81,9 @@ class Coco:
                 results = JsonList(stack.enter_context(replacing(folder / RESULTS)))
             segments = None
             if self.panoptic:
-                segments = stack.enter_context(panoptic(folder, listed_categories))
+                segments = stack.enter_context(
+                    panoptic(folder, listed_categories, context.problems)
+                )
             out.write(f'{{"info": {json.dumps(_info(context))},\n"licenses": [],\n"categories": ')
             _write_list(out, listed_categories)
             out.write(',\n"images": ')

@@ -9,11 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
+from prelabel.masks import crosses
 from prelabel.records import Rle
 from prelabel_exporters.coco_file import Annotation
 
 Note = Callable[..., None]
 """Takes an annotation, what is wrong with it, and a detail."""
+_MANY = 2000
+"""Corners, of which no more are compared with each other."""
 _LONGEST_WALK = 10**7
 """In pixels; takes pycocotools some seconds."""
 
@@ -62,6 +65,8 @@ def _polygons(
     polygons: list[Any], annotation: Annotation, size: list[int], note: Note
 ) -> Rle | None:
     usable: list[NDArray[np.float64]] = []
+    if all(type(number) in (int, float) for number in polygons):  # one, without a list of its own
+        polygons = [polygons]
     for polygon in polygons:
         if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
             note(annotation, "polygons with fewer than three points or half a point, left out")
@@ -76,8 +81,8 @@ def _polygons(
     if not usable:
         return None
     parts = coco_mask.frPyObjects([points.ravel().tolist() for points in usable], *size)
-    for points, part in zip(usable, parts, strict=True):
-        if _crosses(points, part):
+    for points in usable:
+        if len(points) <= _MANY and crosses(points):
             note(annotation, "polygons that cross themselves, drawn as pycocotools does")
     return _text(coco_mask.merge(parts))
 
@@ -95,17 +100,6 @@ def _is_far(points: NDArray[np.float64], side: int) -> bool:
     """pycocotools walks along the outline, in the image or not: a long way crashes it."""
     walk = np.abs(points - np.roll(points, 1, axis=0)).max(axis=1).sum()
     return bool(np.abs(points).max() > min(2 * side, _LONGEST_WALK) or walk > _LONGEST_WALK)
-
-
-def _crosses(points: NDArray[np.float64], part: Any) -> bool:
-    """Whether a polygon's own area (the shoelace formula, where loops that turn the other way
-    count negative) is another than that of the pixels that it was drawn with."""
-    x, y = points.T
-    own = abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2
-    drawn = int(coco_mask.area(part))
-    steps = points - np.roll(points, 1, axis=0)
-    outline = float(np.abs(steps).sum())
-    return drawn - own > outline + 0.05 * drawn
 
 
 def _text(rle: Any) -> Rle:

@@ -15,7 +15,8 @@ from PIL import Image
 
 from prelabel.masks import decode_rle
 from prelabel.records import Prediction, Region
-from prelabel_exporters.common import JsonList, free_file, move, replacing
+from prelabel.strategies import Problems
+from prelabel_exporters.common import JsonList, free_file, in_front, move, replacing
 
 FILE, FOLDER = "panoptic.json", "panoptic"
 Json = Mapping[str, Any]
@@ -31,12 +32,13 @@ class Add(Protocol):
 
 
 @contextmanager
-def panoptic(folder: Path, categories: Sequence[Json]) -> Iterator[Add]:
+def panoptic(folder: Path, categories: Sequence[Json], problems: Problems) -> Iterator[Add]:
     """Writes into ``folder``; everything is there when it is left without an error.
 
     A segment's id is its number in the photo, from 1, and its colour is R + 256 × G + 65 536 × B =
-    id; 0 is what no segment covers. Where regions overlap, the higher score wins; a region that is
-    covered whole has no segment. All categories are things.
+    id; 0 is what no segment covers. Where regions overlap, the higher score wins, of equal
+    ones the smaller, and any object over a crowd; a region that is covered whole has no segment and
+    is counted in ``problems``. All categories are things.
     """
     beside = folder / f".{FOLDER}.part"
     shutil.rmtree(beside, ignore_errors=True)
@@ -54,12 +56,17 @@ def panoptic(folder: Path, categories: Sequence[Json]) -> Iterator[Add]:
                 prediction: Prediction, image: Json, items: Sequence[tuple[Region, Json]]
             ) -> None:
                 file = free_file(beside, prediction.photo)
+                segments = _draw(prediction, items, file)
+                for _ in range(len(items) - len(segments)):
+                    problems.note(
+                        "regions that others cover, left out of panoptic", prediction.photo
+                    )
                 images.append(image)
                 annotations.append(
                     {
                         "image_id": image["id"],
                         "file_name": file.relative_to(beside).as_posix(),
-                        "segments_info": _draw(prediction, items, file),
+                        "segments_info": segments,
                     }
                 )
 
@@ -80,7 +87,7 @@ def _draw(
 ) -> list[dict[str, Any]]:
     """Write a photo's PNG; its segments."""
     ids = np.zeros((prediction.height, prediction.width), dtype=np.int64)
-    for i in sorted(range(len(items)), key=lambda i: items[i][0].score):
+    for i in sorted(range(len(items)), key=lambda i: in_front(items[i][0])):
         ids[decode_rle(items[i][0].rle)] = i + 1
     colours = np.stack([ids & 255, ids >> 8 & 255, ids >> 16 & 255], axis=2)
     Image.fromarray(colours.astype(np.uint8)).save(file, format="PNG")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -18,9 +19,9 @@ from prelabel_exporters.coco_file import Annotation, InstancesFile, Listed, load
 from prelabel_exporters.coco_masks import holds, mask_of
 from prelabel_exporters.common import fits_photo
 
-_MOST_PIXELS = 2**31
-"""pycocotools counts in 32 bits."""
 _MOST_CLASSES = 2**16
+_NOT_IN_FILES = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+"""Control characters and lone surrogates."""
 _LISTS, _NUMBERS = (list, dict), (int, float)
 _AT_ONCE = 4096
 """Annotations whose masks are made together: that is quicker."""
@@ -143,7 +144,8 @@ class _Reading:
 
     def _read_classes(self) -> tuple[tuple[str, ...], dict[Any, int]]:
         """Names in the file's order, and the class of each category id. Where the annotations have
-        a ``cluster``, as this tool writes it, that is the class id, and categories are one less."""
+        a ``cluster``, as this tool writes it beside a ``model_version``, that is the class id, and
+        categories are one more."""
         categories: dict[Any, str] = {}
         for category in self._data.categories:
             number, name = _id(category.get("id")), category.get("name")
@@ -155,9 +157,14 @@ class _Reading:
             elif not isinstance(name, str) or not name:
                 self._note("categories without a name, left out", place)
             else:
-                categories[number] = name
+                sound = _NOT_IN_FILES.sub("\N{REPLACEMENT CHARACTER}", name).strip() or "_"
+                if sound != name:
+                    self._note("names of categories that not all formats can hold, changed", place)
+                categories[number] = sound
         annotations = self._data.annotations
-        ours = all(_is_class(number, 1) for number in categories)
+        info = self._data.info
+        ours = isinstance(info, Mapping) and "model_version" in info
+        ours = ours and all(_is_class(number, 1) for number in categories)
         if not annotations or not ours or not all(_is_class(a.cluster, 0) for a in annotations):
             return tuple(categories.values()), {number: i for i, number in enumerate(categories)}
         names = {number - 1: name for number, name in categories.items()}
@@ -167,10 +174,11 @@ class _Reading:
         return classes, {number: number - 1 for number in categories}
 
     def _cluster(self, annotation: Annotation) -> int:
-        cluster = annotation.cluster
+        """The class; of one that was corrected, the category says it, since people see that one."""
+        cluster, category = annotation.cluster, self._class_of[annotation.category_id]
         if cluster is None or not (_is_class(cluster, 0) and cluster < len(self.classes)):
-            return self._class_of[annotation.category_id]
-        return cluster
+            return category
+        return cluster if self.classes[cluster] == self.classes[category] else category
 
     def _by_image(self) -> dict[Any, list[Annotation]]:
         found: dict[Any, list[Annotation]] = {_id(i.id): [] for i in self._data.images}
@@ -199,7 +207,7 @@ class _Reading:
             isinstance(width, int)
             and isinstance(height, int)
             and min(width, height) > 0
-            and width * height <= _MOST_PIXELS
+            and width * height <= images.MAX_PIXELS
         ):
             fits = photo is None or fits_photo(photo, width, height, self._problems)
             return image if fits else None

@@ -82,6 +82,12 @@ def without_class(region: Region, prediction: Prediction, context: ExportContext
     return True
 
 
+def in_front(region: Region) -> tuple[bool, float, int]:
+    """The order in which overlapping regions are painted, the last one in front: crowds first, then
+    by score, and of equal ones the larger first."""
+    return not region.crowd, region.score, -region.area
+
+
 def fits_photo(file: Path, width: int, height: int, problems: Problems) -> bool:
     """Whether labels of this size can be of the photo: unless it is there with another size. That
     is counted, and so is a photo that is not there or cannot be read."""

@@ -25,6 +25,7 @@ from prelabel_exporters.common import (
     category_ids,
     class_name,
     free_file,
+    in_front,
     move,
     replacing,
     stable_id,
@@ -66,7 +67,7 @@ class Voc:
       too, the one that comes second keeps its whole name: ``a/x.png.png``.
     - A pixel's class is its region's class id + 1, 0 for background; classes of one name share the
       first's value. Its object is the region's place among those that can be seen, from 1. Where
-      regions overlap, the higher score wins. Crowds and void are 255. Regions without a class, and
+      regions overlap, the higher score wins, of equal ones the smaller. Crowds and void are 255. Regions without a class, and
       those behind the 254th of a photo, are left out and counted, as are those of which no pixel can
       be seen. A box holds the pixels under the void border too.
     - ``labels.txt`` has a line for each value: the value, a tab, the name (white space in it as
@@ -123,9 +124,9 @@ class Voc:
             with replacing(root / LABELMAP) as labels:
                 # Void is named as well: datumaro refuses masks with a color that is not.
                 labels.write("# label:color_rgb:parts:actions\n")
-                for name, value in (("background", 0), *ids.items(), ("ignored", VOID)):
+                for name, value in _labelmap(ids, context):
                     color = ",".join(str(channel) for channel in voc_color(value))
-                    labels.write(f"{' '.join(name.replace(':', ' ').split())}:{color}::\n")
+                    labels.write(f"{name}:{color}::\n")
             move(beside, root)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
@@ -166,10 +167,14 @@ class Voc:
         names = [class_name(region, prediction, context) for region in seen]
         target = beside / BOXES / f"{name}.xml"
         target.parent.mkdir(parents=True, exist_ok=True)
+        photo_file = context.photos / prediction.photo
+        is_own = photo_file.resolve().is_relative_to(beside.parent.resolve())
         is_put = self.images != "none" and put_image(
-            context.photos / prediction.photo,
+            photo_file,
             beside / IMAGES / f"{name}.jpg",
-            link=self.images == "link",
+            size=(prediction.width, prediction.height),
+            # A link to what this export itself replaces would be one to itself.
+            link=self.images == "link" and not is_own,
             problems=context.problems,
         )
         photo = f"{name}.jpg" if is_put else prediction.photo
@@ -179,6 +184,19 @@ class Voc:
     def _side(self, photo: str) -> str:
         number = int.from_bytes(stable_id(str(self.seed), photo, size=8)) / 2**64
         return "val" if number < self.val_share else "train"
+
+
+def _labelmap(ids: Mapping[str, int], context: ExportContext) -> list[tuple[str, int]]:
+    """Names and values of labelmap.txt, where no name may come twice or begin a comment."""
+    found = {"background": 0, "ignored": VOID}
+    for name, value in ids.items():
+        plain = " ".join(name.replace(":", " ").split()).lstrip("#") or "_"
+        while plain in found:
+            plain += "_"
+        if plain != " ".join(name.split()):
+            context.problems.note("classes with another name in labelmap.txt", f"{name}: {plain}")
+        found[plain] = value
+    return sorted(found.items(), key=lambda item: item[1])
 
 
 def _painted(
@@ -191,8 +209,8 @@ def _painted(
     """Classes and objects, uint8 (height, width), and the regions that are objects there, with the
     boxes of what can be seen of them."""
     shape = (prediction.height, prediction.width)
-    numbers = np.zeros(shape, dtype=np.int64)
-    for i in sorted(range(len(regions)), key=lambda i: (not regions[i].crowd, regions[i].score)):
+    numbers = np.zeros(shape, dtype=np.int32)
+    for i in sorted(range(len(regions)), key=lambda i: in_front(regions[i])):
         numbers[decode_rle(regions[i].rle)] = i + 1
     visible = [i for i in _found(numbers) if not regions[i].crowd]
     for i in visible[MAX_CLASSES:]:
@@ -218,7 +236,7 @@ def _painted(
     return classes, objects, seen
 
 
-def _found(numbers: NDArray[np.int64]) -> list[int]:
+def _found(numbers: NDArray[np.int32]) -> list[int]:
     """Places of the regions in what was painted, where 0 is none."""
     return [int(n) - 1 for n in np.unique(numbers) if n]
 
@@ -229,9 +247,9 @@ def _box(mask: Mask) -> Box:
     return x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y
 
 
-def _borders(numbers: NDArray[np.int64], width: int) -> NDArray[np.bool_]:
+def _borders(numbers: NDArray[np.int32], width: int) -> NDArray[np.bool_]:
     """Where a square of ``width`` + 1 pixels has several objects in it: a straight border lies
     inside ``width`` such squares."""
-    objects = numbers.astype(np.float32)  # OpenCV takes no int64
+    objects = numbers.astype(np.float32)  # OpenCV takes no int32
     kernel = np.ones((width + 1, width + 1), dtype=np.uint8)
     return np.asarray(cv2.dilate(objects, kernel) != cv2.erode(objects, kernel))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 from xml.etree import ElementTree
 
 from prelabel.records import Prediction, Region
+
+_NOT_IN_XML = re.compile("[^\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Control characters, and lone surrogates (names that are no UTF-8)."""
 
 
 def annotation(prediction: Prediction, regions: Sequence[Region], names: Sequence[str]) -> bytes:
@@ -50,6 +54,5 @@ def _indent(element: ElementTree.Element, line: str) -> None:
 
 
 def _text(parent: ElementTree.Element, name: str, text: str) -> None:
-    # XML has no lone surrogates (names that are no UTF-8) and hardly any control characters.
-    sound = "".join(c if c.isprintable() or c == " " else "\N{REPLACEMENT CHARACTER}" for c in text)
+    sound = _NOT_IN_XML.sub("\N{REPLACEMENT CHARACTER}", text)
     ElementTree.SubElement(parent, name).text = sound

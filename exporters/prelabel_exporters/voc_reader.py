@@ -11,10 +11,10 @@ from xml.etree import ElementTree
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from prelabel import images
 from prelabel.colors import voc_color
-from prelabel.errors import UserError
+from prelabel.errors import PhotoError, UserError
 from prelabel.masks import encode_rle, rle_area, rle_box
 from prelabel.records import Prediction, Region
 from prelabel.strategies import Dataset, Problems
@@ -50,12 +50,12 @@ def read_voc(source: Path) -> Dataset:
     if root is None:
         raise UserError(f"{str(source)!r} has no SegmentationClass/: a folder as VOC's wanted")
     problems = Problems()
-    known = _labels(root)
+    known = _labels(root, problems)
     names = known.names
     classes = tuple(names.get(value, f"object {value}") for value in range(1, max(names) + 1))
     state = {"problems": problems}
-    images = root / "JPEGImages"
-    photos = images if images.is_dir() else None
+    folder = root / "JPEGImages"
+    photos = folder if folder.is_dir() else None
 
     def stream() -> Iterator[Prediction]:
         for name in _ids(root):
@@ -93,23 +93,28 @@ def _ids(root: Path) -> Iterator[str]:
                     yield name
 
 
-def _labels(root: Path) -> _Labels:
+def _labels(root: Path, problems: Problems) -> _Labels:
     """What the folder's list of labels says. Raises UserError."""
-    own, common = root / "labels.txt", root / "labelmap.txt"
+    own, common, labelme = (root / f"{n}.txt" for n in ("labels", "labelmap", "class_names"))
     colors = _PALETTE
     try:
         if own.is_file():
             pairs = (line.split("\t", 1) for line in own.read_text("utf-8").splitlines() if line)
             found = {int(value): name for value, name in pairs}
+        elif labelme.is_file():
+            found = dict(
+                enumerate(line.strip() for line in labelme.read_text("utf-8").splitlines())
+            )
         elif common.is_file():
             lines = [line for line in common.read_text("utf-8").splitlines() if line.strip()]
             found, colors = _mapped([line for line in lines if not line.startswith("#")])
         else:
             found = dict(enumerate(VOC_CLASSES, start=1))
+            problems.note("folders without a list of labels, VOC's own 20 names taken", str(root))
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{own if own.is_file() else common} is no list of labels ({error}): a line for each "
-            "value, the value, a tab and the name"
+            f"{next(f for f in (own, labelme, common) if f.is_file())} is no list of labels ({error})"
+            ": for labels.txt a line for each value, the value, a tab and the name"
         ) from error
     found = {value: name for value, name in found.items() if 0 < value < VOID}
     if not found:
@@ -125,7 +130,10 @@ def _mapped(lines: Sequence[str]) -> tuple[dict[int, str], dict[str, int]]:
     values = [_PALETTE.get(color, -1) for color in own]
     colors = _PALETTE
     if -1 in values or len(set(values)) < len(values):
-        values = list(range(len(pairs)))
+        # By their places, where background is 0 wherever it stands.
+        names = [name.strip("_ ").casefold() for name, _ in pairs]
+        ground = names.index("background") if "background" in names else 0
+        values = [(i + 1) * (i < ground) or i * (i > ground) for i in range(len(pairs))]
         if any(own):  # datumaro leaves them out where they are the palette's
             ends = {color: value for color, value in _PALETTE.items() if value in (0, VOID)}
             colors = ends | dict(reversed(list(zip(own, values, strict=True))))
@@ -133,7 +141,7 @@ def _mapped(lines: Sequence[str]) -> tuple[dict[int, str], dict[str, int]]:
 
 
 def _photo(
-    root: Path, images: Path | None, name: str, labels: _Labels, problems: Problems
+    root: Path, photos: Path | None, name: str, labels: _Labels, problems: Problems
 ) -> Prediction | None:
     """The labels of one photo, or None where its masks cannot be used."""
     if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\0" in name:
@@ -158,9 +166,9 @@ def _photo(
         place = f"{file}: {width} × {height}, stated {size[0]} × {size[1]}"
         problems.note("masks of another size than their photo, left out", place)
         return None
-    if images is not None:
-        photo = _there(images, photo, name)
-        if not fits_photo(images / photo, width, height, problems):
+    if photos is not None:
+        photo = _there(photos, photo, name)
+        if not fits_photo(photos / photo, width, height, problems):
             return None
     beyond = ~np.isin(classes, [0, VOID, *labels.names])
     if beyond.any():
@@ -173,10 +181,10 @@ def _photo(
     return Prediction(photo, "", width, height, tuple(regions), inside / (width * height), 0, "")
 
 
-def _there(images: Path, photo: str, name: str) -> str:
+def _there(photos: Path, photo: str, name: str) -> str:
     """The photo's name in its folder: the XML's, or another ending's that is there."""
     names = (photo, *(f"{name}{ending}" for ending in (".jpg", ".jpeg", ".png")))
-    return next((other for other in names if (images / other).is_file()), photo)
+    return next((other for other in names if (photos / other).is_file()), photo)
 
 
 def _regions(classes: Values, objects: Values | None) -> list[Region]:
@@ -208,13 +216,15 @@ def _region(mask: NDArray[np.bool_], cluster: int, *, crowd: bool) -> Region:
 def _values(file: Path, value_of: Callable[[str], int], problems: Problems) -> Values | None:
     """Integers (height, width) of a palette or grey PNG, or of one in colors (CVAT's, datumaro's)."""
     try:
-        with Image.open(file) as image:
+        with file.open("rb") as data, images.opened(data, ("PNG",)) as image:
             if image.mode in ("P", "L"):
                 return np.array(image, dtype=np.uint8)
+            if image.mode in ("1", "I", "I;16"):
+                return np.array(image, dtype=np.int64)
             if image.mode not in ("RGB", "RGBA"):
                 raise ValueError(f"its mode is {image.mode}, wanted a palette or RGB")
             pixels = np.array(image.convert("RGB"), dtype=np.int64)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError, PhotoError) as error:
         reason = "is not there" if isinstance(error, FileNotFoundError) else str(error)
         problems.note("masks that cannot be read, left out", f"{file}: {reason}")
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -141,6 +142,8 @@ def evaluate(
         costs = evaluation.load_costs(config, settings)
         if out is not None and out.exists() and not out.is_dir():
             raise UserError(f"--out {str(out)!r} is a file: name a new or an empty folder")
+        if out is not None:
+            outputs.check_claim(out, command="evaluate")
     done = []
     for source in predictions:
         done.append(
@@ -161,6 +164,7 @@ def evaluate(
             _say_written(evaluation.write_json(run / outputs.EVALUATION, predictions, done))
         return
     outputs.claim(out, command="evaluate")
+    _remove_pages(out)
     if not only:
         with console.stage(progress, "page"):
             pages = _write_pages(out, predictions, ground_truth, done)
@@ -168,6 +172,14 @@ def evaluate(
             _say_written(page)
     _say_written(evaluation.write_json(out / outputs.EVALUATION, predictions, done))
     outputs.write_facts(out, {"command": "evaluate", "state": "done"})
+
+
+def _remove_pages(out: Path) -> None:
+    """Those of an earlier evaluation, which would stand beside other figures."""
+    (out / "index.html").unlink(missing_ok=True)
+    pages = (f for f in out.glob("set-*") if f.name[4:].isdigit() and (f / "index.html").is_file())
+    for folder in (out / "thumbs", *pages):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write_pages(

@@ -12,10 +12,10 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 
 from prelabel.errors import UserError
-from prelabel.evaluation.objects import size_of
 from prelabel.evaluation.pairing import Pair
 from prelabel.records import Region
 
@@ -24,6 +24,8 @@ STATS = (
     *("ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_large"),
 )
 """COCOeval's twelve figures, in its order."""
+_AREAS = {"small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, 1e10)}
+"""COCOeval's ranges of areas, in pixels; both ends are inside."""
 _DIGITS = 10
 """COCOeval adds 2e-16 to a divisor, so that even the truth itself does not quite score 1."""
 
@@ -53,12 +55,12 @@ def average_precision(
     them (``by_class``): for each the twelve ``STATS``; None where no object is of that size.
     ``classes``: AP of each class that is present, from 0, on masks.
 
-    ``class_of``: the class of each cluster; regions of others are left out of ``by_class``, as is
-    void without a class. Areas and boxes are those of the masks, a box's area its own. ``fast``:
+    ``class_of``: the class of each cluster; regions of others are left out of ``by_class``; void
+    without a class is a crowd of every class. Areas and boxes are those of the masks, a box's area its own. ``fast``:
     with hotcoco, which must be there.
     """
     truth = _columns(
-        [[*pair.truth.regions, *pair.void] for pair in pairs],
+        [[*pair.truth.regions, *pair.void, *_void_by_class(pair, class_of)] for pair in pairs],
         lambda c: c if c >= 0 else n_classes,
     )
     found = _columns(
@@ -77,6 +79,16 @@ def average_precision(
                 scored = scorer(kind, by_class)
                 figures[f"{kind}_{name}"] = dict(zip(STATS, map(_shown, scored.stats), strict=True))
     return {**figures, "classes": _class_figures(scored.eval["precision"])}
+
+
+def _void_by_class(pair: Pair, class_of: Mapping[int, int]) -> list[Region]:
+    """Void without a class once more for each class that was found there. Without classes that
+    changes nothing: a crowd takes any number of regions."""
+    void = [region for region in pair.void if region.cluster < 0]
+    if not void:
+        return []
+    found = {class_of.get(region.cluster, -1) for region in pair.prediction.regions} - {-1}
+    return [structs.replace(region, cluster=c) for region in void for c in sorted(found)]
 
 
 def need_hotcoco() -> None:
@@ -218,7 +230,10 @@ def _class_figures(precision: Any) -> dict[int, float]:
 
 def _nothing(truth: Columns, n_classes: int) -> dict[str, Any]:
     """The figures without any region: 0 where there is an object to be found."""
-    sizes = {size_of(int(area)) for area in truth.area[~truth.crowd]}
+    areas = truth.area[~truth.crowd]
+    sizes = {
+        name for name, (least, most) in _AREAS.items() if ((areas >= least) & (areas <= most)).any()
+    }
     stats = {
         stat: 0.0 if (size in sizes if size else sizes) else None
         for stat in STATS

@@ -23,18 +23,21 @@ def add_pixels(
     figures: dict[str, Any],
     pixels: Pixels,
     assigned: dict[int, int],
+    clusters: Sequence[int],
     names: Sequence[str],
     classes: Sequence[str],
 ) -> None:
-    """``assigned``: class of each cluster, as ``metrics.given_classes`` takes it. ``names``: of the
-    clusters by row of the confusion, ``classes``: of the classes by id."""
+    """``assigned``: class of each row of the confusion, as ``metrics.given_classes`` takes it.
+    ``clusters``, ``names``: of the rows; regions without a class come last. ``classes``: names by
+    id."""
     match = metrics.given_classes(pixels.confusion, assigned)
-    vote = metrics.vote_classes(pixels.confusion)
+    vote = metrics.vote_classes(pixels.confusion, n_clusters=sum(c >= 0 for c in clusters))
     with_object = [photo for photo in pixels.photos if photo.has_object]
-    without = [photo for photo in pixels.photos if not photo.has_object]
+    without = [photo for photo in pixels.photos if photo.has_object is False]
     figures |= {
         "photos_with_object": len(with_object),
         "photos_without_object": len(without),
+        "photos_of_void_alone": len(pixels.photos) - len(with_object) - len(without),
         "foreground_iou": _mean([photo.foreground_iou for photo in with_object]),
         "foreground_iou_pooled": metrics.share(*pixels.foreground.tolist()),
         "boundary_iou": _mean([photo.boundary_iou for photo in with_object]),
@@ -53,7 +56,7 @@ def add_pixels(
             figures["per_class"][index - 1] |= {
                 "iou": iou,
                 "iou_vote": vote.iou[index],
-                "cluster": match.cluster[index],
+                "cluster": clusters[row] if (row := match.cluster[index]) >= 0 else None,
             }
 
 

@@ -93,22 +93,24 @@ def _evaluate(
     pairing = pair(predictions, truth, problems)
     rows = _rows(pairing)
     names = tuple(_name(predictions.classes, cluster) for cluster in rows)
-    true_names = _true_names(truth, pairing)
-    pixels, objects = Pixels(n_clusters=len(rows)), Objects()
     needs_pixels = "pixels" in only or classes == "matched"
+    true_names = _true_names(truth, pairing, most=metrics.VOID - 1 if needs_pixels else None)
+    pixels, objects = Pixels(n_clusters=len(rows)), Objects()
     if needs_pixels or "objects" in only:
         _measure(pairing, rows, pixels if needs_pixels else None, objects, progress)
 
     if classes == "matched":
-        assigned = metrics.match_classes(pixels.confusion).class_of
+        n_clusters = sum(cluster >= 0 for cluster in rows)
+        assigned = metrics.match_classes(pixels.confusion, n_clusters=n_clusters).class_of
     else:
-        assigned = _by_name(names, true_names, pairing, problems)
+        named = [name for cluster, name in zip(rows, names, strict=True) if cluster >= 0]
+        assigned = _by_name(named, true_names, pairing, problems)
     by_row = dict(enumerate(rows))
     class_of = {by_row[row]: index - 1 for row, index in assigned.items()}
     figures: dict[str, Any] = {
         "photos": len(pairing.pairs),
         "classes": len({item.cluster for one in pairing.pairs for item in one.truth.regions}),
-        "clusters": len(rows),
+        "clusters": sum(cluster >= 0 for cluster in rows),
         "matching": classes,
         "class_cluster": {
             true_names[index]: cluster for cluster, index in sorted(class_of.items(), reverse=True)
@@ -116,7 +118,7 @@ def _evaluate(
         "per_class": [{"class": name} for name in true_names],
     }
     if "pixels" in only:
-        add_pixels(figures, pixels, assigned, names, true_names)
+        add_pixels(figures, pixels, assigned, list(rows), names, true_names)
     if "coco" in only:
         add_coco(figures, pairing, class_of, len(true_names), fast=fast)
     if "objects" in only:
@@ -158,19 +160,22 @@ def _measure(
 def _rows(pairing: Pairing) -> dict[int, int]:
     """The confusion's row of each cluster, from 1; regions without a class come last."""
     found = {region.cluster for one in pairing.pairs for region in one.prediction.regions}
-    rows = {cluster: cluster + 1 for cluster in range(max(found, default=-1) + 1)}
-    if -1 in found:
-        rows[-1] = len(rows) + 1
-    return rows
+    return {cluster: row for row, cluster in enumerate(sorted(found, key=_classless_last), start=1)}
 
 
-def _true_names(truth: Dataset, pairing: Pairing) -> tuple[str, ...]:
-    """Names of the ground truth's classes; one that it does not name gets a number."""
+def _classless_last(cluster: int) -> tuple[bool, int]:
+    return cluster < 0, cluster
+
+
+def _true_names(truth: Dataset, pairing: Pairing, *, most: int | None) -> tuple[str, ...]:
+    """Names of the ground truth's classes; one that it does not name gets a number. Raises UserError
+    for more than ``most``."""
     used = {item.cluster for one in pairing.pairs for item in one.truth.regions}
     n = max([len(truth.classes), *(index + 1 for index in used)])
-    if n >= metrics.VOID:
+    if most is not None and n > most:
         raise UserError(
-            f"the ground truth has {n} classes; at most {metrics.VOID - 1} can be compared"
+            f"the ground truth has {n} classes; at most {most} can be compared pixel by pixel: take "
+            "--classes by-name --only coco --only objects"
         )
     return tuple(_name(truth.classes, index) for index in range(n))
 
@@ -185,6 +190,8 @@ def _by_name(
             problems.note("classes of the predictions that the ground truth does not have", name)
     present = {item.cluster for one in pairing.pairs for item in one.truth.regions}
     for i in sorted(present):
+        if index[classes[i]] != i + 1:
+            problems.note("classes of a name that another one has, never matched", classes[i])
         if classes[i] not in names:
             problems.note(
                 "classes of the ground truth that the predictions do not have", classes[i]

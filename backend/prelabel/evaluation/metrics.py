@@ -98,33 +98,36 @@ def confusion(clusters: NDArray[np.int64], truth: Truth, *, n_clusters: int) -> 
     return np.bincount(flat, minlength=(n_clusters + 1) * 256).reshape(n_clusters + 1, 256)
 
 
-def match_classes(counts: Counts) -> ClassMatch:
+def match_classes(counts: Counts, *, n_clusters: int | None = None) -> ClassMatch:
     """Hungarian matching of clusters to classes on IoU (scipy), background fixed to background.
 
     The protocol of unsupervised semantic segmentation: one confusion matrix over all pixels, void
     left out, mean over the classes present in the truth and background. A class without a cluster
-    counts 0; a cluster without a class costs the classes that its pixels belong to.
+    counts 0; a cluster without a class costs the classes that its pixels belong to. A pair that
+    shares no pixel is none. ``n_clusters``: rows behind these get no class.
     """
     present = _present(counts)
     counts = counts[:, :VOID]
     unions = counts.sum(axis=1, keepdims=True) + counts.sum(axis=0, keepdims=True) - counts
     ious = counts / np.maximum(unions, 1)
-    rows, columns = linear_sum_assignment(-ious[1:][:, present])
-    return given_classes(
-        counts, {int(row): present[column] for row, column in zip(rows, columns, strict=True)}
-    )
+    end = None if n_clusters is None else 1 + n_clusters
+    own = ious[1:end][:, present]
+    pairs = zip(*linear_sum_assignment(-own), strict=True)
+    return given_classes(counts, {int(r): present[c] for r, c in pairs if own[r, c] > 0})
 
 
-def vote_classes(counts: Counts) -> ClassMatch:
+def vote_classes(counts: Counts, *, n_clusters: int | None = None) -> ClassMatch:
     """Each cluster takes the class that most of its object pixels belong to (the lowest of equals);
-    several may take one. Background stays background, as in ``match_classes``.
+    several may take one. Background stays background, and ``n_clusters`` is, as in
+    ``match_classes``.
 
     With more clusters than classes this is over-clustering, which flatters: with as many clusters
     as pixels it is always 1.
     """
     present = _present(counts)
     class_of = {}
-    for row, own in enumerate(counts[1:][:, present]):
+    end = None if n_clusters is None else 1 + n_clusters
+    for row, own in enumerate(counts[1:end][:, present]):
         if own.any():
             class_of[row] = present[int(own.argmax())]
     return given_classes(counts, class_of)

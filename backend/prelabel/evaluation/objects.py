@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 from scipy.optimize import linear_sum_assignment
 
 from prelabel.evaluation.costs import Costs
 from prelabel.evaluation.pairing import Pair
+from prelabel.masks import decode_rle, encode_rle
 from prelabel.records import Region
 
 FOUND = (0.5, 0.75, 0.9)
@@ -47,7 +49,7 @@ class PhotoObjects:
 @dataclass
 class Objects:
     """Adds up over photos. ``scores``, ``good``: of each region, and whether its best IoU with any
-    object is 0.5 or more."""
+    object is 0.5 or more; regions that lie in void and are not good are left out."""
 
     photos: list[PhotoObjects] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
@@ -58,20 +60,22 @@ class Objects:
 
         The matching is the one with the largest sum of IoU, where an IoU under 0.5 counts 0 (scipy's
         linear_sum_assignment). A region that has no object is false, unless half of it or more lies
-        in one crowd or void area.
+        in crowds and void.
         """
         regions, objects = pair.prediction.regions, pair.truth.regions
         ious = _ious(regions, objects)
-        self.scores += [region.score for region in regions]
-        self.good += (ious.max(axis=1, initial=0.0) >= TOUCHED_UP).tolist()
+        good = ious.max(axis=1, initial=0.0) >= TOUCHED_UP
+        in_void = _in_void(regions, pair.void)
+        self.scores += [r.score for r, keep in zip(regions, good | ~in_void, strict=True) if keep]
+        self.good += good[good | ~in_void].tolist()
         useful = np.where(ious >= TOUCHED_UP, ious, 0.0)
         on = {
             int(column): int(row)
             for row, column in zip(*linear_sum_assignment(-useful), strict=True)
             if useful[row, column] > 0
         }
-        in_void = _ious(regions, pair.void, crowd=True).max(axis=1, initial=0.0) >= 0.5
-        false = sum(row not in on.values() and not in_void[row] for row in range(len(regions)))
+        matched = set(on.values())
+        false = sum(row not in matched and not in_void[row] for row in range(len(regions)))
         found = [float(ious[on[i], i]) if i in on else 0.0 for i in range(len(objects))]
         kinds = tuple(
             Kind(
@@ -122,6 +126,14 @@ class Objects:
 def size_of(area: int) -> str:
     """COCO's size of an object with so many pixels."""
     return next(name for name, end in SIZES if area < end)
+
+
+def _in_void(regions: tuple[Region, ...], void: tuple[Region, ...]) -> NDArray[np.bool_]:
+    """Whether half of each region or more lies in crowds and void."""
+    if len(void) > 1:
+        together = np.logical_or.reduce([decode_rle(area.rle) for area in void])
+        void = (structs.replace(void[0], rle=encode_rle(together)),)
+    return np.asarray(_ious(regions, void, crowd=True).max(axis=1, initial=0.0) >= 0.5)
 
 
 def _ious(

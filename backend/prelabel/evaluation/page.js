@@ -62,7 +62,7 @@ function work(photo) {
   const kept = photo.steps.filter((step) => step === 3).length;
   const redrawn = photo.steps.filter((step) => step === 0).length;
   return [
-    `IoU ${quality(photo).toFixed(3)}${chosen.value === "all" ? "" : ` of ${className(Number(chosen.value))}`}`,
+    measured(photo),
     `${count(photo.steps.length, "object")}: ${kept} kept as is, ${photo.steps.length - kept - redrawn} touched up, ${redrawn} redrawn`,
     count(photo.false, "false region"),
     `${photo.saved} s saved`,
@@ -81,6 +81,13 @@ function card(photo) {
       frame(photo, "difference", difference(photo))),
     make("h3", { title: name }, make("bdi", {}, name)),
     make("p", { class: "soft" }, work(photo)));
+}
+
+/** What the card says of the photo's quality. */
+function measured(photo) {
+  const number = quality(photo).toFixed(3);
+  if (chosen.value !== "all") return `IoU ${number} of ${className(Number(chosen.value))}`;
+  return photo.empty ? `no object; ${number} of it left free` : `IoU ${number}`;
 }
 
 /** What photos are ordered by: the chosen class's IoU, else that of the foreground. */

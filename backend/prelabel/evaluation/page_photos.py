@@ -39,7 +39,7 @@ def chosen(evaluation: Evaluation) -> list[int]:
 def photo_quality(evaluation: Evaluation, index: int) -> float:
     """Foreground IoU; for a photo without object the share of it that is left free."""
     photo = evaluation.pixels.photos[index]
-    return photo.foreground_iou if photo.has_object else 1 - photo.foreground
+    return photo.foreground_iou if photo.has_object is not False else 1 - photo.foreground
 
 
 def class_ious(evaluation: Evaluation, index: int) -> dict[int, float]:
@@ -78,6 +78,7 @@ def card(evaluation: Evaluation, index: int) -> dict[str, Any]:
         "name": pair.prediction.photo,
         "size": [size["width"], size["height"]],
         "view": view_size(**size),
+        "empty": evaluation.pixels.photos[index].has_object is False,
         "quality": round(photo_quality(evaluation, index), 6),
         "saved": round(without - with_them),
         "steps": [kind.iou_step for kind in objects.kinds],
@@ -91,7 +92,8 @@ def card(evaluation: Evaluation, index: int) -> dict[str, Any]:
                 round(region.score, 4),
                 svg_path(region, **size),
             ]
-            for region in pair.prediction.regions
+            # The best score on top, as in the figures.
+            for region in sorted(pair.prediction.regions, key=lambda region: region.score)
         ],
         "difference": {
             "right": _path(right),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -39,27 +41,29 @@ class Pairing:
 
 
 def pair(predictions: Dataset, truth: Dataset, problems: Problems) -> Pairing:
-    """Match photos by name; by the last part of it or by that without its ending only if no whole
-    name is on both sides (VOC does not keep folders, nor Label Studio endings).
+    """Match photos by name, those that are left without its ending (VOC does not keep endings); by
+    the last part of it only if none was matched so (VOC and Label Studio may lose folders).
 
     What cannot be compared is left out and noted in ``problems``: a photo that comes twice, one of
     another size, crowds among the predictions. Raises UserError if no photo is left.
     """
     found = _by_name(predictions.stream(), "predictions", problems)
     wanted = _by_name(truth.stream(), "ground truth", problems)
-    matched_by, left, right = _keys(found, wanted)
+    matched, matched_by = _matched(found, wanted)
     pairs = []
-    for key, name in left.items():
-        if key in right:
-            made = _pair(found[name], wanted[right[key]], problems)
+    for name in found:
+        if name in matched:
+            made = _pair(found[name], wanted[matched[name]], problems)
             pairs += [made] if made else []
-    only_predicted = [name for key, name in left.items() if key not in right]
-    only_true = [name for key, name in right.items() if key not in left]
+    only_predicted = [name for name in found if name not in matched]
+    taken = set(matched.values())
+    only_true = [name for name in wanted if name not in taken]
     if not pairs:
         raise UserError(
-            f"the ground truth has none of the {len(found)} predicted photos: "
-            f"{_first(found)} there, {_first(wanted)} here"
-            if not set(left) & set(right)
+            f"the ground truth has none of the {len(found)} predicted photos: predicted is "
+            f"{_first(found)}, in the ground truth is {_first(wanted)}; names have to be the same, "
+            "or the same without folders or ending, each once"
+            if not matched
             else f"no photo can be compared: {'; '.join(problems.lines())}"
         )
     return Pairing(
@@ -80,24 +84,49 @@ def _by_name(stream: Iterable[Prediction], side: str, problems: Problems) -> dic
     return photos
 
 
-_WAYS: tuple[tuple[str, Callable[[str], str]], ...] = (
-    ("the whole name", lambda name: name),
-    ("the name without folders", lambda name: PurePosixPath(name).name),
-    ("the name without folders and ending", lambda name: PurePosixPath(name).stem),
+_Key = Callable[[str], str]
+_WAYS: tuple[tuple[str, tuple[_Key, ...]], ...] = (
+    ("the whole name", (lambda name: _composed(name), lambda name: _stem(_composed(name)))),
+    ("the name without folders", (lambda name: PurePosixPath(_composed(name)).name,)),
+    (
+        "the name without folders and ending",
+        (lambda name: PurePosixPath(_composed(name)).stem,),
+    ),
 )
+"""Ways to match names, of which one is taken; each is keys that are tried in turn."""
 
 
-def _keys(
-    found: Collection[str], wanted: Collection[str]
-) -> tuple[str, dict[str, str], dict[str, str]]:
-    """How names were matched; each side's names by what they were matched by."""
-    for way, key in _WAYS:
-        left, right = ({key(name): name for name in names} for names in (found, wanted))
-        # A key that stands for two photos would be a guess.
-        unique = len(left) == len(found) and len(right) == len(wanted)
-        if unique and left.keys() & right.keys():
-            return way, left, right
-    return _WAYS[0][0], {name: name for name in found}, {name: name for name in wanted}
+def _composed(name: str) -> str:
+    """macOS decomposes the accents in names."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _stem(name: str) -> str:
+    return str(PurePosixPath(name).with_suffix("")) if PurePosixPath(name).name else name
+
+
+def _matched(found: Collection[str], wanted: Collection[str]) -> tuple[dict[str, str], str]:
+    """The true name of each predicted one that has one, and how they were matched."""
+    if set(found) == set(wanted):
+        return {name: name for name in found}, _WAYS[0][0]
+    for way, keys in _WAYS:
+        matched: dict[str, str] = {}
+        by_stem = 0
+        for key in keys:
+            left = _unique(key, [name for name in found if name not in matched])
+            right = _unique(key, list(set(wanted) - set(matched.values())))
+            both = {name: right[k] for k, name in left.items() if k in right}
+            by_stem = len(both) if matched else 0
+            matched |= both
+        if matched:
+            return matched, f"{way}, {by_stem} of them without its ending" if by_stem else way
+    return {}, _WAYS[0][0]
+
+
+def _unique(key: _Key, names: Sequence[str]) -> dict[str, str]:
+    """Names by key; a key that stands for two photos would be a guess."""
+    counts = Counter(map(key, names))
+    return {key(name): name for name in names if counts[key(name)] == 1}
 
 
 def _pair(prediction: Prediction, truth: Prediction, problems: Problems) -> Pair | None:

@@ -14,12 +14,13 @@ from prelabel.masks import decode_rle
 
 @dataclass(frozen=True, slots=True)
 class PhotoPixels:
-    """One photo. ``has_object``: the truth has one, or a crowd. ``foreground_iou``,
+    """One photo. ``has_object``: the truth has one, or a crowd; None where there is nothing but
+    crowds or void, and nothing was found beside them. ``foreground_iou``,
     ``boundary_iou``: of all regions together. ``foreground``: share of the photo inside regions.
     ``cells``, ``counts``: the confusion's cells that are not 0, by place in its rows laid end to
     end, and their pixels."""
 
-    has_object: bool
+    has_object: bool | None
     foreground_iou: float
     boundary_iou: float
     foreground: float
@@ -51,9 +52,10 @@ class Pixels:
         self.foreground += foreground
         self.boundary += boundary
         cells = np.flatnonzero(counts)
+        has_object = bool(pair.truth.regions or pair.void)
         self.photos.append(
             PhotoPixels(
-                has_object=bool(pair.truth.regions or pair.void),
+                has_object=has_object if foreground[1] or not has_object else None,
                 foreground_iou=metrics.share(*foreground),
                 boundary_iou=metrics.share(*boundary),
                 foreground=float(inside.mean()),

@@ -16,17 +16,29 @@ class Figure:
 
 
 _CLUSTERS = (
-    "one confusion matrix over all pixels, background fixed, void and crowds left out, mean over "
-    "background and the classes present"
+    "one confusion matrix over all pixels (the region of the best score on top), background fixed, "
+    "void and crowds left out, regions without a class wrong, mean over background and the classes "
+    "present"
 )
 _COCO_MASKS = "COCOeval on masks, class-agnostic"
 _BY_CLASS = "by class, mean; regions without a class left out"
 _OBJECTS = "share of true objects, one-to-one matching of largest IoU sum (IoU < 0.5 counts 0)"
 
 FIGURES: dict[str, Figure] = {
-    "photos": Figure("photos", "on both sides", "count"),
-    "photos_with_object": Figure("  with an object", "a true object or a crowd", "count"),
+    "photos": Figure(
+        "photos", "on both sides, of one size; those of one side alone count nowhere", "count"
+    ),
+    "photos_with_object": Figure(
+        "  with an object",
+        "a true object or a crowd, or void beside which something was found",
+        "count",
+    ),
     "photos_without_object": Figure("  without object", "neither an object nor a crowd", "count"),
+    "photos_of_void_alone": Figure(
+        "  of void alone",
+        "only crowds or void, nothing found beside: in no mean over photos",
+        "count",
+    ),
     "foreground_iou": Figure(
         "foreground IoU", "mean over photos with an object, no prediction counts 0, void left out"
     ),
@@ -42,8 +54,10 @@ FIGURES: dict[str, Figure] = {
     "false_foreground": Figure(
         "wrongly found", "share of pixels in regions, mean over photos without object"
     ),
-    "classes": Figure("classes", "with true pixels", "count"),
-    "clusters": Figure("clusters", "classes of the predictions", "count"),
+    "classes": Figure("classes", "in the truth", "count"),
+    "clusters": Figure(
+        "clusters", "that any region is of; regions without a class are of none", "count"
+    ),
     "mean_iou": Figure("mean IoU", _CLUSTERS),
     "background_iou": Figure("IoU of background", "of the same confusion"),
     "pixel_accuracy": Figure("pixel accuracy", "of the same confusion and the same classes"),
@@ -56,19 +70,22 @@ FIGURES: dict[str, Figure] = {
     "ap": Figure("AP (0.50:0.95)", _COCO_MASKS),
     "ap50": Figure("AP (0.50)", _COCO_MASKS),
     "ap75": Figure("AP (0.75)", _COCO_MASKS),
-    "ap_small": Figure("AP, small", f"{_COCO_MASKS}, under 32 × 32 pixels"),
-    "ap_medium": Figure("AP, medium", f"{_COCO_MASKS}, under 96 × 96 pixels"),
-    "ap_large": Figure("AP, large", f"{_COCO_MASKS}, from 96 × 96 pixels"),
+    "ap_small": Figure("AP, small", f"{_COCO_MASKS}, up to 32² pixels"),
+    "ap_medium": Figure("AP, medium", f"{_COCO_MASKS}, 32² to 96² pixels"),
+    "ap_large": Figure("AP, large", f"{_COCO_MASKS}, from 96² pixels"),
     "ar100": Figure("AR (100 regions)", _COCO_MASKS),
     "segm_by_class_ap": Figure("AP by class", f"COCOeval on masks, {_BY_CLASS}"),
     "segm_by_class_ap50": Figure("AP by class (0.50)", f"COCOeval on masks, {_BY_CLASS}"),
     "segm_by_class_ar100": Figure("AR by class (100)", f"COCOeval on masks, {_BY_CLASS}"),
     "bbox_agnostic_ap": Figure("AP of boxes", "COCOeval on the masks' boxes, class-agnostic"),
-    "bbox_agnostic_ap50": Figure("AP of boxes (0.50)", "COCOeval on the masks' boxes, agnostic"),
+    "bbox_agnostic_ap50": Figure(
+        "AP of boxes (0.50)", "COCOeval on the masks' boxes, class-agnostic"
+    ),
     "bbox_by_class_ap": Figure("AP of boxes by class", f"COCOeval on boxes, {_BY_CLASS}"),
     "bbox_by_class_ap50": Figure("AP of boxes by class (0.50)", f"COCOeval on boxes, {_BY_CLASS}"),
     "score_auroc": Figure(
-        "AUROC of the score", "region score against IoU ≥ 0.5 with the best true object"
+        "AUROC of the score",
+        "region score against IoU ≥ 0.5 with the best true object; regions in void left out",
     ),
     "objects": Figure("objects", "true objects, crowds left out", "count"),
     "found_50": Figure("found at IoU ≥ 0.50", _OBJECTS),

@@ -48,16 +48,17 @@ def format_table(*sets: Figures) -> str:
     for key, figure in FIGURES.items():
         if key not in first:  # its group was not wanted
             continue
-        text = shown(key, both[key]["mean"] if both else first[key])
+        text = _mean(key, both[key]["mean"]) if both else shown(key, first[key])
         if both and both[key]["mean"] is not None:
             text += f" ± {both[key]['standard_deviation']:.3f}"
         table.add_row(figure.title, text, protocol(key, first["matching"]))
     lines = [_drawn(table)]
+    of_first = f" (set 1 of {len(sets)})" if both else ""
     if both:
         lines.append(f"mean ± standard deviation (n - 1) over {len(sets)} sets of predictions")
     if "objects" in first:
-        lines += ["", _drawn(_shares("size", _sizes(first)))]
-    lines += ["", _drawn(_shares("class", _classes(first)))]
+        lines += ["", _drawn(_shares("size", _sizes(first), of_first))]
+    lines += ["", _drawn(_shares("class", _classes(first), of_first))]
     if (left := len(first["per_class"]) - _ROWS) > 0:
         lines.append(f"and {left} more classes")
     if "costs" in first:
@@ -66,6 +67,12 @@ def format_table(*sets: Figures) -> str:
         which = f"set {number}: " if both else ""
         lines += [which + line for line in notes(own)]
     return "\n".join(lines)
+
+
+def _mean(key: str, value: float | None) -> str:
+    """Like ``shown``; a mean of counts need not be a whole number."""
+    text = shown(key, value)
+    return text if value is None or not value % 1 or not text.isdigit() else f"{value:.1f}"
 
 
 def write_json(file: Path, sources: Sequence[Path], evaluations: Sequence[Evaluation]) -> Path:
@@ -105,10 +112,10 @@ def _classes(figures: Figures) -> list[tuple[str, Figures]]:
     return [(row["class"], row) for row in figures["per_class"][:_ROWS]]
 
 
-def _shares(heading: str, rows: Sequence[tuple[str, Figures]]) -> Table:
+def _shares(heading: str, rows: Sequence[tuple[str, Figures]], note: str) -> Table:
     keys = ("found_50", "found_75", "found_90", "kept_as_is", "touched_up", "redrawn")
     by_class = heading == "class"
-    table = _table(heading, "objects", *keys, *(("IoU", "AP") if by_class else ()))
+    table = _table(heading + note, "objects", *keys, *(("IoU", "AP") if by_class else ()))
     for name, row in rows:
         cells = [str(row.get("objects", "–")), *(shown(key, row.get(key)) for key in keys)]
         if by_class:

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from prelabel.errors import UserError
 from prelabel.images import MAX_PIXELS
 from prelabel.label_studio.results import Item, decode
-from prelabel.masks import encode_rle, rle_box
+from prelabel.masks import crosses, encode_rle, rle_box
 from prelabel.records import Rle
 from prelabel.strategies import Problems
 
@@ -147,7 +146,7 @@ def _rle(item: Item, size: Size, here: str, problems: Problems) -> Rle | None:
         if len(points) < 3:
             problems.note("polygons with fewer than 3 corners, left out", here)
             return None
-        if len(points) <= _MANY and _crosses(points):
+        if len(points) <= _MANY and crosses(points):
             problems.note("polygons that cross themselves, filled by the even-odd rule", here)
     if mask is None or not mask.any():
         problems.note("regions without a pixel, left out", here)
@@ -198,18 +197,3 @@ def _same(one: Drawn, other: Drawn) -> bool:
         boxes = [np.array([rle_box(drawn.rle)], dtype=np.float64) for drawn in (one, other)]
         return bool(coco_mask.iou(*boxes, [0])[0, 0] >= _TWICE)
     return bool(coco_mask.iou([one.rle], [other.rle], [0])[0, 0] >= _TWICE)
-
-
-def _crosses(points: NDArray[np.float64]) -> bool:
-    """Whether two sides of a closed polygon cross inside both: float64 (n, 2)."""
-    a, b = points, np.roll(points, -1, axis=0)
-
-    def side(p: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(n sides, n points): on which side of each side's line each point is."""
-        along = b - a
-        return np.sign(
-            along[:, :1] * (p[None, :, 1] - a[:, 1:]) - along[:, 1:] * (p[None, :, 0] - a[:, :1])
-        )
-
-    apart = side(a) * side(b) < 0
-    return bool((apart & apart.T).any())

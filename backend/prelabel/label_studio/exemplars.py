@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -56,9 +56,10 @@ class ExemplarFile:
         """As last read or changed here."""
         return _all(self._held.photos)
 
-    def photos_with(self, prefix: str) -> list[str]:
-        """The photos whose stamp begins so, as last read here."""
-        return [p for p, known in self._held.photos.items() if known.stamp.startswith(prefix)]
+    def photos_with(self, prefixes: Collection[str]) -> list[str]:
+        """The photos whose stamp begins with one of these, up to its colon, as last read here."""
+        photos = self._held.photos.items()
+        return [p for p, known in photos if known.stamp.partition(":")[0] + ":" in prefixes]
 
     def stamp_of(self, photo: str) -> str | None:
         """The stamp that a photo was last learned with, as last read here; None for never."""

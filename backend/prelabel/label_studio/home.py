@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,7 +125,7 @@ class Home:
             )
             if live == state:
                 return state
-            self._remove_models(keep=(state.model, live.model))
+            self._remove_models(keep=(state.model, live.model, state.newest))
             return self._write(live)
 
     def model_folder(self, fit_hash: str) -> Path:
@@ -138,17 +138,22 @@ class Home:
 
     def save_model(self, model: FittedModel, *, n_tasks: int) -> State:
         """Keep a model as the newest; it is not live yet."""
-        model.save(self.model_folder(model.fit_hash))
-        return self.update(newest=model.fit_hash, n_tasks=n_tasks, fit_wanted=False)
+        with self._lock():  # else somebody who goes live removes it before it is the newest
+            model.save(self.model_folder(model.fit_hash))
+            return self._write(
+                dataclasses.replace(
+                    self.state, newest=model.fit_hash, n_tasks=n_tasks, fit_wanted=False
+                )
+            )
 
     def newest_model(self) -> FittedModel | None:
         """The model that was fitted last. Raises UserError for a damaged one."""
         newest = self.state.newest
         return FittedModel.load(self.model_folder(newest)) if newest else None
 
-    def tasks_of_annotation(self, annotation_id: object) -> list[int]:
-        """The tasks that were learned from with this annotation; it may be gone by now."""
-        photos = ExemplarFile(self.names).photos_with(f"{annotation_id}:")
+    def tasks_of_annotations(self, annotation_ids: Iterable[object]) -> list[int]:
+        """The tasks that were learned from with any of these annotations, which may be gone by now."""
+        photos = ExemplarFile(self.names).photos_with({f"{number}:" for number in annotation_ids})
         return sorted({int(photo.partition("/")[0]) for photo in photos})
 
     def fit_lock(self) -> FileLock:

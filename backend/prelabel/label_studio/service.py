@@ -318,10 +318,13 @@ class Service:
         tasks = [_mapping(payload.get("task")).get("id")]
         several = payload.get("annotations")
         annotations = [payload.get("annotation"), *(several if isinstance(several, list) else ())]
+        deleted = set()
         for annotation in map(_mapping, annotations):
             tasks.append(annotation.get("task"))
-            if "task" not in annotation:  # a deleted one comes with its number alone
-                tasks += known.home.tasks_of_annotation(annotation.get("id"))
+            if "task" not in annotation and (number := annotation.get("id")):
+                deleted.add(str(number))  # it comes with its number alone
+        if deleted:
+            tasks += known.home.tasks_of_annotations(deleted)
         found = sorted({task for task in tasks if isinstance(task, int)})
         for task in found:
             self._put(
