@@ -130,6 +130,17 @@ def test_run__summary_and_plain_lines(done: tuple[Path, Path, Any]) -> None:
     assert "\r" not in result.stderr
 
 
+def test_run__says_what_its_formats_lost(tmp_path: Path) -> None:
+    photos = write_photos(tmp_path / "photos", 3)
+    (photos / "photo 1.png").rename(photos / "a\nb.png")
+    out = tmp_path / "out"
+    result = cli("run", photos, "--out", out, *LIGHT, "--format", "voc")
+    assert result.exit_code == 0, result.output
+    (warning,) = (w for w in json.loads((out / "run.json").read_text())["warnings"] if "list" in w)
+    assert warning.startswith("1 names that no list can hold")
+    assert "1 names that no list can hold" in result.stderr
+
+
 def test_run__single_file(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert cli("run", photos, "--out", out, *LIGHT, "--single-file").exit_code == 0

@@ -282,6 +282,59 @@ def test_read__a_polygon_that_crosses_itself_is_drawn_and_counted(tmp_path: Path
     assert found.problems.lines()[0].startswith("1 polygons that cross themselves")
 
 
+@pytest.mark.parametrize(
+    ("polygon", "crosses"),
+    [
+        ([0, 0, 9, 7, 9, 0, 0, 7], True),  # a small bow tie, whose pixels are many for its area
+        ([5, 0, 8, 7, 1, 2, 9, 2, 2, 7], True),  # a pentagram
+        ([0, 0, 9, 0, 9, 7, 5, 3, 0, 7], False),  # a notch
+        ([0, 0, 5, 0, 5, 5, 5, 0, 9, 7, 0, 7], False),  # there and back along one line
+    ],
+)
+def test_read__polygons_that_cross_themselves_of_any_size(
+    polygon: list[int], crosses: bool, tmp_path: Path
+) -> None:
+    found = Coco().read(coco_file(tmp_path, annotations=[_annotation(1, segmentation=[polygon])]))
+    (labels,) = found.stream()
+    assert len(labels.regions) == 1
+    assert bool(found.problems.lines()) == crosses
+
+
+def test_read__one_polygon_without_a_list_of_its_own(tmp_path: Path) -> None:
+    square = [2, 3, 4, 3, 4, 5, 2, 5]
+    found = Coco().read(coco_file(tmp_path, annotations=[_annotation(1, segmentation=square)]))
+    (labels,) = found.stream()
+    assert [r.area for r in labels.regions] == [4]
+    assert found.problems.lines() == []
+
+
+def test_read__a_corrected_category_wins_over_the_cluster(tmp_path: Path) -> None:
+    categories = [{"id": 1, "name": "object 1"}, {"id": 2, "name": "dog"}]
+    own = [_annotation(i, category_id=i, cluster=0) for i in (1, 2)]
+    file = coco_file(
+        tmp_path, categories=categories, annotations=own, info={"model_version": "m-1"}
+    )
+    (labels,) = Coco().read(file).stream()
+    assert [r.cluster for r in labels.regions] == [0, 1]
+
+
+def test_read__somebody_elses_clusters_mean_nothing(tmp_path: Path) -> None:
+    categories = [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
+    own = [_annotation(1, category_id=1, cluster=5), _annotation(2, category_id=2, cluster=0)]
+    found = Coco().read(coco_file(tmp_path, categories=categories, annotations=own))
+    assert found.classes == ("cat", "dog")
+    (labels,) = found.stream()
+    assert [r.cluster for r in labels.regions] == [0, 1]
+
+
+def test_read__names_that_not_all_formats_can_hold(tmp_path: Path) -> None:
+    names = ["a\x01b", "\ud800", " cat "]
+    categories = [{"id": 7 + i, "name": name} for i, name in enumerate(names)]
+    found = Coco().read(coco_file(tmp_path, categories=categories))
+    assert found.classes == ("a\N{REPLACEMENT CHARACTER}b", "\N{REPLACEMENT CHARACTER}", "cat")
+    assert found.problems.lines()[0].startswith("3 names of categories that not all formats")
+
+
 def test_read__ids_that_come_twice(tmp_path: Path) -> None:
     images = [
         {"id": 1, "file_name": "x.jpg", "width": WIDTH, "height": HEIGHT},

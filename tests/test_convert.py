@@ -24,6 +24,7 @@ from prelabel.predictions import read_predictions, write_predictions
 from prelabel.reading import open_dataset
 from prelabel.records import Prediction, Region
 from prelabel.strategies import Dataset, Problems
+from prelabel_exporters.label_studio import LabelStudio
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -176,6 +177,37 @@ def test_convert__a_damaged_source_changes_nothing(tmp_path: Path) -> None:
     assert _files(out) == before
     assert _cli("convert", tmp_path / "a", tmp_path / "c", "--to", "coco").exit_code == 2
     assert not (tmp_path / "c").exists()
+
+
+def test_convert__what_was_not_finished_is_not_read(tmp_path: Path) -> None:
+    convert(_dataset(), tmp_path / "a", "voc")
+    facts = json.loads((tmp_path / "a" / "run.json").read_text())
+    (tmp_path / "a" / "run.json").write_text(json.dumps({**facts, "state": "started"}))
+    result = _cli("convert", tmp_path / "a", tmp_path / "b", "--to", "coco")
+    assert result.exit_code == 2
+    assert "was not finished: run the same `prelabel convert` again" in result.stderr
+    assert not (tmp_path / "b").exists()
+
+
+def test_open__a_reader_that_raises_costs_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    convert(_dataset(), tmp_path / "a", "coco")
+
+    def broken(*_: object) -> bool:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(LabelStudio, "recognizes", broken)
+    monkeypatch.setattr(strategies, "names", lambda _: ["label-studio", "coco"])
+    assert open_dataset(tmp_path / "a").classes == _dataset().classes
+    (tmp_path / "text.json").write_text("{}")
+    with pytest.raises(UserError, match=r"label-studio failed \(ZeroDivisionError: a bug\)"):
+        open_dataset(tmp_path / "text.json")
+
+
+def test_open__predictions_under_another_name(tmp_path: Path) -> None:
+    write_predictions(tmp_path / "mine.jsonl", PHOTOS)
+    assert list(open_dataset(tmp_path / "mine.jsonl").stream()) == list(PHOTOS)
 
 
 def test_convert__wrong_names_and_places(tmp_path: Path) -> None:

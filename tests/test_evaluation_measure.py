@@ -324,6 +324,10 @@ def test_command__several_seeds(sides: tuple[Path, Path], tmp_path: Path) -> Non
     assert facts["over_sets"]["mean_iou"] == {"mean": 1.0, "standard_deviation": 0.0}
     assert [one["predictions"] for one in facts["sets"]] == [str(run), str(truth)]
     assert (tmp_path / "out" / "set-2" / "index.html").is_file()
+    assert "size (set 1 of 2)" in result.stdout
+    # Pages do not stay beside figures that are others.
+    assert cli("evaluate", run, truth, "--out", tmp_path / "out", "--only", "coco").exit_code == 0
+    assert {f.name for f in (tmp_path / "out").iterdir()} == {"run.json", "evaluation.json"}
 
 
 @pytest.mark.parametrize("side", [0, 1])

@@ -99,6 +99,15 @@ def test_read__photos_of_no_size(width: int, height: int, tmp_path: Path) -> Non
         list(read_predictions(file))
 
 
+@pytest.mark.parametrize("name", ["", ".", "/a.jpg", "../a.jpg", "b/../../a.jpg", "a\0.jpg"])
+def test_read__names_that_lead_elsewhere(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "p.jsonl"
+    write_predictions(file, [prediction(0)])
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"photo": name}))
+    with pytest.raises(UserError, match=r"line 1: .*a path below the folder of photos is wanted"):
+        list(read_predictions(file))
+
+
 def changed(file: Path, line: int, **changes: Any) -> None:
     """Change the first region of a line."""
     lines = file.read_text().splitlines()

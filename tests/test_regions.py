@@ -244,6 +244,13 @@ def test_fit_classes__of_many_regions_a_sample() -> None:
     assert found.tolist() == np.eye(3)[[0, 2, 1]].tolist()
 
 
+def test_fit_classes__more_wanted_than_the_sample_has() -> None:
+    angles = np.linspace(0, np.pi / 2, 2100)
+    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    found = fit_classes(vectors, k=2050, clusterer=Nearest(), seed=0)
+    assert 0 < len(found) <= 2000
+
+
 def test_fit_classes__largest_first() -> None:
     vectors = np.array([[1], [2], [2], [3], [3], [3]], dtype=np.float32)
     assert fit_classes(vectors, k=3, clusterer=Nearest(), seed=0).tolist() == [[3], [2], [1]]

@@ -18,11 +18,13 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from prelabel.errors import UserError
+from prelabel.images import read_picture
 from prelabel.masks import Mask, decode_rle, encode_rle, rle_area, rle_box
 from prelabel.records import Prediction, Region
 from prelabel.strategies import ExportContext
 from prelabel_exporters.coco import Coco
 from prelabel_exporters.voc import Voc
+from prelabel_exporters.voc_reader import read_voc
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -202,6 +204,59 @@ def test_write__lists_do_not_move_photos_when_others_come(tmp_path: Path) -> Non
     assert many["trainval"] == [str(i) for i in range(300)]
     assert set(few["val"]) == {name for name in many["val"] if int(name) < 100}
     assert 0.2 < len(many["val"]) / 300 < 0.4
+
+
+def test_write__of_equal_scores_the_smaller_is_in_front(tmp_path: Path) -> None:
+    small, large = region(box(2, 2, 2, 2), cluster=1), region(box(0, 0, 8, 8), cluster=0)
+    crowd = region(box(0, 0, 10, 8), cluster=2, score=1.0, crowd=True)
+    for regions in ((small, large, crowd), (crowd, large, small)):
+        Voc().write([prediction("x.jpg", *regions)], tmp_path, context())
+        pixels = np.asarray(Image.open(tmp_path / "SegmentationClass" / "x.png"))
+        assert (pixels[3, 3], pixels[0, 0], pixels[0, 9]) == (2, 1, 255)
+
+
+def test_write__no_name_comes_twice_in_the_labelmap(tmp_path: Path) -> None:
+    names = ("background", "#tag", "a:b", "a b", "ignored")
+    told = ExportContext(Path("/photos"), names, "m-1")
+    Voc().write([prediction("x.jpg", region(box(0, 0, 2, 2)))], tmp_path, told)
+    lines = (tmp_path / "labelmap.txt").read_text().splitlines()[1:]
+    found = [line.split(":")[0] for line in lines]
+    assert found == ["background", "background_", "tag", "a b", "a b_", "ignored_", "ignored"]
+    (note,) = told.problems.lines()
+    assert note.startswith("5 classes with another name in labelmap.txt")
+    assert read_voc(tmp_path).classes == names  # labels.txt has them as they are
+
+
+def test_write__photos_of_any_depth_as_they_were_looked_at(tmp_path: Path) -> None:
+    grey = np.tile(np.linspace(1000, 3000, WIDTH), (HEIGHT, 1)).astype(np.uint16)
+    Image.fromarray(grey).save(tmp_path / "deep.png")
+    Image.new("RGBA", (WIDTH, HEIGHT), (0, 0, 0, 0)).save(tmp_path / "clear.png")
+    Image.new("RGB", (WIDTH + 1, HEIGHT)).save(tmp_path / "other.png")
+    (tmp_path / "post.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n")
+    told = context(tmp_path)
+    photos = [prediction(name) for name in ("deep.png", "clear.png", "other.png", "post.jpg")]
+    Voc(images="copy").write(photos, tmp_path / "out", told)
+    put = tmp_path / "out" / "JPEGImages"
+    assert sorted(file.name for file in put.iterdir()) == ["clear.jpg", "deep.jpg"]
+    shown = read_picture(tmp_path / "deep.png").pixels
+    assert np.abs(np.asarray(Image.open(put / "deep.jpg")).astype(int) - shown).max() < 12
+    assert np.asarray(Image.open(put / "clear.jpg")).min() > 250  # on white
+    notes = "\n".join(told.problems.lines())
+    assert "2 photos written anew" in notes
+    assert "2 photos that are not in JPEGImages" in notes
+    assert f"11 × {HEIGHT} pixels, its labels {WIDTH} × {HEIGHT}" in notes
+
+
+def test_write__a_folder_onto_itself_keeps_its_photos(tmp_path: Path) -> None:
+    Image.new("RGB", (WIDTH, HEIGHT), (9, 99, 9)).save(tmp_path / "x.jpg")
+    Voc(images="copy").write([prediction("x.jpg")], tmp_path / "v", context(tmp_path))
+    before = (tmp_path / "v" / "JPEGImages" / "x.jpg").read_bytes()
+    again = read_voc(tmp_path / "v")
+    assert again.photos is not None
+    Voc(images="link").write(list(again.stream()), tmp_path / "v", context(again.photos))
+    file = tmp_path / "v" / "JPEGImages" / "x.jpg"
+    assert not file.is_symlink()
+    assert file.read_bytes() == before
 
 
 def _photos(folder: Path) -> None:
@@ -461,6 +516,50 @@ def test_read__a_labelmap_by_color_or_else_by_place(tmp_path: Path) -> None:
     for odd in ("1,2,3", "128,0,0"):
         (folder / "labelmap.txt").write_text(f"background:0,0,0::\ndog:128,0,0::\ncat:{odd}::\n")
         assert Voc().read(folder).classes == ("dog", "cat")
+
+
+def test_read__background_anywhere_in_the_labelmap(tmp_path: Path) -> None:
+    folder = _folder(tmp_path)
+    for kind in ("SegmentationClass", "SegmentationObject"):
+        for file in (folder / kind).glob("*.png"):
+            file.unlink()
+    for file in (folder / "ImageSets").rglob("*.txt"):
+        file.unlink()
+    (folder / "labels.txt").unlink(missing_ok=True)
+    (folder / "labelmap.txt").write_text(
+        "apple:250,50,83::\nbackground:0,0,0::\ncat:50,183,250::\n"
+    )
+    pixels = np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8)
+    pixels[:2, :2] = (250, 50, 83)
+    pixels[5:, 5:] = (50, 183, 250)
+    Image.fromarray(pixels).save(folder / "SegmentationClass" / "z.png")
+    found = read_voc(folder)
+    assert found.classes == ("apple", "cat")
+    (labels,) = found.stream()
+    assert {(r.cluster, r.area) for r in labels.regions} == {(0, 4), (1, 15)}
+
+
+def test_read__labelmes_list_of_names(tmp_path: Path) -> None:
+    folder = tmp_path / "SegmentationClass"
+    folder.mkdir()
+    _save(folder / "x.png", np.eye(HEIGHT, WIDTH, dtype=np.uint8) * 2)
+    plain = read_voc(tmp_path)
+    assert plain.classes[:2] == ("aeroplane", "bicycle")
+    assert "folders without a list of labels, VOC's own 20 names" in plain.problems.lines()[0]
+    (tmp_path / "class_names.txt").write_text("_background_\ncat\ndog\n")
+    found = read_voc(tmp_path)
+    assert found.classes == ("cat", "dog")
+    assert [r.cluster for labels in found.stream() for r in labels.regions] == [1]
+
+
+def test_read__masks_of_more_than_8_bits(tmp_path: Path) -> None:
+    folder = tmp_path / "SegmentationClass"
+    folder.mkdir()
+    (tmp_path / "labels.txt").write_text("1\tcat\n2\tdog\n")
+    values = np.zeros((HEIGHT, WIDTH), dtype=np.uint16)
+    values[1:3, 1:4] = 2
+    Image.fromarray(values).save(folder / "x.png")
+    assert [(r.cluster, r.area) for p in read_voc(tmp_path).stream() for r in p.regions] == [(1, 6)]
 
 
 def _in_colors(file: Path, colors: dict[int, tuple[int, int, int]]) -> None:

@@ -123,6 +123,7 @@ def test_yolo_seg__what_it_cannot_hold_is_counted(tmp_path: Path) -> None:
         "regions in several parts, joined by lines without width": 1,
         "crowds left out": 1,
         "regions without a class, left out": 1,
+        "regions without a pixel, left out": 1,
         "photos left out, whose label file another photo has": 1,
     }
 

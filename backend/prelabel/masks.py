@@ -14,6 +14,7 @@ from prelabel.records import Rle
 Mask = NDArray[np.bool_]
 Box = tuple[int, int, int, int]
 
+_MANY = 2_000
 _HEADER_BITS = 32 + 5 + 4 * 4
 _SIZES = (3, 4, 8, 16)
 """Bits in which brush RLE can count a run: up to 8, 16, 256 or 65 536 values."""
@@ -60,7 +61,10 @@ def outlines(mask: Mask) -> list[NDArray[np.float64]]:
 
 
 def crosses(points: NDArray[np.float64]) -> bool:
-    """Whether two sides of a closed polygon cross inside both: float64 (n, 2)."""
+    """Whether two sides of a closed polygon cross inside both: float64 (n, 2), in any unit. Polygons
+    of more than 2 000 corners are not looked at: every side is compared with every other one."""
+    if len(points) > _MANY:
+        return False
     a, b = points, np.roll(points, -1, axis=0)
 
     def side(p: NDArray[np.float64]) -> NDArray[np.float64]:

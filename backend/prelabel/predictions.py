@@ -18,6 +18,8 @@ FILE = "predictions.jsonl"
 _SUM, _DIGITS = b'{"crc32":"', 8
 _BODY = len(_SUM) + _DIGITS + len('",')
 _MOST_CLASSES = 2**16
+_BUFFER = 2**16
+"""Bytes that are read together; lines are often longer than Python's own 8 KiB."""
 
 
 def write_predictions(file: Path, predictions: Iterable[Prediction]) -> None:
@@ -42,7 +44,7 @@ def read_predictions(file: Path) -> Iterator[Prediction]:
     anything else."""
     if not file.is_file():
         raise UserError(f"{str(file)!r}: no such file; `prelabel run` or `predict` writes one")
-    with file.open("rb") as lines:
+    with file.open("rb", buffering=_BUFFER) as lines:
         for number, line in enumerate(lines, start=1):
             try:
                 prediction = decode(line, Prediction)

@@ -18,11 +18,6 @@ _MOST_CHARACTERS = 6
 """Of a count that is summed up in 32 bits."""
 _AT_ONCE = 512
 """Texts that are summed up together: their arrays stay in a processor's cache."""
-_VALUES = bytes(
-    (code & 31) - 32 * (code < 32 and code & 16 > 0) & 255
-    for code in ((c - 48) & 255 for c in range(256))
-)
-"""A character's own value in a count, as int8: the last one's top bit is the sign."""
 
 
 class RleFacts(NamedTuple):
@@ -89,21 +84,26 @@ def _sums(texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int32]] |
     """Totals and areas, right if no count is negative and no total has more than 31 bits; None if
     any text is none.
 
-    A tenth of its work, since no count is decoded: a difference goes into its own count and every
-    second one behind it, so that a total is the sum of all characters, each as often as that.
+    A tenth of the work of ``_totals``, since no count is decoded. A difference goes into its own
+    count and into every second one behind it; so a total is the sum of the characters' values, each
+    as often as that. "52225" are 5, 2, 2, then differences 2 and 5: counts 5, 2, 2, 4, 7. Their
+    total, 20, is 5 × 1 + 2 × 2 + 2 × 2 + 2 × 1 + 5 × 1.
     """
-    if not all(isinstance(text, str) and text.isascii() and text for text in texts):
+    try:
+        joined = "".join(texts).encode("ascii")
+    except (TypeError, UnicodeEncodeError):
         return None
-    text = "".join(texts).encode("ascii")
     lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+    if not lengths.all():
+        return None
     ends = np.cumsum(lengths)
     starts = ends - lengths
-    codes = np.frombuffer(text, dtype=np.uint8) - np.uint8(48)
+    codes = np.frombuffer(joined, dtype=np.uint8) - np.uint8(48)
     is_last = codes < 32  # of a count's characters
     if codes.max() > 63 or not is_last[ends - 1].all():
         return None
-    # How many counts begin here or later, which is one more than twice as often as it is added, or
-    # two; of a first count, which no other one is a difference to, just once.
+    # A count with n others behind it is added n // 2 + 1 times; the first one, which no other is a
+    # difference to, once.
     n_ended = np.cumsum(is_last, dtype=np.int32)
     often = np.repeat(n_ended[ends - 1] + 1, lengths)
     often -= n_ended
@@ -115,20 +115,18 @@ def _sums(texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int32]] |
     while of_first.size:
         often[of_first] = 1
         of_first = of_first[~is_last[of_first]] + 1
-    # The place of each character in its count.
-    is_next = np.zeros_like(is_last)
-    np.logical_not(is_last[:-1], out=is_next[1:])
-    shifts = np.zeros_like(codes)
-    further = is_next
+    # A character that is not the first of its count has 5 bits more for each one before it.
+    shifts, behind = np.zeros_like(codes), np.ones_like(is_last)
     for _ in range(_MOST_CHARACTERS):
-        if not further.any():
+        behind[1:], behind[0] = behind[:-1] & ~is_last[:-1], False
+        if not behind.any():
             break
-        shifts += further * np.uint8(5)
-        further = further & np.concatenate([[False], further[:-1]])
+        shifts += behind * np.uint8(5)
     else:
         return None
     often <<= shifts
-    often *= np.frombuffer(text.translate(_VALUES), dtype=np.int8)
+    is_negative = (codes & 16 > 0) & is_last
+    often *= (codes & 31).view(np.int8) - is_negative * np.int8(32)
     return np.add.reduceat(often, starts), np.add.reduceat(often * is_inside, starts)
 
 

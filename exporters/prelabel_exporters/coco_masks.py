@@ -15,8 +15,6 @@ from prelabel_exporters.coco_file import Annotation
 
 Note = Callable[..., None]
 """Takes an annotation, what is wrong with it, and a detail."""
-_MANY = 2000
-"""Corners, of which no more are compared with each other."""
 _LONGEST_WALK = 10**7
 """In pixels; takes pycocotools some seconds."""
 
@@ -51,12 +49,12 @@ def _rle(rle: Rle, annotation: Annotation, size: list[int], note: Note) -> Rle |
         return None
     if isinstance(counts, str):
         return {"size": size, "counts": counts}
-    if not isinstance(counts, list) or not all(isinstance(n, int) and n >= 0 for n in counts):
-        counts = [-1]
-    if not holds(sum(counts), annotation, size, note):
+    is_plain = isinstance(counts, list) and all(isinstance(n, int) and n >= 0 for n in counts)
+    runs: list[int] = counts if is_plain and counts else []
+    if not holds(sum(runs) if is_plain else -1, annotation, size, note):
         return None
-    packed = coco_mask.frPyObjects({"size": size, "counts": counts}, *size)
-    if 0 in counts[1:]:  # pycocotools' iou may end early at an empty run
+    packed = coco_mask.frPyObjects({"size": size, "counts": runs}, *size)
+    if 0 in runs[1:]:  # pycocotools' iou may end early at an empty run
         packed = coco_mask.encode(coco_mask.decode(packed))
     return _text(packed)
 
@@ -82,7 +80,7 @@ def _polygons(
         return None
     parts = coco_mask.frPyObjects([points.ravel().tolist() for points in usable], *size)
     for points in usable:
-        if len(points) <= _MANY and crosses(points):
+        if crosses(points):
             note(annotation, "polygons that cross themselves, drawn as pycocotools does")
     return _text(coco_mask.merge(parts))
 

@@ -67,6 +67,7 @@ class YoloSeg:
             scale = prediction.width / 100, prediction.height / 100
             parts = [[(x * scale[0], y * scale[1]) for x, y in i["value"]["points"]] for i in items]
             if not parts:
+                context.problems.note("regions without a pixel, left out", prediction.photo)
                 return None
             return model.SingleInstanceSegmentation(
                 category=category, segmentation=model.MultiPolygon(polygons=parts)

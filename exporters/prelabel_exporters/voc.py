@@ -63,13 +63,13 @@ class Voc:
     - A photo ``a/x.jpg`` is ``a/x`` in the lists: ``SegmentationClass/a/x.png`` and
       ``SegmentationObject/a/x.png``, of the EXIF-oriented photo's size, with VOC's palette, and
       ``Annotations/a/x.xml``, whose ``filename`` is the photo's name (in ``JPEGImages/``, where it
-      was put there). If ``a/x.png`` is a photo
-      too, the one that comes second keeps its whole name: ``a/x.png.png``.
+      was put there). If ``a/x.png`` is a photo too, the one that comes second keeps its whole name:
+      ``a/x.png.png``.
     - A pixel's class is its region's class id + 1, 0 for background; classes of one name share the
       first's value. Its object is the region's place among those that can be seen, from 1. Where
-      regions overlap, the higher score wins, of equal ones the smaller. Crowds and void are 255. Regions without a class, and
-      those behind the 254th of a photo, are left out and counted, as are those of which no pixel can
-      be seen. A box holds the pixels under the void border too.
+      regions overlap, the higher score wins, of equal ones the smaller. Crowds and void are 255.
+      Regions without a class, and those behind the 254th of a photo, are left out and counted, as
+      are those of which no pixel can be seen. A box holds the pixels under the void border too.
     - ``labels.txt`` has a line for each value: the value, a tab, the name (white space in it as
       single spaces); ``labelmap.txt`` says the same as CVAT and datumaro do.
     - Files of an earlier export are replaced once all are written; others are left alone.

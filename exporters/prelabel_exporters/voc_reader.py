@@ -133,7 +133,8 @@ def _mapped(lines: Sequence[str]) -> tuple[dict[int, str], dict[str, int]]:
         # By their places, where background is 0 wherever it stands.
         names = [name.strip("_ ").casefold() for name, _ in pairs]
         ground = names.index("background") if "background" in names else 0
-        values = [(i + 1) * (i < ground) or i * (i > ground) for i in range(len(pairs))]
+        order = sorted(range(len(pairs)), key=lambda i: (i != ground, i))
+        values = [order.index(i) for i in range(len(pairs))]
         if any(own):  # datumaro leaves them out where they are the palette's
             ends = {color: value for color, value in _PALETTE.items() if value in (0, VOID)}
             colors = ends | dict(reversed(list(zip(own, values, strict=True))))

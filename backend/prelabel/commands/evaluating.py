@@ -12,7 +12,6 @@ import typer
 
 from prelabel import console
 from prelabel.commands.options import example
-from prelabel.errors import UserError
 
 if TYPE_CHECKING:
     from prelabel.evaluation import Evaluation
@@ -140,8 +139,6 @@ def evaluate(
         from prelabel.reading import open_dataset
 
         costs = evaluation.load_costs(config, settings)
-        if out is not None and out.exists() and not out.is_dir():
-            raise UserError(f"--out {str(out)!r} is a file: name a new or an empty folder")
         if out is not None:
             outputs.check_claim(out, command="evaluate")
     done = []

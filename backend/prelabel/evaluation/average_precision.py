@@ -56,8 +56,8 @@ def average_precision(
     ``classes``: AP of each class that is present, from 0, on masks.
 
     ``class_of``: the class of each cluster; regions of others are left out of ``by_class``; void
-    without a class is a crowd of every class. Areas and boxes are those of the masks, a box's area its own. ``fast``:
-    with hotcoco, which must be there.
+    without a class is a crowd of every class. Areas and boxes are those of the masks, a box's area
+    its own. ``fast``: with hotcoco, which must be there.
     """
     truth = _columns(
         [[*pair.truth.regions, *pair.void, *_void_by_class(pair, class_of)] for pair in pairs],

@@ -31,7 +31,7 @@ def add_pixels(
     ``clusters``, ``names``: of the rows; regions without a class come last. ``classes``: names by
     id."""
     match = metrics.given_classes(pixels.confusion, assigned)
-    vote = metrics.vote_classes(pixels.confusion, n_clusters=sum(c >= 0 for c in clusters))
+    vote = metrics.vote_classes(pixels.confusion, n_clusters=figures["clusters"])
     with_object = [photo for photo in pixels.photos if photo.has_object]
     without = [photo for photo in pixels.photos if photo.has_object is False]
     figures |= {

@@ -95,22 +95,21 @@ def _evaluate(
     names = tuple(_name(predictions.classes, cluster) for cluster in rows)
     needs_pixels = "pixels" in only or classes == "matched"
     true_names = _true_names(truth, pairing, most=metrics.VOID - 1 if needs_pixels else None)
+    n_clusters = sum(cluster >= 0 for cluster in rows)
     pixels, objects = Pixels(n_clusters=len(rows)), Objects()
     if needs_pixels or "objects" in only:
         _measure(pairing, rows, pixels if needs_pixels else None, objects, progress)
 
     if classes == "matched":
-        n_clusters = sum(cluster >= 0 for cluster in rows)
         assigned = metrics.match_classes(pixels.confusion, n_clusters=n_clusters).class_of
     else:
-        named = [name for cluster, name in zip(rows, names, strict=True) if cluster >= 0]
-        assigned = _by_name(named, true_names, pairing, problems)
+        assigned = _by_name(names[:n_clusters], true_names, pairing, problems)
     by_row = dict(enumerate(rows))
     class_of = {by_row[row]: index - 1 for row, index in assigned.items()}
     figures: dict[str, Any] = {
         "photos": len(pairing.pairs),
         "classes": len({item.cluster for one in pairing.pairs for item in one.truth.regions}),
-        "clusters": sum(cluster >= 0 for cluster in rows),
+        "clusters": n_clusters,
         "matching": classes,
         "class_cluster": {
             true_names[index]: cluster for cluster, index in sorted(class_of.items(), reverse=True)

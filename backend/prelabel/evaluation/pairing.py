@@ -84,25 +84,16 @@ def _by_name(stream: Iterable[Prediction], side: str, problems: Problems) -> dic
     return photos
 
 
-_Key = Callable[[str], str]
+_Key = Callable[[str], object]
 _WAYS: tuple[tuple[str, tuple[_Key, ...]], ...] = (
-    ("the whole name", (lambda name: _composed(name), lambda name: _stem(_composed(name)))),
-    ("the name without folders", (lambda name: PurePosixPath(_composed(name)).name,)),
     (
-        "the name without folders and ending",
-        (lambda name: PurePosixPath(_composed(name)).stem,),
+        "the whole name",
+        (PurePosixPath, lambda name: PurePosixPath(name).parent / PurePosixPath(name).stem),
     ),
+    ("the name without folders", (lambda name: PurePosixPath(name).name,)),
+    ("the name without folders and ending", (lambda name: PurePosixPath(name).stem,)),
 )
 """Ways to match names, of which one is taken; each is keys that are tried in turn."""
-
-
-def _composed(name: str) -> str:
-    """macOS decomposes the accents in names."""
-    return unicodedata.normalize("NFC", name)
-
-
-def _stem(name: str) -> str:
-    return str(PurePosixPath(name).with_suffix("")) if PurePosixPath(name).name else name
 
 
 def _matched(found: Collection[str], wanted: Collection[str]) -> tuple[dict[str, str], str]:
@@ -123,10 +114,12 @@ def _matched(found: Collection[str], wanted: Collection[str]) -> tuple[dict[str,
     return {}, _WAYS[0][0]
 
 
-def _unique(key: _Key, names: Sequence[str]) -> dict[str, str]:
+def _unique(key: _Key, names: Sequence[str]) -> dict[object, str]:
     """Names by key; a key that stands for two photos would be a guess."""
-    counts = Counter(map(key, names))
-    return {key(name): name for name in names if counts[key(name)] == 1}
+    # Composed: macOS writes an accent as a character of its own.
+    keyed = [(key(unicodedata.normalize("NFC", name)), name) for name in names]
+    counts = Counter(k for k, _ in keyed)
+    return {k: name for k, name in keyed if counts[k] == 1}
 
 
 def _pair(prediction: Prediction, truth: Prediction, problems: Problems) -> Pair | None:

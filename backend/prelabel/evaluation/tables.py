@@ -71,8 +71,8 @@ def format_table(*sets: Figures) -> str:
 
 def _mean(key: str, value: float | None) -> str:
     """Like ``shown``; a mean of counts need not be a whole number."""
-    text = shown(key, value)
-    return text if value is None or not value % 1 or not text.isdigit() else f"{value:.1f}"
+    is_part = value is not None and FIGURES[key].unit == "count" and value % 1
+    return f"{value:.1f}" if is_part else shown(key, value)
 
 
 def write_json(file: Path, sources: Sequence[Path], evaluations: Sequence[Evaluation]) -> Path:

@@ -26,8 +26,6 @@ _OTHERS = ("ellipse", "keypoint", "vector", "cuboid")
 _UNNAMED = re.compile(r"object [0-9]+")
 _TWICE = 0.8
 """IoU from which two drawings with one label, by different tools, are one region."""
-_MANY = 2_000
-"""Polygons with more corners are not searched for crossings, which costs their square."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +144,7 @@ def _rle(item: Item, size: Size, here: str, problems: Problems) -> Rle | None:
         if len(points) < 3:
             problems.note("polygons with fewer than 3 corners, left out", here)
             return None
-        if len(points) <= _MANY and crosses(points):
+        if crosses(points):
             problems.note("polygons that cross themselves, filled by the even-odd rule", here)
     if mask is None or not mask.any():
         problems.note("regions without a pixel, left out", here)

@@ -125,7 +125,7 @@ class Home:
             )
             if live == state:
                 return state
-            self._remove_models(keep=(state.model, live.model, state.newest))
+            self._remove_models(keep=(state.model, live.model))
             return self._write(live)
 
     def model_folder(self, fit_hash: str) -> Path:
