@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from prelabel.label_studio import teaching
 from prelabel.label_studio.annotations import newest_annotation
+from prelabel.label_studio.client import TaskGone
+from prelabel.label_studio.exemplars import ExemplarFile
 from prelabel.label_studio.label_config import LabelConfig, parse
 from prelabel.label_studio.learning import (
     Drawing,
@@ -23,6 +28,7 @@ from prelabel.label_studio.learning import (
 )
 from prelabel.label_studio.results import results
 from prelabel.masks import Mask, decode_rle, encode_brush, encode_rle, rle_area, rle_box
+from prelabel.progress import Clock
 from prelabel.records import Prediction, Region
 
 HEIGHT, WIDTH = 20, 30
@@ -283,3 +289,31 @@ def test_stamp__changes_with_what_is_learned() -> None:
     assert stamp({**one, "lead_time": 3.5}, parse(CONFIG.replace("Sun", "Rain"))) == stamps[0]
     assert stamp(dict(reversed(one.items())), WANTED) == stamps[0]
     assert {len(s) for s in stamps} == {16}
+
+
+def test_learn_tasks__a_task_that_is_gone_meanwhile_costs_that_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Server:
+        def task(self, number: int) -> dict[str, Any]:
+            if number == 2:
+                raise TaskGone("http://x has no task 2")
+            return {"id": number}
+
+    def lesson(task: dict[str, Any], *_: object) -> teaching.Lessons:
+        return {f"{task['id']}/image": ("1:x", ())}
+
+    monkeypatch.setattr(teaching, "learn_task", lesson)
+    monkeypatch.setattr(teaching, "Predictor", lambda *_: SimpleNamespace(flush=lambda: None))
+    tasks: Any = [
+        SimpleNamespace(id=n, stamp="1:x", photos=[SimpleNamespace(name=f"{n}/image")])
+        for n in (1, 2, 3)
+    ]
+    home: Any = SimpleNamespace(names=tmp_path / "names.jsonl")
+    unused: Any = SimpleNamespace(config=None)
+    server: Any = Server()
+    clock = Clock()
+    learned = teaching.learn_tasks(server, unused, tasks, home, unused, unused, unused, clock)
+    assert learned == 2
+    assert list(clock.skipped) == ["2"]
+    assert ExemplarFile(home.names).photos_with({"1:"}) == ["1/image", "3/image"]

@@ -65,7 +65,7 @@ function work(photo) {
     measured(photo),
     `${count(photo.steps.length, "object")}: ${kept} kept as is, ${photo.steps.length - kept - redrawn} touched up, ${redrawn} redrawn`,
     count(photo.false, "false region"),
-    `${photo.saved} s saved`,
+    photo.saved < 0 ? `${-photo.saved} s lost` : `${photo.saved} s saved`,
   ].join(" · ");
 }
 

@@ -33,6 +33,10 @@ _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _KEPT = "what is done is kept; run the same command again and it goes on from there"
 
 
+class TaskGone(UserError):  # noqa: N818
+    """The server has no such task, or none that this user may see."""
+
+
 class ServerFault(UserError):  # noqa: N818
     """The server failed in the middle of a job; what is done is kept.
 
@@ -182,11 +186,10 @@ class Client:
             )
 
     def task(self, task_id: int) -> dict[str, Any]:
-        """A task with its annotations and predictions. Raises UserError, one for a task that is
-        gone as well."""
+        """A task with its annotations and predictions. Raises TaskGone and UserError."""
         status, answer = self._ask("GET", f"/api/tasks/{task_id}/", missing=True)
         if status == 404:
-            raise UserError(f"{self.url} has no task {task_id} that this token's user may see")
+            raise TaskGone(f"{self.url} has no task {task_id} that this token's user may see")
         return _mapping(answer, self.url)
 
     def import_predictions(self, project_id: int, predictions: Sequence[Mapping[str, Any]]) -> int:

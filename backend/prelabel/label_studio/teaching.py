@@ -9,7 +9,7 @@ from prelabel import images
 from prelabel.errors import PhotoError
 from prelabel.label_studio.annotations import newest_annotation
 from prelabel.label_studio.answers import Shape
-from prelabel.label_studio.client import Client
+from prelabel.label_studio.client import Client, TaskGone
 from prelabel.label_studio.exemplars import ExemplarFile
 from prelabel.label_studio.fetch import Fetcher
 from prelabel.label_studio.home import Home
@@ -63,7 +63,7 @@ def learn_tasks(
     clock: Clock,
 ) -> int:
     """Learn from those tasks whose annotations were changed since; from how many photos. A photo
-    that cannot be had teaches nothing. Raises UserError."""
+    that cannot be had, or a task that is gone meanwhile, teaches nothing. Raises UserError."""
     names = ExemplarFile(home.names)
     changed = [
         task
@@ -84,7 +84,7 @@ def learn_tasks(
             try:
                 whole = client.task(task.id)
                 found |= learn_task(whole, wanted, names, predictor, shape, read)
-            except PhotoError as error:
+            except (PhotoError, TaskGone) as error:
                 clock.skip(f"{task.id}", str(error))
             if n % _AT_ONCE == 0 or n == len(changed):
                 names.learn_all(found)
