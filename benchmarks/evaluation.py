@@ -41,12 +41,12 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from prelabel.data.masks import encode_rle, rle_area, rle_box
+from prelabel.data.records import Prediction, Region
 from prelabel.evaluation import evaluate
-from prelabel.masks import encode_rle, rle_area, rle_box
 from prelabel.outputs import write_facts
 from prelabel.predictions import FILE, write_predictions
 from prelabel.reading import open_dataset
-from prelabel.records import Prediction, Region
 
 WIDTH, HEIGHT, CLASSES, OBJECTS, DETECTIONS = 500, 375, 20, 8, 12
 RESULTS = Path(__file__).parent / "results" / "evaluation.csv"

@@ -44,9 +44,9 @@ from label_studio_sdk.converter import brush
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from prelabel.data.masks import Mask, encode_brush
 from prelabel.label_studio.client import Client
 from prelabel.label_studio.local_server import LocalServer, Login
-from prelabel.masks import Mask, encode_brush
 
 RESULTS = Path(__file__).parent / "results" / "exports.csv"
 LOGIN = Login("admin@example.com", "prelabel-benchmark", "0123456789abcdef0123456789abcdef01234567")

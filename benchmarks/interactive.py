@@ -32,13 +32,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from prelabel import config, images, pipeline
+from prelabel import config, pipeline
+from prelabel.data import images
+from prelabel.data.masks import Mask, decode_rle
+from prelabel.data.records import PatchFeatures, Picture, Region
 from prelabel.evaluation.metrics import VOID
 from prelabel.features import Extractor, from_arrays
 from prelabel.interactive import Pointed, object_at
-from prelabel.masks import Mask, decode_rle
 from prelabel.photos import find_photos
-from prelabel.records import PatchFeatures, Picture, Region
 from prelabel.segment import Segmenter
 from prelabel.threads import one_blas_thread
 

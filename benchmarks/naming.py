@@ -25,9 +25,9 @@ from PIL import Image
 
 from prelabel import config, pipeline
 from prelabel.clustering import assign
+from prelabel.data.masks import decode_rle
 from prelabel.evaluation.metrics import VOID
 from prelabel.label_studio.naming import Exemplar, Names
-from prelabel.masks import decode_rle
 from prelabel.photos import find_photos
 from prelabel.progress import Clock
 

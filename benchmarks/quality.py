@@ -32,13 +32,14 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from prelabel import config, images, pipeline
+from prelabel import config, pipeline
 from prelabel.config import Config
+from prelabel.data import images
+from prelabel.data.masks import decode_rle
+from prelabel.data.records import LevelResult, PatchFeatures, Picture
 from prelabel.evaluation import metrics
 from prelabel.features import Extractor, from_arrays, to_arrays
-from prelabel.masks import decode_rle
 from prelabel.progress import Clock
-from prelabel.records import LevelResult, PatchFeatures, Picture
 from prelabel.regions import Found, agreement
 from prelabel.segment import Segmenter
 

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from prelabel.colors import class_color
-from prelabel.masks import decode_rle
+from prelabel.data.colors import class_color
+from prelabel.data.masks import decode_rle
+from prelabel.data.records import Prediction
 from prelabel.predictions import read_predictions
-from prelabel.records import Prediction
 
 COLUMNS, HEIGHT, GAP = 6, 190, 6
 

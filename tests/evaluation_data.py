@@ -12,10 +12,10 @@ from msgspec import structs
 from numpy.typing import NDArray
 from pycocotools.coco import COCO
 
-from prelabel.masks import encode_rle, rle_area, rle_box
+from prelabel.data.masks import encode_rle, rle_area, rle_box
+from prelabel.data.records import Prediction, Region
 from prelabel.outputs import write_facts
 from prelabel.predictions import FILE, write_predictions
-from prelabel.records import Prediction, Region
 from prelabel.strategies import Dataset
 
 Mask = NDArray[np.bool_]
@@ -78,7 +78,7 @@ def changed(
 ) -> list[Prediction]:
     """Each object changed, or dropped where there is nothing left, with a score that is drawn;
     crowds are left out."""
-    from prelabel.masks import decode_rle
+    from prelabel.data.masks import decode_rle
 
     rng = np.random.default_rng(seed)
     photos = []

@@ -10,7 +10,7 @@ from PIL import Image
 
 from prelabel import config
 from prelabel.config import Config
-from prelabel.records import Picture, Prediction
+from prelabel.data.records import Picture, Prediction
 
 
 def tiny_config(*overrides: str) -> Config:

@@ -96,13 +96,13 @@ def test_imported__sees_every_way_of_importing() -> None:
     source = """
 import numpy, prelabel.config
 from prelabel import levels, fit
-from prelabel.masks import encode_rle
+from prelabel.data.masks import encode_rle
 if TYPE_CHECKING:
     from prelabel.model import FittedModel
 def later():
     import prelabel_exporters.coco
 """
-    always = {"prelabel.config", "prelabel.levels", "prelabel", "prelabel.masks"}
+    always = {"prelabel.config", "prelabel.levels", "prelabel", "prelabel.data.masks"}
     assert imported(source, module="prelabel.x", top_level=True) == always
     assert imported(source, module="prelabel.x") == always | {
         "prelabel.model",

@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 from small_photos import scene, tiny_config, without_name, write_scenes
 
+from prelabel.data.masks import decode_rle
+from prelabel.data.records import Prediction
 from prelabel.errors import UserError
-from prelabel.masks import decode_rle
 from prelabel.model import FittedModel
 from prelabel.pipeline import fit, predict
 from prelabel.progress import Clock
-from prelabel.records import Prediction
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from prelabel import contracts, strategies
+from prelabel.data.records import PatchFeatures
 from prelabel.errors import UserError
-from prelabel.records import PatchFeatures
 
 BUILT_IN = [
     (section, name)

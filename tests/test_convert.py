@@ -15,14 +15,14 @@ from typer.testing import CliRunner, Result
 
 from prelabel import strategies
 from prelabel.cli import app
+from prelabel.data.masks import Mask, encode_brush, encode_rle, rle_area, rle_box
+from prelabel.data.records import Prediction, Region
 from prelabel.errors import PhotoError, UserError
 from prelabel.export import convert, export_dataset
 from prelabel.label_studio.client import ServerFault
 from prelabel.label_studio.project_labels import project_dataset
-from prelabel.masks import Mask, encode_brush, encode_rle, rle_area, rle_box
 from prelabel.predictions import read_predictions, write_predictions
 from prelabel.reading import open_dataset
-from prelabel.records import Prediction, Region
 from prelabel.strategies import Dataset, Problems
 from prelabel_exporters.label_studio import LabelStudio
 

@@ -11,10 +11,10 @@ from evaluation_data import dataset, photo, region
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prelabel.data.records import Region
 from prelabel.errors import UserError
 from prelabel.evaluation import Costs, evaluate, load_costs
 from prelabel.evaluation.objects import size_of
-from prelabel.records import Region
 
 
 def _row(start: int, stop: int, cluster: int = 0, **options: Any) -> Region:

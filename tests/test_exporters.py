@@ -17,10 +17,10 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from prelabel import strategies
-from prelabel.colors import class_color, voc_color
+from prelabel.data.colors import class_color, voc_color
+from prelabel.data.masks import Mask, decode_rle, encode_rle, rle_area, rle_box
+from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
-from prelabel.masks import Mask, decode_rle, encode_rle, rle_area, rle_box
-from prelabel.records import Prediction, Region
 from prelabel.strategies import ExportContext
 
 # pycocotools does not know numpy 2's `copy` yet: harmless, but pytest keeps every warning.

@@ -20,9 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from prelabel import images
+from prelabel.data import images
+from prelabel.data.images import decode_picture, grid_size, read_picture, read_size, resize
 from prelabel.errors import PhotoError
-from prelabel.images import decode_picture, grid_size, read_picture, read_size, resize
 
 RNG = np.random.default_rng(0)
 NOISE = RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)
@@ -251,7 +251,7 @@ def peak_memory(file: Path) -> int:
     program = """
 import re, sys
 from pathlib import Path
-from prelabel.images import read_picture
+from prelabel.data.images import read_picture
 peak = lambda: int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 before = peak()
 read_picture(Path(sys.argv[1]))

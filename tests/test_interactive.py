@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from small_photos import as_picture, tiny_config, write_scenes
 
 from prelabel import pipeline
+from prelabel.data.masks import decode_rle, rle_area, rle_box
+from prelabel.data.records import PatchFeatures, Picture, Region
 from prelabel.errors import UserError
 from prelabel.features import Extractor
 from prelabel.interactive import Pointed, object_at
 from prelabel.levels import Clusters, Levels
-from prelabel.masks import decode_rle, rle_area, rle_box
 from prelabel.model import FittedModel
-from prelabel.records import PatchFeatures, Picture, Region
 from prelabel.segment import Segmenter
 
 Float = NDArray[np.float32]

@@ -21,10 +21,10 @@ from label_studio_server import COMMAND, TOKEN, Server
 from pycocotools.coco import COCO
 from shapes import Mask, Shape, as_png, as_png_with_alpha, as_rotated_jpeg, shape
 
+from prelabel.data.masks import encode_rle
 from prelabel.label_studio import demo
 from prelabel.label_studio.home import is_own
 from prelabel.label_studio.results import decode
-from prelabel.masks import encode_rle
 
 LABELS = ("ball", "box")
 SETTINGS = ["--backbone", "color-texture", "--recipe", "fast", "--set", "features.size=224"]

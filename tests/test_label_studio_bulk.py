@@ -15,13 +15,13 @@ from label_studio_server import TOKEN, Server
 from PIL import Image
 from small_photos import scene, tiny_config
 
+from prelabel.data.masks import decode_brush
 from prelabel.errors import UserError
 from prelabel.label_studio import bulk
 from prelabel.label_studio.bulk import Options, Totals
 from prelabel.label_studio.client import Client, ServerFault
 from prelabel.label_studio.fetch import Fetcher
 from prelabel.label_studio.home import Home, is_own
-from prelabel.masks import decode_brush
 
 BRUSH = """<View><Image name="image" value="$image"/>
 <BrushLabels name="label" toName="image">
@@ -98,9 +98,9 @@ def test_bulk__every_task_once_and_nothing_twice(label_studio: Server, tmp_path:
 
 
 def test_bulk__masks_arrive_as_they_were_found(label_studio: Server, tmp_path: Path) -> None:
+    from prelabel.data.records import Photo
     from prelabel.photos import PhotoSet
     from prelabel.pipeline import predict
-    from prelabel.records import Photo
 
     project = label_studio.project(BRUSH)
     label_studio.upload(project, _photos())

@@ -16,11 +16,11 @@ from typer.testing import CliRunner, Result
 
 from prelabel import strategies
 from prelabel.cli import app
+from prelabel.data.masks import Mask, decode_rle, encode_rle, rle_area, rle_box
+from prelabel.data.records import Prediction, Region
 from prelabel.label_studio.label_config import Control, Kind
 from prelabel.label_studio.results import Item, results
-from prelabel.masks import Mask, decode_rle, encode_rle, rle_area, rle_box
 from prelabel.reading import open_dataset
-from prelabel.records import Prediction, Region
 from prelabel.strategies import ExportContext
 
 pytestmark = [

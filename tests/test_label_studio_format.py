@@ -19,12 +19,12 @@ from label_studio_sdk.label_interface import LabelInterface
 from PIL import Image
 
 from prelabel import strategies
+from prelabel.data.masks import Mask, decode_rle, encode_brush, encode_rle, rle_area, rle_box
+from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
 from prelabel.label_studio import json_tasks
 from prelabel.label_studio.photo_names import UniqueNames, photo_name
-from prelabel.masks import Mask, decode_rle, encode_brush, encode_rle, rle_area, rle_box
 from prelabel.reading import open_dataset
-from prelabel.records import Prediction, Region
 from prelabel.strategies import Dataset, ExportContext
 
 # pycocotools does not know numpy 2's `copy` yet: harmless, but pytest keeps every warning.

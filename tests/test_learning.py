@@ -13,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from prelabel.data.masks import Mask, decode_rle, encode_brush, encode_rle, rle_area, rle_box
+from prelabel.data.records import Prediction, Region
 from prelabel.label_studio import teaching
 from prelabel.label_studio.annotations import newest_annotation
 from prelabel.label_studio.client import TaskGone
@@ -27,9 +29,7 @@ from prelabel.label_studio.learning import (
     stamp,
 )
 from prelabel.label_studio.results import results
-from prelabel.masks import Mask, decode_rle, encode_brush, encode_rle, rle_area, rle_box
 from prelabel.progress import Clock
-from prelabel.records import Prediction, Region
 
 HEIGHT, WIDTH = 20, 30
 CONFIG = """<View><Image name="img" value="$image"/><Image name="side" value="$side"/>

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from prelabel import levels
 from prelabel.config import Levels as Settings
+from prelabel.data.records import PatchFeatures
 from prelabel.grouping import group_photos
 from prelabel.levels import Clusters, Levels, Patches
-from prelabel.records import PatchFeatures
 from prelabel.strategies import Clusterer, ContractError, make
 
 Float = NDArray[np.float32]

@@ -11,7 +11,7 @@ from label_studio_sdk.converter import brush
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from prelabel.masks import (
+from prelabel.data.masks import (
     Mask,
     decode_brush,
     decode_rle,

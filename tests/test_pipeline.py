@@ -13,15 +13,15 @@ import pytest
 from PIL import Image
 from small_photos import as_picture, tiny_config, without_name, write_scenes
 
-from prelabel import images
+from prelabel.data import images
+from prelabel.data.masks import decode_rle
+from prelabel.data.records import Photo, Picture
 from prelabel.errors import UserError
 from prelabel.features import Extractor
-from prelabel.masks import decode_rle
 from prelabel.model import FittedModel
 from prelabel.photos import PhotoSet, find_photos
 from prelabel.pipeline import fit, predict
 from prelabel.progress import Clock
-from prelabel.records import Photo, Picture
 from prelabel.segment import Segment
 from prelabel.store import ShardStore
 

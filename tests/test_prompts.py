@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prelabel.data.masks import encode_rle, rle_area, rle_box
+from prelabel.data.records import Region
 from prelabel.errors import UserError
 from prelabel.interactive import Pointed
 from prelabel.label_studio.label_config import LabelConfig, parse
 from prelabel.label_studio.prompts import read, result
 from prelabel.label_studio.results import decode
 from prelabel.label_studio.tasks import TaskPhoto
-from prelabel.masks import encode_rle, rle_area, rle_box
-from prelabel.records import Region
 
 CONFIG = """<View><Image name="img" value="$image"/><Image name="side" value="$side"/>
 <PolygonLabels name="poly" toName="img"><Label value="cat"/><Label value="bird"/></PolygonLabels>

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from prelabel.data.records import PatchFeatures
 from prelabel.label_studio import recent
 from prelabel.label_studio.recent import RecentFeatures
-from prelabel.records import PatchFeatures
 
 
 def _features(value: float) -> PatchFeatures:

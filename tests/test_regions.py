@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from prelabel.classes import fit_classes, number_of_classes
-from prelabel.masks import decode_rle
-from prelabel.records import LevelResult
+from prelabel.data.masks import decode_rle
+from prelabel.data.records import LevelResult
 from prelabel.regions import Found, agreement, enlarge, find_regions, upsample
 
 Float = NDArray[np.float32]

@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage.draw import ellipse, polygon2mask
 
-from prelabel import images, masks
-from prelabel.colors import class_color
-from prelabel.records import Picture, Prediction, Region
+from prelabel.data import images, masks
+from prelabel.data.colors import class_color
+from prelabel.data.records import Picture, Prediction, Region
 from prelabel.report import Thumbnails, sections, write_report
 from prelabel.report.outlines import svg_path, view_size
 from prelabel.report.totals import Totals

@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 from small_photos import tiny_config, write_scenes
 
-from prelabel import images, levels, pipeline
+from prelabel import levels, pipeline
 from prelabel import store as store_module
+from prelabel.data import images
+from prelabel.data.records import Prediction
 from prelabel.features import Extractor
 from prelabel.model import FittedModel
 from prelabel.pipeline import fit, predict
-from prelabel.records import Prediction
 from prelabel.segment import Segmenter
 from prelabel.store import ShardStore
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from prelabel import rle_facts as module
-from prelabel.masks import decode_rle, encode_rle, rle_area, rle_box
-from prelabel.rle_facts import _totals, rle_facts
+from prelabel.data import coco_rle as module
+from prelabel.data.coco_rle import _totals, rle_facts
+from prelabel.data.masks import decode_rle, encode_rle, rle_area, rle_box
 
 
 def plain_total(text: str) -> int:

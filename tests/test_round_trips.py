@@ -20,9 +20,9 @@ from typer.testing import CliRunner
 
 from prelabel import strategies
 from prelabel.cli import app
-from prelabel.masks import Mask, encode_rle, rle_area, rle_box
+from prelabel.data.masks import Mask, encode_rle, rle_area, rle_box
+from prelabel.data.records import Prediction, Region
 from prelabel.predictions import write_predictions
-from prelabel.records import Prediction, Region
 from prelabel.strategies import ExportContext
 from prelabel_exporters.coco import Coco
 from prelabel_exporters.voc import Voc

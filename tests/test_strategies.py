@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from skimage.color import rgb2lab
 from sklearn.cluster import KMeans
 
+from prelabel.data.images import resize
+from prelabel.data.records import LevelResult, PatchFeatures
 from prelabel.errors import UserError
-from prelabel.images import resize
-from prelabel.records import LevelResult, PatchFeatures
 from prelabel.strategies import make
 
 Float = NDArray[np.float32]

@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from prelabel.contracts import check
+from prelabel.data.records import PatchFeatures, Picture
 from prelabel.errors import UserError
 from prelabel.features import Extractor
-from prelabel.records import PatchFeatures, Picture
 from prelabel.strategies import make
 from prelabel.timm_import import timm
 

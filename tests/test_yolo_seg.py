@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from prelabel.data.masks import Mask, encode_rle, rle_area, rle_box
+from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
-from prelabel.masks import Mask, encode_rle, rle_area, rle_box
-from prelabel.records import Prediction, Region
 from prelabel.strategies import ExportContext
 from prelabel_exporters.labelformat_formats import Boxes, YoloSeg
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from prelabel import strategies
+from prelabel.data.records import Prediction
 from prelabel.errors import UserError
-from prelabel.records import Prediction
 from prelabel.strategies import ContractError, ExportContext, check_labels
 from prelabel.trial import FAILED, MeanColour, Trial, equal, level, line, prediction
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from prelabel import outputs
+from prelabel.data.records import Prediction
 from prelabel.errors import UserError
 from prelabel.predictions import FILE, read_predictions, write_predictions
 from prelabel.progress import Clock, Progress
-from prelabel.records import Prediction
 from prelabel.run import advancing, export, make_exporters, naming
 from prelabel.strategies import Dataset, ExportContext, Exporter, Problems
 

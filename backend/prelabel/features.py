@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from prelabel import images
-from prelabel.records import PatchFeatures, Picture
+from prelabel.data import images
+from prelabel.data.records import PatchFeatures, Picture
 from prelabel.storage import cache_folder
 from prelabel.store import ShardStore
 from prelabel.strategies import Backbone, ContractError

@@ -28,10 +28,10 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array, diags_array
 from scipy.sparse.linalg import spsolve
 
+from prelabel.data.masks import Mask, encode_rle, rle_area, rle_box
+from prelabel.data.records import PatchFeatures, Picture, Region
 from prelabel.errors import UserError
 from prelabel.levels import unit
-from prelabel.masks import Mask, encode_rle, rle_area, rle_box
-from prelabel.records import PatchFeatures, Picture, Region
 from prelabel.regions import enlarge, upsample
 from prelabel.segment import Segmenter
 from prelabel.strategies import check_array

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prelabel.clustering import assign, fit_centroids
-from prelabel.records import LevelResult, PatchFeatures
+from prelabel.data.records import LevelResult, PatchFeatures
 from prelabel.strategies import Clusterer, Foreground, check_array
 
 Float = NDArray[np.float32]

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from prelabel.data.images import EXTENSIONS
+from prelabel.data.records import Photo
 from prelabel.errors import UserError
-from prelabel.images import EXTENSIONS
 from prelabel.outputs import is_ours
-from prelabel.records import Photo
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,12 @@ import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
-from prelabel import images, levels, strategies
+from prelabel import levels, strategies
 from prelabel.classes import fit_classes, number_of_classes
 from prelabel.clustering import assign
 from prelabel.config import Config
+from prelabel.data import images
+from prelabel.data.records import PatchFeatures, Photo, Picture, Prediction
 from prelabel.errors import PhotoError, UserError
 from prelabel.features import Extractor, from_arrays, to_arrays
 from prelabel.grouping import group_photos
@@ -23,7 +25,6 @@ from prelabel.memory import give_back
 from prelabel.model import FittedModel
 from prelabel.photos import PhotoSet, find_photos
 from prelabel.progress import Clock
-from prelabel.records import PatchFeatures, Photo, Picture, Prediction
 from prelabel.segment import Segment, Segmenter
 from prelabel.storage import cache_folder, prune_cache
 from prelabel.store import ShardStore

@@ -7,10 +7,10 @@ import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
+from prelabel.data.coco_rle import rle_facts
+from prelabel.data.images import MAX_PIXELS
+from prelabel.data.records import Prediction
 from prelabel.errors import UserError
-from prelabel.images import MAX_PIXELS
-from prelabel.records import Prediction
-from prelabel.rle_facts import rle_facts
 from prelabel.storage import replacing
 from prelabel.typed_json import decode, encode
 

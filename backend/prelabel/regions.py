@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from prelabel.masks import Mask, encode_rle, rle_area, rle_box
-from prelabel.records import LevelResult, Region
+from prelabel.data.masks import Mask, encode_rle, rle_area, rle_box
+from prelabel.data.records import LevelResult, Region
 
 Float = NDArray[np.float32]
 

@@ -10,8 +10,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from prelabel import images, outputs, strategies
+from prelabel import outputs, strategies
 from prelabel.config import Config
+from prelabel.data import images
+from prelabel.data.records import Photo, Picture, Prediction
 from prelabel.errors import PhotoError
 from prelabel.memory import peak_memory
 from prelabel.model import FittedModel
@@ -19,7 +21,6 @@ from prelabel.photos import PhotoSet
 from prelabel.pipeline import fit, predict
 from prelabel.predictions import FILE, read_predictions, write_predictions
 from prelabel.progress import Clock, Progress
-from prelabel.records import Photo, Picture, Prediction
 from prelabel.report import Thumbnails, write_report
 from prelabel.segment import Segment
 from prelabel.strategies import Backbone, ExportContext, Exporter

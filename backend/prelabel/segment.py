@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prelabel import levels, strategies
+from prelabel.data.records import LevelResult, PatchFeatures, Picture, Region
 from prelabel.model import FittedModel
-from prelabel.records import LevelResult, PatchFeatures, Picture, Region
 from prelabel.regions import Found, agreement, find_regions, upsample
 from prelabel.strategies import check_array
 

@@ -22,8 +22,8 @@ import numpy as np
 import pydantic
 from numpy.typing import NDArray
 
+from prelabel.data.records import LevelResult, PatchFeatures, Prediction
 from prelabel.errors import UserError
-from prelabel.records import LevelResult, PatchFeatures, Prediction
 
 Float = NDArray[np.float32]
 

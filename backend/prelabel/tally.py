@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from prelabel.config import Config
-from prelabel.records import Prediction
+from prelabel.data.records import Prediction
 
 TOO_MUCH, TOO_LITTLE = 0.60, 0.01
 """Shares of foreground in the median photo beyond which a result looks wrong."""

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prelabel.masks import encode_rle, rle_area, rle_box
-from prelabel.records import LevelResult, PatchFeatures, Prediction, Region
+from prelabel.data.masks import encode_rle, rle_area, rle_box
+from prelabel.data.records import LevelResult, PatchFeatures, Prediction, Region
 from prelabel.strategies import ContractError, check_array
 
 FAILED = object()

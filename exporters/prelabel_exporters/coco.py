@@ -11,8 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, TextIO
 
-from prelabel.colors import class_color
-from prelabel.records import Prediction, Region
+from prelabel.data.colors import class_color
+from prelabel.data.records import Prediction, Region
 from prelabel.strategies import Dataset, ExportContext
 from prelabel_exporters.coco_file import is_instances
 from prelabel_exporters.coco_panoptic import panoptic

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from prelabel.masks import crosses
-from prelabel.records import Rle
+from prelabel.data.masks import crosses
+from prelabel.data.records import Rle
 from prelabel_exporters.coco_file import Annotation
 
 Note = Callable[..., None]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from prelabel.masks import decode_rle, outlines
-from prelabel.records import Rle
+from prelabel.data.masks import decode_rle, outlines
+from prelabel.data.records import Rle
 
 
 def polygons(rle: Rle) -> list[list[float]] | None:

@@ -10,10 +10,10 @@ from typing import Any, TypeGuard
 
 from msgspec import structs
 
-from prelabel import images
+from prelabel.data import images
+from prelabel.data.coco_rle import rle_facts
+from prelabel.data.records import Prediction, Region, Rle
 from prelabel.errors import PhotoError
-from prelabel.records import Prediction, Region, Rle
-from prelabel.rle_facts import rle_facts
 from prelabel.strategies import Dataset, Problems
 from prelabel_exporters.coco_file import Annotation, InstancesFile, Listed, load_instances
 from prelabel_exporters.coco_masks import holds, mask_of

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, TextIO
 
-from prelabel import images
+from prelabel.data import images
+from prelabel.data.records import Prediction, Region
 from prelabel.errors import PhotoError, UserError
-from prelabel.records import Prediction, Region
 from prelabel.strategies import ExportContext, Problems
 
 

@@ -6,14 +6,14 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from prelabel import images
+from prelabel.data import images
+from prelabel.data.records import Prediction
 from prelabel.errors import PhotoError
 from prelabel.label_studio.annotations import What
 from prelabel.label_studio.drawn_items import Size
 from prelabel.label_studio.json_tasks import json_tasks
 from prelabel.label_studio.label_config import LabelConfig
 from prelabel.label_studio.task_labels import NamedPhoto, TaskLabels
-from prelabel.records import Prediction
 from prelabel.strategies import Dataset, Problems
 
 

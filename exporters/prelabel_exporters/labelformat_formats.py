@@ -15,10 +15,10 @@ from typing import Any, Literal
 
 from msgspec import structs
 
+from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
 from prelabel.label_studio.label_config import Control
 from prelabel.label_studio.results import results
-from prelabel.records import Prediction, Region
 from prelabel.strategies import ExportContext
 from prelabel_exporters.common import class_name
 

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field
 
-from prelabel.colors import voc_color
+from prelabel.data.colors import voc_color
+from prelabel.data.masks import Box, Mask, decode_rle
+from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
-from prelabel.masks import Box, Mask, decode_rle
-from prelabel.records import Prediction, Region
 from prelabel.strategies import Dataset, ExportContext
 from prelabel_exporters.common import (
     category_ids,

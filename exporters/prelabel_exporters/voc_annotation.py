@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from xml.etree import ElementTree
 
-from prelabel.records import Prediction, Region
+from prelabel.data.records import Prediction, Region
 
 _NOT_IN_XML = re.compile("[^\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Control characters, and lone surrogates (names that are no UTF-8)."""

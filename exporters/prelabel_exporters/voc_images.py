@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from prelabel import images
+from prelabel.data import images
 from prelabel.strategies import Problems
 
 _ORIENTATION = 0x0112

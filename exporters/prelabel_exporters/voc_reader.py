@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from prelabel import images
-from prelabel.colors import voc_color
+from prelabel.data import images
+from prelabel.data.colors import voc_color
+from prelabel.data.masks import encode_rle, rle_area, rle_box
+from prelabel.data.records import Prediction, Region
 from prelabel.errors import PhotoError, UserError
-from prelabel.masks import encode_rle, rle_area, rle_box
-from prelabel.records import Prediction, Region
 from prelabel.strategies import Dataset, Problems
 from prelabel_exporters.common import fits_photo
 

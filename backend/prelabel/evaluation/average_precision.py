@@ -15,9 +15,9 @@ import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
+from prelabel.data.records import Region
 from prelabel.errors import UserError
 from prelabel.evaluation.pairing import Pair
-from prelabel.records import Region
 
 STATS = (
     *("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large"),

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from prelabel.masks import Mask
+from prelabel.data.masks import Mask
 
 VOID = 255
 EDGE = 0.02

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 from scipy.optimize import linear_sum_assignment
 
+from prelabel.data.masks import decode_rle, encode_rle
+from prelabel.data.records import Region
 from prelabel.evaluation.costs import Costs
 from prelabel.evaluation.pairing import Pair
-from prelabel.masks import decode_rle, encode_rle
-from prelabel.records import Region
 
 FOUND = (0.5, 0.75, 0.9)
 """IoU from which an object counts as found."""

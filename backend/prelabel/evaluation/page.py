@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
-from prelabel import images
+from prelabel.data import images
 from prelabel.errors import PhotoError
 from prelabel.evaluation import page_sections as sections
 from prelabel.evaluation.measure import Evaluation

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from prelabel.data.masks import Mask, encode_rle, rle_area, rle_box
+from prelabel.data.records import Region
 from prelabel.evaluation.measure import Evaluation
 from prelabel.evaluation.metrics import VOID, Counts
 from prelabel.evaluation.pixels import paint
-from prelabel.masks import Mask, encode_rle, rle_area, rle_box
-from prelabel.records import Region
 from prelabel.report.outlines import svg_path, view_size
 
 WORST = BEST = 24

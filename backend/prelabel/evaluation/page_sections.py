@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from prelabel.colors import class_color
+from prelabel.data.colors import class_color
 from prelabel.evaluation.costs import Costs
 from prelabel.evaluation.measure import Evaluation
 from prelabel.evaluation.protocol import FIGURES, protocol, shown

@@ -10,8 +10,8 @@ from pathlib import PurePosixPath
 
 from msgspec import structs
 
+from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
-from prelabel.records import Prediction, Region
 from prelabel.strategies import Dataset, Problems
 
 _NAMED = 20

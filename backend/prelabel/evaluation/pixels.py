@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from prelabel.data.masks import decode_rle
 from prelabel.evaluation import metrics
 from prelabel.evaluation.pairing import Pair
-from prelabel.masks import decode_rle
 
 
 @dataclass(frozen=True, slots=True)

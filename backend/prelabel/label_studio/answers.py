@@ -10,12 +10,12 @@ import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
+from prelabel.data.records import Prediction, Region
 from prelabel.label_studio import results
 from prelabel.label_studio.label_config import Control, LabelConfig
 from prelabel.label_studio.naming import Names
 from prelabel.label_studio.results import Item, Losses
 from prelabel.label_studio.tasks import TaskPhoto
-from prelabel.records import Prediction, Region
 
 
 @dataclass(frozen=True)

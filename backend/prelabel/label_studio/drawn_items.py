@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from prelabel.data.images import MAX_PIXELS
+from prelabel.data.masks import crosses, encode_rle, rle_box
+from prelabel.data.records import Rle
 from prelabel.errors import UserError
-from prelabel.images import MAX_PIXELS
 from prelabel.label_studio.results import Item, decode
-from prelabel.masks import crosses, encode_rle, rle_box
-from prelabel.records import Rle
 from prelabel.strategies import Problems
 
 Size = tuple[int, int]

@@ -17,8 +17,8 @@ from urllib.parse import SplitResult, parse_qs, unquote, unquote_to_bytes, urlen
 
 import httpx
 
+from prelabel.data.images import EXTENSIONS
 from prelabel.errors import PhotoError, UserError
-from prelabel.images import EXTENSIONS
 from prelabel.label_studio.client import Client, check_size, copy
 from prelabel.storage import cache_folder, replacing
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prelabel.clustering import assign
+from prelabel.data.records import Rle
 from prelabel.levels import unit
-from prelabel.records import Rle
 from prelabel.strategies import Clusterer
 
 Float = NDArray[np.float32]

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from prelabel.images import EXTENSIONS
+from prelabel.data.images import EXTENSIONS
 
 _LOCAL_FILES = "/data/local-files/"
 _UPLOADED = re.compile(r".*/data/upload/\d+/(?:[0-9a-f]{8}-)?([^/]+)")

@@ -10,15 +10,16 @@ from contextlib import suppress
 import numpy as np
 from numpy.typing import NDArray
 
-from prelabel import images, levels, strategies
+from prelabel import levels, strategies
 from prelabel.config import Config, StrategyChoice
+from prelabel.data import images
+from prelabel.data.masks import Mask
+from prelabel.data.records import PatchFeatures, Picture, Prediction, Region
 from prelabel.features import Extractor, from_arrays
 from prelabel.interactive import Pointed, object_at
 from prelabel.label_studio.recent import RecentFeatures
-from prelabel.masks import Mask
 from prelabel.model import FittedModel
 from prelabel.pipeline import classified
-from prelabel.records import PatchFeatures, Picture, Prediction, Region
 from prelabel.regions import enlarge
 from prelabel.segment import Segment, Segmenter
 from prelabel.storage import cache_folder

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from prelabel import images
+from prelabel.data import images
 from prelabel.errors import PhotoError, UserError
 from prelabel.label_studio import label_config
 from prelabel.label_studio.annotations import What, chosen

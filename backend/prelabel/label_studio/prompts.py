@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
 from prelabel.interactive import Pointed
 from prelabel.label_studio import results
 from prelabel.label_studio.label_config import Control, LabelConfig, Prompt
 from prelabel.label_studio.tasks import TaskPhoto
-from prelabel.records import Prediction, Region
 
 _FINEST = ("brush", "bitmask", "polygon", "rectangle")
 

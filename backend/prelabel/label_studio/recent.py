@@ -10,8 +10,8 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
+from prelabel.data.records import PatchFeatures
 from prelabel.features import from_arrays, to_arrays
-from prelabel.records import PatchFeatures
 from prelabel.storage import replacing
 
 _LOOK_EVERY = 200

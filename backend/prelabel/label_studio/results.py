@@ -15,9 +15,7 @@ import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
-from prelabel.errors import UserError
-from prelabel.label_studio.label_config import Control
-from prelabel.masks import (
+from prelabel.data.masks import (
     Mask,
     decode_brush,
     decode_rle,
@@ -27,7 +25,9 @@ from prelabel.masks import (
     rle_area,
     rle_box,
 )
-from prelabel.records import Prediction, Region
+from prelabel.data.records import Prediction, Region
+from prelabel.errors import UserError
+from prelabel.label_studio.label_config import Control
 
 Item = dict[str, Any]
 Names = Mapping[int, str | None] | Sequence[str | None]

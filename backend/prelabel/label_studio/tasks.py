@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from prelabel.data.records import Photo
 from prelabel.errors import PhotoError
 from prelabel.label_studio.annotations import newest_annotation
 from prelabel.label_studio.client import Client
@@ -14,7 +15,6 @@ from prelabel.label_studio.home import is_own
 from prelabel.label_studio.label_config import LabelConfig
 from prelabel.label_studio.learning import stamp
 from prelabel.progress import Clock
-from prelabel.records import Photo
 from prelabel.threads import ahead
 
 _DOWNLOADS = 8

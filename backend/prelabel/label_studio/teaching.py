@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from prelabel import images
+from prelabel.data import images
 from prelabel.errors import PhotoError
 from prelabel.label_studio.annotations import newest_annotation
 from prelabel.label_studio.answers import Shape

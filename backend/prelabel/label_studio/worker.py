@@ -16,8 +16,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal
 
-from prelabel import images
 from prelabel.config import Config
+from prelabel.data import images
 from prelabel.errors import PhotoError, UserError
 from prelabel.label_studio import answers, label_config, prompts
 from prelabel.label_studio.answers import Shape

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from prelabel import masks
-from prelabel.records import Region
+from prelabel.data import masks
+from prelabel.data.records import Region
 
 VIEW_SIDE = 720
 """Long side of the path's coordinate system: half a pixel of a 360-pixel thumbnail each."""

@@ -12,8 +12,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, TextIO
 
-from prelabel.colors import class_color
-from prelabel.records import Prediction
+from prelabel.data.colors import class_color
+from prelabel.data.records import Prediction
 from prelabel.report import sections
 from prelabel.report.outlines import svg_path, view_size
 from prelabel.report.thumbnails import COLUMNS, MAX_CUT_OUTS, Thumbnails

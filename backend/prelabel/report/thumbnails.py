@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from prelabel import masks
-from prelabel.records import Picture, Prediction, Region
+from prelabel.data import masks
+from prelabel.data.records import Picture, Prediction, Region
 
 PHOTO_SIDE = 360
 """Long side of a photo's thumbnail, in pixels; smaller photos keep their size."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from prelabel.records import Prediction
+from prelabel.data.records import Prediction
 
 N_BINS = 20
 """Bins of the score histogram: each 0.05 wide, the last one with 1 in it."""

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from prelabel.data.masks import Mask, encode_rle, rle_area, rle_box
 from prelabel.errors import UserError
-from prelabel.masks import Mask, encode_rle, rle_area, rle_box
 from prelabel.samples.composition import compose
 from prelabel.samples.credits import readme
 from prelabel.samples.scenes import SCENES

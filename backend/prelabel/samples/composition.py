@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from prelabel.masks import Mask
+from prelabel.data.masks import Mask
 from prelabel.samples.backgrounds import paint, texture, toned
 from prelabel.samples.scenes import Item, Ledge, Scene
 from prelabel.samples.sources import Outline, Rgb, as_arrays, fill, outlines, source_picture

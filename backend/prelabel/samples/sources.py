@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from prelabel.data.masks import Mask
 from prelabel.errors import UserError
-from prelabel.masks import Mask
 
 Rgb = NDArray[np.uint8]
 Ring = tuple[tuple[float, float], ...]

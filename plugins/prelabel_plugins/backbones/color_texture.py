@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from prelabel.records import PatchFeatures
+from prelabel.data.records import PatchFeatures
 
 Float = NDArray[np.float32]
 _ORIENTATIONS = 8

@@ -15,8 +15,8 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from prelabel import weights as weight_store
+from prelabel.data.records import PatchFeatures
 from prelabel.errors import UserError
-from prelabel.records import PatchFeatures
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from prelabel.records import LevelResult
+from prelabel.data.records import LevelResult
 
 
 @dataclass(frozen=True)

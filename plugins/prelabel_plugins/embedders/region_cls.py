@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from prelabel.images import resize
-from prelabel.records import PatchFeatures
+from prelabel.data.images import resize
+from prelabel.data.records import PatchFeatures
 from prelabel.strategies import Backbone
 
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from prelabel.records import PatchFeatures
+from prelabel.data.records import PatchFeatures
 from prelabel.strategies import Backbone
 
 

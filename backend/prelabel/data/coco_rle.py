@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from prelabel.records import Rle
+from prelabel.data.records import Rle
 
 _MOST_PIXELS = 2**31
 """hotcoco counts in 32 bits."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from prelabel.records import Rle
+from prelabel.data.records import Rle
 
 Mask = NDArray[np.bool_]
 Box = tuple[int, int, int, int]

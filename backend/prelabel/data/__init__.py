@@ -1,0 +1,1 @@
+"""What travels: photos, masks, regions, labelled datasets."""
