@@ -41,7 +41,7 @@ from prelabel.features import Extractor, from_arrays
 from prelabel.interactive import Pointed, object_at
 from prelabel.photos import find_photos
 from prelabel.segment import Segmenter
-from prelabel.threads import one_blas_thread
+from prelabel.storage.threads import one_blas_thread
 
 RESULTS = Path(__file__).parent / "results" / "interactive.csv"
 SMALLEST = 0.01

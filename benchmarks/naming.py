@@ -29,7 +29,7 @@ from prelabel.data.masks import decode_rle
 from prelabel.evaluation.metrics import VOID
 from prelabel.label_studio.naming import Exemplar, Names
 from prelabel.photos import find_photos
-from prelabel.progress import Clock
+from prelabel.storage.progress import Clock
 
 RESULTS = Path(__file__).parent / "results" / "naming.csv"
 CORRECTED = (1, 3, 10)

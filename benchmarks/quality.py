@@ -39,9 +39,9 @@ from prelabel.data.masks import decode_rle
 from prelabel.data.records import LevelResult, PatchFeatures, Picture
 from prelabel.evaluation import metrics
 from prelabel.features import Extractor, from_arrays, to_arrays
-from prelabel.progress import Clock
 from prelabel.regions import Found, agreement
 from prelabel.segment import Segmenter
+from prelabel.storage.progress import Clock
 
 SETS = ("voc_animals", "ecssd", "coco")
 LEVELS = ("dataset", "category", "image")

@@ -27,7 +27,7 @@ from PIL import Image
 from prelabel.label_studio import demo
 from prelabel.label_studio.client import Client
 from prelabel.label_studio.local_server import LocalServer
-from prelabel.storage import cache_folder
+from prelabel.storage.files import cache_folder
 
 LABELS = demo.label_config(["object"])
 UPLOAD = 20

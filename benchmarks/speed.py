@@ -27,7 +27,7 @@ from PIL import Image
 from prelabel import config, weights
 from prelabel.photos import find_photos
 from prelabel.run import run
-from prelabel.storage import cache_folder
+from prelabel.storage.files import cache_folder
 
 SIZE = 448
 BATCHES = (1, 4, 8)

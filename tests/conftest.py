@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from label_studio_server import COMMAND, Server
 
-from prelabel.storage import cache_folder
+from prelabel.storage.files import cache_folder
 
 _USERS_CACHE = cache_folder()
 

@@ -16,7 +16,7 @@ from prelabel.data.records import Prediction
 from prelabel.errors import UserError
 from prelabel.model import FittedModel
 from prelabel.pipeline import fit, predict
-from prelabel.progress import Clock
+from prelabel.storage.progress import Clock
 
 
 @pytest.fixture(autouse=True)

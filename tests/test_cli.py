@@ -21,9 +21,10 @@ from PIL import Image
 from pycocotools.coco import COCO
 from typer.testing import CliRunner
 
-from prelabel import console, doctor, storage
+from prelabel import console, doctor
 from prelabel.cli import app
 from prelabel.config import Config
+from prelabel.storage import files
 from prelabel.tally import Tally
 
 LIGHT = ("--backbone", "color-texture", "--recipe", "fast", "--set", "features.size=112")
@@ -583,7 +584,7 @@ def test_one_line__whatever_a_name_holds() -> None:
 
 
 def test_replacing__names_the_file_of_a_full_disk(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match=r"a\.json"), storage.replacing(tmp_path / "a.json"):
+    with pytest.raises(OSError, match=r"a\.json"), files.replacing(tmp_path / "a.json"):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert list(tmp_path.iterdir()) == []
 

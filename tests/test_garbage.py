@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from prelabel.garbage import uncollected
+from prelabel.storage.garbage import uncollected
 
 
 class Node:

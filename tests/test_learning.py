@@ -29,7 +29,7 @@ from prelabel.label_studio.learning import (
     stamp,
 )
 from prelabel.label_studio.results import results
-from prelabel.progress import Clock
+from prelabel.storage.progress import Clock
 
 HEIGHT, WIDTH = 20, 30
 CONFIG = """<View><Image name="img" value="$image"/><Image name="side" value="$side"/>

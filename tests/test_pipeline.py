@@ -21,9 +21,9 @@ from prelabel.features import Extractor
 from prelabel.model import FittedModel
 from prelabel.photos import PhotoSet, find_photos
 from prelabel.pipeline import fit, predict
-from prelabel.progress import Clock
 from prelabel.segment import Segment
-from prelabel.store import ShardStore
+from prelabel.storage.progress import Clock
+from prelabel.storage.shards import ShardStore
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,6 @@ import pytest
 from fake_label_studio import BRUSH, TOKEN, FakeLabelStudio, Task, running, wait_for
 from small_photos import tiny_config
 
-from prelabel import store
 from prelabel.errors import UserError
 from prelabel.label_studio import fits, tidying
 from prelabel.label_studio import home as home_module
@@ -30,6 +29,7 @@ from prelabel.label_studio.exemplars import ExemplarFile
 from prelabel.label_studio.fetch import Sources
 from prelabel.label_studio.home import Home, image_level_version, project_folder
 from prelabel.label_studio.service import Service, Settings
+from prelabel.storage.files import shards
 
 pytestmark = pytest.mark.slow
 ENOUGH = 20
@@ -698,7 +698,7 @@ def test_full_disk__during_a_fit_is_told_with_what_to_do(
     def full(file: Path) -> Any:
         raise OSError(28, "No space left on device", str(file))
 
-    monkeypatch.setattr(store, "replacing", full)
+    monkeypatch.setattr(shards, "replacing", full)
     monkeypatch.setattr(fits, "die_with", lambda pipe: None)  # it is run in this process
     name, tasks = server.project(4)
     number = int(name.partition(".")[0])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from prelabel.errors import UserError
-from prelabel.storage import prune_cache
+from prelabel.storage.files import prune_cache
 
 
 def _store(cache: Path, name: str, *, kilobytes: int, used: int) -> Path:

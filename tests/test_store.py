@@ -17,8 +17,8 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from prelabel.storage import cache_folder, replacing
-from prelabel.store import SHARD, ShardStore
+from prelabel.storage.files import cache_folder, replacing
+from prelabel.storage.shards import SHARD, ShardStore
 
 
 def key(n: int) -> str:

@@ -9,7 +9,7 @@ import numpy as np  # noqa: F401  (brings BLAS)
 import pytest
 from threadpoolctl import threadpool_info
 
-from prelabel.threads import ahead, one_blas_thread
+from prelabel.storage.threads import ahead, one_blas_thread
 
 
 def _blas_threads() -> set[int]:

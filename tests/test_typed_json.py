@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from prelabel.typed_json import decode, encode
+from prelabel.storage.json import decode, encode
 
 
 @dataclass(frozen=True)

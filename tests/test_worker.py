@@ -17,7 +17,6 @@ import pytest
 from fake_label_studio import BRUSH, TOKEN, FakeLabelStudio, Task, running, wait_for
 from small_photos import tiny_config, write_scenes
 
-from prelabel import store
 from prelabel.label_studio import worker
 from prelabel.label_studio.answers import Shape
 from prelabel.label_studio.exemplars import ExemplarFile
@@ -27,6 +26,7 @@ from prelabel.label_studio.results import decode
 from prelabel.label_studio.worker import Desk, Done, Job, work
 from prelabel.model import FittedModel
 from prelabel.pipeline import fit
+from prelabel.storage.files import shards
 
 IMAGE = '<Image name="image" value="$image"/>'
 LABELS = '<Label value="cat" predicted_values="object 1"/><Label value="dog"/>'
@@ -252,10 +252,10 @@ def test_predict__answers_come_though_the_disk_is_full(
     def full(file: Path) -> Any:
         raise OSError(errno.ENOSPC, "No space left on device", str(file))
 
-    monkeypatch.setattr(store, "replacing", full)
+    monkeypatch.setattr(shards, "replacing", full)
     monkeypatch.setattr(worker, "_KEEP_EVERY", 0.1)
     with at_work(works.home, server, works.model) as other:
-        tasks = [server.task(1) for _ in range(store.SHARD + 8)]
+        tasks = [server.task(1) for _ in range(shards.SHARD + 8)]
         assert [other.do(task).problem for task in tasks] == [""] * len(tasks)
         for _ in range(50):
             if other.trouble:

@@ -137,7 +137,7 @@ def _file_problem(error: Exception) -> str:
 
 def _fullest() -> str:
     """Of the places that are written to, the one with the least space."""
-    from prelabel.storage import cache_folder
+    from prelabel.storage.files import cache_folder
 
     places = [place for place in (cache_folder(), Path.cwd()) if place.exists()]
     return str(min(places, key=lambda place: shutil.disk_usage(place).free))

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from prelabel.progress import Progress
+from prelabel.storage.progress import Progress
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress

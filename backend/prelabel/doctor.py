@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 
 from prelabel import strategies
 from prelabel.errors import UserError
-from prelabel.storage import cache_folder
+from prelabel.storage.files import cache_folder
 
 Row = tuple[str, str]
 

@@ -13,8 +13,8 @@ from prelabel import outputs
 from prelabel.data.records import Prediction
 from prelabel.errors import UserError
 from prelabel.predictions import FILE, read_predictions, write_predictions
-from prelabel.progress import Clock, Progress
 from prelabel.run import advancing, export, make_exporters, naming
+from prelabel.storage.progress import Clock, Progress
 from prelabel.strategies import Dataset, ExportContext, Exporter, Problems
 
 Settings = Mapping[str, Mapping[str, Any]]

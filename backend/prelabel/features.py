@@ -11,8 +11,8 @@ import numpy as np
 
 from prelabel.data import images
 from prelabel.data.records import PatchFeatures, Picture
-from prelabel.storage import cache_folder
-from prelabel.store import ShardStore
+from prelabel.storage.files import cache_folder
+from prelabel.storage.shards import ShardStore
 from prelabel.strategies import Backbone, ContractError
 
 

@@ -34,8 +34,8 @@ from prelabel.errors import UserError
 from prelabel.levels import unit
 from prelabel.regions import enlarge, upsample
 from prelabel.segment import Segmenter
+from prelabel.storage.threads import one_blas_thread
 from prelabel.strategies import check_array
-from prelabel.threads import one_blas_thread
 
 Float = NDArray[np.float32]
 Point = tuple[float, float]

@@ -19,7 +19,7 @@ from prelabel.config import Config
 from prelabel.errors import UserError
 from prelabel.features import identity_key
 from prelabel.levels import Clusters, Levels
-from prelabel.storage import replacing
+from prelabel.storage.files import replacing
 
 Float = NDArray[np.float32]
 SCHEMA = 1

@@ -9,7 +9,7 @@ from typing import Any
 
 from prelabel.errors import UserError
 from prelabel.predictions import FILE
-from prelabel.storage import replacing
+from prelabel.storage.files import replacing
 
 MARKER = "run.json"
 """Facts of the command that filled the folder; a folder with this file in it is ours."""

@@ -21,14 +21,14 @@ from prelabel.data.records import PatchFeatures, Photo, Picture, Prediction
 from prelabel.errors import PhotoError, UserError
 from prelabel.features import Extractor, from_arrays, to_arrays
 from prelabel.grouping import group_photos
-from prelabel.memory import give_back
 from prelabel.model import FittedModel
 from prelabel.photos import PhotoSet, find_photos
-from prelabel.progress import Clock
 from prelabel.segment import Segment, Segmenter
-from prelabel.storage import cache_folder, prune_cache
-from prelabel.store import ShardStore
-from prelabel.threads import ahead, cores
+from prelabel.storage.files import cache_folder, prune_cache
+from prelabel.storage.memory import give_back
+from prelabel.storage.progress import Clock
+from prelabel.storage.shards import ShardStore
+from prelabel.storage.threads import ahead, cores
 
 T = TypeVar("T")
 Float = NDArray[np.float32]

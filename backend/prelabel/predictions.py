@@ -11,8 +11,8 @@ from prelabel.data.coco_rle import rle_facts
 from prelabel.data.images import MAX_PIXELS
 from prelabel.data.records import Prediction
 from prelabel.errors import UserError
-from prelabel.storage import replacing
-from prelabel.typed_json import decode, encode
+from prelabel.storage.files import replacing
+from prelabel.storage.json import decode, encode
 
 FILE = "predictions.jsonl"
 _SUM, _DIGITS = b'{"crc32":"', 8

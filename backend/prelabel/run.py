@@ -15,14 +15,14 @@ from prelabel.config import Config
 from prelabel.data import images
 from prelabel.data.records import Photo, Picture, Prediction
 from prelabel.errors import PhotoError
-from prelabel.memory import peak_memory
 from prelabel.model import FittedModel
 from prelabel.photos import PhotoSet
 from prelabel.pipeline import fit, predict
 from prelabel.predictions import FILE, read_predictions, write_predictions
-from prelabel.progress import Clock, Progress
 from prelabel.report import Thumbnails, write_report
 from prelabel.segment import Segment
+from prelabel.storage.memory import peak_memory
+from prelabel.storage.progress import Clock, Progress
 from prelabel.strategies import Backbone, ExportContext, Exporter
 from prelabel.tally import Tally
 

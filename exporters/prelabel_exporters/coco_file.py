@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from prelabel.errors import UserError
-from prelabel.garbage import uncollected
-from prelabel.typed_json import decode
+from prelabel.storage.garbage import uncollected
+from prelabel.storage.json import decode
 
 _LOOK = 1 << 16
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from prelabel.label_studio.bulk import Totals
     from prelabel.label_studio.client import Client
-    from prelabel.progress import Progress
+    from prelabel.storage.progress import Progress
 
 app = typer.Typer()
 label_studio = typer.Typer(epilog=example("prelabel label-studio prelabel --project 1"))
@@ -137,8 +137,8 @@ def demo(
         from prelabel.label_studio.client import Client
         from prelabel.label_studio.fetch import Sources, open_fetcher
         from prelabel.label_studio.home import Home, project_folder
-        from prelabel.progress import Clock
         from prelabel.samples import write_samples
+        from prelabel.storage.progress import Clock
 
         os.environ.setdefault("PRELABEL_HOME", str((folder / "models").resolve()))
         samples = write_samples(folder / "samples")
@@ -202,7 +202,7 @@ def fit(
         from prelabel.label_studio.fetch import Sources
         from prelabel.label_studio.fits import FitRequest, fit_project
         from prelabel.label_studio.home import Home, project_folder
-        from prelabel.progress import Clock
+        from prelabel.storage.progress import Clock
 
         config = options.chosen_config(
             recipe, backbone=backbone, labels="", seed=None, settings=settings

@@ -15,8 +15,8 @@ from prelabel.evaluation.figures import add_coco, add_objects, add_pixels, sourc
 from prelabel.evaluation.objects import Objects
 from prelabel.evaluation.pairing import Pairing, pair
 from prelabel.evaluation.pixels import Pixels
-from prelabel.garbage import uncollected
-from prelabel.progress import Progress, Silent
+from prelabel.storage.garbage import uncollected
+from prelabel.storage.progress import Progress, Silent
 from prelabel.strategies import Dataset, Problems
 
 Matching = Literal["matched", "by-name"]

@@ -14,7 +14,7 @@ from prelabel.evaluation import page_sections as sections
 from prelabel.evaluation.measure import Evaluation
 from prelabel.evaluation.page_photos import card, chosen
 from prelabel.report import Thumbnails
-from prelabel.storage import replacing
+from prelabel.storage.files import replacing
 
 THUMBS = "thumbs"
 """Folder of the photos' small pictures, beside the page."""

@@ -17,7 +17,7 @@ from prelabel.console import one_line
 from prelabel.evaluation.costs import Costs
 from prelabel.evaluation.measure import Evaluation
 from prelabel.evaluation.protocol import FIGURES, protocol, shown
-from prelabel.storage import replacing
+from prelabel.storage.files import replacing
 
 _ROWS = 25
 """Classes in the terminal's table; JSON and the page have all."""

@@ -22,7 +22,7 @@ from prelabel.label_studio.tasks import NO_IMAGE, Task, download, read_tasks, ta
 from prelabel.label_studio.teaching import learn_tasks
 from prelabel.model import FittedModel
 from prelabel.pipeline import classified, segments
-from prelabel.progress import Clock, Progress
+from prelabel.storage.progress import Clock, Progress
 
 _PORTION = 500
 """Tasks whose photos are on this machine's disk at once: a project may have more than it holds."""

@@ -18,8 +18,8 @@ import httpx
 from prelabel.errors import UserError
 from prelabel.label_studio.client import Client
 from prelabel.label_studio.local_server import LocalServer, Login, free_port
-from prelabel.progress import Clock
-from prelabel.storage import replacing
+from prelabel.storage.files import replacing
+from prelabel.storage.progress import Clock
 
 TITLE = "prelabel samples"
 _UPLOAD = 20

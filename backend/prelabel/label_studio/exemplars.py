@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from prelabel.errors import UserError
 from prelabel.label_studio.naming import Exemplar, classes_of
-from prelabel.storage import replacing
+from prelabel.storage.files import replacing
 from prelabel.strategies import Clusterer
 
 Float = NDArray[np.float32]

@@ -20,7 +20,7 @@ import httpx
 from prelabel.data.images import EXTENSIONS
 from prelabel.errors import PhotoError, UserError
 from prelabel.label_studio.client import Client, check_size, copy
-from prelabel.storage import cache_folder, replacing
+from prelabel.storage.files import cache_folder, replacing
 
 _LOCAL_FILES = "/data/local-files/"
 _CLOUD = ("s3", "gs", "azure-blob")

@@ -24,7 +24,7 @@ from prelabel.label_studio.tasks import read_task, read_tasks
 from prelabel.label_studio.teaching import learn_tasks
 from prelabel.model import FittedModel
 from prelabel.pipeline import choose
-from prelabel.progress import Clock
+from prelabel.storage.progress import Clock
 
 _STOPPED = "the backend was stopped"
 

@@ -19,7 +19,7 @@ from prelabel.levels import unit
 from prelabel.model import FittedModel
 from prelabel.photos import PhotoSet
 from prelabel.pipeline import choose, fit
-from prelabel.progress import Clock
+from prelabel.storage.progress import Clock
 
 Float = NDArray[np.float32]
 

@@ -22,7 +22,7 @@ from prelabel.config import Config
 from prelabel.errors import UserError
 from prelabel.label_studio.exemplars import ExemplarFile, read_revision
 from prelabel.model import FittedModel
-from prelabel.storage import data_folder, replacing
+from prelabel.storage.files import data_folder, replacing
 
 STATE = "project.json"
 _QUIET, _LONGEST = 30.0, 300.0

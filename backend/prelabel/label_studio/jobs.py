@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from prelabel.label_studio import worker
 from prelabel.label_studio.processes import Child
 from prelabel.label_studio.worker import Desk, Done, Job
-from prelabel.threads import cores
+from prelabel.storage.threads import cores
 
 POINT, OPEN, BATCH, BACKGROUND = range(4)
 """How urgent: somebody points, somebody opens a task, somebody retrieves many, nobody waits."""

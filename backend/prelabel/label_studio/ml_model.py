@@ -18,7 +18,7 @@ from threading import Lock
 from typing import Any, ClassVar, Protocol
 
 from prelabel.errors import UserError
-from prelabel.storage import data_folder
+from prelabel.storage.files import data_folder
 
 
 class Service(Protocol):

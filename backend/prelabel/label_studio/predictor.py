@@ -22,8 +22,8 @@ from prelabel.model import FittedModel
 from prelabel.pipeline import classified
 from prelabel.regions import enlarge
 from prelabel.segment import Segment, Segmenter
-from prelabel.storage import cache_folder
-from prelabel.store import ShardStore
+from prelabel.storage.files import cache_folder
+from prelabel.storage.shards import ShardStore
 
 Float = NDArray[np.float32]
 _backbones = threading.Lock()

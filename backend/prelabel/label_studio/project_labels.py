@@ -19,10 +19,10 @@ from prelabel.label_studio.drawn_items import Size
 from prelabel.label_studio.fetch import Fetcher
 from prelabel.label_studio.label_config import LabelConfig
 from prelabel.label_studio.task_labels import NamedPhoto, TaskLabels
-from prelabel.progress import Clock, Progress
-from prelabel.storage import replacing
+from prelabel.storage.files import replacing
+from prelabel.storage.progress import Clock, Progress
+from prelabel.storage.threads import ahead
 from prelabel.strategies import Dataset, Problems
-from prelabel.threads import ahead
 
 _DOWNLOADS = 8
 """Photos fetched at once: a server's own workers are about as many."""

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save
 
 from prelabel.data.records import PatchFeatures
 from prelabel.features import from_arrays, to_arrays
-from prelabel.storage import replacing
+from prelabel.storage.files import replacing
 
 _LOOK_EVERY = 200
 """Photos between two looks at how many there are."""

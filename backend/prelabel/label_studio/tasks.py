@@ -14,8 +14,8 @@ from prelabel.label_studio.fetch import Fetcher
 from prelabel.label_studio.home import is_own
 from prelabel.label_studio.label_config import LabelConfig
 from prelabel.label_studio.learning import stamp
-from prelabel.progress import Clock
-from prelabel.threads import ahead
+from prelabel.storage.progress import Clock
+from prelabel.storage.threads import ahead
 
 _DOWNLOADS = 8
 """Photos fetched at once: a server's own workers are about as many."""

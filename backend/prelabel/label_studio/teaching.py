@@ -19,7 +19,7 @@ from prelabel.label_studio.naming import Exemplar
 from prelabel.label_studio.predictor import Predictor
 from prelabel.label_studio.tasks import Task, TaskPhoto, stamp_of, task_photos
 from prelabel.model import FittedModel
-from prelabel.progress import Clock
+from prelabel.storage.progress import Clock
 
 Lessons = dict[str, tuple[str, tuple[Exemplar, ...]]]
 """By photo: the stamp of the annotation, and what it teaches."""

@@ -30,7 +30,7 @@ from prelabel.label_studio.predictor import Predictor
 from prelabel.label_studio.tasks import NO_IMAGE, TaskPhoto, task_photos
 from prelabel.label_studio.teaching import learn_task
 from prelabel.model import FittedModel
-from prelabel.threads import cores, one_blas_thread
+from prelabel.storage.threads import cores, one_blas_thread
 
 _MODELS = 4
 """Fitted models that stay loaded; the weights are there once."""

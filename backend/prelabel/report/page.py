@@ -18,7 +18,7 @@ from prelabel.report import sections
 from prelabel.report.outlines import svg_path, view_size
 from prelabel.report.thumbnails import COLUMNS, MAX_CUT_OUTS, Thumbnails
 from prelabel.report.totals import Totals
-from prelabel.storage import replacing
+from prelabel.storage.files import replacing
 
 THUMBS = "thumbs"
 """Folder of the thumbnails, beside the page."""

@@ -24,7 +24,7 @@ from prelabel.samples.composition import compose
 from prelabel.samples.credits import readme
 from prelabel.samples.scenes import SCENES
 from prelabel.samples.sources import Rgb, drawn_masks, outlines, source_bytes
-from prelabel.storage import replacing
+from prelabel.storage.files import replacing
 
 CLASSES = ("cat", "person", "cup", "flower", "motorcycle")
 """Their category ids are 1 to 5."""

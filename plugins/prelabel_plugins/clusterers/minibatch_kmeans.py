@@ -14,7 +14,7 @@ from sklearn.cluster import MiniBatchKMeans as SklearnMiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
-from prelabel.threads import one_blas_thread
+from prelabel.storage.threads import one_blas_thread
 
 Float = NDArray[np.float32]
 _filters = threading.Lock()

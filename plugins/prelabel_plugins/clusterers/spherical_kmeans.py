@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from prelabel.threads import one_blas_thread
+from prelabel.storage.threads import one_blas_thread
 
 Float = NDArray[np.float32]
 _SEEDING = 4096

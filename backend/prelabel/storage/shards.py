@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from prelabel.memory import give_back
-from prelabel.storage import replacing
+from prelabel.storage.files import replacing
+from prelabel.storage.memory import give_back
 
 Arrays = Mapping[str, NDArray[Any]]
 SHARD = 32

@@ -1,0 +1,1 @@
+"""Files, shards of arrays, memory, threads and progress."""
