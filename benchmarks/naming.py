@@ -24,12 +24,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from prelabel import config, pipeline
-from prelabel.clustering import assign
 from prelabel.data.masks import decode_rle
 from prelabel.evaluation.metrics import VOID
 from prelabel.label_studio.naming import Exemplar, Names
 from prelabel.photos import find_photos
 from prelabel.storage.progress import Clock
+from prelabel.strategies.checks import assign
 
 RESULTS = Path(__file__).parent / "results" / "naming.csv"
 CORRECTED = (1, 3, 10)

@@ -12,11 +12,11 @@ from msgspec import structs
 from numpy.typing import NDArray
 from pycocotools.coco import COCO
 
+from prelabel.data.dataset import Dataset
 from prelabel.data.masks import encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.outputs import write_facts
 from prelabel.predictions import FILE, write_predictions
-from prelabel.strategies import Dataset
 
 Mask = NDArray[np.bool_]
 HEIGHT, WIDTH = 6, 8

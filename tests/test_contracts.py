@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from prelabel import contracts, strategies
 from prelabel.data.records import PatchFeatures
 from prelabel.errors import UserError
+from prelabel.strategies import contracts, registry
 
 BUILT_IN = [
     (section, name)
-    for section in strategies.KINDS
-    for name in strategies.names(section)
-    if name != "timm" and strategies.origin(section, name).startswith("prelabel ")
+    for section in registry.KINDS
+    for name in registry.names(section)
+    if name != "timm" and registry.origin(section, name).startswith("prelabel ")
 ]
 
 
@@ -30,8 +30,8 @@ def test_check__the_built_in_ones_keep_their_promises(section: str, name: str) -
 
 
 def test_check__at_least_two_of_every_kind() -> None:
-    for section in strategies.KINDS:
-        assert len(strategies.names(section)) >= 2
+    for section in registry.KINDS:
+        assert len(registry.names(section)) >= 2
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Any], list[str]]:
     """A function that checks a class of this file as a strategy of that kind."""
 
     def check(section: str, strategy: Any) -> list[str]:
-        monkeypatch.setattr(strategies, "load", lambda *_: strategy)
+        monkeypatch.setattr(registry, "load", lambda *_: strategy)
         return contracts.check(section, "under-test")
 
     return check

@@ -13,8 +13,8 @@ from PIL import Image
 from pycocotools.coco import COCO
 from typer.testing import CliRunner, Result
 
-from prelabel import strategies
 from prelabel.cli import app
+from prelabel.data.dataset import Dataset, Problems
 from prelabel.data.masks import Mask, encode_brush, encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import PhotoError, UserError
@@ -23,7 +23,7 @@ from prelabel.label_studio.client import ServerFault
 from prelabel.label_studio.project_labels import project_dataset
 from prelabel.predictions import read_predictions, write_predictions
 from prelabel.reading import open_dataset
-from prelabel.strategies import Dataset, Problems
+from prelabel.strategies import registry
 from prelabel_exporters.label_studio import LabelStudio
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -78,8 +78,8 @@ def test_predictions__crowds_survive_the_file(tmp_path: Path) -> None:
 def _readable() -> list[str]:
     return [
         name
-        for name in strategies.names("exporter")
-        if hasattr(strategies.load("exporter", name), "recognizes")
+        for name in registry.names("exporter")
+        if hasattr(registry.load("exporter", name), "recognizes")
     ]
 
 
@@ -198,7 +198,7 @@ def test_open__a_reader_that_raises_costs_itself(
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(LabelStudio, "recognizes", broken)
-    monkeypatch.setattr(strategies, "names", lambda _: ["label-studio", "coco"])
+    monkeypatch.setattr(registry, "names", lambda _: ["label-studio", "coco"])
     assert open_dataset(tmp_path / "a").classes == _dataset().classes
     (tmp_path / "text.json").write_text("{}")
     with pytest.raises(UserError, match=r"label-studio failed \(ZeroDivisionError: a bug\)"):

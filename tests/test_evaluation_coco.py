@@ -19,12 +19,12 @@ from evaluation_data import Mask, box, changed, dataset, photo, read_coco, regio
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from prelabel.data.dataset import Dataset
 from prelabel.data.masks import rle_area
 from prelabel.data.records import Prediction
 from prelabel.errors import UserError
 from prelabel.evaluation import evaluate
 from prelabel.evaluation.average_precision import STATS
-from prelabel.strategies import Dataset
 
 ROOT = Path(__file__).parent.parent
 FILE = Path(os.environ.get("PRELABEL_TEST_DATA", ROOT.parent / "shared" / "data")) / "coco"

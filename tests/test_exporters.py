@@ -16,12 +16,13 @@ from label_studio_sdk.label_interface import LabelInterface
 from PIL import Image
 from pycocotools.coco import COCO
 
-from prelabel import strategies
 from prelabel.data.colors import class_color, voc_color
+from prelabel.data.dataset import ExportContext
 from prelabel.data.masks import Mask, decode_rle, encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
-from prelabel.strategies import ExportContext
+from prelabel.strategies import registry
+from prelabel.strategies.protocols import Exporter
 
 # pycocotools does not know numpy 2's `copy` yet: harmless, but pytest keeps every warning.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -76,7 +77,7 @@ def _two_regions(photo: str) -> Prediction:
 
 
 def _exporter(name: str, **settings: Any) -> Any:
-    return strategies.make("exporter", name, settings)
+    return registry.make("exporter", name, settings)
 
 
 def _files(folder: Path) -> dict[str, bytes]:
@@ -91,7 +92,7 @@ def _files(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("name", EXPORTERS)
 def test_exporter__fits_its_protocol_and_returns_what_it_wrote(name: str, tmp_path: Path) -> None:
     exporter = _exporter(name)
-    assert isinstance(exporter, strategies.Exporter)
+    assert isinstance(exporter, Exporter)
     written = exporter.write([_two_regions("x.jpg")], tmp_path, CONTEXT)
     assert written.exists()
     assert written.parent == tmp_path
@@ -161,7 +162,7 @@ def test_exporter__a_region_without_a_class_is_left_out_and_counted(
     both = _prediction("a/x.jpg", _region(RING, cluster=-1), _region(RING, cluster=1))
     _exporter(name).write([both], tmp_path, context)
     assert context.problems.lines() == ["1 regions without a class, left out (a/x.jpg)"]
-    found = list(strategies.make("exporter", name, {}).read(tmp_path).stream())
+    found = list(registry.make("exporter", name, {}).read(tmp_path).stream())
     assert [region.cluster for region in found[0].regions] == [1]
 
 

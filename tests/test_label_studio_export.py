@@ -14,14 +14,14 @@ from pycocotools.coco import COCO
 from small_photos import scene
 from typer.testing import CliRunner, Result
 
-from prelabel import strategies
 from prelabel.cli import app
+from prelabel.data.dataset import ExportContext
 from prelabel.data.masks import Mask, decode_rle, encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.label_studio.label_config import Control, Kind
 from prelabel.label_studio.results import Item, results
 from prelabel.reading import open_dataset
-from prelabel.strategies import ExportContext
+from prelabel.strategies import registry
 
 pytestmark = [
     pytest.mark.slow,
@@ -231,7 +231,7 @@ def test_tasks_json__is_imported_as_it_is_and_comes_back(
         ),
         Prediction("nothing.jpg", "", WIDTH, HEIGHT, (), 0.0, 0, "m-1"),
     ]
-    exporter = strategies.make("exporter", "label-studio", {"kind": kind, "tolerance": 0})
+    exporter = registry.make("exporter", "label-studio", {"kind": kind, "tolerance": 0})
     context = ExportContext(Path("photos"), ("dog", "cat"), "m-1")
     file = exporter.write(photos, tmp_path, context)
     project = label_studio.project((tmp_path / "label_config.xml").read_text())

@@ -18,14 +18,14 @@ from label_studio_sdk.converter import Converter, brush
 from label_studio_sdk.label_interface import LabelInterface
 from PIL import Image
 
-from prelabel import strategies
+from prelabel.data.dataset import Dataset, ExportContext
 from prelabel.data.masks import Mask, decode_rle, encode_brush, encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
 from prelabel.label_studio import json_tasks
 from prelabel.label_studio.photo_names import UniqueNames, photo_name
 from prelabel.reading import open_dataset
-from prelabel.strategies import Dataset, ExportContext
+from prelabel.strategies import registry
 
 # pycocotools does not know numpy 2's `copy` yet: harmless, but pytest keeps every warning.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -100,7 +100,7 @@ def _write(folder: Path, tasks: Sequence[Any], config: str = "") -> Path:
 
 
 def _read(folder: Path, tasks: Sequence[Any], config: str = "", **own: Any) -> Dataset:
-    reader = strategies.make("exporter", "label-studio", own)
+    reader = registry.make("exporter", "label-studio", own)
     dataset = reader.read(_write(folder, tasks, config))
     assert isinstance(dataset, Dataset)
     return dataset
@@ -118,7 +118,7 @@ def _labels(dataset: Dataset) -> list[list[str | None]]:
 
 
 def _written(folder: Path, photos: Sequence[Prediction], **own: Any) -> list[dict[str, Any]]:
-    exporter = strategies.make("exporter", "label-studio", own)
+    exporter = registry.make("exporter", "label-studio", own)
     tasks: list[dict[str, Any]] = json.loads(exporter.write(photos, folder, CONTEXT).read_bytes())
     return tasks
 
@@ -151,9 +151,7 @@ def test_write__what_a_kind_cannot_hold_is_counted(tmp_path: Path) -> None:
     def lines(kind: str) -> list[str]:
         context = ExportContext(Path("p"), ("dog",), "m-1")
         photo = _prediction("x.jpg", _region(RING), _region(PARTS, crowd=True))
-        strategies.make("exporter", "label-studio", {"kind": kind}).write(
-            [photo], tmp_path, context
-        )
+        registry.make("exporter", "label-studio", {"kind": kind}).write([photo], tmp_path, context)
         return context.problems.lines()
 
     crowd = "1 crowds left out, which Label Studio has not (x.jpg)"
@@ -223,7 +221,7 @@ def test_round_trip__brush_and_bitmask_lose_nothing(
     ]
     regions.sort(key=lambda region: -region.score)
     photos = [_prediction(name, *regions) for name in AWKWARD]
-    exporter = strategies.make("exporter", "label-studio", {"kind": kind})
+    exporter = registry.make("exporter", "label-studio", {"kind": kind})
     first = exporter.write(photos, folder, CONTEXT).read_bytes()
     dataset = exporter.read(folder)
     assert (dataset.classes, dataset.model_version) == (CONTEXT.classes, "m-1")
@@ -236,7 +234,7 @@ def test_round_trip__brush_and_bitmask_lose_nothing(
 
 
 def test_round_trip__photos_without_regions_keep_their_size(tmp_path: Path) -> None:
-    exporter = strategies.make("exporter", "label-studio", {})
+    exporter = registry.make("exporter", "label-studio", {})
     exporter.write([_prediction("a/nothing.jpg")], tmp_path, CONTEXT)
     (found,) = open_dataset(tmp_path).stream()
     assert (found.photo, found.width, found.height, found.regions) == ("a/nothing.jpg", 10, 8, ())
@@ -305,7 +303,7 @@ def test_what__predictions_that_are_numbers_only_are_said(tmp_path: Path) -> Non
 
 def test_read__brush_bitmask_polygon_and_rectangle(tmp_path: Path) -> None:
     square = [[20, 25], [60, 25], [60, 75], [20, 75]]  # percents of 10 × 8: x 2–6, y 2–6
-    exporter = strategies.make("exporter", "label-studio", {"kind": "bitmask"})
+    exporter = registry.make("exporter", "label-studio", {"kind": "bitmask"})
     (bits,) = json.loads(
         exporter.write([_prediction("x", _region(RING))], tmp_path, CONTEXT).read_text()
     )
@@ -666,7 +664,7 @@ def test_problems__are_counted_anew_with_each_stream(tmp_path: Path) -> None:
 
 
 def test_recognizes__tasks_and_nothing_else(tmp_path: Path) -> None:
-    reader = strategies.make("exporter", "label-studio", {})
+    reader = registry.make("exporter", "label-studio", {})
     for text in ("", "[", "[]", "{}", "[1]", '{"images": []}', '[{"image_id": 1}]', "\xff\xfe"):
         file = tmp_path / "x.json"
         file.write_text(text, encoding="latin-1")

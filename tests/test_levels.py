@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from prelabel import levels
 from prelabel.config import Levels as Settings
 from prelabel.data.records import PatchFeatures
+from prelabel.errors import ContractError
 from prelabel.grouping import group_photos
 from prelabel.levels import Clusters, Levels, Patches
-from prelabel.strategies import Clusterer, ContractError, make
+from prelabel.strategies.protocols import Clusterer
+from prelabel.strategies.registry import make
 
 Float = NDArray[np.float32]
 SPHERICAL: Clusterer = make("clusterer", "spherical-kmeans", {"restarts": 5})

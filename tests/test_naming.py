@@ -16,15 +16,15 @@ from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prelabel import strategies
 from prelabel.data.records import Rle
 from prelabel.errors import UserError
 from prelabel.label_studio import exemplars as exemplars_module
 from prelabel.label_studio.exemplars import ExemplarFile, read_revision
 from prelabel.label_studio.naming import Exemplar, Names
+from prelabel.strategies import registry
 
 RLE: Rle = {"size": [1, 1], "counts": "01"}
-CLUSTERER = strategies.make("clusterer", "spherical-kmeans", {})
+CLUSTERER = registry.make("clusterer", "spherical-kmeans", {})
 CENTROIDS = np.array([[1, 0], [0, 1], [-1, 0]], dtype=np.float32)
 
 

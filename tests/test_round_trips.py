@@ -18,12 +18,12 @@ from PIL import Image
 from pycocotools.coco import COCO
 from typer.testing import CliRunner
 
-from prelabel import strategies
 from prelabel.cli import app
+from prelabel.data.dataset import ExportContext
 from prelabel.data.masks import Mask, encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.predictions import write_predictions
-from prelabel.strategies import ExportContext
+from prelabel.strategies import registry
 from prelabel_exporters.coco import Coco
 from prelabel_exporters.voc import Voc
 
@@ -214,7 +214,7 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_write__one_that_fails_leaves_what_was_there(
     name: str, options: dict[str, Any], earlier: bool, tmp_path: Path
 ) -> None:
-    exporter = strategies.make("exporter", name, options)
+    exporter = registry.make("exporter", name, options)
     (tmp_path / "photos").mkdir()
     exported = context(photo_folder(tmp_path / "photos", "x.jpg", "y.jpg"))
     out = tmp_path / "out"
@@ -254,7 +254,7 @@ def test_recognizes__each_format_its_own_alone(tmp_path: Path) -> None:
     for name in ("coco", "voc", "label-studio"):
         folder = tmp_path / name
         folder.mkdir()
-        written = strategies.make("exporter", name, {}).write(photos, folder, context())
+        written = registry.make("exporter", name, {}).write(photos, folder, context())
         sources[name] = [folder, written] if written.is_file() else [folder]
     sources["coco"].append(tmp_path / "coco" / "late.json")
     sources["coco"][-1].write_text(
@@ -271,7 +271,7 @@ def test_recognizes__each_format_its_own_alone(tmp_path: Path) -> None:
     for own, places in sources.items():
         for place in places:
             for name in ("coco", "voc"):
-                found = strategies.make("exporter", name, {}).recognizes(place)
+                found = registry.make("exporter", name, {}).recognizes(place)
                 assert found == (name == own), (name, place)
     assert [p.photo for p in Coco().read(sources["coco"][-1]).stream()] == []
 
@@ -301,7 +301,7 @@ def peak(run: Callable[[], object]) -> int:
 def test_write__memory_grows_by_less_than_4_kb_per_photo(
     name: str, options: dict[str, Any], tmp_path: Path
 ) -> None:
-    exporter = strategies.make("exporter", name, options)
+    exporter = registry.make("exporter", name, options)
     photo_folder(tmp_path, *(f"{n}.jpg" for n in range(1_000)))
 
     def run(n: int) -> None:

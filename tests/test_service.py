@@ -29,7 +29,7 @@ from prelabel.label_studio.exemplars import ExemplarFile
 from prelabel.label_studio.fetch import Sources
 from prelabel.label_studio.home import Home, image_level_version, project_folder
 from prelabel.label_studio.service import Service, Settings
-from prelabel.storage.files import shards
+from prelabel.storage import shards
 
 pytestmark = pytest.mark.slow
 ENOUGH = 20

@@ -17,7 +17,7 @@ from sklearn.cluster import KMeans
 from prelabel.data.images import resize
 from prelabel.data.records import LevelResult, PatchFeatures
 from prelabel.errors import UserError
-from prelabel.strategies import make
+from prelabel.strategies.registry import make
 
 Float = NDArray[np.float32]
 

@@ -14,11 +14,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
-from prelabel.contracts import check
 from prelabel.data.records import PatchFeatures, Picture
 from prelabel.errors import UserError
 from prelabel.features import Extractor
-from prelabel.strategies import make
+from prelabel.strategies.contracts import check
+from prelabel.strategies.registry import make
 from prelabel.timm_import import timm
 
 TINY = "vit_tiny_patch16_224"
@@ -325,5 +325,5 @@ def test_rotary_positions__tokens_and_projections_are_timms(
 
 
 def test_contract__kept(vit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("prelabel.contracts.strategies.make", lambda *_: vit())
+    monkeypatch.setattr("prelabel.strategies.contracts.strategies.make", lambda *_: vit())
     assert check("backbone", "timm") == []

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
+from prelabel.data.dataset import ExportContext
 from prelabel.data.images import read_picture
 from prelabel.data.masks import Mask, decode_rle, encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
-from prelabel.strategies import ExportContext
 from prelabel_exporters.coco import Coco
 from prelabel_exporters.voc import Voc
 from prelabel_exporters.voc_reader import read_voc

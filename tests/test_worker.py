@@ -26,7 +26,7 @@ from prelabel.label_studio.results import decode
 from prelabel.label_studio.worker import Desk, Done, Job, work
 from prelabel.model import FittedModel
 from prelabel.pipeline import fit
-from prelabel.storage.files import shards
+from prelabel.storage import shards
 
 IMAGE = '<Image name="image" value="$image"/>'
 LABELS = '<Label value="cat" predicted_values="object 1"/><Label value="dog"/>'

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from prelabel.data.dataset import ExportContext
 from prelabel.data.masks import Mask, encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
-from prelabel.strategies import ExportContext
 from prelabel_exporters.labelformat_formats import Boxes, YoloSeg
 
 HEIGHT, WIDTH = 40, 60

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import AgglomerativeClustering
 
-from prelabel.clustering import assign, fit_centroids
-from prelabel.strategies import Clusterer
+from prelabel.strategies.checks import assign, fit_centroids
+from prelabel.strategies.protocols import Clusterer
 
 Float = NDArray[np.float32]
 _RUNS = 30

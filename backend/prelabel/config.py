@@ -14,9 +14,10 @@ from typing import Annotated, Any
 import pydantic
 from pydantic import Field
 
-from prelabel import strategies
 from prelabel.errors import UserError
-from prelabel.strategies import KINDS, nearest
+from prelabel.storage.text import nearest
+from prelabel.strategies import registry
+from prelabel.strategies.registry import KINDS
 
 
 class _Section(pydantic.BaseModel):
@@ -106,7 +107,7 @@ class Config(_Section):
     def strategy(self, section: str) -> Any:
         """The strategy of a section, with its settings. Raises UserError."""
         choice: StrategyChoice = getattr(self, section)
-        return strategies.make(section, choice.name, choice.settings)
+        return registry.make(section, choice.name, choice.settings)
 
     def with_strategy(self, section: str, strategy: Any) -> Config:
         """The same with a section's settings spelled out as the given strategy has them."""

@@ -9,9 +9,9 @@ import shutil
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
 
-from prelabel import strategies
 from prelabel.errors import UserError
 from prelabel.storage.files import cache_folder
+from prelabel.strategies import registry
 
 Row = tuple[str, str]
 
@@ -95,11 +95,11 @@ def _extras() -> Iterator[Row]:
 
 def _plugins() -> Iterator[Row]:
     """One line a kind, and one for each strategy that cannot be used."""
-    for section in strategies.KINDS:
+    for section in registry.KINDS:
         usable, broken = [], []
-        for name in strategies.names(section):
+        for name in registry.names(section):
             try:
-                strategies.load(section, name)
+                registry.load(section, name)
                 usable.append(name)
             except UserError as error:
                 if name != "dense-crf" or _version("pydensecrf2"):  # else its extra has said so

@@ -10,3 +10,7 @@ class UserError(Exception):
 
 class PhotoError(Exception):
     """One photo cannot be used; the message says why. It costs that photo, never the run."""
+
+
+class ContractError(UserError):
+    """A strategy broke the promise of its kind; the message names it and what it returned."""

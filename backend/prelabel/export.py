@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from prelabel import outputs
+from prelabel.data.dataset import Dataset, ExportContext, Problems
 from prelabel.data.records import Prediction
 from prelabel.errors import UserError
 from prelabel.predictions import FILE, read_predictions, write_predictions
 from prelabel.run import advancing, export, make_exporters, naming
 from prelabel.storage.progress import Clock, Progress
-from prelabel.strategies import Dataset, ExportContext, Exporter, Problems
+from prelabel.strategies.protocols import Exporter
 
 Settings = Mapping[str, Mapping[str, Any]]
 """Settings of formats, by name."""

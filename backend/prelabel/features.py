@@ -11,9 +11,10 @@ import numpy as np
 
 from prelabel.data import images
 from prelabel.data.records import PatchFeatures, Picture
+from prelabel.errors import ContractError
 from prelabel.storage.files import cache_folder
 from prelabel.storage.shards import ShardStore
-from prelabel.strategies import Backbone, ContractError
+from prelabel.strategies.protocols import Backbone
 
 
 class Extractor:

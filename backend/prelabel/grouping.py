@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from prelabel.clustering import fit_centroids
 from prelabel.config import Levels as Settings
 from prelabel.levels import unit
-from prelabel.strategies import Clusterer
+from prelabel.strategies.checks import fit_centroids
+from prelabel.strategies.protocols import Clusterer
 
 Float = NDArray[np.float32]
 

@@ -35,7 +35,7 @@ from prelabel.levels import unit
 from prelabel.regions import enlarge, upsample
 from prelabel.segment import Segmenter
 from prelabel.storage.threads import one_blas_thread
-from prelabel.strategies import check_array
+from prelabel.strategies.checks import check_array
 
 Float = NDArray[np.float32]
 Point = tuple[float, float]

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from prelabel.clustering import assign, fit_centroids
 from prelabel.data.records import LevelResult, PatchFeatures
-from prelabel.strategies import Clusterer, Foreground, check_array
+from prelabel.strategies.checks import assign, check_array, fit_centroids
+from prelabel.strategies.protocols import Clusterer, Foreground
 
 Float = NDArray[np.float32]
 

@@ -12,9 +12,8 @@ import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
-from prelabel import levels, strategies
+from prelabel import levels
 from prelabel.classes import fit_classes, number_of_classes
-from prelabel.clustering import assign
 from prelabel.config import Config
 from prelabel.data import images
 from prelabel.data.records import PatchFeatures, Photo, Picture, Prediction
@@ -29,6 +28,9 @@ from prelabel.storage.memory import give_back
 from prelabel.storage.progress import Clock
 from prelabel.storage.shards import ShardStore
 from prelabel.storage.threads import ahead, cores
+from prelabel.strategies import registry
+from prelabel.strategies.checks import assign
+from prelabel.strategies.protocols import Backbone, Clusterer
 
 T = TypeVar("T")
 Float = NDArray[np.float32]
@@ -51,7 +53,7 @@ def fit(
     photos, config, clock = _photo_set(source), config or Config(), clock or Clock()
     for name, reason in photos.skipped:
         clock.skip(name, reason)
-    backbone: strategies.Backbone = config.strategy("backbone").settled()
+    backbone: Backbone = config.strategy("backbone").settled()
     config = config.with_strategy("backbone", backbone)
     extractor = Extractor(backbone, name=config.backbone.name, size=config.features.size)
 
@@ -63,8 +65,8 @@ def fit(
             config=config,
             backbone=dict(backbone.identity()),
             origins={
-                section: strategies.origin(section, getattr(config, section).name)
-                for section in strategies.KINDS
+                section: registry.origin(section, getattr(config, section).name)
+                for section in registry.KINDS
                 if hasattr(config, section)
             },
             levels=_fit_levels([digest for _, digest in seen], features, config, clock),
@@ -90,7 +92,7 @@ def predict(
     photos, clock = _photo_set(source), clock or Clock()
     for name, reason in photos.skipped:
         clock.skip(name, reason)
-    clusterer: strategies.Clusterer = model.config.strategy("clusterer")
+    clusterer: Clusterer = model.config.strategy("clusterer")
     version = model.version
     for photo, segment in segments(photos.photos, model, clock, hook):
         yield classified(
@@ -99,7 +101,7 @@ def predict(
 
 
 def classified(
-    photo: str, segment: Segment, *, classes: Float, clusterer: strategies.Clusterer, version: str
+    photo: str, segment: Segment, *, classes: Float, clusterer: Clusterer, version: str
 ) -> Prediction:
     """A photo's regions with the class nearest to each, of centroids float32 (n_classes, dim)."""
     clusters: NDArray[np.int64] = np.full(len(segment.regions), -1)
@@ -230,7 +232,7 @@ def _fit_category(
 ) -> levels.Clusters:
     """The category level of one group of photos."""
     give_back()
-    clusterer: strategies.Clusterer = config.strategy("clusterer")
+    clusterer: Clusterer = config.strategy("clusterer")
     patches = _draw(digests, stored, ks=config.levels.category_k, config=config)
     patches.vectors[:] -= center
     return levels.fit_category(
@@ -273,7 +275,7 @@ def _fit_classes(embeddings: Sequence[Float], config: Config, clock: Clock) -> F
         n_regions=len(vectors),
     )
     with clock.stage("classes", 1):
-        clusterer: strategies.Clusterer = config.strategy("clusterer")
+        clusterer: Clusterer = config.strategy("clusterer")
         return fit_classes(vectors, k=k, clusterer=clusterer, seed=config.fit.seed)
 
 

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from prelabel import outputs, strategies
+from prelabel import outputs
+from prelabel.data.dataset import Dataset, Problems
 from prelabel.errors import UserError
 from prelabel.predictions import FILE, read_predictions
-from prelabel.strategies import Dataset, Problems, Reader
+from prelabel.strategies import registry
+from prelabel.strategies.protocols import Reader
 
 
 def open_dataset(
@@ -32,10 +34,10 @@ def open_dataset(
         outputs.check_finished(source)
         name = format or _recognized(source)
         own = dict((settings or {}).get(name, {}))
-        fields = {field.name for field in dataclasses.fields(strategies.load("exporter", name))}
+        fields = {field.name for field in dataclasses.fields(registry.load("exporter", name))}
         if photos is not None and "photos" in fields:
             own.setdefault("photos", str(photos))
-        reader = strategies.make("exporter", name, own)
+        reader = registry.make("exporter", name, own)
         if not isinstance(reader, Reader):
             raise UserError(f"format {name!r} can be written but not read")
         found = reader.read(source)
@@ -63,11 +65,11 @@ def _run(source: Path) -> Dataset:
 def _recognized(source: Path) -> str:
     """The one format that a source has."""
     readers, broken = [], []
-    for name in strategies.names("exporter"):
+    for name in registry.names("exporter"):
         try:
-            if hasattr(strategies.load("exporter", name), "recognizes"):
+            if hasattr(registry.load("exporter", name), "recognizes"):
                 readers.append(name)
-                if strategies.make("exporter", name, {}).recognizes(source):
+                if registry.make("exporter", name, {}).recognizes(source):
                     return name
         except Exception as error:  # a plugin's mistake costs that plugin
             broken.append(f"; {name} failed ({type(error).__name__}: {error})")

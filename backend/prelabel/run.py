@@ -10,9 +10,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from prelabel import outputs, strategies
+from prelabel import outputs
 from prelabel.config import Config
 from prelabel.data import images
+from prelabel.data.dataset import ExportContext
 from prelabel.data.records import Photo, Picture, Prediction
 from prelabel.errors import PhotoError
 from prelabel.model import FittedModel
@@ -23,7 +24,8 @@ from prelabel.report import Thumbnails, write_report
 from prelabel.segment import Segment
 from prelabel.storage.memory import peak_memory
 from prelabel.storage.progress import Clock, Progress
-from prelabel.strategies import Backbone, ExportContext, Exporter
+from prelabel.strategies import registry
+from prelabel.strategies.protocols import Backbone, Exporter
 from prelabel.tally import Tally
 
 
@@ -122,7 +124,7 @@ def make_exporters(
 ) -> dict[str, Exporter]:
     """Exporters by name, in the order asked for. Raises UserError for an unknown one."""
     own = settings or {}
-    return {name: strategies.make("exporter", name, own.get(name, {})) for name in formats}
+    return {name: registry.make("exporter", name, own.get(name, {})) for name in formats}
 
 
 def export(

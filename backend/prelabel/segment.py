@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prelabel import levels, strategies
+from prelabel import levels
 from prelabel.data.records import LevelResult, PatchFeatures, Picture, Region
 from prelabel.model import FittedModel
 from prelabel.regions import Found, agreement, find_regions, upsample
-from prelabel.strategies import check_array
+from prelabel.strategies.checks import check_array
+from prelabel.strategies.protocols import Backbone, Clusterer, Consistency, Embedder, Refiner
 
 Float = NDArray[np.float32]
 
@@ -66,11 +67,11 @@ class Segmenter:
     def __init__(self, model: FittedModel) -> None:
         config = model.config
         self.model = model
-        self.backbone: strategies.Backbone = config.strategy("backbone")
-        self.clusterer: strategies.Clusterer = config.strategy("clusterer")
-        self.consistency: strategies.Consistency = config.strategy("consistency")
-        self.refiner: strategies.Refiner = config.strategy("refiner")
-        self.embedder: strategies.Embedder = config.strategy("embedder")
+        self.backbone: Backbone = config.strategy("backbone")
+        self.clusterer: Clusterer = config.strategy("clusterer")
+        self.consistency: Consistency = config.strategy("consistency")
+        self.refiner: Refiner = config.strategy("refiner")
+        self.embedder: Embedder = config.strategy("embedder")
 
     def describe(self, picture: Picture, features: PatchFeatures, found: Found) -> Segment:
         """What ``find`` found, with vectors. Raises ContractError."""

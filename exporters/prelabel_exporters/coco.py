@@ -12,8 +12,8 @@ from tempfile import TemporaryFile
 from typing import Any, TextIO
 
 from prelabel.data.colors import class_color
+from prelabel.data.dataset import Dataset, ExportContext
 from prelabel.data.records import Prediction, Region
-from prelabel.strategies import Dataset, ExportContext
 from prelabel_exporters.coco_file import is_instances
 from prelabel_exporters.coco_panoptic import panoptic
 from prelabel_exporters.coco_polygons import polygons

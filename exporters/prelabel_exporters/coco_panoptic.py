@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
+from prelabel.data.dataset import Problems
 from prelabel.data.masks import decode_rle
 from prelabel.data.records import Prediction, Region
-from prelabel.strategies import Problems
 from prelabel_exporters.common import JsonList, free_file, in_front, move, replacing
 
 FILE, FOLDER = "panoptic.json", "panoptic"

@@ -12,9 +12,9 @@ from msgspec import structs
 
 from prelabel.data import images
 from prelabel.data.coco_rle import rle_facts
+from prelabel.data.dataset import Dataset, Problems
 from prelabel.data.records import Prediction, Region, Rle
 from prelabel.errors import PhotoError
-from prelabel.strategies import Dataset, Problems
 from prelabel_exporters.coco_file import Annotation, InstancesFile, Listed, load_instances
 from prelabel_exporters.coco_masks import holds, mask_of
 from prelabel_exporters.common import fits_photo

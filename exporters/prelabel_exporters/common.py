@@ -11,9 +11,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TextIO
 
 from prelabel.data import images
+from prelabel.data.dataset import ExportContext, Problems
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import PhotoError, UserError
-from prelabel.strategies import ExportContext, Problems
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from prelabel.data import images
+from prelabel.data.dataset import Dataset, Problems
 from prelabel.data.records import Prediction
 from prelabel.errors import PhotoError
 from prelabel.label_studio.annotations import What
@@ -14,7 +15,6 @@ from prelabel.label_studio.drawn_items import Size
 from prelabel.label_studio.json_tasks import json_tasks
 from prelabel.label_studio.label_config import LabelConfig
 from prelabel.label_studio.task_labels import NamedPhoto, TaskLabels
-from prelabel.strategies import Dataset, Problems
 
 
 def read_tasks(

@@ -17,10 +17,10 @@ from PIL import Image
 from pydantic import Field
 
 from prelabel.data.colors import voc_color
+from prelabel.data.dataset import Dataset, ExportContext
 from prelabel.data.masks import Box, Mask, decode_rle
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
-from prelabel.strategies import Dataset, ExportContext
 from prelabel_exporters.common import (
     category_ids,
     class_name,

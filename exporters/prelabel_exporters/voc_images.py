@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from prelabel.data import images
-from prelabel.strategies import Problems
+from prelabel.data.dataset import Problems
 
 _ORIENTATION = 0x0112
 _JPEG = ("JPEG", "MPO")

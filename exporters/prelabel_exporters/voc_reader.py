@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from prelabel.data import images
 from prelabel.data.colors import voc_color
+from prelabel.data.dataset import Dataset, Problems
 from prelabel.data.masks import encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import PhotoError, UserError
-from prelabel.strategies import Dataset, Problems
 from prelabel_exporters.common import fits_photo
 
 VOID = 255

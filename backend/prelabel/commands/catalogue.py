@@ -38,17 +38,17 @@ def plugins_list() -> None:
 
     One that cannot be used says why.
     """
-    from prelabel import strategies
+    from prelabel.strategies import registry
 
     rows = [("KIND", "NAME", "FROM", "")]
-    for section in strategies.KINDS:
-        for name in strategies.names(section):
+    for section in registry.KINDS:
+        for name in registry.names(section):
             try:
-                strategies.load(section, name)
+                registry.load(section, name)
                 problem = ""
             except UserError as error:
                 problem = console.one_line(error)
-            rows.append((section, name, strategies.origin(section, name), problem))
+            rows.append((section, name, registry.origin(section, name), problem))
     print(console.table(rows))
 
 
@@ -58,7 +58,7 @@ def plugins_check(name: Name, kind: Kind = "") -> None:
 
     Exits with 2 if it breaks one.
     """
-    from prelabel.contracts import check
+    from prelabel.strategies.contracts import check
 
     broken = 0
     for section in _sections(name, kind):
@@ -75,11 +75,11 @@ def plugins_check(name: Name, kind: Kind = "") -> None:
 @plugins.command("show", epilog=example("prelabel plugins show guided-filter"))
 def plugins_show(name: Name, kind: Kind = "") -> None:
     """What a strategy does, and its settings."""
-    from prelabel import strategies
+    from prelabel.strategies import registry
 
     for section in _sections(name, kind):
-        strategy = strategies.load(section, name)
-        print(f"{section} {name} ({strategies.origin(section, name)})\n")
+        strategy = registry.load(section, name)
+        print(f"{section} {name} ({registry.origin(section, name)})\n")
         print(f"{inspect.getdoc(strategy) or 'It does not say what it does.'}\n")
         prefix = name if section == "exporter" else section
         defaults = strategy()  # every setting has one: that is a promise
@@ -153,7 +153,7 @@ def recipes_show(
 ) -> None:
     """A recipe as a TOML file: a start for one of your own."""
     from prelabel import config
-    from prelabel.strategies import KINDS
+    from prelabel.strategies.registry import KINDS
 
     if not all_settings and name in config.recipe_names():
         print(config.recipe_text(name), end="")
@@ -176,15 +176,16 @@ def doctor() -> None:
 
 def _sections(name: str, kind: str) -> list[str]:
     """Kinds that have a strategy of that name. Raises UserError if there is none."""
-    from prelabel import strategies
+    from prelabel.storage.text import nearest
+    from prelabel.strategies import registry
 
-    if kind and kind not in strategies.KINDS:
-        raise UserError(f"no kind is {kind!r}{strategies.nearest(kind, strategies.KINDS)}")
-    kinds = [kind] if kind else list(strategies.KINDS)
-    found = [section for section in kinds if name in strategies.names(section)]
+    if kind and kind not in registry.KINDS:
+        raise UserError(f"no kind is {kind!r}{nearest(kind, registry.KINDS)}")
+    kinds = [kind] if kind else list(registry.KINDS)
+    found = [section for section in kinds if name in registry.names(section)]
     if not found:
-        known = {n for section in kinds for n in strategies.names(section)}
-        raise UserError(f"no {kind or 'plugin'} is named {name!r}{strategies.nearest(name, known)}")
+        known = {n for section in kinds for n in registry.names(section)}
+        raise UserError(f"no {kind or 'plugin'} is named {name!r}{nearest(name, known)}")
     return found
 
 

@@ -17,8 +17,8 @@ from prelabel.errors import UserError
 from prelabel.label_studio.annotations import What
 
 if TYPE_CHECKING:
+    from prelabel.data.dataset import Dataset
     from prelabel.export import Exported
-    from prelabel.strategies import Dataset
 
 app = typer.Typer()
 
@@ -151,10 +151,11 @@ def convert(
 
     What a format cannot hold, and what was wrong with A, is counted and said.
     """
-    from prelabel import export, strategies
+    from prelabel import export
     from prelabel.reading import open_dataset
+    from prelabel.strategies import registry
 
-    own = _settings(strategies.names("exporter"), settings)
+    own = _settings(registry.names("exporter"), settings)
     dataset = open_dataset(source, format=source_format, photos=photos, settings=own)
     _say(export.convert(dataset, out, to, settings=own, progress=console.progress()))
 

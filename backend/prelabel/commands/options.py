@@ -120,9 +120,9 @@ def backbone_settings(name: str) -> list[str]:
 
     Raises UserError, with the nearest known name, for anything else.
     """
-    from prelabel import strategies
+    from prelabel.strategies import registry
 
-    plugins = strategies.names("backbone")
+    plugins = registry.names("backbone")
     if name in plugins:
         return [f"backbone.name={_toml(name)}"]
     file = Path(name).expanduser()
@@ -151,13 +151,14 @@ def exporter_settings(
     formats: Sequence[str], settings: Sequence[str]
 ) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """``--set`` apart: what belongs to the formats, by name, and the rest. Raises UserError."""
-    from prelabel import config, strategies
+    from prelabel import config
+    from prelabel.strategies import registry
 
     exporters: dict[str, dict[str, Any]] = {}
     others = []
     for setting in settings:
         section = setting.partition("=")[0].partition(".")[0].strip()
-        if section not in strategies.names("exporter"):
+        if section not in registry.names("exporter"):
             others.append(setting)
         elif section not in formats:
             raise UserError(f"--set {setting!r}: there is no --format {section} to set it for")

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from prelabel.config import parse_override
 from prelabel.errors import UserError
-from prelabel.strategies import nearest
+from prelabel.storage.text import nearest
 
 
 class Costs(pydantic.BaseModel):

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from prelabel.data.dataset import Dataset, Problems
 from prelabel.evaluation import metrics
 from prelabel.evaluation.average_precision import average_precision
 from prelabel.evaluation.costs import Costs
 from prelabel.evaluation.objects import Objects
 from prelabel.evaluation.pairing import Pairing
 from prelabel.evaluation.pixels import Pixels
-from prelabel.strategies import Dataset, Problems
 
 
 def add_pixels(

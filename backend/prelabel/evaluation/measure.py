@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from prelabel.data.dataset import Dataset, Problems
 from prelabel.errors import UserError
 from prelabel.evaluation import metrics
 from prelabel.evaluation.average_precision import need_hotcoco
@@ -17,7 +18,6 @@ from prelabel.evaluation.pairing import Pairing, pair
 from prelabel.evaluation.pixels import Pixels
 from prelabel.storage.garbage import uncollected
 from prelabel.storage.progress import Progress, Silent
-from prelabel.strategies import Dataset, Problems
 
 Matching = Literal["matched", "by-name"]
 """How clusters get classes: by Hungarian matching on IoU, or because they bear one name."""

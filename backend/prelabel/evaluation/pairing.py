@@ -10,9 +10,9 @@ from pathlib import PurePosixPath
 
 from msgspec import structs
 
+from prelabel.data.dataset import Dataset, Problems
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
-from prelabel.strategies import Dataset, Problems
 
 _NAMED = 20
 """Photos that an evaluation names of those that are on one side only."""

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from prelabel import strategies
 from prelabel.config import Config
 from prelabel.label_studio import answers, label_config
 from prelabel.label_studio.answers import Named, Shape
@@ -23,6 +22,7 @@ from prelabel.label_studio.teaching import learn_tasks
 from prelabel.model import FittedModel
 from prelabel.pipeline import classified, segments
 from prelabel.storage.progress import Clock, Progress
+from prelabel.strategies.protocols import Clusterer
 
 _PORTION = 500
 """Tasks whose photos are on this machine's disk at once: a project may have more than it holds."""
@@ -169,7 +169,7 @@ def _answers(
 ) -> Iterator[tuple[int, answers.Answer]]:
     """An answer for each task. A task with a photo that cannot be used has failed, whatever its
     other photos are."""
-    clusterer: strategies.Clusterer = model.config.strategy("clusterer")
+    clusterer: Clusterer = model.config.strategy("clusterer")
     for start in range(0, len(todo), _PORTION):
         portion = {task.id: task for task in todo[start : start + _PORTION]}
         quiet = Clock()  # one bar for all portions

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from prelabel.data.dataset import Problems
 from prelabel.data.images import MAX_PIXELS
 from prelabel.data.masks import crosses, encode_rle, rle_box
 from prelabel.data.records import Rle
 from prelabel.errors import UserError
 from prelabel.label_studio.results import Item, decode
-from prelabel.strategies import Problems
 
 Size = tuple[int, int]
 """Width and height of an EXIF-oriented photo, in pixels."""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from prelabel.errors import UserError
 from prelabel.label_studio.naming import Exemplar, classes_of
 from prelabel.storage.files import replacing
-from prelabel.strategies import Clusterer
+from prelabel.strategies.protocols import Clusterer
 
 Float = NDArray[np.float32]
 CLASS = "centroid:"

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from prelabel.clustering import assign
 from prelabel.data.records import Rle
 from prelabel.levels import unit
-from prelabel.strategies import Clusterer
+from prelabel.strategies.checks import assign
+from prelabel.strategies.protocols import Clusterer
 
 Float = NDArray[np.float32]
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 import numpy as np
 from numpy.typing import NDArray
 
-from prelabel import levels, strategies
+from prelabel import levels
 from prelabel.config import Config, StrategyChoice
 from prelabel.data import images
 from prelabel.data.masks import Mask
@@ -24,6 +24,7 @@ from prelabel.regions import enlarge
 from prelabel.segment import Segment, Segmenter
 from prelabel.storage.files import cache_folder
 from prelabel.storage.shards import ShardStore
+from prelabel.strategies.protocols import Backbone, Clusterer, Embedder
 
 Float = NDArray[np.float32]
 _backbones = threading.Lock()
@@ -40,9 +41,9 @@ class Predictor:
         """Raises UserError if the weights cannot be had."""
         self.model = model
         self.config = model.config if model else _with_border_rule(config)
-        backbone: strategies.Backbone = self.config.strategy("backbone").settled()
+        backbone: Backbone = self.config.strategy("backbone").settled()
         self.config = self.config.with_strategy("backbone", backbone)
-        self._clusterer: strategies.Clusterer = self.config.strategy("clusterer")
+        self._clusterer: Clusterer = self.config.strategy("clusterer")
         self._extractor = Extractor(
             backbone, name=self.config.backbone.name, size=self.config.features.size
         )
@@ -104,7 +105,7 @@ class Predictor:
         picture, features = self._look(data)
         height, width = picture.pixels.shape[:2]
         small = np.stack([_at_working_size(mask, height, width) for mask in masks])
-        embedder: strategies.Embedder = self.config.strategy("embedder")
+        embedder: Embedder = self.config.strategy("embedder")
         with _backbones:
             vectors = embedder.embed(
                 picture.pixels, small, features=features, backbone=self._extractor.backbone

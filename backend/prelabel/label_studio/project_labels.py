@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from prelabel.data import images
+from prelabel.data.dataset import Dataset, Problems
 from prelabel.errors import PhotoError, UserError
 from prelabel.label_studio import label_config
 from prelabel.label_studio.annotations import What, chosen
@@ -22,7 +23,6 @@ from prelabel.label_studio.task_labels import NamedPhoto, TaskLabels
 from prelabel.storage.files import replacing
 from prelabel.storage.progress import Clock, Progress
 from prelabel.storage.threads import ahead
-from prelabel.strategies import Dataset, Problems
 
 _DOWNLOADS = 8
 """Photos fetched at once: a server's own workers are about as many."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from pycocotools import mask as coco_mask
 
+from prelabel.data.dataset import Problems
 from prelabel.data.masks import rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import PhotoError
@@ -28,7 +29,6 @@ from prelabel.label_studio.label_config import LabelConfig
 from prelabel.label_studio.photo_names import UniqueNames, inside, photo_name
 from prelabel.label_studio.results import Item
 from prelabel.label_studio.task_images import Place, place_of, places
-from prelabel.strategies import Problems
 
 Task = Mapping[str, Any]
 

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from prelabel.data.images import resize
 from prelabel.data.records import PatchFeatures
-from prelabel.strategies import Backbone
+from prelabel.strategies.protocols import Backbone
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prelabel.data.records import PatchFeatures
-from prelabel.strategies import Backbone
+from prelabel.strategies.protocols import Backbone
 
 
 @dataclass(frozen=True)

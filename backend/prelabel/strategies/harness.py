@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from prelabel.data.masks import encode_rle, rle_area, rle_box
 from prelabel.data.records import LevelResult, PatchFeatures, Prediction, Region
-from prelabel.strategies import ContractError, check_array
+from prelabel.errors import ContractError
+from prelabel.strategies.checks import check_array
 
 FAILED = object()
 """The answer of a call that raised."""

@@ -15,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from prelabel import strategies
+from prelabel.data.dataset import ExportContext
 from prelabel.data.records import Prediction
-from prelabel.errors import UserError
-from prelabel.strategies import ContractError, ExportContext, check_labels
-from prelabel.trial import FAILED, MeanColour, Trial, equal, level, line, prediction
+from prelabel.errors import ContractError, UserError
+from prelabel.storage.text import nearest
+from prelabel.strategies import registry
+from prelabel.strategies.checks import check_labels
+from prelabel.strategies.harness import FAILED, MeanColour, Trial, equal, level, line, prediction
 
 
 def check(section: str, name: str) -> list[str]:
@@ -30,11 +32,9 @@ def check(section: str, name: str) -> list[str]:
     unknown section.
     """
     if section not in _CONTRACTS:
-        raise UserError(
-            f"no kind of strategy is {section!r}{strategies.nearest(section, _CONTRACTS)}"
-        )
+        raise UserError(f"no kind of strategy is {section!r}{nearest(section, _CONTRACTS)}")
     try:
-        strategy = strategies.make(section, name, {})
+        strategy = registry.make(section, name, {})
     except UserError as error:
         return [str(error)]
     except Exception as error:

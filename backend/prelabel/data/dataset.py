@@ -1,0 +1,64 @@
+"""Labelled photos from anywhere, and what exporters and readers know beside them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from prelabel.data.records import Prediction
+
+
+class Problems:
+    """What could not be read or kept as it was: counted by kind, the first few with their place."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        self.examples: dict[str, list[str]] = {}
+
+    def note(self, kind: str, place: str = "") -> None:
+        """One more. ``kind``: what happened, as a plural ("polygons with holes, kept as RLE");
+        ``place``: the file and the id or name in it."""
+        self.counts[kind] = self.counts.get(kind, 0) + 1
+        if place and len(known := self.examples.setdefault(kind, [])) < 3:
+            known.append(place)
+
+    def lines(self) -> list[str]:
+        """For people: one line for each kind."""
+        return [
+            f"{n} {kind}"
+            + (f" ({'; '.join(self.examples[kind])})" if kind in self.examples else "")
+            for kind, n in self.counts.items()
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class ExportContext:
+    """What an exporter may know beside the predictions.
+
+    ``photos``: folder that the photos' names are relative to. ``classes``: names by class id.
+    ``problems``: takes what the format could not keep.
+    """
+
+    photos: Path
+    classes: tuple[str, ...]
+    model_version: str
+    problems: Problems = dataclasses.field(default_factory=Problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Labelled photos that were found somewhere.
+
+    ``photos``: the folder that their names are relative to, None where nothing tells it.
+    ``classes``: names by class id. ``stream``: the labels of one photo after the other, anew with
+    each call; raises UserError where the source is damaged. ``problems``: what was left out or
+    mended while streaming. ``model_version``: "" for what people made.
+    """
+
+    photos: Path | None
+    classes: tuple[str, ...]
+    stream: Callable[[], Iterator[Prediction]]
+    problems: Problems = dataclasses.field(default_factory=Problems)
+    model_version: str = ""

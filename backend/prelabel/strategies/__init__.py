@@ -1,0 +1,1 @@
+"""Strategies: what each kind promises, how a name becomes one, and the checks of both."""

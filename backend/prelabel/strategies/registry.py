@@ -1,0 +1,113 @@
+"""How a name becomes a strategy: entry points, checked and given their settings."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+import pydantic
+
+from prelabel.errors import UserError
+from prelabel.storage.text import nearest
+from prelabel.strategies.protocols import (
+    Backbone,
+    Clusterer,
+    Consistency,
+    Embedder,
+    Exporter,
+    Foreground,
+    Refiner,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of strategy: its section in the config, entry point group and Protocol."""
+
+    section: str
+    group: str
+    protocol: type
+
+
+KINDS: dict[str, Kind] = {
+    kind.section: kind
+    for kind in (
+        Kind("backbone", "prelabel.backbones", Backbone),
+        Kind("clusterer", "prelabel.clusterers", Clusterer),
+        Kind("foreground", "prelabel.foregrounds", Foreground),
+        Kind("consistency", "prelabel.consistency", Consistency),
+        Kind("refiner", "prelabel.refiners", Refiner),
+        Kind("embedder", "prelabel.embedders", Embedder),
+        Kind("exporter", "prelabel.exporters", Exporter),
+    )
+}
+
+
+_EXTRAS = {"pydensecrf": "dense-crf", "labelformat": "labelformat"}
+"""Extras that bring a package which strategies of ours import."""
+
+
+def names(section: str) -> list[str]:
+    """Names of the installed strategies of a kind, sorted, whether or not they import."""
+    return sorted(_entry_points(section))
+
+
+def load(section: str, name: str) -> type[Any]:
+    """The strategy class of that name. UserError if unknown, not importable or no strategy."""
+    points = _entry_points(section)
+    if name not in points:
+        raise UserError(f"no {section} is named {name!r}{nearest(name, points)}")
+    point = points[name]
+    try:
+        strategy = point.load()
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        extra = _EXTRAS.get(getattr(error, "name", None) or "")
+        remedy = f": pip install 'prelabel[{extra}]'" if extra else ""
+        raise UserError(f"{section} {name!r} cannot be imported ({reason}){remedy}") from error
+    if not dataclasses.is_dataclass(strategy) or not isinstance(strategy, type):
+        raise UserError(f"{section} {name!r} ({point.value}) is no dataclass")
+    if not strategy.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        raise UserError(f"{section} {name!r} ({point.value}) is a dataclass but not frozen")
+    missing = [m for m in _members(KINDS[section].protocol) if not hasattr(strategy, m)]
+    if missing:
+        raise UserError(f"{section} {name!r} ({point.value}) has no {', '.join(missing)}")
+    return strategy
+
+
+def make(section: str, name: str, settings: Mapping[str, Any]) -> Any:
+    """The strategy with these settings; values are checked and converted to the fields' types."""
+    strategy = load(section, name)
+    known = [field.name for field in dataclasses.fields(strategy)]
+    for setting in settings:
+        if setting not in known:
+            raise UserError(
+                f"{section} {name!r} has no setting {setting!r}{nearest(setting, known)}"
+            )
+    try:
+        return pydantic.TypeAdapter(strategy).validate_python(dict(settings))
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        # As --set takes it: formats go by their names.
+        own = name if section == "exporter" else section
+        where = ".".join([own, *(str(part) for part in first["loc"])])
+        raise UserError(f"{where} = {first['input']!r}: {first['msg']}") from error
+
+
+def origin(section: str, name: str) -> str:
+    """The distribution and version that a strategy comes from, for people and models."""
+    dist = _entry_points(section)[name].dist
+    return f"{dist.name} {dist.version}" if dist else "unknown"
+
+
+@cache
+def _entry_points(section: str) -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=KINDS[section].group)}
+
+
+def _members(protocol: type) -> list[str]:
+    return sorted(name for name in vars(protocol) if not name.startswith("_"))
