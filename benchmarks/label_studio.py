@@ -45,8 +45,9 @@ from typing import Any
 import numpy as np
 from real_label_studio import Backend, Bench, Project, Task, click
 
-from prelabel import config, weights
+from prelabel import config
 from prelabel.label_studio import demo
+from prelabel.weights import load as weights
 
 RESULTS = Path(__file__).parent / "results" / "label_studio.csv"
 AT_ONCE, IN_ONE, CLICKS, FORGET = 4, 20, 30, 40

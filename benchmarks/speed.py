@@ -24,10 +24,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from prelabel import config, weights
+from prelabel import config
 from prelabel.photos import find_photos
 from prelabel.run import run
 from prelabel.storage.files import cache_folder
+from prelabel.weights import load as weights
 
 SIZE = 448
 BATCHES = (1, 4, 8)

@@ -27,7 +27,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture
 def stand_in() -> Path:
     """The stand-in's weights, linked from the user's cache; skips if they were not pulled."""
-    from prelabel.weights import stand_in_file
+    from prelabel.weights.load import stand_in_file
 
     file = stand_in_file()
     pulled = _USERS_CACHE / file.relative_to(cache_folder())

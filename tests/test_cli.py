@@ -488,7 +488,7 @@ def test_plugins() -> None:
 def test_weights__pull_again_does_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PRELABEL_CACHE", str(tmp_path))
     assert "did you mean 'stand-in'?" in refused("weights", "pull", "standin")
-    from prelabel.weights import stand_in_file
+    from prelabel.weights.load import stand_in_file
 
     stand_in_file().parent.mkdir(parents=True)
     stand_in_file().write_bytes(b"as it was")

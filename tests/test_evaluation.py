@@ -133,7 +133,9 @@ def test_vote_classes__several_clusters_take_one_class() -> None:
 
 @pytest.mark.slow
 def test_mean_iou__as_torchmetrics() -> None:
-    pytest.importorskip("prelabel.timm_import")  # mends a torchvision that does not fit torch
+    pytest.importorskip(
+        "prelabel.weights.timm_import"
+    )  # mends a torchvision that does not fit torch
     pytest.importorskip("torchmetrics")
     import torch
     from torchmetrics.functional.classification import (

@@ -19,7 +19,7 @@ from prelabel.errors import UserError
 from prelabel.features import Extractor
 from prelabel.strategies.contracts import check
 from prelabel.strategies.registry import make
-from prelabel.timm_import import timm
+from prelabel.weights.timm_import import timm
 
 TINY = "vit_tiny_patch16_224"
 HEADS = 3

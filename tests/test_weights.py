@@ -16,9 +16,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from prelabel import weights
 from prelabel.errors import UserError
-from prelabel.timm_import import timm
+from prelabel.weights import load as weights
+from prelabel.weights.timm_import import timm
 
 TINY = "vit_tiny_patch16_224"
 State = dict[str, Tensor]
@@ -319,7 +319,7 @@ def test_default_source__the_hub_then_the_stand_in(
 @pytest.mark.network
 def test_stand_in__is_fetched_converted_and_verified() -> None:
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
-    from prelabel.stand_in import pull
+    from prelabel.weights.stand_in import pull
 
     file, difference = pull()
     assert file == weights.stand_in_file()

@@ -51,7 +51,7 @@ def _versions() -> Iterator[Row]:
 def _devices() -> Iterator[Row]:
     import torch
 
-    from prelabel.weights import best_device, computes_bfloat16
+    from prelabel.weights.load import best_device, computes_bfloat16
 
     best = best_device()
     yield "CPU", f"{os.cpu_count()} cores, {torch.get_num_threads()} threads used"
@@ -63,7 +63,7 @@ def _devices() -> Iterator[Row]:
 
 
 def _weights() -> Iterator[Row]:
-    from prelabel import weights
+    from prelabel.weights import load as weights
 
     model = weights.DEFAULT_MODEL
     if weights.hub_cached(model):

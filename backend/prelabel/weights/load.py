@@ -20,7 +20,7 @@ from torch import Tensor
 
 from prelabel.errors import UserError
 from prelabel.storage.files import cache_folder
-from prelabel.timm_import import timm
+from prelabel.weights.timm_import import timm
 
 DEFAULT_MODEL = "vit_small_patch16_224.dino"
 STAND_IN = "stand-in"

@@ -1,0 +1,1 @@
+"""Weights of backbones: where they come from, and loading them."""
