@@ -37,10 +37,10 @@ from prelabel.data import images
 from prelabel.data.masks import Mask, decode_rle
 from prelabel.data.records import PatchFeatures, Picture, Region
 from prelabel.evaluation.metrics import VOID
-from prelabel.features import Extractor, from_arrays
 from prelabel.interactive import Pointed, object_at
-from prelabel.photos import find_photos
 from prelabel.segment import Segmenter
+from prelabel.steps.features import Extractor, from_arrays
+from prelabel.steps.photos import find_photos
 from prelabel.storage.threads import one_blas_thread
 
 RESULTS = Path(__file__).parent / "results" / "interactive.csv"

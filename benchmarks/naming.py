@@ -27,7 +27,7 @@ from prelabel import config, pipeline
 from prelabel.data.masks import decode_rle
 from prelabel.evaluation.metrics import VOID
 from prelabel.label_studio.naming import Exemplar, Names
-from prelabel.photos import find_photos
+from prelabel.steps.photos import find_photos
 from prelabel.storage.progress import Clock
 from prelabel.strategies.checks import assign
 

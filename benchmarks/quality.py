@@ -38,9 +38,9 @@ from prelabel.data import images
 from prelabel.data.masks import decode_rle
 from prelabel.data.records import LevelResult, PatchFeatures, Picture
 from prelabel.evaluation import metrics
-from prelabel.features import Extractor, from_arrays, to_arrays
-from prelabel.regions import Found, agreement
 from prelabel.segment import Segmenter
+from prelabel.steps.features import Extractor, from_arrays, to_arrays
+from prelabel.steps.regions import Found, agreement
 from prelabel.storage.progress import Clock
 
 SETS = ("voc_animals", "ecssd", "coco")

@@ -25,8 +25,8 @@ import torch
 from PIL import Image
 
 from prelabel import config
-from prelabel.photos import find_photos
 from prelabel.run import run
+from prelabel.steps.photos import find_photos
 from prelabel.storage.files import cache_folder
 from prelabel.weights import load as weights
 

@@ -102,7 +102,7 @@ if TYPE_CHECKING:
 def later():
     import prelabel_exporters.coco
 """
-    always = {"prelabel.config", "prelabel.levels", "prelabel", "prelabel.data.masks"}
+    always = {"prelabel.config", "prelabel.steps.levels", "prelabel", "prelabel.data.masks"}
     assert imported(source, module="prelabel.x", top_level=True) == always
     assert imported(source, module="prelabel.x") == always | {
         "prelabel.model",

@@ -16,11 +16,11 @@ from prelabel import pipeline
 from prelabel.data.masks import decode_rle, rle_area, rle_box
 from prelabel.data.records import PatchFeatures, Picture, Region
 from prelabel.errors import UserError
-from prelabel.features import Extractor
 from prelabel.interactive import Pointed, object_at
-from prelabel.levels import Clusters, Levels
 from prelabel.model import FittedModel
 from prelabel.segment import Segmenter
+from prelabel.steps.features import Extractor
+from prelabel.steps.levels import Clusters, Levels
 
 Float = NDArray[np.float32]
 PATCH = 8

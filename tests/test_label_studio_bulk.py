@@ -99,8 +99,8 @@ def test_bulk__every_task_once_and_nothing_twice(label_studio: Server, tmp_path:
 
 def test_bulk__masks_arrive_as_they_were_found(label_studio: Server, tmp_path: Path) -> None:
     from prelabel.data.records import Photo
-    from prelabel.photos import PhotoSet
     from prelabel.pipeline import predict
+    from prelabel.steps.photos import PhotoSet
 
     project = label_studio.project(BRUSH)
     label_studio.upload(project, _photos())

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from prelabel import levels
 from prelabel.config import Levels as Settings
 from prelabel.data.records import PatchFeatures
 from prelabel.errors import ContractError
-from prelabel.grouping import group_photos
-from prelabel.levels import Clusters, Levels, Patches
+from prelabel.steps import levels
+from prelabel.steps.groups import group_photos
+from prelabel.steps.levels import Clusters, Levels, Patches
 from prelabel.strategies.protocols import Clusterer
 from prelabel.strategies.registry import make
 

@@ -14,8 +14,8 @@ import pytest
 
 from prelabel import config
 from prelabel.errors import UserError
-from prelabel.levels import Clusters, Levels
 from prelabel.model import FittedModel
+from prelabel.steps.levels import Clusters, Levels
 
 RNG = np.random.default_rng(0)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from prelabel.errors import UserError
-from prelabel.photos import find_photos
+from prelabel.steps.photos import find_photos
 
 AWKWARD = [
     "with space.jpg",

@@ -17,11 +17,11 @@ from prelabel.data import images
 from prelabel.data.masks import decode_rle
 from prelabel.data.records import Photo, Picture
 from prelabel.errors import UserError
-from prelabel.features import Extractor
 from prelabel.model import FittedModel
-from prelabel.photos import PhotoSet, find_photos
 from prelabel.pipeline import fit, predict
 from prelabel.segment import Segment
+from prelabel.steps.features import Extractor
+from prelabel.steps.photos import PhotoSet, find_photos
 from prelabel.storage.progress import Clock
 from prelabel.storage.shards import ShardStore
 

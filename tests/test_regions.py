@@ -10,10 +10,10 @@ import pytest
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from prelabel.classes import fit_classes, number_of_classes
 from prelabel.data.masks import decode_rle
 from prelabel.data.records import LevelResult
-from prelabel.regions import Found, agreement, enlarge, find_regions, upsample
+from prelabel.steps.classes import fit_classes, number_of_classes
+from prelabel.steps.regions import Found, agreement, enlarge, find_regions, upsample
 
 Float = NDArray[np.float32]
 PICTURE = """

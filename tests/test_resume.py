@@ -15,13 +15,14 @@ from typing import Any
 import pytest
 from small_photos import tiny_config, write_scenes
 
-from prelabel import levels, pipeline
+from prelabel import pipeline
 from prelabel.data import images
 from prelabel.data.records import Prediction
-from prelabel.features import Extractor
 from prelabel.model import FittedModel
 from prelabel.pipeline import fit, predict
 from prelabel.segment import Segmenter
+from prelabel.steps import levels
+from prelabel.steps.features import Extractor
 from prelabel.storage import shards as store_module
 from prelabel.storage.shards import ShardStore
 
@@ -194,7 +195,7 @@ from pathlib import Path
 import cv2
 import torch  # noqa: F401
 from prelabel.storage import shards as store
-from prelabel.photos import find_photos
+from prelabel.steps.photos import find_photos
 from prelabel.run import run
 from small_photos import tiny_config
 

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from prelabel.data.records import PatchFeatures, Picture
 from prelabel.errors import UserError
-from prelabel.features import Extractor
+from prelabel.steps.features import Extractor
 from prelabel.strategies.contracts import check
 from prelabel.strategies.registry import make
 from prelabel.weights.timm_import import timm

@@ -31,9 +31,9 @@ from scipy.sparse.linalg import spsolve
 from prelabel.data.masks import Mask, encode_rle, rle_area, rle_box
 from prelabel.data.records import PatchFeatures, Picture, Region
 from prelabel.errors import UserError
-from prelabel.levels import unit
-from prelabel.regions import enlarge, upsample
 from prelabel.segment import Segmenter
+from prelabel.steps.levels import unit
+from prelabel.steps.regions import enlarge, upsample
 from prelabel.storage.threads import one_blas_thread
 from prelabel.strategies.checks import check_array
 

@@ -17,8 +17,8 @@ from safetensors.numpy import load, save
 from prelabel import config as config_module
 from prelabel.config import Config
 from prelabel.errors import UserError
-from prelabel.features import identity_key
-from prelabel.levels import Clusters, Levels
+from prelabel.steps.features import identity_key
+from prelabel.steps.levels import Clusters, Levels
 from prelabel.storage.files import replacing
 
 Float = NDArray[np.float32]

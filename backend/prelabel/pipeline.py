@@ -12,17 +12,17 @@ import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
-from prelabel import levels
-from prelabel.classes import fit_classes, number_of_classes
 from prelabel.config import Config
 from prelabel.data import images
 from prelabel.data.records import PatchFeatures, Photo, Picture, Prediction
 from prelabel.errors import PhotoError, UserError
-from prelabel.features import Extractor, from_arrays, to_arrays
-from prelabel.grouping import group_photos
 from prelabel.model import FittedModel
-from prelabel.photos import PhotoSet, find_photos
 from prelabel.segment import Segment, Segmenter
+from prelabel.steps import levels
+from prelabel.steps.classes import fit_classes, number_of_classes
+from prelabel.steps.features import Extractor, from_arrays, to_arrays
+from prelabel.steps.groups import group_photos
+from prelabel.steps.photos import PhotoSet, find_photos
 from prelabel.storage.files import cache_folder, prune_cache
 from prelabel.storage.memory import give_back
 from prelabel.storage.progress import Clock

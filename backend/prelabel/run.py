@@ -17,11 +17,11 @@ from prelabel.data.dataset import ExportContext
 from prelabel.data.records import Photo, Picture, Prediction
 from prelabel.errors import PhotoError
 from prelabel.model import FittedModel
-from prelabel.photos import PhotoSet
 from prelabel.pipeline import fit, predict
 from prelabel.predictions import FILE, read_predictions, write_predictions
 from prelabel.report import Thumbnails, write_report
 from prelabel.segment import Segment
+from prelabel.steps.photos import PhotoSet
 from prelabel.storage.memory import peak_memory
 from prelabel.storage.progress import Clock, Progress
 from prelabel.strategies import registry

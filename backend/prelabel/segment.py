@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prelabel import levels
 from prelabel.data.records import LevelResult, PatchFeatures, Picture, Region
 from prelabel.model import FittedModel
-from prelabel.regions import Found, agreement, find_regions, upsample
+from prelabel.steps import levels
+from prelabel.steps.regions import Found, agreement, find_regions, upsample
 from prelabel.strategies.checks import check_array
 from prelabel.strategies.protocols import Backbone, Clusterer, Consistency, Embedder, Refiner
 

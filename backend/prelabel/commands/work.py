@@ -40,7 +40,7 @@ def run(
     progress = console.progress()
     with console.stage(progress, "start"):
         from prelabel import run as running
-        from prelabel.photos import find_photos
+        from prelabel.steps.photos import find_photos
 
         exporters, others = options.exporter_settings(formats, settings)
         running.make_exporters(formats, exporters)  # a wrong name before anything is computed
@@ -79,7 +79,7 @@ def fit(
     progress = console.progress()
     with console.stage(progress, "start"):
         from prelabel import run as running
-        from prelabel.photos import find_photos
+        from prelabel.steps.photos import find_photos
 
         photo_set = find_photos(photos)
         config = options.chosen_config(
@@ -109,7 +109,7 @@ def predict(
         from prelabel import outputs
         from prelabel import run as running
         from prelabel.model import FittedModel
-        from prelabel.photos import find_photos
+        from prelabel.steps.photos import find_photos
 
         photo_set = find_photos(photos)
         fitted = FittedModel.load(outputs.model_folder(model))

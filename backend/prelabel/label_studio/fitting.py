@@ -15,10 +15,10 @@ from prelabel.label_studio.fetch import Fetcher
 from prelabel.label_studio.home import Home
 from prelabel.label_studio.label_config import LabelConfig
 from prelabel.label_studio.tasks import Task, download
-from prelabel.levels import unit
 from prelabel.model import FittedModel
-from prelabel.photos import PhotoSet
 from prelabel.pipeline import choose, fit
+from prelabel.steps.levels import unit
+from prelabel.steps.photos import PhotoSet
 from prelabel.storage.progress import Clock
 
 Float = NDArray[np.float32]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prelabel.data.records import Rle
-from prelabel.levels import unit
+from prelabel.steps.levels import unit
 from prelabel.strategies.checks import assign
 from prelabel.strategies.protocols import Clusterer
 

@@ -10,18 +10,18 @@ from contextlib import suppress
 import numpy as np
 from numpy.typing import NDArray
 
-from prelabel import levels
 from prelabel.config import Config, StrategyChoice
 from prelabel.data import images
 from prelabel.data.masks import Mask
 from prelabel.data.records import PatchFeatures, Picture, Prediction, Region
-from prelabel.features import Extractor, from_arrays
 from prelabel.interactive import Pointed, object_at
 from prelabel.label_studio.recent import RecentFeatures
 from prelabel.model import FittedModel
 from prelabel.pipeline import classified
-from prelabel.regions import enlarge
 from prelabel.segment import Segment, Segmenter
+from prelabel.steps import levels
+from prelabel.steps.features import Extractor, from_arrays
+from prelabel.steps.regions import enlarge
 from prelabel.storage.files import cache_folder
 from prelabel.storage.shards import ShardStore
 from prelabel.strategies.protocols import Backbone, Clusterer, Embedder

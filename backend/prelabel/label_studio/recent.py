@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from prelabel.data.records import PatchFeatures
-from prelabel.features import from_arrays, to_arrays
+from prelabel.steps.features import from_arrays, to_arrays
 from prelabel.storage.files import replacing
 
 _LOOK_EVERY = 200

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prelabel.config import Levels as Settings
-from prelabel.levels import unit
+from prelabel.steps.levels import unit
 from prelabel.strategies.checks import fit_centroids
 from prelabel.strategies.protocols import Clusterer
 
