@@ -44,9 +44,9 @@ from pycocotools.cocoeval import COCOeval
 from prelabel.data.masks import encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.evaluation import evaluate
-from prelabel.outputs import write_facts
-from prelabel.predictions import FILE, write_predictions
-from prelabel.reading import open_dataset
+from prelabel.runs.datasets import open_dataset
+from prelabel.runs.folder import write_facts
+from prelabel.runs.predictions import FILE, write_predictions
 
 WIDTH, HEIGHT, CLASSES, OBJECTS, DETECTIONS = 500, 375, 20, 8, 12
 RESULTS = Path(__file__).parent / "results" / "evaluation.csv"

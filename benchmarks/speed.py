@@ -25,7 +25,7 @@ import torch
 from PIL import Image
 
 from prelabel import config
-from prelabel.run import run
+from prelabel.runs.run import run
 from prelabel.steps.photos import find_photos
 from prelabel.storage.files import cache_folder
 from prelabel.weights import load as weights

@@ -18,7 +18,7 @@ from PIL import Image
 from prelabel.data.colors import class_color
 from prelabel.data.masks import decode_rle
 from prelabel.data.records import Prediction
-from prelabel.predictions import read_predictions
+from prelabel.runs.predictions import read_predictions
 
 COLUMNS, HEIGHT, GAP = 6, 190, 6
 

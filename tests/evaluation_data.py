@@ -15,8 +15,8 @@ from pycocotools.coco import COCO
 from prelabel.data.dataset import Dataset
 from prelabel.data.masks import encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
-from prelabel.outputs import write_facts
-from prelabel.predictions import FILE, write_predictions
+from prelabel.runs.folder import write_facts
+from prelabel.runs.predictions import FILE, write_predictions
 
 Mask = NDArray[np.bool_]
 HEIGHT, WIDTH = 6, 8

@@ -24,8 +24,8 @@ from typer.testing import CliRunner
 from prelabel import console, doctor
 from prelabel.cli import app
 from prelabel.config import Config
+from prelabel.runs.tally import Tally
 from prelabel.storage import files
-from prelabel.tally import Tally
 
 LIGHT = ("--backbone", "color-texture", "--recipe", "fast", "--set", "features.size=112")
 COMMAND = [sys.executable, "-c", "from prelabel.cli import main; main()"]
@@ -251,7 +251,7 @@ def test_bug__keeps_its_traceback(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("prelabel.run.fit", broken)
+    monkeypatch.setattr("prelabel.runs.run.fit", broken)
     with pytest.raises(ZeroDivisionError):
         cli("run", photos, "--out", tmp_path / "out", *LIGHT)
 
@@ -331,7 +331,7 @@ def test_no_permission__one_line(
     def denied(*_: object, **__: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "out"))
 
-    monkeypatch.setattr("prelabel.outputs.claim", denied)
+    monkeypatch.setattr("prelabel.runs.folder.claim", denied)
     said = refused("run", photos, "--out", tmp_path / "out", *LIGHT)
     assert f"{tmp_path / 'out'} cannot be used (permission denied)" in said
 

@@ -22,7 +22,7 @@ from prelabel.data.dataset import Dataset, ExportContext
 from prelabel.data.masks import Mask, decode_rle, encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
-from prelabel.reading import open_dataset
+from prelabel.runs.datasets import open_dataset
 from prelabel_exporters.coco import Coco
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

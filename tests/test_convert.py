@@ -18,11 +18,11 @@ from prelabel.data.dataset import Dataset, Problems
 from prelabel.data.masks import Mask, encode_brush, encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import PhotoError, UserError
-from prelabel.export import convert, export_dataset
 from prelabel.label_studio.client import ServerFault
 from prelabel.label_studio.project_labels import project_dataset
-from prelabel.predictions import read_predictions, write_predictions
-from prelabel.reading import open_dataset
+from prelabel.runs.datasets import open_dataset
+from prelabel.runs.export import convert, export_dataset
+from prelabel.runs.predictions import read_predictions, write_predictions
 from prelabel.strategies import registry
 from prelabel_exporters.label_studio import LabelStudio
 

@@ -20,7 +20,7 @@ from prelabel.data.masks import Mask, decode_rle, encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.label_studio.label_config import Control, Kind
 from prelabel.label_studio.results import Item, results
-from prelabel.reading import open_dataset
+from prelabel.runs.datasets import open_dataset
 from prelabel.strategies import registry
 
 pytestmark = [

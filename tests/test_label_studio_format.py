@@ -24,7 +24,7 @@ from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
 from prelabel.label_studio import json_tasks
 from prelabel.label_studio.photo_names import UniqueNames, photo_name
-from prelabel.reading import open_dataset
+from prelabel.runs.datasets import open_dataset
 from prelabel.strategies import registry
 
 # pycocotools does not know numpy 2's `copy` yet: harmless, but pytest keeps every warning.

@@ -17,7 +17,7 @@ from msgspec import structs
 from prelabel.data.masks import encode_rle
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
-from prelabel.predictions import _is_as_written, read_predictions, write_predictions
+from prelabel.runs.predictions import _is_as_written, read_predictions, write_predictions
 
 SQUARE = np.zeros((4, 4), dtype=np.bool_)
 SQUARE[1:3, 1:3] = True

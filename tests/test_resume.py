@@ -196,7 +196,7 @@ import cv2
 import torch  # noqa: F401
 from prelabel.storage import shards as store
 from prelabel.steps.photos import find_photos
-from prelabel.run import run
+from prelabel.runs.run import run
 from small_photos import tiny_config
 
 cv2.setNumThreads(0)

@@ -22,7 +22,7 @@ from prelabel.cli import app
 from prelabel.data.dataset import ExportContext
 from prelabel.data.masks import Mask, encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
-from prelabel.predictions import write_predictions
+from prelabel.runs.predictions import write_predictions
 from prelabel.strategies import registry
 from prelabel_exporters.coco import Coco
 from prelabel_exporters.voc import Voc

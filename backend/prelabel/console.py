@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
-    from prelabel.run import Summary
+    from prelabel.runs.run import Summary
 
 EVERY = 10.0
 """Seconds between two lines of a stage, where there is no terminal."""

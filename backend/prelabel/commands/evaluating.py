@@ -135,12 +135,13 @@ def evaluate(
     """
     progress = console.progress()
     with console.stage(progress, "start"):
-        from prelabel import evaluation, outputs
-        from prelabel.reading import open_dataset
+        from prelabel import evaluation
+        from prelabel.runs.datasets import open_dataset
+        from prelabel.runs.folder import EVALUATION, check_claim, claim, is_ours, write_facts
 
         costs = evaluation.load_costs(config, settings)
         if out is not None:
-            outputs.check_claim(out, command="evaluate")
+            check_claim(out, command="evaluate")
     done = []
     for source in predictions:
         done.append(
@@ -157,18 +158,18 @@ def evaluate(
     print(evaluation.format_table(*(one.figures for one in done)))
     if out is None:
         (run, *others) = predictions
-        if not others and outputs.is_ours(run):
-            _say_written(evaluation.write_json(run / outputs.EVALUATION, predictions, done))
+        if not others and is_ours(run):
+            _say_written(evaluation.write_json(run / EVALUATION, predictions, done))
         return
-    outputs.claim(out, command="evaluate")
+    claim(out, command="evaluate")
     _remove_pages(out)
     if not only:
         with console.stage(progress, "page"):
             pages = _write_pages(out, predictions, ground_truth, done)
         for page in pages:
             _say_written(page)
-    _say_written(evaluation.write_json(out / outputs.EVALUATION, predictions, done))
-    outputs.write_facts(out, {"command": "evaluate", "state": "done"})
+    _say_written(evaluation.write_json(out / EVALUATION, predictions, done))
+    write_facts(out, {"command": "evaluate", "state": "done"})
 
 
 def _remove_pages(out: Path) -> None:

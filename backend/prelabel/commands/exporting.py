@@ -18,7 +18,7 @@ from prelabel.label_studio.annotations import What
 
 if TYPE_CHECKING:
     from prelabel.data.dataset import Dataset
-    from prelabel.export import Exported
+    from prelabel.runs.export import Exported
 
 app = typer.Typer()
 
@@ -82,7 +82,7 @@ def export(
     ] = None,
 ) -> None:
     """Write what a run has predicted, or a Label Studio project holds, in other formats."""
-    from prelabel.export import export_dataset, export_predictions
+    from prelabel.runs.export import export_dataset, export_predictions
 
     own = _settings(formats, settings)
     if source is not None and project is None:
@@ -151,8 +151,8 @@ def convert(
 
     What a format cannot hold, and what was wrong with A, is counted and said.
     """
-    from prelabel import export
-    from prelabel.reading import open_dataset
+    from prelabel.runs import export
+    from prelabel.runs.datasets import open_dataset
     from prelabel.strategies import registry
 
     own = _settings(registry.names("exporter"), settings)

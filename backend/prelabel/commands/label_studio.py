@@ -301,9 +301,9 @@ def names(
 
 def _exported(client: Client, project: int, folder: Path, progress: Progress) -> Mapping[str, Path]:
     """The demo's project in other formats, annotations before predictions."""
-    from prelabel.export import export_dataset
     from prelabel.label_studio.fetch import Sources, open_fetcher
     from prelabel.label_studio.project_labels import project_dataset
+    from prelabel.runs.export import export_dataset
 
     fetcher = open_fetcher(client, Sources())
     with project_dataset(client, fetcher, project, what="both", progress=progress) as dataset:

@@ -12,7 +12,7 @@ from prelabel.commands import options
 from prelabel.commands.options import example
 
 if TYPE_CHECKING:
-    from prelabel.run import Summary
+    from prelabel.runs.run import Summary
 
 app = typer.Typer()
 
@@ -39,7 +39,7 @@ def run(
     """
     progress = console.progress()
     with console.stage(progress, "start"):
-        from prelabel import run as running
+        from prelabel.runs import run as running
         from prelabel.steps.photos import find_photos
 
         exporters, others = options.exporter_settings(formats, settings)
@@ -78,7 +78,7 @@ def fit(
     """
     progress = console.progress()
     with console.stage(progress, "start"):
-        from prelabel import run as running
+        from prelabel.runs import run as running
         from prelabel.steps.photos import find_photos
 
         photo_set = find_photos(photos)
@@ -106,13 +106,13 @@ def predict(
     """
     progress = console.progress()
     with console.stage(progress, "start"):
-        from prelabel import outputs
-        from prelabel import run as running
         from prelabel.model import FittedModel
+        from prelabel.runs import run as running
+        from prelabel.runs.folder import model_folder
         from prelabel.steps.photos import find_photos
 
         photo_set = find_photos(photos)
-        fitted = FittedModel.load(outputs.model_folder(model))
+        fitted = FittedModel.load(model_folder(model))
     _end(running.run_predict(fitted, photo_set, out, progress=progress), strict=strict)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from prelabel.data.images import EXTENSIONS
 from prelabel.data.records import Photo
 from prelabel.errors import UserError
-from prelabel.outputs import is_ours
+from prelabel.runs.folder import is_ours
 
 
 @dataclass(frozen=True)

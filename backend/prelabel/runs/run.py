@@ -10,7 +10,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from prelabel import outputs
 from prelabel.config import Config
 from prelabel.data import images
 from prelabel.data.dataset import ExportContext
@@ -18,15 +17,16 @@ from prelabel.data.records import Photo, Picture, Prediction
 from prelabel.errors import PhotoError
 from prelabel.model import FittedModel
 from prelabel.pipeline import fit, predict
-from prelabel.predictions import FILE, read_predictions, write_predictions
 from prelabel.report import Thumbnails, write_report
+from prelabel.runs.folder import claim, write_facts
+from prelabel.runs.predictions import FILE, read_predictions, write_predictions
+from prelabel.runs.tally import Tally
 from prelabel.segment import Segment
 from prelabel.steps.photos import PhotoSet
 from prelabel.storage.memory import peak_memory
 from prelabel.storage.progress import Clock, Progress
 from prelabel.strategies import registry
 from prelabel.strategies.protocols import Backbone, Exporter
-from prelabel.tally import Tally
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def run(
     """
     started = time.perf_counter()
     exporters = make_exporters(formats, exporter_settings)
-    earlier = outputs.claim(out, command="run")
+    earlier = claim(out, command="run")
     clock = Clock(progress)
     config = _load_weights(config, clock)
     pictures = _Pictures(Thumbnails(out / "report" / "thumbs"))
@@ -85,7 +85,7 @@ def run(
             single_file=single_file,
         )
     facts |= _costs(clock, started, tally)  # now with the report's own
-    outputs.write_facts(out, facts)
+    write_facts(out, facts)
     return Summary(facts, files)
 
 
@@ -94,12 +94,12 @@ def run_fit(
 ) -> Summary:
     """Fit on the photos and leave the model in ``out``, with a run.json beside it."""
     started = time.perf_counter()
-    outputs.claim(out, command="fit")
+    claim(out, command="fit")
     clock = Clock(progress)
     model = fit(photos, _load_weights(config, clock), clock=clock)
     model.save(out)
     facts = describe("fit", model, photos, clock, started=started)
-    outputs.write_facts(out, facts)
+    write_facts(out, facts)
     return Summary(facts, {"model": out})
 
 
@@ -108,14 +108,14 @@ def run_predict(
 ) -> Summary:
     """Predict the photos with a model; leaves predictions.jsonl and run.json in ``out``."""
     started = time.perf_counter()
-    outputs.claim(out, command="predict")
+    claim(out, command="predict")
     clock = Clock(progress)
     _load_weights(model.config, clock)
     pictures = _Pictures(None)
     tally = _predict(model, photos, out / FILE, clock, pictures)
     facts = describe("predict", model, photos, clock, started=started, tally=tally)
     facts["photos"]["from_cache"] = max(0, tally.photos - pictures.new)
-    outputs.write_facts(out, facts)
+    write_facts(out, facts)
     return Summary(facts, {"predictions": out / FILE})
 
 

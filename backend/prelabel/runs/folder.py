@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from prelabel.errors import UserError
-from prelabel.predictions import FILE
+from prelabel.runs.predictions import FILE
 from prelabel.storage.files import replacing
 
 MARKER = "run.json"

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from prelabel import outputs
 from prelabel.data.dataset import Dataset, Problems
 from prelabel.errors import UserError
-from prelabel.predictions import FILE, read_predictions
+from prelabel.runs.folder import check_finished, find_predictions
+from prelabel.runs.predictions import FILE, read_predictions
 from prelabel.strategies import registry
 from prelabel.strategies.protocols import Reader
 
@@ -31,7 +31,7 @@ def open_dataset(
     if not format and (source.suffix == Path(FILE).suffix or (source / FILE).is_file()):
         found = _run(source)
     else:
-        outputs.check_finished(source)
+        check_finished(source)
         name = format or _recognized(source)
         own = dict((settings or {}).get(name, {}))
         fields = {field.name for field in dataclasses.fields(registry.load("exporter", name))}
@@ -47,7 +47,7 @@ def open_dataset(
 
 
 def _run(source: Path) -> Dataset:
-    predictions, facts = outputs.find_predictions(source)
+    predictions, facts = find_predictions(source)
     classes = facts.get("class_names")
     version = str(facts.get("model_version", ""))
     if classes is None:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prelabel import outputs
 from prelabel.data.dataset import Dataset, ExportContext, Problems
 from prelabel.data.records import Prediction
 from prelabel.errors import UserError
-from prelabel.predictions import FILE, read_predictions, write_predictions
-from prelabel.run import advancing, export, make_exporters, naming
+from prelabel.runs.folder import MARKER, claim, find_predictions, write_facts
+from prelabel.runs.predictions import FILE, read_predictions, write_predictions
+from prelabel.runs.run import advancing, export, make_exporters, naming
 from prelabel.storage.progress import Clock, Progress
 from prelabel.strategies.protocols import Exporter
 
@@ -51,18 +51,18 @@ def export_predictions(
     Raises UserError.
     """
     exporters = make_exporters(formats, settings)
-    predictions, facts = outputs.find_predictions(source)
+    predictions, facts = find_predictions(source)
     counts = _count(predictions)
     context = _context(predictions, facts, photos, counts)
     own = out.resolve() == predictions.parent.resolve() and bool(facts)
     if not own:
-        outputs.claim(out, command="export")
+        claim(out, command="export")
     found = _export(predictions, out, exporters, context, counts, Clock(progress))
     if not own:
         facts = {"command": "export", "state": "done", "model_version": context.model_version}
     if facts["state"] == "done":
         known = dict.fromkeys([*facts.get("formats", []), *exporters])
-        outputs.write_facts(out, {**facts, "formats": list(known)})
+        write_facts(out, {**facts, "formats": list(known)})
     return found
 
 
@@ -79,7 +79,7 @@ def export_dataset(
     exporters = make_exporters(formats, settings)
     clock = Clock(progress)
     with _kept(dataset, clock) as (predictions, counts):
-        outputs.claim(out, command="export")
+        claim(out, command="export")
         context = _context_of(dataset)
         found = _export(predictions, out, exporters, context, counts, clock, dataset.problems)
     _done(out, "export", dataset, formats)
@@ -99,7 +99,7 @@ def convert(
     (exporter,) = make_exporters([name], settings).values()
     clock = Clock(progress)
     with _kept(dataset, clock) as (predictions, counts):
-        outputs.claim(out, command="convert")
+        claim(out, command="convert")
         context = _context_of(dataset)
         with clock.stage("export", counts.photos):
             stream = advancing(read_predictions(predictions), clock)
@@ -170,7 +170,7 @@ def _context(
     folder = photos or ("photos" in facts and Path(facts["photos"]["folder"]))
     if not folder:
         raise UserError(
-            f"{str(predictions)!r} has no {outputs.MARKER} beside it that says where its photos "
+            f"{str(predictions)!r} has no {MARKER} beside it that says where its photos "
             "lie: name their folder with --photos"
         )
     names = facts.get("class_names") or [f"object {i + 1}" for i in range(counts.classes)]
@@ -189,4 +189,4 @@ def _done(out: Path, command: str, dataset: Dataset, formats: Sequence[str]) -> 
         "model_version": dataset.model_version,
         "formats": list(dict.fromkeys(formats)),
     }
-    outputs.write_facts(out, facts)
+    write_facts(out, facts)
