@@ -21,8 +21,8 @@ from PIL import Image
 from pycocotools.coco import COCO
 from typer.testing import CliRunner
 
-from prelabel import console, doctor
-from prelabel.cli import app
+from prelabel.cli import console, doctor
+from prelabel.cli.main import app
 from prelabel.config import Config
 from prelabel.runs.tally import Tally
 from prelabel.storage import files
@@ -450,7 +450,7 @@ def test_version_and_no_arguments() -> None:
 @pytest.mark.parametrize("words", [["--help"], ["recipes", "list"], ["run", "--help"]])
 def test_start_up__without_torch(words: list[str]) -> None:
     code = (
-        "import sys; from prelabel.cli import app\n"
+        "import sys; from prelabel.cli.main import app\n"
         f"try: app({words!r})\n"
         "except SystemExit as end: assert not end.code\n"
         "print([m for m in ('torch', 'timm', 'sklearn', 'cv2') if m in sys.modules])"

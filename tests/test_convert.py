@@ -13,7 +13,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 from typer.testing import CliRunner, Result
 
-from prelabel.cli import app
+from prelabel.cli.main import app
 from prelabel.data.dataset import Dataset, Problems
 from prelabel.data.masks import Mask, encode_brush, encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region

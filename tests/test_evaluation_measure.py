@@ -15,8 +15,8 @@ from hypothesis.extra import numpy as hnp
 from sklearn.metrics import jaccard_score
 from typer.testing import CliRunner
 
-from prelabel.cli import app
-from prelabel.commands.evaluating import Group
+from prelabel.cli.evaluate import Group
+from prelabel.cli.main import app
 from prelabel.errors import UserError
 from prelabel.evaluation import GROUPS, evaluate, format_table, over_sets
 from prelabel.evaluation.protocol import FIGURES

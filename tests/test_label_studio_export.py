@@ -14,7 +14,7 @@ from pycocotools.coco import COCO
 from small_photos import scene
 from typer.testing import CliRunner, Result
 
-from prelabel.cli import app
+from prelabel.cli.main import app
 from prelabel.data.dataset import ExportContext
 from prelabel.data.masks import Mask, decode_rle, encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region

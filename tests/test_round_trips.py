@@ -18,7 +18,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 from typer.testing import CliRunner
 
-from prelabel.cli import app
+from prelabel.cli.main import app
 from prelabel.data.dataset import ExportContext
 from prelabel.data.masks import Mask, encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region

@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from prelabel.console import one_line
+from prelabel.cli.console import one_line
 from prelabel.evaluation.costs import Costs
 from prelabel.evaluation.measure import Evaluation
 from prelabel.evaluation.protocol import FIGURES, protocol, shown

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prelabel import console
-from prelabel.commands import options
-from prelabel.commands.options import example
+from prelabel.cli import console, options
+from prelabel.cli.options import example
 
 if TYPE_CHECKING:
     from prelabel.runs.run import Summary

@@ -16,9 +16,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from prelabel import console
-from prelabel.commands import catalogue, evaluating, exporting, label_studio, serve, work
-from prelabel.commands.options import example
+from prelabel.cli import console, evaluate, export, label_studio, plugins, run, serve
+from prelabel.cli.options import example
 from prelabel.errors import UserError
 
 _UsageError: Any = typer.BadParameter.__base__  # typer brings click along, or not, by version
@@ -74,11 +73,11 @@ app = typer.Typer(
     epilog=example("prelabel run photos --out out"),
 )
 for commands in (
-    work.app,
-    evaluating.app,
-    exporting.app,
+    run.app,
+    evaluate.app,
+    export.app,
     serve.app,
-    catalogue.app,
+    plugins.app,
     label_studio.app,
 ):
     app.add_typer(commands)

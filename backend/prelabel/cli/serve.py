@@ -6,10 +6,9 @@ from typing import Annotated
 
 import typer
 
-from prelabel import console
-from prelabel.commands import label_studio_options as ls_options
-from prelabel.commands import options
-from prelabel.commands.options import example
+from prelabel.cli import console, options
+from prelabel.cli import label_studio_options as ls_options
+from prelabel.cli.options import example
 from prelabel.errors import UserError
 
 app = typer.Typer()

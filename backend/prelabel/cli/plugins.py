@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from prelabel import console
-from prelabel.commands.options import STAND_IN, example
+from prelabel.cli import console
+from prelabel.cli.options import STAND_IN, example
 from prelabel.errors import UserError
 
 app = typer.Typer()
@@ -168,7 +168,7 @@ def recipes_show(
 @app.command(epilog=example("prelabel doctor"))
 def doctor() -> None:
     """Versions, devices, weights; what is missing."""
-    from prelabel.doctor import sections
+    from prelabel.cli.doctor import sections
 
     for heading, rows in sections():
         print(f"{heading}\n{console.table([(f'  {n}', console.one_line(v)) for n, v in rows])}")

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from prelabel import console
-from prelabel.commands import label_studio_options as ls_options
-from prelabel.commands import options
-from prelabel.commands.options import example
+from prelabel.cli import console, options
+from prelabel.cli import label_studio_options as ls_options
+from prelabel.cli.options import example
 from prelabel.errors import UserError
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prelabel import console
-from prelabel.commands.options import example
+from prelabel.cli import console
+from prelabel.cli.options import example
 
 if TYPE_CHECKING:
     from prelabel.evaluation import Evaluation
