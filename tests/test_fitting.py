@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from small_photos import tiny_config
 
 from prelabel.label_studio.fitting import keep_ids, project_config
-from prelabel.label_studio.label_config import parse
+from prelabel.label_studio.format.label_config import parse
 
 E = np.eye(4, dtype=np.float32)
 

@@ -6,7 +6,7 @@ import pytest
 from label_studio_sdk.label_interface import LabelInterface
 
 from prelabel.errors import UserError
-from prelabel.label_studio.label_config import Control, Label, Prompt, parse
+from prelabel.label_studio.format.label_config import Control, Label, Prompt, parse
 
 IMAGE = '<Image name="image" value="$photo"/>'
 BRUSH = '<BrushLabels name="b" toName="image"><Label value="Dog"/></BrushLabels>'

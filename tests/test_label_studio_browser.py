@@ -23,8 +23,8 @@ from shapes import Mask, Shape, as_png, as_png_with_alpha, as_rotated_jpeg, shap
 
 from prelabel.data.masks import encode_rle
 from prelabel.label_studio import demo
+from prelabel.label_studio.format.items import decode
 from prelabel.label_studio.home import is_own
-from prelabel.label_studio.results import decode
 
 LABELS = ("ball", "box")
 SETTINGS = ["--backbone", "color-texture", "--recipe", "fast", "--set", "features.size=224"]

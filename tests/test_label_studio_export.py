@@ -18,8 +18,8 @@ from prelabel.cli.main import app
 from prelabel.data.dataset import ExportContext
 from prelabel.data.masks import Mask, decode_rle, encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
-from prelabel.label_studio.label_config import Control, Kind
-from prelabel.label_studio.results import Item, results
+from prelabel.label_studio.format.items import Item, results
+from prelabel.label_studio.format.label_config import Control, Kind
 from prelabel.runs.datasets import open_dataset
 from prelabel.strategies import registry
 

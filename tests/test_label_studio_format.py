@@ -22,8 +22,8 @@ from prelabel.data.dataset import Dataset, ExportContext
 from prelabel.data.masks import Mask, decode_rle, encode_brush, encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
-from prelabel.label_studio import json_tasks
-from prelabel.label_studio.photo_names import UniqueNames, photo_name
+from prelabel.label_studio.format import task_file
+from prelabel.label_studio.format.photo_names import UniqueNames, photo_name
 from prelabel.runs.datasets import open_dataset
 from prelabel.strategies import registry
 
@@ -504,7 +504,7 @@ def test_json_min__of_the_sdk_gives_the_same_regions(tmp_path: Path) -> None:
     Converter(CONFIG, str(tmp_path)).convert_to_json_min(str(file), str(tmp_path), is_dir=False)
     minimal = tmp_path / "result.json"
     assert "data" not in json.loads(minimal.read_text())[0]
-    assert json_tasks.looks_like_tasks(minimal)
+    assert task_file.looks_like_tasks(minimal)
     whole, less = open_dataset(file), open_dataset(minimal)
     assert less.classes == whole.classes
     assert list(less.stream()) == list(whole.stream())
@@ -579,8 +579,8 @@ def test_json_tasks__tasks_larger_than_what_is_read_at_once(
     tasks = [_task(_item(RING), number=n, note="ü" * 7 * n) for n in range(30)]
     file = _write(tmp_path, tasks)
     for size in (1, 2, 3, 64, 1000):
-        monkeypatch.setattr(json_tasks, "_CHUNK", size)
-        assert list(json_tasks.json_tasks(file)) == tasks
+        monkeypatch.setattr(task_file, "_CHUNK", size)
+        assert list(task_file.json_tasks(file)) == tasks
 
 
 def _damaged(**value: Any) -> dict[str, Any]:

@@ -16,10 +16,11 @@ from hypothesis.extra import numpy as hnp
 from prelabel.data.masks import Mask, decode_rle, encode_brush, encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.label_studio import teaching
-from prelabel.label_studio.annotations import newest_annotation
 from prelabel.label_studio.client import TaskGone
 from prelabel.label_studio.exemplars import ExemplarFile
-from prelabel.label_studio.label_config import LabelConfig, parse
+from prelabel.label_studio.format.annotations import newest_annotation
+from prelabel.label_studio.format.items import results
+from prelabel.label_studio.format.label_config import LabelConfig, parse
 from prelabel.label_studio.learning import (
     Drawing,
     Drawn,
@@ -28,7 +29,6 @@ from prelabel.label_studio.learning import (
     lessons,
     stamp,
 )
-from prelabel.label_studio.results import results
 from prelabel.storage.progress import Clock
 
 HEIGHT, WIDTH = 20, 30

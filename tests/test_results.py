@@ -20,8 +20,8 @@ from PIL import Image, ImageDraw
 from prelabel.data.masks import Mask, encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
-from prelabel.label_studio.label_config import Control, Kind, Label
-from prelabel.label_studio.results import Losses, decode, merge_fragments, results
+from prelabel.label_studio.format.items import Losses, decode, merge_fragments, results
+from prelabel.label_studio.format.label_config import Control, Kind, Label
 
 # pycocotools does not know numpy 2's `copy` yet: harmless, but pytest keeps every warning.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

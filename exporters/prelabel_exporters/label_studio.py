@@ -16,11 +16,11 @@ from prelabel.data.colors import class_color
 from prelabel.data.dataset import Dataset, ExportContext, Problems
 from prelabel.data.records import Prediction
 from prelabel.errors import UserError
-from prelabel.label_studio import label_config
-from prelabel.label_studio.annotations import What
-from prelabel.label_studio.json_tasks import looks_like_tasks
-from prelabel.label_studio.label_config import Control, Kind
-from prelabel.label_studio.results import Item, results
+from prelabel.label_studio.format import label_config
+from prelabel.label_studio.format.annotations import What
+from prelabel.label_studio.format.items import Item, results
+from prelabel.label_studio.format.label_config import Control, Kind
+from prelabel.label_studio.format.task_file import looks_like_tasks
 from prelabel_exporters.common import JsonList, category_ids, class_name, replacing
 from prelabel_exporters.label_studio_reader import read_tasks
 

@@ -10,11 +10,11 @@ from prelabel.data import images
 from prelabel.data.dataset import Dataset, Problems
 from prelabel.data.records import Prediction
 from prelabel.errors import PhotoError
-from prelabel.label_studio.annotations import What
-from prelabel.label_studio.drawn_items import Size
-from prelabel.label_studio.json_tasks import json_tasks
-from prelabel.label_studio.label_config import LabelConfig
-from prelabel.label_studio.task_labels import NamedPhoto, TaskLabels
+from prelabel.label_studio.format.annotations import What
+from prelabel.label_studio.format.dataset import NamedPhoto, TaskLabels
+from prelabel.label_studio.format.label_config import LabelConfig
+from prelabel.label_studio.format.regions import Size
+from prelabel.label_studio.format.task_file import json_tasks
 
 
 def read_tasks(

@@ -18,8 +18,8 @@ from msgspec import structs
 from prelabel.data.dataset import ExportContext
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
-from prelabel.label_studio.label_config import Control
-from prelabel.label_studio.results import results
+from prelabel.label_studio.format.items import results
+from prelabel.label_studio.format.label_config import Control
 from prelabel_exporters.common import class_name
 
 _POLYGON = Control(kind="polygon", name="label", to_name="image", image_key="image", labels=())

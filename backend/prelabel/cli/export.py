@@ -13,7 +13,7 @@ from prelabel.cli import console, options
 from prelabel.cli import label_studio_options as ls_options
 from prelabel.cli.options import example
 from prelabel.errors import UserError
-from prelabel.label_studio.annotations import What
+from prelabel.label_studio.format.annotations import What
 
 if TYPE_CHECKING:
     from prelabel.data.dataset import Dataset

@@ -11,10 +11,10 @@ from msgspec import structs
 from numpy.typing import NDArray
 
 from prelabel.data.records import Prediction, Region
-from prelabel.label_studio import results
-from prelabel.label_studio.label_config import Control, LabelConfig
+from prelabel.label_studio.format import items as results
+from prelabel.label_studio.format.items import Item, Losses
+from prelabel.label_studio.format.label_config import Control, LabelConfig
 from prelabel.label_studio.naming import Names
-from prelabel.label_studio.results import Item, Losses
 from prelabel.label_studio.tasks import TaskPhoto
 
 

@@ -14,9 +14,9 @@ from pycocotools import mask as coco_mask
 from prelabel.data.masks import Mask, decode_rle, encode_rle
 from prelabel.data.records import Region, Rle
 from prelabel.errors import UserError
-from prelabel.label_studio.drawn_items import Drawn, finest
-from prelabel.label_studio.label_config import Control, LabelConfig
-from prelabel.label_studio.results import decode
+from prelabel.label_studio.format.items import decode
+from prelabel.label_studio.format.label_config import Control, LabelConfig
+from prelabel.label_studio.format.regions import Drawn, finest
 
 _UNCHANGED = 0.95
 """IoU from which a drawing is the predicted region itself: polygons are simplified to that."""

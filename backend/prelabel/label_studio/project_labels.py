@@ -13,13 +13,13 @@ from typing import Any
 from prelabel.data import images
 from prelabel.data.dataset import Dataset, Problems
 from prelabel.errors import PhotoError, UserError
-from prelabel.label_studio import label_config
-from prelabel.label_studio.annotations import What, chosen
 from prelabel.label_studio.client import Client
-from prelabel.label_studio.drawn_items import Size
 from prelabel.label_studio.fetch import Fetcher
-from prelabel.label_studio.label_config import LabelConfig
-from prelabel.label_studio.task_labels import NamedPhoto, TaskLabels
+from prelabel.label_studio.format import label_config
+from prelabel.label_studio.format.annotations import What, chosen
+from prelabel.label_studio.format.dataset import NamedPhoto, TaskLabels
+from prelabel.label_studio.format.label_config import LabelConfig
+from prelabel.label_studio.format.regions import Size
 from prelabel.storage.files import replacing
 from prelabel.storage.progress import Clock, Progress
 from prelabel.storage.threads import ahead

@@ -25,7 +25,7 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from prelabel.errors import UserError
-from prelabel.label_studio import label_config as label_configs
+from prelabel.label_studio.format import label_config as label_configs
 from prelabel.label_studio.ml_model import PrelabelModel
 from prelabel.label_studio.service import Service
 

@@ -19,11 +19,12 @@ from typing import Any, Literal
 from prelabel.config import Config
 from prelabel.data import images
 from prelabel.errors import PhotoError, UserError
-from prelabel.label_studio import answers, label_config, prompts
+from prelabel.label_studio import answers, prompts
 from prelabel.label_studio.answers import Shape
 from prelabel.label_studio.client import Client
 from prelabel.label_studio.exemplars import ExemplarFile
 from prelabel.label_studio.fetch import Fetcher, Sources, open_fetcher
+from prelabel.label_studio.format import label_config
 from prelabel.label_studio.home import Home
 from prelabel.label_studio.naming import Names
 from prelabel.label_studio.predictor import Predictor

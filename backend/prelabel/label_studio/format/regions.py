@@ -15,7 +15,7 @@ from prelabel.data.images import MAX_PIXELS
 from prelabel.data.masks import crosses, encode_rle, rle_box
 from prelabel.data.records import Rle
 from prelabel.errors import UserError
-from prelabel.label_studio.results import Item, decode
+from prelabel.label_studio.format.items import Item, decode
 
 Size = tuple[int, int]
 """Width and height of an EXIF-oriented photo, in pixels."""

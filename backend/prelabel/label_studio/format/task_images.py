@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from prelabel.label_studio.label_config import LabelConfig
-from prelabel.label_studio.photo_names import image_keys
-from prelabel.label_studio.results import Item
+from prelabel.label_studio.format.items import Item
+from prelabel.label_studio.format.label_config import LabelConfig
+from prelabel.label_studio.format.photo_names import image_keys
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,11 @@ from prelabel.data.dataset import Problems
 from prelabel.data.masks import rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import PhotoError
-from prelabel.label_studio.annotations import Entry, What, chosen
-from prelabel.label_studio.drawn_items import (
+from prelabel.label_studio.format.annotations import Entry, What, chosen
+from prelabel.label_studio.format.items import Item
+from prelabel.label_studio.format.label_config import LabelConfig
+from prelabel.label_studio.format.photo_names import UniqueNames, inside, photo_name
+from prelabel.label_studio.format.regions import (
     Drawn,
     Size,
     is_region,
@@ -25,10 +28,7 @@ from prelabel.label_studio.drawn_items import (
     read_items,
     shared_labels,
 )
-from prelabel.label_studio.label_config import LabelConfig
-from prelabel.label_studio.photo_names import UniqueNames, inside, photo_name
-from prelabel.label_studio.results import Item
-from prelabel.label_studio.task_images import Place, place_of, places
+from prelabel.label_studio.format.task_images import Place, place_of, places
 
 Task = Mapping[str, Any]
 

@@ -27,7 +27,7 @@ from prelabel.data.masks import (
 )
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
-from prelabel.label_studio.label_config import Control
+from prelabel.label_studio.format.label_config import Control
 
 Item = dict[str, Any]
 Names = Mapping[int, str | None] | Sequence[str | None]

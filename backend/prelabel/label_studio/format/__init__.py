@@ -1,0 +1,1 @@
+"""Label Studio's formats: label configs, result items, tasks."""
