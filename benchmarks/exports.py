@@ -45,7 +45,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from prelabel.data.masks import Mask, encode_brush
-from prelabel.label_studio.client import Client
+from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.local_server import LocalServer, Login
 
 RESULTS = Path(__file__).parent / "results" / "exports.csv"

@@ -25,7 +25,7 @@ import httpx
 from PIL import Image
 
 from prelabel.label_studio import demo
-from prelabel.label_studio.client import Client
+from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.local_server import LocalServer
 from prelabel.storage.files import cache_folder
 

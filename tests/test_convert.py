@@ -18,8 +18,8 @@ from prelabel.data.dataset import Dataset, Problems
 from prelabel.data.masks import Mask, encode_brush, encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import PhotoError, UserError
-from prelabel.label_studio.client import ServerFault
-from prelabel.label_studio.project_labels import project_dataset
+from prelabel.label_studio.api.client import ServerFault
+from prelabel.label_studio.api.dataset import project_dataset
 from prelabel.runs.datasets import open_dataset
 from prelabel.runs.export import convert, export_dataset
 from prelabel.runs.predictions import read_predictions, write_predictions

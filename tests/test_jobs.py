@@ -14,7 +14,7 @@ from small_photos import tiny_config
 
 from prelabel.label_studio import jobs
 from prelabel.label_studio.answers import Shape
-from prelabel.label_studio.fetch import Sources
+from prelabel.label_studio.api.photos import Sources
 from prelabel.label_studio.jobs import BACKGROUND, BATCH, OPEN, POINT, Entry, Queue
 from prelabel.label_studio.processes import Child
 from prelabel.label_studio.worker import Desk, Done, Job

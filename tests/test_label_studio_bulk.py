@@ -18,9 +18,9 @@ from small_photos import scene, tiny_config
 from prelabel.data.masks import decode_brush
 from prelabel.errors import UserError
 from prelabel.label_studio import bulk
+from prelabel.label_studio.api.client import Client, ServerFault
+from prelabel.label_studio.api.photos import Fetcher
 from prelabel.label_studio.bulk import Options, Totals
-from prelabel.label_studio.client import Client, ServerFault
-from prelabel.label_studio.fetch import Fetcher
 from prelabel.label_studio.home import Home, is_own
 
 BRUSH = """<View><Image name="image" value="$image"/>

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from prelabel.errors import PhotoError, UserError
-from prelabel.label_studio.client import Client, ServerFault
+from prelabel.label_studio.api.client import Client, ServerFault
 
 LEGACY = "0123456789abcdef0123456789abcdef01234567"
 Answer = tuple[int, dict[str, str], bytes]
@@ -165,7 +165,7 @@ def test_personal_token__renewed_before_it_expires(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
-    monkeypatch.setattr("prelabel.label_studio.client.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("prelabel.label_studio.api.client.time.monotonic", lambda: now[0])
     server.route = tokens_of(300)
     with Client(server.url, PERSONAL) as client:
         for now[0] in (0.0, 269.0, 271.0):  # 30 seconds before it would expire

@@ -13,8 +13,8 @@ import pytest
 from test_label_studio_client import LEGACY, Server, answer, in_turn
 
 from prelabel.errors import PhotoError, UserError
-from prelabel.label_studio.client import Client
-from prelabel.label_studio.fetch import Fetcher
+from prelabel.label_studio.api.client import Client
+from prelabel.label_studio.api.photos import Fetcher
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from hypothesis.extra import numpy as hnp
 from prelabel.data.masks import Mask, decode_rle, encode_brush, encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.label_studio import teaching
-from prelabel.label_studio.client import TaskGone
+from prelabel.label_studio.api.client import TaskGone
 from prelabel.label_studio.exemplars import ExemplarFile
 from prelabel.label_studio.format.annotations import newest_annotation
 from prelabel.label_studio.format.items import results

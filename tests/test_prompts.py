@@ -13,10 +13,10 @@ from prelabel.data.masks import encode_rle, rle_area, rle_box
 from prelabel.data.records import Region
 from prelabel.errors import UserError
 from prelabel.interactive import Pointed
+from prelabel.label_studio.api.tasks import TaskPhoto
 from prelabel.label_studio.format.items import decode
 from prelabel.label_studio.format.label_config import LabelConfig, parse
 from prelabel.label_studio.prompts import read, result
-from prelabel.label_studio.tasks import TaskPhoto
 
 CONFIG = """<View><Image name="img" value="$image"/><Image name="side" value="$side"/>
 <PolygonLabels name="poly" toName="img"><Label value="cat"/><Label value="bird"/></PolygonLabels>

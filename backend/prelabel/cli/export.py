@@ -171,9 +171,9 @@ def _project(
 ) -> Iterator[Dataset]:
     """A project's labels, as long as the context is open."""
     with ls_options.needs("label-studio"):
-        from prelabel.label_studio.client import Client
-        from prelabel.label_studio.fetch import Sources, open_fetcher
-        from prelabel.label_studio.project_labels import project_dataset
+        from prelabel.label_studio.api.client import Client
+        from prelabel.label_studio.api.dataset import project_dataset
+        from prelabel.label_studio.api.photos import Sources, open_fetcher
 
     with Client(url, token) as client:
         fetcher = open_fetcher(client, Sources(tuple(hosts), local_files))

@@ -19,8 +19,8 @@ from prelabel.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from prelabel.label_studio.api.client import Client
     from prelabel.label_studio.bulk import Totals
-    from prelabel.label_studio.client import Client
     from prelabel.storage.progress import Progress
 
 app = typer.Typer()
@@ -74,8 +74,8 @@ def prelabel(
     with console.stage(progress, "start"), ls_options.needs("label-studio"):
         from prelabel.label_studio import bulk, home
         from prelabel.label_studio.answers import Shape
-        from prelabel.label_studio.client import Client
-        from prelabel.label_studio.fetch import Sources, open_fetcher
+        from prelabel.label_studio.api.client import Client
+        from prelabel.label_studio.api.photos import Sources, open_fetcher
 
         config = options.chosen_config(
             recipe, backbone=backbone, labels="", seed=None, settings=settings
@@ -132,9 +132,9 @@ def demo(
     progress = console.progress()
     with console.stage(progress, "start"), ls_options.needs("serve"):
         from prelabel.label_studio import demo as parts
+        from prelabel.label_studio.api.client import Client
+        from prelabel.label_studio.api.photos import Sources, open_fetcher
         from prelabel.label_studio.bulk import Options, prelabel_project
-        from prelabel.label_studio.client import Client
-        from prelabel.label_studio.fetch import Sources, open_fetcher
         from prelabel.label_studio.home import Home, project_folder
         from prelabel.samples import write_samples
         from prelabel.storage.progress import Clock
@@ -197,8 +197,8 @@ def fit(
     progress = console.progress()
     with console.stage(progress, "start"), ls_options.needs("label-studio"):
         from prelabel.label_studio.answers import Shape
-        from prelabel.label_studio.client import Client
-        from prelabel.label_studio.fetch import Sources
+        from prelabel.label_studio.api.client import Client
+        from prelabel.label_studio.api.photos import Sources
         from prelabel.label_studio.fits import FitRequest, fit_project
         from prelabel.label_studio.home import Home, project_folder
         from prelabel.storage.progress import Clock
@@ -300,8 +300,8 @@ def names(
 
 def _exported(client: Client, project: int, folder: Path, progress: Progress) -> Mapping[str, Path]:
     """The demo's project in other formats, annotations before predictions."""
-    from prelabel.label_studio.fetch import Sources, open_fetcher
-    from prelabel.label_studio.project_labels import project_dataset
+    from prelabel.label_studio.api.dataset import project_dataset
+    from prelabel.label_studio.api.photos import Sources, open_fetcher
     from prelabel.runs.export import export_dataset
 
     fetcher = open_fetcher(client, Sources())

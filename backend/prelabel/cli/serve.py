@@ -87,7 +87,7 @@ def serve(
         import uvicorn
 
         from prelabel.label_studio.answers import Shape
-        from prelabel.label_studio.fetch import Sources
+        from prelabel.label_studio.api.photos import Sources
         from prelabel.label_studio.server import Access, create_app
         from prelabel.label_studio.service import Service, Settings
 

@@ -11,11 +11,11 @@ from msgspec import structs
 from numpy.typing import NDArray
 
 from prelabel.data.records import Prediction, Region
+from prelabel.label_studio.api.tasks import TaskPhoto
 from prelabel.label_studio.format import items as results
 from prelabel.label_studio.format.items import Item, Losses
 from prelabel.label_studio.format.label_config import Control, LabelConfig
 from prelabel.label_studio.naming import Names
-from prelabel.label_studio.tasks import TaskPhoto
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,16 @@ from typing import Any
 from prelabel.config import Config
 from prelabel.label_studio import answers
 from prelabel.label_studio.answers import Named, Shape
-from prelabel.label_studio.client import Client
+from prelabel.label_studio.api.client import Client
+from prelabel.label_studio.api.photos import Fetcher
+from prelabel.label_studio.api.tasks import NO_IMAGE, Task, download, read_tasks, task_of
 from prelabel.label_studio.exemplars import ExemplarFile
-from prelabel.label_studio.fetch import Fetcher
 from prelabel.label_studio.fitting import fit_tasks, project_config
 from prelabel.label_studio.format import label_config
 from prelabel.label_studio.format.items import Losses
 from prelabel.label_studio.format.label_config import LabelConfig
 from prelabel.label_studio.home import Home
 from prelabel.label_studio.naming import Names
-from prelabel.label_studio.tasks import NO_IMAGE, Task, download, read_tasks, task_of
 from prelabel.label_studio.teaching import learn_tasks
 from prelabel.model import FittedModel
 from prelabel.pipeline import classified, segments

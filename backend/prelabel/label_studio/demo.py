@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 
 from prelabel.errors import UserError
-from prelabel.label_studio.client import Client
+from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.local_server import LocalServer, Login, free_port
 from prelabel.storage.files import replacing
 from prelabel.storage.progress import Clock

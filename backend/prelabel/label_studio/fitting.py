@@ -11,10 +11,10 @@ from scipy.optimize import linear_sum_assignment
 
 from prelabel.config import Config
 from prelabel.errors import UserError
-from prelabel.label_studio.fetch import Fetcher
+from prelabel.label_studio.api.photos import Fetcher
+from prelabel.label_studio.api.tasks import Task, download
 from prelabel.label_studio.format.label_config import LabelConfig
 from prelabel.label_studio.home import Home
-from prelabel.label_studio.tasks import Task, download
 from prelabel.model import FittedModel
 from prelabel.pipeline import choose, fit
 from prelabel.steps.levels import unit

@@ -18,8 +18,8 @@ from typing import Any
 from prelabel.config import Config, load
 from prelabel.errors import UserError
 from prelabel.label_studio.answers import Shape
-from prelabel.label_studio.client import Client
-from prelabel.label_studio.fetch import Sources
+from prelabel.label_studio.api.client import Client
+from prelabel.label_studio.api.photos import Sources
 from prelabel.label_studio.fits import Fit, FitRequest, Fits
 from prelabel.label_studio.format import label_config as label_configs
 from prelabel.label_studio.home import Home, State

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from prelabel.errors import UserError
-from prelabel.label_studio.client import Client
+from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.home import State
 
 _AFTER = 5.0

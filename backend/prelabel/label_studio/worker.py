@@ -21,14 +21,14 @@ from prelabel.data import images
 from prelabel.errors import PhotoError, UserError
 from prelabel.label_studio import answers, prompts
 from prelabel.label_studio.answers import Shape
-from prelabel.label_studio.client import Client
+from prelabel.label_studio.api.client import Client
+from prelabel.label_studio.api.photos import Fetcher, Sources, open_fetcher
+from prelabel.label_studio.api.tasks import NO_IMAGE, TaskPhoto, task_photos
 from prelabel.label_studio.exemplars import ExemplarFile
-from prelabel.label_studio.fetch import Fetcher, Sources, open_fetcher
 from prelabel.label_studio.format import label_config
 from prelabel.label_studio.home import Home
 from prelabel.label_studio.naming import Names
 from prelabel.label_studio.predictor import Predictor
-from prelabel.label_studio.tasks import NO_IMAGE, TaskPhoto, task_photos
 from prelabel.label_studio.teaching import learn_task
 from prelabel.model import FittedModel
 from prelabel.storage.threads import cores, one_blas_thread

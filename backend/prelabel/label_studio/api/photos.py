@@ -19,7 +19,7 @@ import httpx
 
 from prelabel.data.images import EXTENSIONS
 from prelabel.errors import PhotoError, UserError
-from prelabel.label_studio.client import Client, check_size, copy
+from prelabel.label_studio.api.client import Client, check_size, copy
 from prelabel.storage.files import cache_folder, replacing
 
 _LOCAL_FILES = "/data/local-files/"

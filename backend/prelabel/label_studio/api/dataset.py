@@ -13,8 +13,8 @@ from typing import Any
 from prelabel.data import images
 from prelabel.data.dataset import Dataset, Problems
 from prelabel.errors import PhotoError, UserError
-from prelabel.label_studio.client import Client
-from prelabel.label_studio.fetch import Fetcher
+from prelabel.label_studio.api.client import Client
+from prelabel.label_studio.api.photos import Fetcher
 from prelabel.label_studio.format import label_config
 from prelabel.label_studio.format.annotations import What, chosen
 from prelabel.label_studio.format.dataset import NamedPhoto, TaskLabels

@@ -8,8 +8,8 @@ from typing import Any
 
 from prelabel.data.records import Photo
 from prelabel.errors import PhotoError
-from prelabel.label_studio.client import Client
-from prelabel.label_studio.fetch import Fetcher
+from prelabel.label_studio.api.client import Client
+from prelabel.label_studio.api.photos import Fetcher
 from prelabel.label_studio.format.annotations import newest_annotation
 from prelabel.label_studio.format.label_config import LabelConfig
 from prelabel.label_studio.home import is_own
