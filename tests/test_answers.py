@@ -14,7 +14,7 @@ from prelabel.label_studio.answers import Answer, Named, Shape, answer, named
 from prelabel.label_studio.api.tasks import task_photos
 from prelabel.label_studio.format.items import decode
 from prelabel.label_studio.format.label_config import parse
-from prelabel.label_studio.naming import Exemplar, Names
+from prelabel.label_studio.names.table import Exemplar, Names
 
 HEIGHT, WIDTH = 20, 40
 IMAGE = '<Image name="img" value="$image"/>'

@@ -12,7 +12,6 @@ import pytest
 from small_photos import tiny_config, write_scenes
 
 from prelabel.errors import UserError
-from prelabel.label_studio.exemplars import ExemplarFile
 from prelabel.label_studio.home import (
     Home,
     image_level_version,
@@ -20,7 +19,8 @@ from prelabel.label_studio.home import (
     known_projects,
     project_folder,
 )
-from prelabel.label_studio.naming import Exemplar
+from prelabel.label_studio.names.exemplars import ExemplarFile
+from prelabel.label_studio.names.table import Exemplar
 from prelabel.model import FittedModel
 from prelabel.pipeline import fit
 

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from prelabel.data.records import Rle
 from prelabel.errors import UserError
-from prelabel.label_studio import exemplars as exemplars_module
-from prelabel.label_studio.exemplars import ExemplarFile, read_revision
-from prelabel.label_studio.naming import Exemplar, Names
+from prelabel.label_studio.names import exemplars as exemplars_module
+from prelabel.label_studio.names.exemplars import ExemplarFile, read_revision
+from prelabel.label_studio.names.table import Exemplar, Names
 from prelabel.strategies import registry
 
 RLE: Rle = {"size": [1, 1], "counts": "01"}
@@ -203,8 +203,8 @@ LEARN = """
 import sys
 from pathlib import Path
 import numpy as np
-from prelabel.label_studio.exemplars import ExemplarFile
-from prelabel.label_studio.naming import Exemplar
+from prelabel.label_studio.names.exemplars import ExemplarFile
+from prelabel.label_studio.names.table import Exemplar
 kept = ExemplarFile(Path(sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.readline()

@@ -262,9 +262,9 @@ def names(
     Names come from what annotators did; see prelabel label-studio prelabel and prelabel serve.
     """
     with ls_options.needs("label-studio"):
-        from prelabel.label_studio.exemplars import ExemplarFile
         from prelabel.label_studio.home import Home, project_folder
-        from prelabel.label_studio.naming import Names
+        from prelabel.label_studio.names.exemplars import ExemplarFile
+        from prelabel.label_studio.names.table import Names
 
     home = Home(project_folder(url, project))
     model = home.newest_model()

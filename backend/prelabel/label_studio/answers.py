@@ -15,7 +15,7 @@ from prelabel.label_studio.api.tasks import TaskPhoto
 from prelabel.label_studio.format import items as results
 from prelabel.label_studio.format.items import Item, Losses
 from prelabel.label_studio.format.label_config import Control, LabelConfig
-from prelabel.label_studio.naming import Names
+from prelabel.label_studio.names.table import Names
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from prelabel.label_studio.answers import Named, Shape
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.photos import Fetcher
 from prelabel.label_studio.api.tasks import NO_IMAGE, Task, download, read_tasks, task_of
-from prelabel.label_studio.exemplars import ExemplarFile
 from prelabel.label_studio.fitting import fit_tasks, project_config
 from prelabel.label_studio.format import label_config
 from prelabel.label_studio.format.items import Losses
 from prelabel.label_studio.format.label_config import LabelConfig
 from prelabel.label_studio.home import Home
-from prelabel.label_studio.naming import Names
+from prelabel.label_studio.names.exemplars import ExemplarFile
+from prelabel.label_studio.names.table import Names
 from prelabel.label_studio.teaching import learn_tasks
 from prelabel.model import FittedModel
 from prelabel.pipeline import classified, segments

@@ -20,7 +20,7 @@ from filelock import FileLock
 
 from prelabel.config import Config
 from prelabel.errors import UserError
-from prelabel.label_studio.exemplars import ExemplarFile, read_revision
+from prelabel.label_studio.names.exemplars import ExemplarFile, read_revision
 from prelabel.model import FittedModel
 from prelabel.storage.files import data_folder, replacing
 

@@ -11,12 +11,12 @@ from prelabel.label_studio.answers import Shape
 from prelabel.label_studio.api.client import Client, TaskGone
 from prelabel.label_studio.api.photos import Fetcher
 from prelabel.label_studio.api.tasks import Task, TaskPhoto, stamp_of, task_photos
-from prelabel.label_studio.exemplars import ExemplarFile
 from prelabel.label_studio.format.annotations import newest_annotation
 from prelabel.label_studio.format.label_config import LabelConfig
 from prelabel.label_studio.home import Home
-from prelabel.label_studio.learning import drawn_on, lessons
-from prelabel.label_studio.naming import Exemplar
+from prelabel.label_studio.names.exemplars import ExemplarFile
+from prelabel.label_studio.names.lessons import drawn_on, lessons
+from prelabel.label_studio.names.table import Exemplar
 from prelabel.label_studio.predictor import Predictor
 from prelabel.model import FittedModel
 from prelabel.storage.progress import Clock

@@ -24,10 +24,10 @@ from prelabel.label_studio.answers import Shape
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.photos import Fetcher, Sources, open_fetcher
 from prelabel.label_studio.api.tasks import NO_IMAGE, TaskPhoto, task_photos
-from prelabel.label_studio.exemplars import ExemplarFile
 from prelabel.label_studio.format import label_config
 from prelabel.label_studio.home import Home
-from prelabel.label_studio.naming import Names
+from prelabel.label_studio.names.exemplars import ExemplarFile
+from prelabel.label_studio.names.table import Names
 from prelabel.label_studio.predictor import Predictor
 from prelabel.label_studio.teaching import learn_task
 from prelabel.model import FittedModel

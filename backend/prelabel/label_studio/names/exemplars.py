@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from prelabel.errors import UserError
-from prelabel.label_studio.naming import Exemplar, classes_of
+from prelabel.label_studio.names.table import Exemplar, classes_of
 from prelabel.storage.files import replacing
 from prelabel.strategies.protocols import Clusterer
 

@@ -1,0 +1,1 @@
+"""Names of classes, learned from what people named."""
