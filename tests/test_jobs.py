@@ -13,9 +13,9 @@ import pytest
 from small_photos import tiny_config
 
 from prelabel.label_studio import jobs
-from prelabel.label_studio.answers import Shape
 from prelabel.label_studio.api.photos import Sources
 from prelabel.label_studio.jobs import BACKGROUND, BATCH, OPEN, POINT, Entry, Queue
+from prelabel.label_studio.predict.task_prediction import Shape
 from prelabel.label_studio.processes import Child
 from prelabel.label_studio.worker import Desk, Done, Job
 

@@ -16,7 +16,7 @@ from prelabel.interactive import Pointed
 from prelabel.label_studio.api.tasks import TaskPhoto
 from prelabel.label_studio.format.items import decode
 from prelabel.label_studio.format.label_config import LabelConfig, parse
-from prelabel.label_studio.prompts import read, result
+from prelabel.label_studio.predict.prompts import read, result
 
 CONFIG = """<View><Image name="img" value="$image"/><Image name="side" value="$side"/>
 <PolygonLabels name="poly" toName="img"><Label value="cat"/><Label value="bird"/></PolygonLabels>

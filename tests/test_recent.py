@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from prelabel.data.records import PatchFeatures
-from prelabel.label_studio import recent
-from prelabel.label_studio.recent import RecentFeatures
+from prelabel.label_studio.predict import feature_cache
+from prelabel.label_studio.predict.feature_cache import RecentFeatures
 
 
 def _features(value: float) -> PatchFeatures:
@@ -40,7 +40,7 @@ def test_recent__a_damaged_file_is_none(tmp_path: Path) -> None:
 def test_recent__what_was_used_longest_ago_goes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recent, "_LOOK_EVERY", 1)
+    monkeypatch.setattr(feature_cache, "_LOOK_EVERY", 1)
     kept = RecentFeatures(tmp_path, most=3)
     for i in range(3):
         kept.put(f"{i:032x}", _features(i))

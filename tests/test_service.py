@@ -24,10 +24,10 @@ from prelabel.errors import UserError
 from prelabel.label_studio import fits, tidying
 from prelabel.label_studio import home as home_module
 from prelabel.label_studio import service as service_module
-from prelabel.label_studio.answers import Shape
 from prelabel.label_studio.api.photos import Sources
 from prelabel.label_studio.home import Home, image_level_version, project_folder
 from prelabel.label_studio.names.exemplars import ExemplarFile
+from prelabel.label_studio.predict.task_prediction import Shape
 from prelabel.label_studio.service import Service, Settings
 from prelabel.storage import shards
 

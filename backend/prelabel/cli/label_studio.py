@@ -73,9 +73,9 @@ def prelabel(
     progress = console.progress()
     with console.stage(progress, "start"), ls_options.needs("label-studio"):
         from prelabel.label_studio import bulk, home
-        from prelabel.label_studio.answers import Shape
         from prelabel.label_studio.api.client import Client
         from prelabel.label_studio.api.photos import Sources, open_fetcher
+        from prelabel.label_studio.predict.task_prediction import Shape
 
         config = options.chosen_config(
             recipe, backbone=backbone, labels="", seed=None, settings=settings
@@ -196,11 +196,11 @@ def fit(
     """
     progress = console.progress()
     with console.stage(progress, "start"), ls_options.needs("label-studio"):
-        from prelabel.label_studio.answers import Shape
         from prelabel.label_studio.api.client import Client
         from prelabel.label_studio.api.photos import Sources
         from prelabel.label_studio.fits import FitRequest, fit_project
         from prelabel.label_studio.home import Home, project_folder
+        from prelabel.label_studio.predict.task_prediction import Shape
         from prelabel.storage.progress import Clock
 
         config = options.chosen_config(

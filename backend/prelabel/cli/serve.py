@@ -86,8 +86,8 @@ def serve(
     with console.stage(console.progress(), "start"), ls_options.needs("serve"):
         import uvicorn
 
-        from prelabel.label_studio.answers import Shape
         from prelabel.label_studio.api.photos import Sources
+        from prelabel.label_studio.predict.task_prediction import Shape
         from prelabel.label_studio.server import Access, create_app
         from prelabel.label_studio.service import Service, Settings
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prelabel.config import Config
-from prelabel.label_studio import answers
-from prelabel.label_studio.answers import Named, Shape
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.photos import Fetcher
 from prelabel.label_studio.api.tasks import NO_IMAGE, Task, download, read_tasks, task_of
@@ -19,6 +17,8 @@ from prelabel.label_studio.format.label_config import LabelConfig
 from prelabel.label_studio.home import Home
 from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.label_studio.names.table import Names
+from prelabel.label_studio.predict import task_prediction
+from prelabel.label_studio.predict.task_prediction import Named, Shape
 from prelabel.label_studio.teaching import learn_tasks
 from prelabel.model import FittedModel
 from prelabel.pipeline import classified, segments
@@ -167,7 +167,7 @@ def _answers(
     options: Options,
     totals: Totals,
     clock: Clock,
-) -> Iterator[tuple[int, answers.Answer]]:
+) -> Iterator[tuple[int, task_prediction.Answer]]:
     """An answer for each task. A task with a photo that cannot be used has failed, whatever its
     other photos are."""
     clusterer: Clusterer = model.config.strategy("clusterer")
@@ -184,14 +184,16 @@ def _answers(
                 photo.name, segment, classes=model.classes, clusterer=clusterer, version=""
             )
             parts.setdefault(task, []).append(
-                answers.named(
+                task_prediction.named(
                     places[photo.name], prediction, segment.embeddings, names, len(model.classes)
                 )
             )
             if len(parts[task]) == left[task]:
                 yield (
                     task,
-                    answers.answer(parts.pop(task), wanted, model.class_names, options.shape),
+                    task_prediction.answer(
+                        parts.pop(task), wanted, model.class_names, options.shape
+                    ),
                 )
                 clock.advance()
         for name, reason in quiet.skipped.items():

@@ -13,13 +13,13 @@ from typing import Any
 
 from prelabel.config import Config
 from prelabel.errors import UserError
-from prelabel.label_studio.answers import Shape
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.photos import Sources, open_fetcher
 from prelabel.label_studio.api.tasks import read_task, read_tasks
 from prelabel.label_studio.fitting import fit_tasks, project_config
 from prelabel.label_studio.format import label_config
 from prelabel.label_studio.home import Home
+from prelabel.label_studio.predict.task_prediction import Shape
 from prelabel.label_studio.processes import Child, die_with
 from prelabel.label_studio.teaching import learn_tasks
 from prelabel.model import FittedModel

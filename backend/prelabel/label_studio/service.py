@@ -17,7 +17,6 @@ from typing import Any
 
 from prelabel.config import Config, load
 from prelabel.errors import UserError
-from prelabel.label_studio.answers import Shape
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.photos import Sources
 from prelabel.label_studio.fits import Fit, FitRequest, Fits
@@ -25,6 +24,7 @@ from prelabel.label_studio.format import label_config as label_configs
 from prelabel.label_studio.home import Home, State
 from prelabel.label_studio.jobs import BACKGROUND, BATCH, OPEN, POINT, Entry, Queue
 from prelabel.label_studio.metrics import Metrics
+from prelabel.label_studio.predict.task_prediction import Shape
 from prelabel.label_studio.projects import Project, Projects
 from prelabel.label_studio.tidying import Tidier
 from prelabel.label_studio.worker import Desk, Done, Job

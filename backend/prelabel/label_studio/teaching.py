@@ -7,7 +7,6 @@ from typing import Any
 
 from prelabel.data import images
 from prelabel.errors import PhotoError
-from prelabel.label_studio.answers import Shape
 from prelabel.label_studio.api.client import Client, TaskGone
 from prelabel.label_studio.api.photos import Fetcher
 from prelabel.label_studio.api.tasks import Task, TaskPhoto, stamp_of, task_photos
@@ -17,7 +16,8 @@ from prelabel.label_studio.home import Home
 from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.label_studio.names.lessons import drawn_on, lessons
 from prelabel.label_studio.names.table import Exemplar
-from prelabel.label_studio.predictor import Predictor
+from prelabel.label_studio.predict.predictor import Predictor
+from prelabel.label_studio.predict.task_prediction import Shape
 from prelabel.model import FittedModel
 from prelabel.storage.progress import Clock
 

@@ -19,8 +19,6 @@ from typing import Any, Literal
 from prelabel.config import Config
 from prelabel.data import images
 from prelabel.errors import PhotoError, UserError
-from prelabel.label_studio import answers, prompts
-from prelabel.label_studio.answers import Shape
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.photos import Fetcher, Sources, open_fetcher
 from prelabel.label_studio.api.tasks import NO_IMAGE, TaskPhoto, task_photos
@@ -28,7 +26,9 @@ from prelabel.label_studio.format import label_config
 from prelabel.label_studio.home import Home
 from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.label_studio.names.table import Names
-from prelabel.label_studio.predictor import Predictor
+from prelabel.label_studio.predict import prompts, task_prediction
+from prelabel.label_studio.predict.predictor import Predictor
+from prelabel.label_studio.predict.task_prediction import Shape
 from prelabel.label_studio.teaching import learn_task
 from prelabel.model import FittedModel
 from prelabel.storage.threads import cores, one_blas_thread
@@ -176,9 +176,9 @@ class _Worker:
         for photo in photos:
             data = self._read(job, photo, task_id)
             prediction, vectors = predictor.predict(photo.name, data, version=job.version)
-            named.append(answers.named(photo, prediction, vectors, names, n_classes))
+            named.append(task_prediction.named(photo, prediction, vectors, names, n_classes))
         class_names = predictor.model.class_names if predictor.model else ()
-        answer = answers.answer(named, wanted, class_names, self._desk.shape)
+        answer = task_prediction.answer(named, wanted, class_names, self._desk.shape)
         return Done(job.number, json.dumps(answer.to_json(job.version), allow_nan=False).encode())
 
     def _point(self, job: Job) -> Done:

@@ -15,7 +15,7 @@ from prelabel.data import images
 from prelabel.data.masks import Mask
 from prelabel.data.records import PatchFeatures, Picture, Prediction, Region
 from prelabel.interactive import Pointed, object_at
-from prelabel.label_studio.recent import RecentFeatures
+from prelabel.label_studio.predict.feature_cache import RecentFeatures
 from prelabel.model import FittedModel
 from prelabel.pipeline import classified
 from prelabel.segment import Segment, Segmenter

@@ -1,0 +1,1 @@
+"""Predictions of tasks, and of prompts."""
