@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from small_photos import tiny_config
 
-from prelabel.label_studio import jobs
 from prelabel.label_studio.api.photos import Sources
-from prelabel.label_studio.jobs import BACKGROUND, BATCH, OPEN, POINT, Entry, Queue
 from prelabel.label_studio.predict.task_prediction import Shape
-from prelabel.label_studio.processes import Child
-from prelabel.label_studio.worker import Desk, Done, Job
+from prelabel.label_studio.server import queue
+from prelabel.label_studio.server.child_process import Child
+from prelabel.label_studio.server.queue import BACKGROUND, BATCH, OPEN, POINT, Entry, Queue
+from prelabel.label_studio.server.worker import Desk, Done, Job
 
 AT_ONCE = 3
 """Jobs at work on a machine with one core."""
@@ -58,9 +58,9 @@ class Office:
         self.children: list[Played] = []
         self.told: list[tuple[Any, Done]] = []
         self.trouble: list[str] = []
-        patch.setattr(jobs, "Child", self._child)
-        patch.setattr(jobs, "cores", lambda: 1)
-        patch.setattr(jobs, "_PAUSE", 0.0)
+        patch.setattr(queue, "Child", self._child)
+        patch.setattr(queue, "cores", lambda: 1)
+        patch.setattr(queue, "_PAUSE", 0.0)
         self.queue = Queue(
             Desk(tiny_config(), Sources(), Shape()),
             told=lambda job, done: self.told.append((job.task["id"], done)),
@@ -137,7 +137,7 @@ def test_put__one_that_waits_becomes_more_urgent_and_less_again(office: Office) 
 def test_put__with_too_many_waiting_one_fails_but_not_who_points(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "_MOST", 2)
+    monkeypatch.setattr(queue, "_MOST", 2)
     office.put("a")
     office.put("b")
     done = office.put("c").answer.result(0)

@@ -85,12 +85,12 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def _imported() -> list[str]:
-    own = "prelabel.label_studio.ml_model"
+    own = "prelabel.label_studio.server.ml_model"
     return [n for n in sys.modules if n == own or n.partition(".")[0] == "label_studio_ml"]
 
 
 def ml_model() -> Any:
-    return importlib.import_module("prelabel.label_studio.ml_model")
+    return importlib.import_module("prelabel.label_studio.server.ml_model")
 
 
 @pytest.fixture
@@ -279,7 +279,7 @@ def test_service__is_made_once_however_many_ask_at_once(
         made.append(FakeService())
         return made[-1]
 
-    module = ModuleType("prelabel.label_studio.service")
+    module = ModuleType("prelabel.label_studio.server.service")
     module.default_service = default_service  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
     model_class = ml_model().PrelabelModel

@@ -26,8 +26,8 @@ from starlette.testclient import TestClient
 
 from prelabel.label_studio.home import Home, project_folder
 from prelabel.label_studio.local_server import free_port
-from prelabel.label_studio.server import Access, create_app
-from prelabel.label_studio.service import Service, Settings
+from prelabel.label_studio.server.app import Access, create_app
+from prelabel.label_studio.server.service import Service, Settings
 
 PASSWORD, SCRIPT = "correct-horse-battery", "s3cr3t-script-token"
 BASIC = f"label-studio:{PASSWORD}"

@@ -21,14 +21,14 @@ from fake_label_studio import BRUSH, TOKEN, FakeLabelStudio, Task, running, wait
 from small_photos import tiny_config
 
 from prelabel.errors import UserError
-from prelabel.label_studio import fits, tidying
 from prelabel.label_studio import home as home_module
-from prelabel.label_studio import service as service_module
 from prelabel.label_studio.api.photos import Sources
 from prelabel.label_studio.home import Home, image_level_version, project_folder
 from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.label_studio.predict.task_prediction import Shape
-from prelabel.label_studio.service import Service, Settings
+from prelabel.label_studio.server import cleanup, fits
+from prelabel.label_studio.server import service as service_module
+from prelabel.label_studio.server.service import Service, Settings
 from prelabel.storage import shards
 
 pytestmark = pytest.mark.slow
@@ -729,7 +729,7 @@ def test_full_disk__during_a_fit_is_told_with_what_to_do(
 def test_tidying__earlier_predictions_go_once_the_new_one_is_there(
     service: Service, server: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tidying, "_AFTER", 0.2)
+    monkeypatch.setattr(cleanup, "_AFTER", 0.2)
     project = Project(service, server, 2)
     before = project.setup()
     project.predict(project.tasks[0])

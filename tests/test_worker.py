@@ -17,13 +17,13 @@ import pytest
 from fake_label_studio import BRUSH, TOKEN, FakeLabelStudio, Task, running, wait_for
 from small_photos import tiny_config, write_scenes
 
-from prelabel.label_studio import worker
 from prelabel.label_studio.api.photos import Sources
 from prelabel.label_studio.format.items import decode
 from prelabel.label_studio.home import Home
 from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.label_studio.predict.task_prediction import Shape
-from prelabel.label_studio.worker import Desk, Done, Job, work
+from prelabel.label_studio.server import worker
+from prelabel.label_studio.server.worker import Desk, Done, Job, work
 from prelabel.model import FittedModel
 from prelabel.pipeline import fit
 from prelabel.storage import shards

@@ -198,9 +198,9 @@ def fit(
     with console.stage(progress, "start"), ls_options.needs("label-studio"):
         from prelabel.label_studio.api.client import Client
         from prelabel.label_studio.api.photos import Sources
-        from prelabel.label_studio.fits import FitRequest, fit_project
         from prelabel.label_studio.home import Home, project_folder
         from prelabel.label_studio.predict.task_prediction import Shape
+        from prelabel.label_studio.server.fits import FitRequest, fit_project
         from prelabel.storage.progress import Clock
 
         config = options.chosen_config(

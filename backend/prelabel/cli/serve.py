@@ -88,8 +88,8 @@ def serve(
 
         from prelabel.label_studio.api.photos import Sources
         from prelabel.label_studio.predict.task_prediction import Shape
-        from prelabel.label_studio.server import Access, create_app
-        from prelabel.label_studio.service import Service, Settings
+        from prelabel.label_studio.server.app import Access, create_app
+        from prelabel.label_studio.server.service import Service, Settings
 
         access = Access(basic_auth, access_token, max_request_mb * 1_000_000)
         if basic_auth and not all(basic_auth.partition(":")):

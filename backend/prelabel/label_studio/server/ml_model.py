@@ -1,7 +1,7 @@
 """The model class for label-studio-ml, whose 1.0.9 and main branch differ; it asks a service.
 
 Our own server hosts the class, so nothing more is needed. It also runs under label-studio-ml's
-server, from a ``model.py`` that holds ``from prelabel.label_studio.ml_model import PrelabelModel``.
+server, from a ``model.py`` that holds ``from prelabel.label_studio.server.ml_model import PrelabelModel``.
 There the main branch keeps its small database in the working folder unless ``MODEL_DIR`` is set.
 
 Importing 1.0.9 makes "spawn" the start method of all processes of multiprocessing.
@@ -158,7 +158,7 @@ def _service() -> Service:
     """The service of this process, made if there is none yet."""
     with _MAKING:
         if PrelabelModel.service is None:
-            from prelabel.label_studio.service import default_service
+            from prelabel.label_studio.server.service import default_service
 
             PrelabelModel.service = default_service()
         return PrelabelModel.service

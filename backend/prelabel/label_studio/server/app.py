@@ -26,8 +26,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from prelabel.errors import UserError
 from prelabel.label_studio.format import label_config as label_configs
-from prelabel.label_studio.ml_model import PrelabelModel
-from prelabel.label_studio.service import Service
+from prelabel.label_studio.server.ml_model import PrelabelModel
+from prelabel.label_studio.server.service import Service
 
 Handler = Callable[[Request], Awaitable[Response]]
 _WAITING_CLIENTS = 200
@@ -185,7 +185,7 @@ class _Handlers:
         self._access = access
         self._predicting = anyio.CapacityLimiter(_WAITING_CLIENTS)
         self._short = anyio.CapacityLimiter(8)
-        source = files("prelabel.label_studio").joinpath("status.html.j2").read_text("utf-8")
+        source = files("prelabel.label_studio.server").joinpath("status.html.j2").read_text("utf-8")
         self._page = Environment(autoescape=True).from_string(source)
 
     async def health(self, _: Request) -> Response:

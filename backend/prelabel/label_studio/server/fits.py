@@ -20,7 +20,7 @@ from prelabel.label_studio.fitting import fit_tasks, project_config
 from prelabel.label_studio.format import label_config
 from prelabel.label_studio.home import Home
 from prelabel.label_studio.predict.task_prediction import Shape
-from prelabel.label_studio.processes import Child, die_with
+from prelabel.label_studio.server.child_process import Child, die_with
 from prelabel.label_studio.teaching import learn_tasks
 from prelabel.model import FittedModel
 from prelabel.pipeline import choose

@@ -19,15 +19,15 @@ from prelabel.config import Config, load
 from prelabel.errors import UserError
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.photos import Sources
-from prelabel.label_studio.fits import Fit, FitRequest, Fits
 from prelabel.label_studio.format import label_config as label_configs
 from prelabel.label_studio.home import Home, State
-from prelabel.label_studio.jobs import BACKGROUND, BATCH, OPEN, POINT, Entry, Queue
-from prelabel.label_studio.metrics import Metrics
 from prelabel.label_studio.predict.task_prediction import Shape
-from prelabel.label_studio.projects import Project, Projects
-from prelabel.label_studio.tidying import Tidier
-from prelabel.label_studio.worker import Desk, Done, Job
+from prelabel.label_studio.server.cleanup import Tidier
+from prelabel.label_studio.server.fits import Fit, FitRequest, Fits
+from prelabel.label_studio.server.metrics import Metrics
+from prelabel.label_studio.server.projects import Project, Projects
+from prelabel.label_studio.server.queue import BACKGROUND, BATCH, OPEN, POINT, Entry, Queue
+from prelabel.label_studio.server.worker import Desk, Done, Job
 
 _ENOUGH = 20
 """Photos from which a first fit is worth waiting for: as many as make one group of photos."""

@@ -11,9 +11,9 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from prelabel.label_studio import worker
-from prelabel.label_studio.processes import Child
-from prelabel.label_studio.worker import Desk, Done, Job
+from prelabel.label_studio.server import worker
+from prelabel.label_studio.server.child_process import Child
+from prelabel.label_studio.server.worker import Desk, Done, Job
 from prelabel.storage.threads import cores
 
 POINT, OPEN, BATCH, BACKGROUND = range(4)
