@@ -46,7 +46,7 @@ from pycocotools import mask as coco_mask
 
 from prelabel.data.masks import Mask, encode_brush
 from prelabel.label_studio.api.client import Client
-from prelabel.label_studio.local_server import LocalServer, Login
+from prelabel.label_studio.demo.local_server import LocalServer, Login
 
 RESULTS = Path(__file__).parent / "results" / "exports.csv"
 LOGIN = Login("admin@example.com", "prelabel-benchmark", "0123456789abcdef0123456789abcdef01234567")

@@ -46,7 +46,7 @@ import numpy as np
 from real_label_studio import Backend, Bench, Project, Task, click
 
 from prelabel import config
-from prelabel.label_studio import demo
+from prelabel.label_studio.demo import demo
 from prelabel.weights import load as weights
 
 RESULTS = Path(__file__).parent / "results" / "label_studio.csv"

@@ -24,9 +24,9 @@ from urllib.parse import urlsplit
 import httpx
 from PIL import Image
 
-from prelabel.label_studio import demo
 from prelabel.label_studio.api.client import Client
-from prelabel.label_studio.local_server import LocalServer
+from prelabel.label_studio.demo import demo
+from prelabel.label_studio.demo.local_server import LocalServer
 from prelabel.storage.files import cache_folder
 
 LABELS = demo.label_config(["object"])

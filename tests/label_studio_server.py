@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from prelabel.label_studio.local_server import LocalServer, Login
+from prelabel.label_studio.demo.local_server import LocalServer, Login
 
 ROOT = Path(__file__).parent.parent
 COMMAND = Path(

@@ -23,7 +23,7 @@ from label_studio_server import COMMAND
 from test_docker import DOCKERFILE, IGNORED, LAST, ROOT, TORCH_INDEX
 from test_docker_compose import SECRETS, SERVICES
 
-from prelabel.label_studio.local_server import LocalServer, Login, free_port
+from prelabel.label_studio.demo.local_server import LocalServer, Login, free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

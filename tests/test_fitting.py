@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from small_photos import tiny_config
 
-from prelabel.label_studio.fitting import keep_ids, project_config
+from prelabel.label_studio.fit import keep_ids, project_config
 from prelabel.label_studio.format.label_config import parse
 
 E = np.eye(4, dtype=np.float32)

@@ -22,9 +22,9 @@ from pycocotools.coco import COCO
 from shapes import Mask, Shape, as_png, as_png_with_alpha, as_rotated_jpeg, shape
 
 from prelabel.data.masks import encode_rle
-from prelabel.label_studio import demo
+from prelabel.label_studio.demo import demo
 from prelabel.label_studio.format.items import decode
-from prelabel.label_studio.home import is_own
+from prelabel.label_studio.project_folder import is_own
 
 LABELS = ("ball", "box")
 SETTINGS = ["--backbone", "color-texture", "--recipe", "fast", "--set", "features.size=224"]

@@ -21,7 +21,7 @@ from prelabel.label_studio import bulk
 from prelabel.label_studio.api.client import Client, ServerFault
 from prelabel.label_studio.api.photos import Fetcher
 from prelabel.label_studio.bulk import Options, Totals
-from prelabel.label_studio.home import Home, is_own
+from prelabel.label_studio.project_folder import Home, is_own
 
 BRUSH = """<View><Image name="image" value="$image"/>
 <BrushLabels name="label" toName="image">

@@ -18,7 +18,7 @@ from label_studio_server import COMMAND, TOKEN, Server
 from PIL import Image
 from small_photos import scene
 
-from prelabel.label_studio.home import Home, project_folder
+from prelabel.label_studio.project_folder import Home, project_folder
 
 BRUSH = """<View><Image name="image" value="$image"/><BrushLabels name="label" toName="image">
 <Label value="cat"/><Label value="dog"/></BrushLabels></View>"""

@@ -12,15 +12,15 @@ import pytest
 from small_photos import tiny_config, write_scenes
 
 from prelabel.errors import UserError
-from prelabel.label_studio.home import (
+from prelabel.label_studio.names.exemplars import ExemplarFile
+from prelabel.label_studio.names.table import Exemplar
+from prelabel.label_studio.project_folder import (
     Home,
     image_level_version,
     is_own,
     known_projects,
     project_folder,
 )
-from prelabel.label_studio.names.exemplars import ExemplarFile
-from prelabel.label_studio.names.table import Exemplar
 from prelabel.model import FittedModel
 from prelabel.pipeline import fit
 

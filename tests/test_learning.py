@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 
 from prelabel.data.masks import Mask, decode_rle, encode_brush, encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
-from prelabel.label_studio import teaching
+from prelabel.label_studio import learn
 from prelabel.label_studio.api.client import TaskGone
 from prelabel.label_studio.format.annotations import newest_annotation
 from prelabel.label_studio.format.items import results
@@ -293,11 +293,11 @@ def test_learn_tasks__a_task_that_is_gone_meanwhile_costs_that_one(
                 raise TaskGone("http://x has no task 2")
             return {"id": number}
 
-    def lesson(task: dict[str, Any], *_: object) -> teaching.Lessons:
+    def lesson(task: dict[str, Any], *_: object) -> learn.Lessons:
         return {f"{task['id']}/image": ("1:x", ())}
 
-    monkeypatch.setattr(teaching, "learn_task", lesson)
-    monkeypatch.setattr(teaching, "Predictor", lambda *_: SimpleNamespace(flush=lambda: None))
+    monkeypatch.setattr(learn, "learn_task", lesson)
+    monkeypatch.setattr(learn, "Predictor", lambda *_: SimpleNamespace(flush=lambda: None))
     tasks: Any = [
         SimpleNamespace(id=n, stamp="1:x", photos=[SimpleNamespace(name=f"{n}/image")])
         for n in (1, 2, 3)
@@ -306,7 +306,7 @@ def test_learn_tasks__a_task_that_is_gone_meanwhile_costs_that_one(
     unused: Any = SimpleNamespace(config=None)
     server: Any = Server()
     clock = Clock()
-    learned = teaching.learn_tasks(server, unused, tasks, home, unused, unused, unused, clock)
+    learned = learn.learn_tasks(server, unused, tasks, home, unused, unused, unused, clock)
     assert learned == 2
     assert list(clock.skipped) == ["2"]
     assert ExemplarFile(home.names).photos_with({"1:"}) == ["1/image", "3/image"]

@@ -24,8 +24,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from small_photos import tiny_config
 from starlette.testclient import TestClient
 
-from prelabel.label_studio.home import Home, project_folder
-from prelabel.label_studio.local_server import free_port
+from prelabel.label_studio.demo.local_server import free_port
+from prelabel.label_studio.project_folder import Home, project_folder
 from prelabel.label_studio.server.app import Access, create_app
 from prelabel.label_studio.server.service import Service, Settings
 

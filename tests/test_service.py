@@ -21,11 +21,11 @@ from fake_label_studio import BRUSH, TOKEN, FakeLabelStudio, Task, running, wait
 from small_photos import tiny_config
 
 from prelabel.errors import UserError
-from prelabel.label_studio import home as home_module
+from prelabel.label_studio import project_folder as home_module
 from prelabel.label_studio.api.photos import Sources
-from prelabel.label_studio.home import Home, image_level_version, project_folder
 from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.label_studio.predict.task_prediction import Shape
+from prelabel.label_studio.project_folder import Home, image_level_version, project_folder
 from prelabel.label_studio.server import cleanup, fits
 from prelabel.label_studio.server import service as service_module
 from prelabel.label_studio.server.service import Service, Settings

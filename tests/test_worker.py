@@ -19,9 +19,9 @@ from small_photos import tiny_config, write_scenes
 
 from prelabel.label_studio.api.photos import Sources
 from prelabel.label_studio.format.items import decode
-from prelabel.label_studio.home import Home
 from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.label_studio.predict.task_prediction import Shape
+from prelabel.label_studio.project_folder import Home
 from prelabel.label_studio.server import worker
 from prelabel.label_studio.server.worker import Desk, Done, Job, work
 from prelabel.model import FittedModel

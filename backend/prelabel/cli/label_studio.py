@@ -72,7 +72,7 @@ def prelabel(
     """
     progress = console.progress()
     with console.stage(progress, "start"), ls_options.needs("label-studio"):
-        from prelabel.label_studio import bulk, home
+        from prelabel.label_studio import bulk, project_folder
         from prelabel.label_studio.api.client import Client
         from prelabel.label_studio.api.photos import Sources, open_fetcher
         from prelabel.label_studio.predict.task_prediction import Shape
@@ -85,7 +85,7 @@ def prelabel(
             client,
             open_fetcher(client, Sources(tuple(allow_host), local_files)),
             project,
-            home.Home(home.project_folder(url, project)),
+            project_folder.Home(project_folder.project_folder(url, project)),
             config,
             bulk.Options(
                 labelled=all_tasks,
@@ -131,11 +131,11 @@ def demo(
         signal.signal(number, signal.default_int_handler)
     progress = console.progress()
     with console.stage(progress, "start"), ls_options.needs("serve"):
-        from prelabel.label_studio import demo as parts
         from prelabel.label_studio.api.client import Client
         from prelabel.label_studio.api.photos import Sources, open_fetcher
         from prelabel.label_studio.bulk import Options, prelabel_project
-        from prelabel.label_studio.home import Home, project_folder
+        from prelabel.label_studio.demo import demo as parts
+        from prelabel.label_studio.project_folder import Home, project_folder
         from prelabel.samples import write_samples
         from prelabel.storage.progress import Clock
 
@@ -198,8 +198,8 @@ def fit(
     with console.stage(progress, "start"), ls_options.needs("label-studio"):
         from prelabel.label_studio.api.client import Client
         from prelabel.label_studio.api.photos import Sources
-        from prelabel.label_studio.home import Home, project_folder
         from prelabel.label_studio.predict.task_prediction import Shape
+        from prelabel.label_studio.project_folder import Home, project_folder
         from prelabel.label_studio.server.fits import FitRequest, fit_project
         from prelabel.storage.progress import Clock
 
@@ -262,9 +262,9 @@ def names(
     Names come from what annotators did; see prelabel label-studio prelabel and prelabel serve.
     """
     with ls_options.needs("label-studio"):
-        from prelabel.label_studio.home import Home, project_folder
         from prelabel.label_studio.names.exemplars import ExemplarFile
         from prelabel.label_studio.names.table import Names
+        from prelabel.label_studio.project_folder import Home, project_folder
 
     home = Home(project_folder(url, project))
     model = home.newest_model()

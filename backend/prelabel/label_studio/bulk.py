@@ -10,16 +10,16 @@ from prelabel.config import Config
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.photos import Fetcher
 from prelabel.label_studio.api.tasks import NO_IMAGE, Task, download, read_tasks, task_of
-from prelabel.label_studio.fitting import fit_tasks, project_config
+from prelabel.label_studio.fit import fit_tasks, project_config
 from prelabel.label_studio.format import label_config
 from prelabel.label_studio.format.items import Losses
 from prelabel.label_studio.format.label_config import LabelConfig
-from prelabel.label_studio.home import Home
+from prelabel.label_studio.learn import learn_tasks
 from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.label_studio.names.table import Names
 from prelabel.label_studio.predict import task_prediction
 from prelabel.label_studio.predict.task_prediction import Named, Shape
-from prelabel.label_studio.teaching import learn_tasks
+from prelabel.label_studio.project_folder import Home
 from prelabel.model import FittedModel
 from prelabel.pipeline import classified, segments
 from prelabel.storage.progress import Clock, Progress

@@ -12,8 +12,8 @@ from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.photos import Fetcher
 from prelabel.label_studio.format.annotations import newest_annotation
 from prelabel.label_studio.format.label_config import LabelConfig
-from prelabel.label_studio.home import is_own
 from prelabel.label_studio.names.lessons import stamp
+from prelabel.label_studio.project_folder import is_own
 from prelabel.storage.progress import Clock
 from prelabel.storage.threads import ahead
 

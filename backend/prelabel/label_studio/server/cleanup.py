@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from prelabel.errors import UserError
 from prelabel.label_studio.api.client import Client
-from prelabel.label_studio.home import State
+from prelabel.label_studio.project_folder import State
 
 _AFTER = 5.0
 """Seconds after an answer, in which the server has stored it."""

@@ -16,12 +16,12 @@ from prelabel.errors import UserError
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.photos import Sources, open_fetcher
 from prelabel.label_studio.api.tasks import read_task, read_tasks
-from prelabel.label_studio.fitting import fit_tasks, project_config
+from prelabel.label_studio.fit import fit_tasks, project_config
 from prelabel.label_studio.format import label_config
-from prelabel.label_studio.home import Home
+from prelabel.label_studio.learn import learn_tasks
 from prelabel.label_studio.predict.task_prediction import Shape
+from prelabel.label_studio.project_folder import Home
 from prelabel.label_studio.server.child_process import Child, die_with
-from prelabel.label_studio.teaching import learn_tasks
 from prelabel.model import FittedModel
 from prelabel.pipeline import choose
 from prelabel.storage.progress import Clock

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from prelabel.errors import UserError
-from prelabel.label_studio.home import Home, State, known_projects, project_folder
+from prelabel.label_studio.project_folder import Home, State, known_projects, project_folder
 
 _PROBLEMS = 20
 

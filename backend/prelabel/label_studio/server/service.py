@@ -20,8 +20,8 @@ from prelabel.errors import UserError
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.photos import Sources
 from prelabel.label_studio.format import label_config as label_configs
-from prelabel.label_studio.home import Home, State
 from prelabel.label_studio.predict.task_prediction import Shape
+from prelabel.label_studio.project_folder import Home, State
 from prelabel.label_studio.server.cleanup import Tidier
 from prelabel.label_studio.server.fits import Fit, FitRequest, Fits
 from prelabel.label_studio.server.metrics import Metrics

@@ -23,13 +23,13 @@ from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.photos import Fetcher, Sources, open_fetcher
 from prelabel.label_studio.api.tasks import NO_IMAGE, TaskPhoto, task_photos
 from prelabel.label_studio.format import label_config
-from prelabel.label_studio.home import Home
+from prelabel.label_studio.learn import learn_task
 from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.label_studio.names.table import Names
 from prelabel.label_studio.predict import prompts, task_prediction
 from prelabel.label_studio.predict.predictor import Predictor
 from prelabel.label_studio.predict.task_prediction import Shape
-from prelabel.label_studio.teaching import learn_task
+from prelabel.label_studio.project_folder import Home
 from prelabel.model import FittedModel
 from prelabel.storage.threads import cores, one_blas_thread
 

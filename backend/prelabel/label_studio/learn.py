@@ -12,12 +12,12 @@ from prelabel.label_studio.api.photos import Fetcher
 from prelabel.label_studio.api.tasks import Task, TaskPhoto, stamp_of, task_photos
 from prelabel.label_studio.format.annotations import newest_annotation
 from prelabel.label_studio.format.label_config import LabelConfig
-from prelabel.label_studio.home import Home
 from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.label_studio.names.lessons import drawn_on, lessons
 from prelabel.label_studio.names.table import Exemplar
 from prelabel.label_studio.predict.predictor import Predictor
 from prelabel.label_studio.predict.task_prediction import Shape
+from prelabel.label_studio.project_folder import Home
 from prelabel.model import FittedModel
 from prelabel.storage.progress import Clock
 

@@ -14,7 +14,7 @@ from prelabel.errors import UserError
 from prelabel.label_studio.api.photos import Fetcher
 from prelabel.label_studio.api.tasks import Task, download
 from prelabel.label_studio.format.label_config import LabelConfig
-from prelabel.label_studio.home import Home
+from prelabel.label_studio.project_folder import Home
 from prelabel.model import FittedModel
 from prelabel.pipeline import choose, fit
 from prelabel.steps.levels import unit

@@ -17,7 +17,7 @@ import httpx
 
 from prelabel.errors import UserError
 from prelabel.label_studio.api.client import Client
-from prelabel.label_studio.local_server import LocalServer, Login, free_port
+from prelabel.label_studio.demo.local_server import LocalServer, Login, free_port
 from prelabel.storage.files import replacing
 from prelabel.storage.progress import Clock
 

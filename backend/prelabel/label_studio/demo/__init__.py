@@ -1,0 +1,1 @@
+"""Label Studio on this machine, with sample photos."""
