@@ -100,17 +100,17 @@ from prelabel.data.masks import encode_rle
 if TYPE_CHECKING:
     from prelabel.model import FittedModel
 def later():
-    import prelabel_exporters.coco
+    import prelabel_exporters.coco.writer
 """
     always = {"prelabel.config", "prelabel.steps.levels", "prelabel", "prelabel.data.masks"}
     assert imported(source, module="prelabel.x", top_level=True) == always
     assert imported(source, module="prelabel.x") == always | {
         "prelabel.model",
-        "prelabel_exporters.coco",
+        "prelabel_exporters.coco.writer",
     }
     relative = "from . import coco\nfrom .common import stable_id"
-    assert imported(relative, module="prelabel_exporters.voc") == {
-        "prelabel_exporters.coco",
+    assert imported(relative, module="prelabel_exporters.voc.writer") == {
+        "prelabel_exporters.coco.writer",
         "prelabel_exporters.common",
     }
 

@@ -23,7 +23,7 @@ from prelabel.data.masks import Mask, decode_rle, encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
 from prelabel.runs.datasets import open_dataset
-from prelabel_exporters.coco import Coco
+from prelabel_exporters.coco.writer import Coco
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 

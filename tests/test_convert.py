@@ -24,7 +24,7 @@ from prelabel.runs.datasets import open_dataset
 from prelabel.runs.export import convert, export_dataset
 from prelabel.runs.predictions import read_predictions, write_predictions
 from prelabel.strategies import registry
-from prelabel_exporters.label_studio import LabelStudio
+from prelabel_exporters.label_studio.writer import LabelStudio
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 

@@ -24,8 +24,8 @@ from prelabel.data.masks import Mask, encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.runs.predictions import write_predictions
 from prelabel.strategies import registry
-from prelabel_exporters.coco import Coco
-from prelabel_exporters.voc import Voc
+from prelabel_exporters.coco.writer import Coco
+from prelabel_exporters.voc.writer import Voc
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 

@@ -22,9 +22,9 @@ from prelabel.data.images import read_picture
 from prelabel.data.masks import Mask, decode_rle, encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
-from prelabel_exporters.coco import Coco
-from prelabel_exporters.voc import Voc
-from prelabel_exporters.voc_reader import read_voc
+from prelabel_exporters.coco.writer import Coco
+from prelabel_exporters.voc.reader import read_voc
+from prelabel_exporters.voc.writer import Voc
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 

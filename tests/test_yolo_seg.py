@@ -16,7 +16,7 @@ from prelabel.data.dataset import ExportContext
 from prelabel.data.masks import Mask, encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
-from prelabel_exporters.labelformat_formats import Boxes, YoloSeg
+from prelabel_exporters.labelformat.formats import Boxes, YoloSeg
 
 HEIGHT, WIDTH = 40, 60
 
@@ -168,7 +168,7 @@ def test_boxes__by_hand(tmp_path: Path) -> None:
 def test_without_labelformat__says_what_to_install(
     kind: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = "prelabel_exporters.labelformat_names"
+    own = "prelabel_exporters.labelformat.names"
     monkeypatch.delitem(sys.modules, own, raising=False)
     monkeypatch.delattr(own, raising=False)
     for name in [name for name in sys.modules if name.startswith("labelformat.")]:

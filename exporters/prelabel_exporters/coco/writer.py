@@ -14,10 +14,10 @@ from typing import Any, TextIO
 from prelabel.data.colors import class_color
 from prelabel.data.dataset import Dataset, ExportContext
 from prelabel.data.records import Prediction, Region
-from prelabel_exporters.coco_file import is_instances
-from prelabel_exporters.coco_panoptic import panoptic
-from prelabel_exporters.coco_polygons import polygons
-from prelabel_exporters.coco_reader import read_instances
+from prelabel_exporters.coco.file import is_instances
+from prelabel_exporters.coco.panoptic import panoptic
+from prelabel_exporters.coco.polygons import polygons
+from prelabel_exporters.coco.reader import read_instances
 from prelabel_exporters.common import (
     JsonList,
     category_ids,

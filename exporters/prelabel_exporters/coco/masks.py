@@ -11,7 +11,7 @@ from pycocotools import mask as coco_mask
 
 from prelabel.data.masks import crosses
 from prelabel.data.records import Rle
-from prelabel_exporters.coco_file import Annotation
+from prelabel_exporters.coco.file import Annotation
 
 Note = Callable[..., None]
 """Takes an annotation, what is wrong with it, and a detail."""

@@ -31,9 +31,9 @@ from prelabel_exporters.common import (
     stable_id,
     without_class,
 )
-from prelabel_exporters.voc_annotation import annotation
-from prelabel_exporters.voc_images import put_image
-from prelabel_exporters.voc_reader import is_voc, read_voc
+from prelabel_exporters.voc.annotation import annotation
+from prelabel_exporters.voc.images import put_image
+from prelabel_exporters.voc.reader import is_voc, read_voc
 
 CLASSES, OBJECTS, BOXES, IMAGES, LISTS = (
     *("SegmentationClass", "SegmentationObject", "Annotations", "JPEGImages"),

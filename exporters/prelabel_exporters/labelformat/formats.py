@@ -216,7 +216,7 @@ class _Beside:
 def _labelformat() -> Any:
     """What of the package is used, in one place. Raises UserError if it is missing."""
     try:
-        from prelabel_exporters import labelformat_names
+        from prelabel_exporters.labelformat import names
     except ModuleNotFoundError as error:
         raise UserError("labelformat is missing: pip install 'prelabel[labelformat]'") from error
-    return labelformat_names
+    return names

@@ -15,8 +15,8 @@ from prelabel.data.coco_rle import rle_facts
 from prelabel.data.dataset import Dataset, Problems
 from prelabel.data.records import Prediction, Region, Rle
 from prelabel.errors import PhotoError
-from prelabel_exporters.coco_file import Annotation, InstancesFile, Listed, load_instances
-from prelabel_exporters.coco_masks import holds, mask_of
+from prelabel_exporters.coco.file import Annotation, InstancesFile, Listed, load_instances
+from prelabel_exporters.coco.masks import holds, mask_of
 from prelabel_exporters.common import fits_photo
 
 _MOST_CLASSES = 2**16

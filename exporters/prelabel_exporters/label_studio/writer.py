@@ -22,7 +22,7 @@ from prelabel.label_studio.format.items import Item, results
 from prelabel.label_studio.format.label_config import Control, Kind
 from prelabel.label_studio.format.task_file import looks_like_tasks
 from prelabel_exporters.common import JsonList, category_ids, class_name, replacing
-from prelabel_exporters.label_studio_reader import read_tasks
+from prelabel_exporters.label_studio.reader import read_tasks
 
 TASKS = "tasks.json"
 CONFIG = "label_config.xml"
