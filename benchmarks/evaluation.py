@@ -51,7 +51,7 @@ from prelabel.runs.predictions import FILE, write_predictions
 WIDTH, HEIGHT, CLASSES, OBJECTS, DETECTIONS = 500, 375, 20, 8, 12
 RESULTS = Path(__file__).parent / "results" / "evaluation.csv"
 RATIO_TO_HOTCOCO, TIMES_PYCOCOTOOLS, SECONDS_FOR_PIXELS = 1.5, 10.0, 30.0
-Photo = tuple[list[Region], list[Region]]
+ImageFile = tuple[list[Region], list[Region]]
 
 
 def main() -> int:
@@ -245,7 +245,7 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def _photo(rng: np.random.Generator) -> Photo:
+def _photo(rng: np.random.Generator) -> ImageFile:
     objects, found = [], []
     for i in range(DETECTIONS):
         mask, index = _blob(rng), int(rng.integers(CLASSES))
@@ -273,7 +273,7 @@ def _region(mask: np.ndarray, cluster: int, *, score: float) -> Region:
     return Region(rle, rle_box(rle), rle_area(rle), score, cluster)
 
 
-def _items(photos: list[Photo], side: int) -> Iterator[dict[str, Any]]:
+def _items(photos: list[ImageFile], side: int) -> Iterator[dict[str, Any]]:
     for i, photo in enumerate(photos, start=1):
         for region in photo[side]:
             yield {

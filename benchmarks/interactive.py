@@ -30,14 +30,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image as PilImage
 
 from prelabel import config, pipeline
 from prelabel.data import images
 from prelabel.data.masks import Mask, decode_rle
-from prelabel.data.records import PatchFeatures, Picture, Region
+from prelabel.data.records import Image, PatchFeatures, Region
 from prelabel.evaluation.metrics import VOID
-from prelabel.interactive import Pointed, object_at
+from prelabel.interactive import Prompts, object_mask
 from prelabel.segment import Segmenter
 from prelabel.steps.features import Extractor, from_arrays
 from prelabel.steps.photos import find_photos
@@ -105,7 +105,7 @@ def measure(folder: Path, recipe: str, source: str, seed: int, *, half: str) -> 
     n_photos = n_objects = 0
     cv2.setNumThreads(1)
     for mask in sorted((folder / "masks").glob("*.png"))[half == "other" :: 2]:
-        picture, truth = images.read_picture(files[mask.stem]), np.asarray(Image.open(mask))
+        picture, truth = images.read_picture(files[mask.stem]), np.asarray(PilImage.open(mask))
         if truth.shape != (picture.height, picture.width):
             continue
         n_photos += 1
@@ -144,7 +144,7 @@ class _Person:
     def __init__(
         self,
         segmenter: Segmenter,
-        picture: Picture,
+        picture: Image,
         features: PatchFeatures,
         wanted: Mask,
         valid: Mask,
@@ -163,7 +163,7 @@ class _Person:
         is_wanted = True
         for n in range(1 + CORRECTIONS):
             points.append(((column + 0.5) / width, (row + 0.5) / height, is_wanted))
-            found, seconds = self._ask(Pointed(points=tuple(points)))
+            found, seconds = self._ask(Prompts(points=tuple(points)))
             name = f"click+{n}" if n else "click"
             yield name, self._iou(found), self._iou(automatic), seconds
             error = largest_part((found ^ self.wanted) & self.valid, self.wanted)
@@ -187,12 +187,12 @@ class _Person:
             full[round(y0 * height) : round(y1 * height), round(x0 * width) : round(x1 * width)] = (
                 True
             )
-            found, seconds = self._ask(Pointed(boxes=((x0, y0, x1, y1),)))
+            found, seconds = self._ask(Prompts(boxes=((x0, y0, x1, y1),)))
             yield name, self._iou(found), self._iou(full), seconds
 
-    def _ask(self, pointed: Pointed) -> tuple[Mask, float]:
+    def _ask(self, pointed: Prompts) -> tuple[Mask, float]:
         start = time.perf_counter()
-        region = object_at(*self.known, pointed)
+        region = object_mask(*self.known, pointed)
         seconds = time.perf_counter() - start
         return decode_rle(region.rle) if region else np.zeros_like(self.wanted), seconds
 

@@ -30,18 +30,18 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image as PilImage
 
 from prelabel import config, pipeline
 from prelabel.config import Config
 from prelabel.data import images
 from prelabel.data.masks import decode_rle
-from prelabel.data.records import LevelResult, PatchFeatures, Picture
+from prelabel.data.records import Image, LevelResult, PatchFeatures
 from prelabel.evaluation import metrics
 from prelabel.segment import Segmenter
 from prelabel.steps.features import Extractor, from_arrays, to_arrays
 from prelabel.steps.regions import Found, agreement
-from prelabel.storage.progress import Clock
+from prelabel.storage.progress import RunLog
 
 SETS = ("voc_animals", "ecssd", "coco")
 LEVELS = ("dataset", "category", "image")
@@ -138,7 +138,7 @@ def measure(
     """Fit on a set and measure everything on it."""
     masks = sorted((folder / "masks").glob("*.png"))[: photos or None]
     files = {p.stem: p for p in (folder / "images").iterdir()}
-    truths = {mask.stem: np.asarray(Image.open(mask)) for mask in masks}
+    truths = {mask.stem: np.asarray(PilImage.open(mask)) for mask in masks}
     present = sorted({int(c) for t in truths.values() for c in np.unique(t)} - {0, metrics.VOID})
     chosen = chosen.model_copy(
         update={
@@ -146,14 +146,14 @@ def measure(
             "classes": chosen.classes.model_copy(update={"count": len(present)}),
         }
     )
-    clock = Clock()
-    model = pipeline.fit([files[stem] for stem in truths], chosen, clock=clock)
+    log = RunLog()
+    model = pipeline.fit([files[stem] for stem in truths], chosen, log=log)
     segmenter = Segmenter(model)
     extract = _Features(segmenter)
     ious: dict[str, list[float]] = {name: [] for name in (*LEVELS, "whole")}
     scores, good, n_regions = [], [], 0
     counts = np.zeros((len(present) + 1, 256), dtype=np.int64)
-    predictions = pipeline.predict(model, [files[stem] for stem in truths], clock=clock)
+    predictions = pipeline.predict(model, [files[stem] for stem in truths], log=log)
     for prediction in predictions:
         stem = Path(prediction.photo).stem
         truth = truths[stem]
@@ -244,7 +244,7 @@ def write(file: Path, rows: Sequence[Row]) -> None:
 
 
 def _alone(
-    segmenter: Segmenter, picture: Picture, features: PatchFeatures
+    segmenter: Segmenter, picture: Image, features: PatchFeatures
 ) -> Iterator[tuple[str, Found]]:
     """Each level's own foreground through the same refiner and region finder; where there is no
     category level, the dataset's takes its place."""
@@ -274,7 +274,7 @@ def _on_background(
         if pixels.shape[:2] != truths[stem].shape:
             continue
         file = io.BytesIO()
-        Image.fromarray(pixels[top : top + height, left : left + width]).save(file, "PNG")
+        PilImage.fromarray(pixels[top : top + height, left : left + width]).save(file, "PNG")
         picture = images.decode_picture(file.getvalue())
         found = segmenter.find(picture, extract(picture))
         yield float(found.masks.any(axis=0).mean()) if len(found.masks) else 0.0
@@ -307,7 +307,7 @@ class _Features:
         )
         self.store = self.extractor.store()
 
-    def __call__(self, picture: Picture) -> PatchFeatures:
+    def __call__(self, picture: Image) -> PatchFeatures:
         if picture.digest not in self.store:
             self.store.add(picture.digest, to_arrays(self.extractor.extract([picture])[0]))
         return from_arrays(self.store.read(picture.digest))

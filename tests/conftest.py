@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from label_studio_server import COMMAND, Server
 
 from prelabel.storage.files import cache_folder
+from support.label_studio_server import COMMAND, Server
+from support.places import require
 
 _USERS_CACHE = cache_folder()
 
@@ -40,19 +40,6 @@ def stand_in() -> Path:
         except OSError:
             shutil.copyfile(pulled, file)
     return file
-
-
-def require(name: str, condition: bool, reason: str) -> None:
-    """Skip the test unless ``condition`` holds; fail if the environment says it must.
-
-    ``name``: "data", "chromium", "docker", "label-studio" or "voc-readers". With
-    ``REQUIRE=data,chromium`` a want of these is a failure.
-    """
-    if condition:
-        return
-    if name in os.environ.get("REQUIRE", "").split(","):
-        pytest.fail(f"{reason} (REQUIRE contains {name!r})")
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from small_photos import scene, tiny_config, without_name, write_scenes
 
 from prelabel.data.masks import decode_rle
 from prelabel.data.records import Prediction
 from prelabel.errors import UserError
 from prelabel.model import FittedModel
 from prelabel.pipeline import fit, predict
-from prelabel.storage.progress import Clock
+from prelabel.storage.progress import RunLog
+from support.small_photos import scene, tiny_config, without_name, write_scenes
 
 
 @pytest.fixture(autouse=True)
@@ -30,10 +30,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
-def whole_way(folder: Path, *overrides: str) -> tuple[FittedModel, list[Prediction], Clock]:
-    clock = Clock()
-    model = fit(folder, tiny_config(*overrides), clock=clock)
-    return model, list(predict(model, folder, clock=clock)), clock
+def whole_way(folder: Path, *overrides: str) -> tuple[FittedModel, list[Prediction], RunLog]:
+    log = RunLog()
+    model = fit(folder, tiny_config(*overrides), log=log)
+    return model, list(predict(model, folder, log=log)), log
 
 
 @pytest.mark.slow
@@ -57,11 +57,11 @@ def test_broken_photos__are_named_and_the_others_are_as_without_them(folder: Pat
     os.mkfifo(folder / "pipe.jpg")
     Path(os.fsdecode(os.fsencode(folder) + b"/\xff.jpg")).write_bytes(jpeg.getvalue())
 
-    model, predictions, clock = whole_way(folder)
+    model, predictions, log = whole_way(folder)
     assert predictions == good
     assert model.version == good_model.version
-    assert set(clock.skipped) == {*broken, "gone.png", "loop.png", "pipe.jpg", "\\udcff.jpg"}
-    reasons = clock.skipped
+    assert set(log.skipped) == {*broken, "gone.png", "loop.png", "pipe.jpg", "\\udcff.jpg"}
+    reasons = log.skipped
     assert "truncated" in reasons["0-cut.jpg"]
     assert reasons["empty.jpg"] == "is empty (0 bytes)"
     assert reasons["text.jpg"] == "is not a picture that can be decoded (16 bytes)"
@@ -82,9 +82,9 @@ def test_broken_photo__that_breaks_between_fit_and_predict(folder: Path) -> None
     model = fit(folder, tiny_config())
     files[1].write_bytes(b"")
     files[2].unlink()
-    clock = Clock()
-    assert len(list(predict(model, files, clock=clock))) == 2
-    assert len(clock.skipped) == 2
+    log = RunLog()
+    assert len(list(predict(model, files, log=log))) == 2
+    assert len(log.skipped) == 2
 
 
 def test_empty_folder(folder: Path) -> None:
@@ -110,9 +110,9 @@ def test_empty_folder(folder: Path) -> None:
 def test_single_photo__of_any_kind(folder: Path, image: Image.Image) -> None:
     """One photo is also fewer than clusters, groups and classes."""
     image.save(folder / "a.png")
-    model, [prediction], clock = whole_way(folder, "classes.count=9")
+    model, [prediction], log = whole_way(folder, "classes.count=9")
     assert (prediction.width, prediction.height) == image.size
-    assert clock.skipped == {}
+    assert log.skipped == {}
     assert len(model.classes) <= len(prediction.regions)
     assert list(predict(model, folder)) == [prediction]
 
@@ -162,9 +162,9 @@ def test_identical_photos__are_photos_of_their_own(folder: Path, tmp_path: Path)
 def test_uniform_photos__say_nothing(folder: Path) -> None:
     for i in range(3):
         Image.new("RGB", (40 + i, 30), "white").save(folder / f"{i}.png")
-    _, predictions, clock = whole_way(folder)
+    _, predictions, log = whole_way(folder)
     assert len(predictions) == 3
-    assert clock.skipped == {}
+    assert log.skipped == {}
 
 
 def test_names__stay_as_they_are(folder: Path) -> None:

@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from small_photos import as_picture, tiny_config, write_scenes
 
 from prelabel import pipeline
 from prelabel.data.masks import decode_rle, rle_area, rle_box
-from prelabel.data.records import PatchFeatures, Picture, Region
+from prelabel.data.records import Image, PatchFeatures, Region
 from prelabel.errors import UserError
-from prelabel.interactive import Pointed, object_at
+from prelabel.interactive import Prompts, object_mask
 from prelabel.model import FittedModel
 from prelabel.segment import Segmenter
 from prelabel.steps.features import Extractor
 from prelabel.steps.levels import Clusters, Levels
+from support.small_photos import as_picture, tiny_config, write_scenes
 
 Float = NDArray[np.float32]
 PATCH = 8
@@ -45,7 +45,7 @@ def pixels_of(letters: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 @pytest.fixture(scope="module")
-def known() -> tuple[Segmenter, Picture, PatchFeatures]:
+def known() -> tuple[Segmenter, Image, PatchFeatures]:
     """Four kinds of patches along four axes, each its own cluster; all but the ground is
     foreground."""
     directions = np.eye(4, dtype=np.float32)
@@ -73,9 +73,7 @@ def known() -> tuple[Segmenter, Picture, PatchFeatures]:
         attention=np.ones(kinds.shape, dtype=np.float16),
     )
     # Twice as large as the pixels at hand, as a large photo is.
-    picture = Picture(
-        pixels=pixels, width=2 * pixels.shape[1], height=2 * pixels.shape[0], digest=""
-    )
+    picture = Image(pixels=pixels, width=2 * pixels.shape[1], height=2 * pixels.shape[0], digest="")
     return Segmenter(model), picture, features
 
 
@@ -97,16 +95,16 @@ def part(top: int, bottom: int, left: int, right: int) -> NDArray[np.bool_]:
 
 
 def test_click__gives_the_object_and_not_its_like_elsewhere(
-    known: tuple[Segmenter, Picture, PatchFeatures],
+    known: tuple[Segmenter, Image, PatchFeatures],
 ) -> None:
-    region = object_at(*known, Pointed(points=((*LEFT_A, True),)))
+    region = object_mask(*known, Prompts(points=((*LEFT_A, True),)))
     assert iou(small(region), part(1, 4, 1, 4)) > 0.9
 
 
 def test_region__is_at_full_size_and_without_class(
-    known: tuple[Segmenter, Picture, PatchFeatures],
+    known: tuple[Segmenter, Image, PatchFeatures],
 ) -> None:
-    region = object_at(*known, Pointed(points=((*B, True),)))
+    region = object_mask(*known, Prompts(points=((*B, True),)))
     assert region is not None
     assert region.rle["size"] == [2 * 64, 2 * 96]
     assert (region.box, region.area) == (rle_box(region.rle), rle_area(region.rle))
@@ -114,63 +112,63 @@ def test_region__is_at_full_size_and_without_class(
     assert 0.5 < region.score <= 1
 
 
-def test_two_clicks__give_the_union(known: tuple[Segmenter, Picture, PatchFeatures]) -> None:
-    region = object_at(*known, Pointed(points=((*LEFT_A, True), (*RIGHT_A, True))))
+def test_two_clicks__give_the_union(known: tuple[Segmenter, Image, PatchFeatures]) -> None:
+    region = object_mask(*known, Prompts(points=((*LEFT_A, True), (*RIGHT_A, True))))
     assert iou(small(region), part(1, 4, 1, 4) | part(5, 7, 7, 10)) > 0.9
 
 
 def test_box__gives_what_it_is_drawn_around(
-    known: tuple[Segmenter, Picture, PatchFeatures],
+    known: tuple[Segmenter, Image, PatchFeatures],
 ) -> None:
-    region = object_at(*known, Pointed(boxes=((7.5 / 12, 0.7 / 8, 11.5 / 12, 4.3 / 8),)))
+    region = object_mask(*known, Prompts(boxes=((7.5 / 12, 0.7 / 8, 11.5 / 12, 4.3 / 8),)))
     assert iou(small(region), part(1, 4, 8, 11)) > 0.9
 
 
-def test_two_boxes__give_the_union(known: tuple[Segmenter, Picture, PatchFeatures]) -> None:
+def test_two_boxes__give_the_union(known: tuple[Segmenter, Image, PatchFeatures]) -> None:
     boxes = ((0.7 / 12, 0.7 / 8, 4.3 / 12, 4.3 / 8), (7.5 / 12, 0.7 / 8, 11.5 / 12, 4.3 / 8))
-    region = object_at(*known, Pointed(boxes=boxes))
+    region = object_mask(*known, Prompts(boxes=boxes))
     assert iou(small(region), part(1, 4, 1, 4) | part(1, 4, 8, 11)) > 0.9
 
 
 def test_box__around_the_whole_photo_gives_its_foreground(
-    known: tuple[Segmenter, Picture, PatchFeatures],
+    known: tuple[Segmenter, Image, PatchFeatures],
 ) -> None:
-    region = object_at(*known, Pointed(boxes=((0, 0, 1, 1),)))
+    region = object_mask(*known, Prompts(boxes=((0, 0, 1, 1),)))
     assert iou(small(region), pixels_of(LETTERS != ".")) > 0.85
 
 
 def test_box__corners_may_come_in_any_order(
-    known: tuple[Segmenter, Picture, PatchFeatures],
+    known: tuple[Segmenter, Image, PatchFeatures],
 ) -> None:
-    straight = object_at(*known, Pointed(boxes=((0.6, 0.1, 0.95, 0.55),)))
+    straight = object_mask(*known, Prompts(boxes=((0.6, 0.1, 0.95, 0.55),)))
     assert straight is not None
-    assert object_at(*known, Pointed(boxes=((0.95, 0.55, 0.6, 0.1),))) == straight
+    assert object_mask(*known, Prompts(boxes=((0.95, 0.55, 0.6, 0.1),))) == straight
 
 
 def test_box_and_unwanted_click__excludes_what_is_like_the_click(
-    known: tuple[Segmenter, Picture, PatchFeatures],
+    known: tuple[Segmenter, Image, PatchFeatures],
 ) -> None:
     box = (3.7 / 12, 4.7 / 8, 10.3 / 12, 7.3 / 8)
     both, one = part(5, 7, 4, 6) | part(5, 7, 7, 10), part(5, 7, 7, 10)
-    assert iou(small(object_at(*known, Pointed(boxes=(box,)))), both) > 0.85
+    assert iou(small(object_mask(*known, Prompts(boxes=(box,)))), both) > 0.85
     green = (5 / 12, 6 / 8, False)
-    assert iou(small(object_at(*known, Pointed(points=(green,), boxes=(box,)))), one) > 0.85
+    assert iou(small(object_mask(*known, Prompts(points=(green,), boxes=(box,)))), one) > 0.85
 
 
 def test_unwanted_click__excludes_its_like_elsewhere_in_the_box(
-    known: tuple[Segmenter, Picture, PatchFeatures],
+    known: tuple[Segmenter, Image, PatchFeatures],
 ) -> None:
     box = (3.7 / 12, 4.7 / 8, 10.3 / 12, 7.3 / 8)
-    region = object_at(*known, Pointed(points=((*LEFT_A, False),), boxes=(box,)))
+    region = object_mask(*known, Prompts(points=((*LEFT_A, False),), boxes=(box,)))
     assert iou(small(region), part(5, 7, 4, 6)) > 0.85
 
 
 @pytest.mark.parametrize("x", [2.02, 2.98, 3.02, 3.5])
 def test_unwanted_click__is_outside_beside_a_wanted_one_on_the_same_object(
-    known: tuple[Segmenter, Picture, PatchFeatures], x: float
+    known: tuple[Segmenter, Image, PatchFeatures], x: float
 ) -> None:
     points = ((1.5 / 12, 2.5 / 8, True), (x / 12, 2.5 / 8, False))
-    mask = small(object_at(*known, Pointed(points=points)))
+    mask = small(object_mask(*known, Prompts(points=points)))
     assert mask[20, 12]
     assert not mask[20, int(x * PATCH)]
 
@@ -186,18 +184,18 @@ class _Paints:
 
 
 def test_object_at__holds_what_was_said_against_any_refiner(
-    known: tuple[Segmenter, Picture, PatchFeatures],
+    known: tuple[Segmenter, Image, PatchFeatures],
 ) -> None:
     segmenter, picture, features = known
     stubborn = Segmenter(segmenter.model)
     stubborn.refiner = _Paints(1)
-    pointed = Pointed(points=((*LEFT_A, True), (*B, False)), boxes=((0, 0, 1, 0.5),))
-    mask = small(object_at(stubborn, picture, features, pointed))
+    pointed = Prompts(points=((*LEFT_A, True), (*B, False)), boxes=((0, 0, 1, 0.5),))
+    mask = small(object_mask(stubborn, picture, features, pointed))
     near_b = np.hypot(*(np.indices(mask.shape).T - (19.5, 75.5)).T) < PATCH / 2 - 1
     assert not mask[near_b].any()
     assert mask.sum() == pytest.approx(32 * 96 - math.pi * 16, abs=20)
     stubborn.refiner = _Paints(0)
-    mask = small(object_at(stubborn, picture, features, Pointed(points=((*LEFT_A, True),))))
+    mask = small(object_mask(stubborn, picture, features, Prompts(points=((*LEFT_A, True),))))
     assert mask[19, 19]
     assert mask.sum() == pytest.approx(math.pi * 16, abs=20)
 
@@ -205,12 +203,12 @@ def test_object_at__holds_what_was_said_against_any_refiner(
 @pytest.mark.parametrize(
     "pointed",
     [
-        Pointed(),
-        Pointed(points=((0.5, 0.5, False),)),
-        Pointed(boxes=((0.3, 0.2, 0.3, 0.9),)),
-        Pointed(points=((*LEFT_A, True),), boxes=((0.3, 0.2, 0.3, 0.9),)),
-        Pointed(points=((*LEFT_A, True), (*LEFT_A, False))),
-        Pointed(points=((*LEFT_A, True),), boxes=((0.6, 0.1, 0.95, 0.55),)),
+        Prompts(),
+        Prompts(points=((0.5, 0.5, False),)),
+        Prompts(boxes=((0.3, 0.2, 0.3, 0.9),)),
+        Prompts(points=((*LEFT_A, True),), boxes=((0.3, 0.2, 0.3, 0.9),)),
+        Prompts(points=((*LEFT_A, True), (*LEFT_A, False))),
+        Prompts(points=((*LEFT_A, True),), boxes=((0.6, 0.1, 0.95, 0.55),)),
     ],
     ids=[
         "nothing", "nothing wanted", "no area", "no area with a click", "contradiction",
@@ -218,27 +216,27 @@ def test_object_at__holds_what_was_said_against_any_refiner(
     ],
 )  # fmt: skip
 def test_object_at__none_where_nothing_can_remain(
-    known: tuple[Segmenter, Picture, PatchFeatures], pointed: Pointed
+    known: tuple[Segmenter, Image, PatchFeatures], pointed: Prompts
 ) -> None:
-    assert object_at(*known, pointed) is None
+    assert object_mask(*known, pointed) is None
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, 50.0, -3.0])
 def test_object_at__coordinates_that_are_no_fractions_are_refused(
-    known: tuple[Segmenter, Picture, PatchFeatures], value: float
+    known: tuple[Segmenter, Image, PatchFeatures], value: float
 ) -> None:
     with pytest.raises(UserError, match="fractions of the photo's width and height wanted"):
-        object_at(*known, Pointed(points=((value, 0.5, True),)))
+        object_mask(*known, Prompts(points=((value, 0.5, True),)))
     with pytest.raises(UserError, match="fractions"):
-        object_at(*known, Pointed(boxes=((0.1, 0.1, value, 0.5),)))
+        object_mask(*known, Prompts(boxes=((0.1, 0.1, value, 0.5),)))
 
 
 def test_object_at__coordinates_beside_the_photo_are_moved_to_its_edge(
-    known: tuple[Segmenter, Picture, PatchFeatures],
+    known: tuple[Segmenter, Image, PatchFeatures],
 ) -> None:
-    at_edge = object_at(*known, Pointed(points=((1.0, 0.0, True),)))
+    at_edge = object_mask(*known, Prompts(points=((1.0, 0.0, True),)))
     assert at_edge is not None
-    assert object_at(*known, Pointed(points=((1.2, -0.1, True),))) == at_edge
+    assert object_mask(*known, Prompts(points=((1.2, -0.1, True),))) == at_edge
 
 
 fraction = st.floats(0, 1)
@@ -249,11 +247,11 @@ box = st.tuples(fraction, fraction, fraction, fraction)
 @settings(max_examples=60, deadline=None)
 @given(points=points, boxes=st.lists(box, max_size=2))
 def test_object_at__holds_what_was_said(
-    known: tuple[Segmenter, Picture, PatchFeatures],
+    known: tuple[Segmenter, Image, PatchFeatures],
     points: list[tuple[float, float, bool]],
     boxes: list[tuple[float, float, float, float]],
 ) -> None:
-    region = object_at(*known, Pointed(points=tuple(points), boxes=tuple(boxes)))
+    region = object_mask(*known, Prompts(points=tuple(points), boxes=tuple(boxes)))
     if region is None:
         return
     mask = decode_rle(region.rle)
@@ -288,8 +286,8 @@ def test_object_at__with_a_fitted_model(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     rng.integers(0, 256, (2, 3))
     y, x = rng.uniform(0.3, 0.7, 2)  # the disc's centre, as scene() draws it
-    first = object_at(segmenter, picture, features, Pointed(points=((x, y, True),)))
+    first = object_mask(segmenter, picture, features, Prompts(points=((x, y, True),)))
     assert first is not None
     assert decode_rle(first.rle)[int(y * 64), int(x * 96)]
     assert first.area < 0.5 * 64 * 96
-    assert object_at(segmenter, picture, features, Pointed(points=((x, y, True),))) == first
+    assert object_mask(segmenter, picture, features, Prompts(points=((x, y, True),))) == first

@@ -10,20 +10,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
-from small_photos import as_picture, tiny_config, without_name, write_scenes
+from PIL import Image as PilImage
 
 from prelabel.data import images
 from prelabel.data.masks import decode_rle
-from prelabel.data.records import Photo, Picture
+from prelabel.data.records import Image, ImageFile
 from prelabel.errors import UserError
 from prelabel.model import FittedModel
 from prelabel.pipeline import fit, predict
 from prelabel.segment import Segment
 from prelabel.steps.features import Extractor
 from prelabel.steps.photos import PhotoSet, find_photos
-from prelabel.storage.progress import Clock
+from prelabel.storage.progress import RunLog
 from prelabel.storage.shards import ShardStore
+from support.small_photos import as_picture, tiny_config, without_name, write_scenes
 
 
 @pytest.fixture(autouse=True)
@@ -43,11 +43,11 @@ def forget(tmp_path: Path) -> None:
 
 
 def test_pipeline__finds_the_discs_and_groups_them(photos: Path) -> None:
-    clock = Clock()
-    model = fit(photos, tiny_config(), clock=clock)
+    log = RunLog()
+    model = fit(photos, tiny_config(), log=log)
     assert model.n_photos == 20
     assert len(model.levels.groups) > 1
-    predictions = list(predict(model, photos, clock=clock))
+    predictions = list(predict(model, photos, log=log))
     assert [p.photo for p in predictions] == sorted(p.photo for p in predictions)
     assert len(predictions) == 20
     assert {p.model_version for p in predictions} == {model.version}
@@ -60,8 +60,8 @@ def test_pipeline__finds_the_discs_and_groups_them(photos: Path) -> None:
         assert prediction.foreground == pytest.approx(share)
         scores = [r.score for r in prediction.regions]
         assert scores == sorted(scores, reverse=True)
-    assert clock.skipped == {}
-    assert list(clock.seconds) == ["features", "levels", "regions", "classes"]
+    assert log.skipped == {}
+    assert list(log.seconds) == ["features", "levels", "regions", "classes"]
 
 
 @pytest.mark.slow
@@ -128,7 +128,7 @@ def count_decodes(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     seen: Counter[str] = Counter()
     decode = images.decode_picture
 
-    def counted(data: bytes) -> Picture:
+    def counted(data: bytes) -> Image:
         seen[images.digest(data)] += 1
         return decode(data)
 
@@ -164,7 +164,7 @@ def test_cache__is_keyed_by_content_not_by_name(
     assert without_name(by_name["same.png"]) == without_name(
         by_name[file.relative_to(photos).as_posix()]
     )
-    Image.fromarray(np.zeros((64, 96, 3), dtype=np.uint8)).save(file)  # one name, other content
+    PilImage.fromarray(np.zeros((64, 96, 3), dtype=np.uint8)).save(file)  # one name, other content
     changed = {p.photo: p for p in predict(model, photos)}
     assert sum(decoded.values()) == 1
     assert changed["same.png"] == by_name["same.png"]
@@ -188,7 +188,7 @@ def test_cache__other_settings_do_not_share_regions(photos: Path) -> None:
 def test_hook__is_given_each_new_photo_once(photos: Path) -> None:
     seen: list[str] = []
 
-    def hook(photo: Photo, picture: Picture, segment: Segment) -> None:
+    def hook(photo: ImageFile, picture: Image, segment: Segment) -> None:
         assert picture.digest == segment.digest
         seen.append(photo.name)
 
@@ -216,7 +216,7 @@ def test_predict__stopped_early_keeps_what_is_done(
 @pytest.mark.slow
 def test_predict__a_photo_of_another_size_and_kind(photos: Path, tmp_path: Path) -> None:
     model = fit(photos, tiny_config())
-    Image.new("CMYK", (700, 30)).save(tmp_path / "x.jpg")
+    PilImage.new("CMYK", (700, 30)).save(tmp_path / "x.jpg")
     [prediction] = predict(model, tmp_path / "x.jpg")
     assert (prediction.width, prediction.height) == (700, 30)
 
@@ -252,7 +252,7 @@ def test_memory__for_each_photo_of_predict(tmp_path: Path) -> None:
     for i in range(360):
         pixels = rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)
         pixels[6:18, 6:18] = 255 * (i % 2)
-        Image.fromarray(pixels).save(folder / f"{i:03}.png")
+        PilImage.fromarray(pixels).save(folder / f"{i:03}.png")
     files = sorted(folder.iterdir())
     model = fit(files[:60], tiny_config())
 
@@ -274,7 +274,7 @@ def test_memory__for_each_photo_of_fit(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
     for i in range(360):
-        Image.new("RGB", (16, 16), (i % 256, i // 256, 99)).save(folder / f"{i:03}.png")
+        PilImage.new("RGB", (16, 16), (i % 256, i // 256, 99)).save(folder / f"{i:03}.png")
     files = sorted(folder.iterdir())
     config = tiny_config("levels.max_groups=2", "levels.patches_per_cluster=8")
 
@@ -307,11 +307,9 @@ def test_memory__for_each_photo_of_the_list() -> None:
 def test_photo_set__can_be_given_ready(photos: Path) -> None:
     found = find_photos(photos)
     model = fit(PhotoSet(found.root, found.photos, (("bad", "its name"),)), tiny_config())
-    clock = Clock()
-    list(
-        predict(model, PhotoSet(found.root, found.photos[:2], (("bad", "its name"),)), clock=clock)
-    )
-    assert clock.skipped == {"bad": "its name"}
+    log = RunLog()
+    list(predict(model, PhotoSet(found.root, found.photos[:2], (("bad", "its name"),)), log=log))
+    assert log.skipped == {"bad": "its name"}
 
 
 @pytest.mark.slow

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import csv
 import importlib.util
-import os
 import sys
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
-from conftest import require
 
 from prelabel import config
-
-ROOT = Path(__file__).parent.parent
-DATA = Path(os.environ.get("PRELABEL_TEST_DATA", ROOT.parent / "shared" / "data"))
+from support.places import DATA, ROOT, require
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ from scipy.sparse import coo_array, diags_array
 from scipy.sparse.linalg import spsolve
 
 from prelabel.data.masks import Mask, encode_rle, rle_area, rle_box
-from prelabel.data.records import PatchFeatures, Picture, Region
+from prelabel.data.records import Image, PatchFeatures, Region
 from prelabel.errors import UserError
 from prelabel.segment import Segmenter
 from prelabel.steps.levels import unit
@@ -66,7 +66,7 @@ SMALL_PART = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Pointed:
+class Prompts:
     """What a person pointed at, in fractions of width and height [0, 1] of the EXIF-oriented photo.
 
     ``points``: x, y, and whether it is wanted (False: to be excluded). ``boxes``: x0, y0, x1, y1.
@@ -76,8 +76,8 @@ class Pointed:
     boxes: tuple[Box, ...] = ()
 
 
-def object_at(
-    segmenter: Segmenter, picture: Picture, features: PatchFeatures, pointed: Pointed
+def object_mask(
+    segmenter: Segmenter, picture: Image, features: PatchFeatures, pointed: Prompts
 ) -> Region | None:
     """The object there at the photo's full size, as one Region (mask RLE, box, area, score; cluster
     -1), or None where nothing remains.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from prelabel.config import Config
 from prelabel.data import images
-from prelabel.data.records import PatchFeatures, Photo, Picture, Prediction
+from prelabel.data.records import Image, ImageFile, PatchFeatures, Prediction
 from prelabel.errors import PhotoError, UserError
 from prelabel.model import FittedModel
 from prelabel.segment import Segment, Segmenter
@@ -24,10 +24,10 @@ from prelabel.steps.features import Extractor, from_arrays, to_arrays
 from prelabel.steps.groups import group_photos
 from prelabel.steps.photos import PhotoSet, find_photos
 from prelabel.storage.files import cache_folder, prune_cache
-from prelabel.storage.memory import give_back
-from prelabel.storage.progress import Clock
+from prelabel.storage.memory import trim_heap
+from prelabel.storage.progress import RunLog
 from prelabel.storage.shards import ShardStore
-from prelabel.storage.threads import ahead, cores
+from prelabel.storage.threads import cores, prefetch_map
 from prelabel.strategies import registry
 from prelabel.strategies.checks import assign
 from prelabel.strategies.protocols import Backbone, Clusterer
@@ -35,7 +35,7 @@ from prelabel.strategies.protocols import Backbone, Clusterer
 T = TypeVar("T")
 Float = NDArray[np.float32]
 Source = str | Path | Sequence[str | Path] | PhotoSet
-Hook = Callable[[Photo, Picture, Segment], None]
+Hook = Callable[[ImageFile, Image, Segment], None]
 """Called for each photo whose regions were just found, while its pixels are in memory."""
 
 
@@ -43,24 +43,24 @@ def fit(
     source: Source,
     config: Config | None = None,
     *,
-    clock: Clock | None = None,
+    log: RunLog | None = None,
     hook: Hook | None = None,
 ) -> FittedModel:
     """Learn levels and classes from photos (or from a seeded sample of them), without labels.
 
     ``source``: a folder, a photo, a COCO ``.json``, a ``.txt`` list, or paths. Raises UserError.
     """
-    photos, config, clock = _photo_set(source), config or Config(), clock or Clock()
+    photos, config, log = _photo_set(source), config or Config(), log or RunLog()
     for name, reason in photos.skipped:
-        clock.skip(name, reason)
-    backbone: Backbone = config.strategy("backbone").settled()
+        log.skip(name, reason)
+    backbone: Backbone = config.strategy("backbone").resolve()
     config = config.with_strategy("backbone", backbone)
     extractor = Extractor(backbone, name=config.backbone.name, size=config.features.size)
 
     with extractor.store() as features:
         prune_cache(keep=features.folder)
         sample = choose(photos.photos, most=config.fit.photos, seed=config.fit.seed)
-        seen = _extract(sample, extractor, features, clock)
+        seen = _extract(sample, extractor, features, log)
         model = FittedModel(
             config=config,
             backbone=dict(backbone.identity()),
@@ -69,32 +69,32 @@ def fit(
                 for section in registry.KINDS
                 if hasattr(config, section)
             },
-            levels=_fit_levels([digest for _, digest in seen], features, config, clock),
+            levels=_fit_levels([digest for _, digest in seen], features, config, log),
             classes=np.zeros((0, 0), dtype=np.float32),
             n_photos=len(seen),
         )
         embeddings = [
             segment.embeddings
-            for _, segment in segments([photo for photo, _ in seen], model, clock, hook)
+            for _, segment in segments([photo for photo, _ in seen], model, log, hook)
             if len(segment.embeddings)
         ]
-    return replace(model, classes=_fit_classes(embeddings, config, clock))
+    return replace(model, classes=_fit_classes(embeddings, config, log))
 
 
 def predict(
-    model: FittedModel, source: Source, *, clock: Clock | None = None, hook: Hook | None = None
+    model: FittedModel, source: Source, *, log: RunLog | None = None, hook: Hook | None = None
 ) -> Iterator[Prediction]:
     """Regions with classes for each photo, in order of names, one photo at a time.
 
     A photo's answer depends on the model and that photo alone. Photos that cannot be used are left
     out and named in ``clock.skipped``. Raises UserError.
     """
-    photos, clock = _photo_set(source), clock or Clock()
+    photos, log = _photo_set(source), log or RunLog()
     for name, reason in photos.skipped:
-        clock.skip(name, reason)
+        log.skip(name, reason)
     clusterer: Clusterer = model.config.strategy("clusterer")
     version = model.version
-    for photo, segment in segments(photos.photos, model, clock, hook):
+    for photo, segment in segments(photos.photos, model, log, hook):
         yield classified(
             photo.name, segment, classes=model.classes, clusterer=clusterer, version=version
         )
@@ -123,17 +123,17 @@ def classified(
 
 
 def segments(
-    photos: Sequence[Photo], model: FittedModel, clock: Clock, hook: Hook | None = None
-) -> Iterator[tuple[Photo, Segment]]:
+    photos: Sequence[ImageFile], model: FittedModel, log: RunLog, hook: Hook | None = None
+) -> Iterator[tuple[ImageFile, Segment]]:
     """Each photo's segment: from the cache, or found now and put there. Classes are not needed."""
     segmenter = Segmenter(model)
     config = model.config
     extractor = Extractor(segmenter.backbone, name=config.backbone.name, size=config.features.size)
     folder = cache_folder() / "segments" / model.segment_hash
-    with clock.stage("regions", len(photos)), ShardStore(folder) as done:
-        pictures = _read(photos, done.__contains__, clock)
+    with log.stage("regions", len(photos)), ShardStore(folder) as done:
+        pictures = _read(photos, done.__contains__, log)
         seen = _with_features(pictures, extractor, extractor.store())
-        for (photo, digest, picture, features), found in ahead(
+        for (photo, digest, picture, features), found in prefetch_map(
             lambda item: segmenter.find(item[2], item[3]) if item[2] and item[3] else None,
             seen,
             workers=cores(),
@@ -145,34 +145,36 @@ def segments(
                     hook(photo, picture, segment)
             else:
                 segment = Segment.from_arrays(done.read(digest))
-            clock.advance()
+            log.advance()
             yield photo, segment
 
 
 def _extract(
-    photos: Sequence[Photo], extractor: Extractor, features: ShardStore, clock: Clock
-) -> list[tuple[Photo, str]]:
+    photos: Sequence[ImageFile], extractor: Extractor, features: ShardStore, log: RunLog
+) -> list[tuple[ImageFile, str]]:
     """Fill the store; photos and digests of those that could be read. UserError if none could."""
     seen = []
-    with clock.stage("features", len(photos)), features:
-        for chunk in _chunks(_read(photos, features.__contains__, clock), extractor.chunk):
+    with log.stage("features", len(photos)), features:
+        for chunk in _chunks(_read(photos, features.__contains__, log), extractor.chunk):
             new = [picture for _, _, picture in chunk if picture is not None]
             for picture, answer in zip(new, extractor.extract(new), strict=True):
                 features.add(picture.digest, to_arrays(answer))
             for photo, digest, _ in chunk:
                 seen.append((photo, digest))
-                clock.advance()
-    if not clock.skipped and not seen:
+                log.advance()
+    if not log.skipped and not seen:
         raise UserError("there is no photo to fit on")
     if not seen:
-        name, reason = next(iter(clock.skipped.items()))
-        raise UserError(f"none of {len(clock.skipped)} photos can be used; {name}: {reason}")
+        name, reason = next(iter(log.skipped.items()))
+        raise UserError(f"none of {len(log.skipped)} photos can be used; {name}: {reason}")
     return seen
 
 
 def _with_features(
-    pictures: Iterable[tuple[Photo, str, Picture | None]], extractor: Extractor, stored: ShardStore
-) -> Iterator[tuple[Photo, str, Picture | None, PatchFeatures | None]]:
+    pictures: Iterable[tuple[ImageFile, str, Image | None]],
+    extractor: Extractor,
+    stored: ShardStore,
+) -> Iterator[tuple[ImageFile, str, Image | None, PatchFeatures | None]]:
     """The same with features, for those that have pixels: stored ones where there are any; others
     are computed and not stored, since nothing will ask for them again."""
     for chunk in _chunks(pictures, extractor.chunk):
@@ -186,7 +188,7 @@ def _with_features(
 
 
 def _fit_levels(
-    digests: Sequence[str], stored: ShardStore, config: Config, clock: Clock
+    digests: Sequence[str], stored: ShardStore, config: Config, log: RunLog
 ) -> levels.Levels:
     digests = sorted(digests)  # names must not decide which patches are drawn
     groups, reach, members = group_photos(
@@ -195,14 +197,14 @@ def _fit_levels(
         clusterer=config.strategy("clusterer"),
         seed=config.fit.seed,
     )
-    with clock.stage("levels", 1 + len(groups)):
+    with log.stage("levels", 1 + len(groups)):
         center, dataset = _fit_dataset(digests, stored, config)
-        clock.advance()
+        log.advance()
         categories = []
         for group in range(len(groups)):
             own = [d for d, g in zip(digests, members, strict=True) if g == group]
             categories.append(_fit_category(own, stored, center, dataset, config))
-            clock.advance()
+            log.advance()
     return levels.Levels(center, dataset, groups, reach, tuple(categories))
 
 
@@ -210,7 +212,7 @@ def _fit_dataset(
     digests: Sequence[str], stored: ShardStore, config: Config
 ) -> tuple[Float, levels.Clusters]:
     """The mean patch float32 (dim,) and the dataset level."""
-    give_back()
+    trim_heap()
     patches = _draw(digests, stored, ks=config.levels.dataset_k, config=config)
     center = patches.vectors.mean(axis=0)
     patches.vectors[:] -= center
@@ -231,7 +233,7 @@ def _fit_category(
     config: Config,
 ) -> levels.Clusters:
     """The category level of one group of photos."""
-    give_back()
+    trim_heap()
     clusterer: Clusterer = config.strategy("clusterer")
     patches = _draw(digests, stored, ks=config.levels.category_k, config=config)
     patches.vectors[:] -= center
@@ -265,7 +267,7 @@ def _draw(
     return patches.first(n)
 
 
-def _fit_classes(embeddings: Sequence[Float], config: Config, clock: Clock) -> Float:
+def _fit_classes(embeddings: Sequence[Float], config: Config, log: RunLog) -> Float:
     if not embeddings:
         return np.zeros((0, 0), dtype=np.float32)
     vectors = np.concatenate(embeddings)
@@ -274,7 +276,7 @@ def _fit_classes(embeddings: Sequence[Float], config: Config, clock: Clock) -> F
         n_labels=len(config.classes.labels),
         n_regions=len(vectors),
     )
-    with clock.stage("classes", 1):
+    with log.stage("classes", 1):
         clusterer: Clusterer = config.strategy("clusterer")
         return fit_classes(vectors, k=k, clusterer=clusterer, seed=config.fit.seed)
 
@@ -288,11 +290,11 @@ def choose(items: Sequence[T], *, most: int, seed: int) -> list[T]:
 
 
 def _read(
-    photos: Sequence[Photo], known: Callable[[str], bool], clock: Clock
-) -> Iterator[tuple[Photo, str, Picture | None]]:
+    photos: Sequence[ImageFile], known: Callable[[str], bool], log: RunLog
+) -> Iterator[tuple[ImageFile, str, Image | None]]:
     """Photos with digest and pixels (None where the digest is known), decoded one ahead."""
 
-    def read(photo: Photo) -> tuple[str, Picture | None] | PhotoError:
+    def read(photo: ImageFile) -> tuple[str, Image | None] | PhotoError:
         try:
             data = images.read_bytes(photo.file)
             digest = images.digest(data)
@@ -300,10 +302,10 @@ def _read(
         except PhotoError as error:
             return error
 
-    for photo, answer in ahead(read, photos, workers=1):
+    for photo, answer in prefetch_map(read, photos, workers=1):
         if isinstance(answer, PhotoError):
-            clock.skip(photo.name, str(answer))
-            clock.advance()
+            log.skip(photo.name, str(answer))
+            log.advance()
         else:
             yield photo, *answer
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prelabel.data.records import LevelResult, PatchFeatures, Picture, Region
+from prelabel.data.records import Image, LevelResult, PatchFeatures, Region
 from prelabel.model import FittedModel
 from prelabel.steps import levels
 from prelabel.steps.regions import Found, agreement, find_regions, upsample
@@ -73,7 +73,7 @@ class Segmenter:
         self.refiner: Refiner = config.strategy("refiner")
         self.embedder: Embedder = config.strategy("embedder")
 
-    def describe(self, picture: Picture, features: PatchFeatures, found: Found) -> Segment:
+    def describe(self, picture: Image, features: PatchFeatures, found: Found) -> Segment:
         """What ``find`` found, with vectors. Raises ContractError."""
         vectors: Float = np.zeros((0, 0), dtype=np.float32)
         if found.regions:
@@ -91,7 +91,7 @@ class Segmenter:
             dropped=found.dropped,
         )
 
-    def find(self, picture: Picture, features: PatchFeatures) -> Found:
+    def find(self, picture: Image, features: PatchFeatures) -> Found:
         """Regions of one photo without vectors."""
         results = self.judge(features)
         combined = self.consistency.combine(results)
@@ -110,7 +110,7 @@ class Segmenter:
             seed=config.fit.seed,
         )
 
-    def cut(self, picture: Picture, foreground: Float, agreed: Float) -> Found:
+    def cut(self, picture: Image, foreground: Float, agreed: Float) -> Found:
         """Regions from P(foreground) and the levels' agreement, both float32 on the patch grid."""
         config = self.model.config
         height, width = picture.pixels.shape[:2]

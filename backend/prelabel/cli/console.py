@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from prelabel.storage.progress import Progress
+from prelabel.storage.text import one_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -139,19 +140,6 @@ def summary_lines(summary: Summary) -> list[str]:
 def say(text: str) -> None:
     """One line on standard error."""
     print(f"prelabel: {one_line(text)}", file=sys.stderr, flush=True)
-
-
-def one_line(value: object) -> str:
-    """Text on one line whatever it holds: a photo's name may have line feeds in it."""
-    text = str(value)
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as they need to be."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    padded = ([f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)] for row in rows)
-    return "\n".join("  ".join(cells).rstrip() for cells in padded)
 
 
 def _skipped(skipped: Sequence[Mapping[str, str]]) -> list[str]:

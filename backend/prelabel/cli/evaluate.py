@@ -12,6 +12,7 @@ import typer
 
 from prelabel.cli import console
 from prelabel.cli.options import example
+from prelabel.storage.text import one_line
 
 if TYPE_CHECKING:
     from prelabel.evaluation import Evaluation
@@ -137,11 +138,17 @@ def evaluate(
     with console.stage(progress, "start"):
         from prelabel import evaluation
         from prelabel.runs.datasets import open_dataset
-        from prelabel.runs.folder import EVALUATION, check_claim, claim, is_ours, write_facts
+        from prelabel.runs.folder import (
+            EVALUATION,
+            check_output_folder,
+            prepare_output_folder,
+            write_facts,
+        )
+        from prelabel.storage.marker import is_prelabel_folder
 
         costs = evaluation.load_costs(config, settings)
         if out is not None:
-            check_claim(out, command="evaluate")
+            check_output_folder(out, command="evaluate")
     done = []
     for source in predictions:
         done.append(
@@ -158,10 +165,10 @@ def evaluate(
     print(evaluation.format_table(*(one.figures for one in done)))
     if out is None:
         (run, *others) = predictions
-        if not others and is_ours(run):
+        if not others and is_prelabel_folder(run):
             _say_written(evaluation.write_json(run / EVALUATION, predictions, done))
         return
-    claim(out, command="evaluate")
+    prepare_output_folder(out, command="evaluate")
     _remove_pages(out)
     if not only:
         with console.stage(progress, "page"):
@@ -202,4 +209,4 @@ def _write_pages(
 
 
 def _say_written(file: Path) -> None:
-    print(f"written to {console.one_line(file)}")
+    print(f"written to {one_line(file)}")

@@ -14,6 +14,7 @@ from prelabel.cli import label_studio_options as ls_options
 from prelabel.cli.options import example
 from prelabel.errors import UserError
 from prelabel.label_studio.format.annotations import What
+from prelabel.storage.text import one_line, table
 
 if TYPE_CHECKING:
     from prelabel.data.dataset import Dataset
@@ -199,6 +200,6 @@ def _say(found: Exported) -> None:
     rows = [
         ("photos", str(found.photos)),
         ("regions", str(found.regions)),
-        *((name, console.one_line(path)) for name, path in found.files.items()),
+        *((name, one_line(path)) for name, path in found.files.items()),
     ]
-    print(console.table([*rows, *(("note", console.one_line(note)) for note in found.notes)]))
+    print(table([*rows, *(("note", one_line(note)) for note in found.notes)]))

@@ -15,6 +15,7 @@ from prelabel.cli import console, options
 from prelabel.cli import label_studio_options as ls_options
 from prelabel.cli.options import example
 from prelabel.errors import UserError
+from prelabel.storage.text import one_line, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,7 +76,7 @@ def prelabel(
         from prelabel.label_studio import bulk, project_folder
         from prelabel.label_studio.api.client import Client
         from prelabel.label_studio.api.photos import Sources, open_fetcher
-        from prelabel.label_studio.predict.task_prediction import Shape
+        from prelabel.label_studio.predict.task_prediction import ResultOptions
 
         config = options.chosen_config(
             recipe, backbone=backbone, labels="", seed=None, settings=settings
@@ -85,18 +86,18 @@ def prelabel(
             client,
             open_fetcher(client, Sources(tuple(allow_host), local_files)),
             project,
-            project_folder.Home(project_folder.project_folder(url, project)),
+            project_folder.ProjectFolder(project_folder.project_folder(url, project)),
             config,
             bulk.Options(
                 labelled=all_tasks,
                 replace_own=replace_own,
                 refit=refit,
                 dry_run=dry_run,
-                shape=Shape(min_score, max_regions, gap, tolerance),
+                shape=ResultOptions(min_score, max_regions, gap, tolerance),
             ),
             progress=progress,
         )
-    print(console.table(_rows(totals, dry_run=dry_run)))
+    print(table(_rows(totals, dry_run=dry_run)))
     if strict and totals.failed:
         raise typer.Exit(1)
 
@@ -135,9 +136,9 @@ def demo(
         from prelabel.label_studio.api.photos import Sources, open_fetcher
         from prelabel.label_studio.bulk import Options, prelabel_project
         from prelabel.label_studio.demo import demo as parts
-        from prelabel.label_studio.project_folder import Home, project_folder
+        from prelabel.label_studio.project_folder import ProjectFolder, project_folder
         from prelabel.samples import write_samples
-        from prelabel.storage.progress import Clock
+        from prelabel.storage.progress import RunLog
 
         os.environ.setdefault("PRELABEL_HOME", str((folder / "models").resolve()))
         samples = write_samples(folder / "samples")
@@ -153,12 +154,12 @@ def demo(
             backend = running.enter_context(parts.backend(server, data, more))
         client = running.enter_context(Client(server.url, server.login.token))
         photos = sorted(file for file in samples.photos.rglob("*") if file.is_file())
-        project = parts.project(client, photos, list(samples.n_objects), backend, Clock(progress))
+        project = parts.project(client, photos, list(samples.n_objects), backend, RunLog(progress))
         totals = prelabel_project(
             client,
             open_fetcher(client, Sources()),
             project,
-            Home(project_folder(server.url, project)),
+            ProjectFolder(project_folder(server.url, project)),
             config,
             Options(),
             progress=progress,
@@ -166,12 +167,12 @@ def demo(
         found = _exported(client, project, folder / "export", progress)
         rows = [
             *_rows(totals, dry_run=False),
-            *((f"as {name}", console.one_line(path)) for name, path in found.items()),
+            *((f"as {name}", one_line(path)) for name, path in found.items()),
             ("open", f"{server.url}/projects/{project}/data"),
             ("log in as", f"{server.login.email}, password {server.login.password}"),
             ("backend", f"{backend.url} (user {backend.user}, password {backend.password})"),
         ]
-        print(console.table(rows), flush=True)
+        print(table(rows), flush=True)
         if not once:
             console.say("Ctrl-C stops Label Studio and the backend; what you label is kept")
             with contextlib.suppress(KeyboardInterrupt):
@@ -198,17 +199,17 @@ def fit(
     with console.stage(progress, "start"), ls_options.needs("label-studio"):
         from prelabel.label_studio.api.client import Client
         from prelabel.label_studio.api.photos import Sources
-        from prelabel.label_studio.predict.task_prediction import Shape
-        from prelabel.label_studio.project_folder import Home, project_folder
+        from prelabel.label_studio.predict.task_prediction import ResultOptions
+        from prelabel.label_studio.project_folder import ProjectFolder, project_folder
         from prelabel.label_studio.server.fits import FitRequest, fit_project
-        from prelabel.storage.progress import Clock
+        from prelabel.storage.progress import RunLog
 
         config = options.chosen_config(
             recipe, backbone=backbone, labels="", seed=None, settings=settings
         )
     with Client(url, token) as client:
         label_config = str(client.project(project)["label_config"])
-    home = Home(project_folder(url, project))
+    home = ProjectFolder(project_folder(url, project))
     request = FitRequest(
         home=home.folder,
         server=url,
@@ -217,16 +218,16 @@ def fit(
         label_config=label_config,
         config=config,
         sources=Sources(tuple(allow_host), local_files),
-        shape=Shape(),
+        shape=ResultOptions(),
         newest=home.state.newest,
     )
     fit_project(
         request,
-        Clock(progress),
+        RunLog(progress),
         waiting=lambda: console.say("another process is fitting this project; waiting for it"),
     )
     state = home.state
-    print(console.table([("fitted on", f"{state.n_tasks} tasks"), ("model", state.newest)]))
+    print(table([("fitted on", f"{state.n_tasks} tasks"), ("model", state.newest)]))
 
 
 @label_studio.command(
@@ -264,9 +265,9 @@ def names(
     with ls_options.needs("label-studio"):
         from prelabel.label_studio.names.exemplars import ExemplarFile
         from prelabel.label_studio.names.table import Names
-        from prelabel.label_studio.project_folder import Home, project_folder
+        from prelabel.label_studio.project_folder import ProjectFolder, project_folder
 
-    home = Home(project_folder(url, project))
+    home = ProjectFolder(project_folder(url, project))
     model = home.newest_model()
     if model is None:
         raise UserError(
@@ -295,7 +296,7 @@ def names(
     ]
     if changes or renames:
         rows.append(("", "new names go live with the next predictions"))
-    print(console.table(rows))
+    print(table(rows))
 
 
 def _exported(client: Client, project: int, folder: Path, progress: Progress) -> Mapping[str, Path]:
@@ -333,7 +334,7 @@ def _rows(totals: Totals, *, dry_run: bool) -> list[tuple[str, str]]:
     if totals.failed:
         rows.append(("failed", f"{len(totals.failed)} tasks"))
     shown = list(totals.failed.items())[:_SHOWN]
-    rows += [("", console.one_line(f"task {task}: {reason}")) for task, reason in shown]
+    rows += [("", one_line(f"task {task}: {reason}")) for task, reason in shown]
     if len(totals.failed) > _SHOWN:
         rows.append(("", f"… and {len(totals.failed) - _SHOWN} more"))
     rows.append(("model", totals.model_version))

@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 from prelabel.cli import console, evaluate, export, label_studio, plugins, run, serve
 from prelabel.cli.options import example
 from prelabel.errors import UserError
+from prelabel.storage.text import one_line
 
 _UsageError: Any = typer.BadParameter.__base__  # typer brings click along, or not, by version
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -105,7 +106,7 @@ def prelabel(
 
 
 def _usage(error: Any) -> int:
-    message = console.one_line(" ".join(error.format_message().split()))
+    message = one_line(" ".join(error.format_message().split()))
     context = getattr(error, "ctx", None)
     if context is None:
         console.say(message)

@@ -11,6 +11,7 @@ import typer
 from prelabel.cli import console
 from prelabel.cli.options import STAND_IN, example
 from prelabel.errors import UserError
+from prelabel.storage.text import one_line, table
 
 app = typer.Typer()
 plugins = typer.Typer(epilog=example("prelabel plugins list"))
@@ -47,9 +48,9 @@ def plugins_list() -> None:
                 registry.load(section, name)
                 problem = ""
             except UserError as error:
-                problem = console.one_line(error)
+                problem = one_line(error)
             rows.append((section, name, registry.origin(section, name), problem))
-    print(console.table(rows))
+    print(table(rows))
 
 
 @plugins.command("check", epilog=example("prelabel plugins check guided-filter"))
@@ -65,7 +66,7 @@ def plugins_check(name: Name, kind: Kind = "") -> None:
         promises = check(section, name)
         broken += len(promises)
         for promise in promises:
-            print(f"{section} {name}: {console.one_line(promise)}")
+            print(f"{section} {name}: {one_line(promise)}")
         if not promises:
             print(f"{section} {name}: keeps all promises of its kind")
     if broken:
@@ -88,7 +89,7 @@ def plugins_show(name: Name, kind: Kind = "") -> None:
             for f in dataclasses.fields(strategy)
         ]
         if rows:
-            print(console.table([("SETTING", "TYPE", "DEFAULT"), *rows]))
+            print(table([("SETTING", "TYPE", "DEFAULT"), *rows]))
         else:
             print("It has no settings.")
 
@@ -105,7 +106,7 @@ def weights_list() -> None:
         notes += [store.DINOV3_LICENCE] if "dinov3" in model else []
         rows.append((model, "yes" if store.hub_cached(model) else "no", "; ".join(notes)))
     rows.append((STAND_IN, "yes" if here else "no", "trained with labels: for trying things out"))
-    print(console.table(rows))
+    print(table(rows))
     print("\nAny other vision transformer of timm works by its name as well, or a file of weights.")
 
 
@@ -120,16 +121,13 @@ def weights_pull(name: Name) -> None:
     if name == STAND_IN:
         file = store.stand_in_file()
         if file.exists():
-            print(f"{STAND_IN} is here already: {console.one_line(file)}")
+            print(f"{STAND_IN} is here already: {one_line(file)}")
             return
         with console.stage(console.progress(), "weights"):
             from prelabel.weights.stand_in import pull
 
             file, difference = pull()
-        print(
-            f"{STAND_IN}: {console.one_line(file)} "
-            f"(differs from its graph by {difference:.1e} at most)"
-        )
+        print(f"{STAND_IN}: {one_line(file)} (differs from its graph by {difference:.1e} at most)")
         return
     with console.stage(console.progress(), "weights"):
         loaded = store.load(name, "")
@@ -141,7 +139,7 @@ def recipes_list() -> None:
     """The recipes that come with prelabel."""
     from prelabel.config import recipe_names, recipe_text
 
-    print(console.table([(name, _about(recipe_text(name))) for name in recipe_names()]))
+    print(table([(name, _about(recipe_text(name))) for name in recipe_names()]))
 
 
 @recipes.command("show", epilog=example("prelabel recipes show default --all"))
@@ -171,7 +169,7 @@ def doctor() -> None:
     from prelabel.cli.doctor import sections
 
     for heading, rows in sections():
-        print(f"{heading}\n{console.table([(f'  {n}', console.one_line(v)) for n, v in rows])}")
+        print(f"{heading}\n{table([(f'  {n}', one_line(v)) for n, v in rows])}")
 
 
 def _sections(name: str, kind: str) -> list[str]:

@@ -9,6 +9,7 @@ import typer
 
 from prelabel.cli import console, options
 from prelabel.cli.options import example
+from prelabel.storage.text import one_line, table
 
 if TYPE_CHECKING:
     from prelabel.runs.run import Summary
@@ -133,11 +134,11 @@ def samples(
         written = write_samples(out)
     objects = ", ".join(f"{n} {name}" for name, n in written.n_objects.items())
     rows = [
-        (f"{written.n_photos} photos", console.one_line(written.photos)),
-        ("ground truth", console.one_line(written.ground_truth)),
+        (f"{written.n_photos} photos", one_line(written.photos)),
+        ("ground truth", one_line(written.ground_truth)),
         ("objects", f"{objects}; {written.n_empty} photos without any"),
     ]
-    print(console.table(rows))
+    print(table(rows))
 
 
 def _end(summary: Summary, *, strict: bool) -> None:

@@ -87,7 +87,7 @@ def serve(
         import uvicorn
 
         from prelabel.label_studio.api.photos import Sources
-        from prelabel.label_studio.predict.task_prediction import Shape
+        from prelabel.label_studio.predict.task_prediction import ResultOptions
         from prelabel.label_studio.server.app import Access, create_app
         from prelabel.label_studio.server.service import Service, Settings
 
@@ -112,7 +112,7 @@ def serve(
                 url=url,
                 token=token,
                 sources=Sources(tuple(allow_host), local_files),
-                shape=Shape(min_score, max_regions, gap, tolerance),
+                shape=ResultOptions(min_score, max_regions, gap, tolerance),
                 fit_after=fit_after,
             )
         )

@@ -16,9 +16,10 @@ from typing import BinaryIO
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image as PilImage
+from PIL import ImageOps, UnidentifiedImageError
 
-from prelabel.data.records import Picture
+from prelabel.data.records import Image
 from prelabel.errors import PhotoError
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
@@ -39,7 +40,7 @@ _ORIENTATION = 0x0112
 _open_lock = threading.Lock()
 
 
-def read_picture(file: Path) -> Picture:
+def read_picture(file: Path) -> Image:
     """Decode a photo. Raises PhotoError, with a reason for people, if that cannot be done."""
     return decode_picture(read_bytes(file))
 
@@ -60,7 +61,7 @@ def read_bytes(file: Path) -> bytes:
         raise PhotoError(f"cannot be read ({error.strerror or error})") from error
 
 
-def decode_picture(data: bytes) -> Picture:
+def decode_picture(data: bytes) -> Image:
     """Like ``read_picture``, from a file's bytes."""
     if not data:
         raise PhotoError("is empty (0 bytes)")
@@ -86,7 +87,7 @@ def decode_picture(data: bytes) -> Picture:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise PhotoError(f"cannot be decoded ({reason}; {len(data)} bytes)") from error
     width, height = full[::-1] if orientation in (5, 6, 7, 8) else full
-    return Picture(pixels=pixels, width=width, height=height, digest=digest(data))
+    return Image(pixels=pixels, width=width, height=height, digest=digest(data))
 
 
 def read_size(file: Path) -> tuple[int, int]:
@@ -107,13 +108,13 @@ def read_size(file: Path) -> tuple[int, int]:
     return (height, width) if lies else (width, height)
 
 
-def upright(image: Image.Image) -> Image.Image:
+def upright(image: PilImage.Image) -> PilImage.Image:
     """An opened photo as ``read_picture`` shows it, RGB and oriented, at its full size."""
     image.load()
     orientation = image.getexif().get(_ORIENTATION, 1)
     rows = max(1, _BAND // image.width)
     limits = _limits(image, rows)
-    whole = Image.new("RGB", image.size)
+    whole = PilImage.new("RGB", image.size)
     for top, band in _bands(image, rows):
         whole.paste(_to_rgb(band, limits), (0, top))
     whole.getexif()[_ORIENTATION] = orientation
@@ -147,17 +148,17 @@ def resize(pixels: NDArray[np.uint8], *, height: int, width: int) -> NDArray[np.
 
 
 @contextmanager
-def opened(data: BinaryIO, formats: Sequence[str] = _FORMATS) -> Iterator[Image.Image]:
+def opened(data: BinaryIO, formats: Sequence[str] = _FORMATS) -> Iterator[PilImage.Image]:
     """A picture that is not decoded yet, of Pillow's ``formats``, without Pillow's own size limit,
     which is global and lower than ours. Raises PhotoError for more than ``MAX_PIXELS``, and whatever
     Pillow raises."""
     with _open_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        limit, PilImage.MAX_IMAGE_PIXELS = PilImage.MAX_IMAGE_PIXELS, None
         try:
-            image = Image.open(data, formats=tuple(formats))
+            image = PilImage.open(data, formats=tuple(formats))
         finally:
-            Image.MAX_IMAGE_PIXELS = limit
+            PilImage.MAX_IMAGE_PIXELS = limit
     with image:
         if image.width * image.height > MAX_PIXELS:
             raise PhotoError(
@@ -167,7 +168,7 @@ def opened(data: BinaryIO, formats: Sequence[str] = _FORMATS) -> Iterator[Image.
         yield image
 
 
-def _working_size(image: Image.Image) -> Image.Image:
+def _working_size(image: PilImage.Image) -> PilImage.Image:
     """A loaded image as RGB of the working size, not oriented."""
     scale = min(1.0, WORKING_SIDE / max(image.size))
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
@@ -175,19 +176,19 @@ def _working_size(image: Image.Image) -> Image.Image:
     across, down = (max(1, n // (2 * m)) for n, m in zip(image.size, size, strict=True))
     rows = down * max(1, _BAND // (down * image.width))
     limits = _limits(image, rows)
-    reduced = Image.new("RGB", (-(-image.width // across), -(-image.height // down)))
+    reduced = PilImage.new("RGB", (-(-image.width // across), -(-image.height // down)))
     for top, band in _bands(image, rows):
         reduced.paste(_to_rgb(band, limits).reduce((across, down)), (0, top // down))
     box = (0, 0, image.width / across, image.height / down)
-    return reduced.resize(size, Image.Resampling.BOX, box=box)
+    return reduced.resize(size, PilImage.Resampling.BOX, box=box)
 
 
-def _bands(image: Image.Image, rows: int) -> Iterator[tuple[int, Image.Image]]:
+def _bands(image: PilImage.Image, rows: int) -> Iterator[tuple[int, PilImage.Image]]:
     for top in range(0, image.height, rows):
         yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
 
 
-def _limits(image: Image.Image, rows: int) -> tuple[float, float] | None:
+def _limits(image: PilImage.Image, rows: int) -> tuple[float, float] | None:
     """Lowest and highest value of a photo with more than 8 bits; None for others."""
     if image.mode not in _DEEP:
         return None
@@ -200,7 +201,7 @@ def _limits(image: Image.Image, rows: int) -> tuple[float, float] | None:
     return (low, high) if low <= high else (0.0, 0.0)
 
 
-def _to_rgb(image: Image.Image, limits: tuple[float, float] | None) -> Image.Image:
+def _to_rgb(image: PilImage.Image, limits: tuple[float, float] | None) -> PilImage.Image:
     if limits:
         # 12-bit and 16-bit cameras rarely use the whole range: stretch what is there.
         low, high = limits
@@ -208,9 +209,9 @@ def _to_rgb(image: Image.Image, limits: tuple[float, float] | None) -> Image.Ima
             np.asarray(image, dtype=np.float64), nan=low, posinf=high, neginf=low
         )
         grey = (values - low) * (255.0 / (high - low) if high > low else 0.0)
-        return Image.fromarray(np.rint(grey).astype(np.uint8)).convert("RGB")
+        return PilImage.fromarray(np.rint(grey).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, rgba).convert("RGB")
+        white = PilImage.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return PilImage.alpha_composite(white, rgba).convert("RGB")
     return image.convert("RGB")

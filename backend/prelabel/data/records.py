@@ -18,7 +18,7 @@ Rle = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Photo:
+class ImageFile:
     """A photo's place. ``name`` is its path relative to the dataset, with ``/``: its identity."""
 
     name: str
@@ -26,7 +26,7 @@ class Photo:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class Image:
     """A photo's pixels, oriented by EXIF and reduced to the working size.
 
     ``pixels``: uint8 (h, w, 3) RGB, at most ``images.WORKING_SIDE`` on the long side.

@@ -16,7 +16,7 @@ from prelabel.evaluation.figures import add_coco, add_objects, add_pixels, sourc
 from prelabel.evaluation.objects import Objects
 from prelabel.evaluation.pairing import Pairing, pair
 from prelabel.evaluation.pixels import Pixels
-from prelabel.storage.garbage import uncollected
+from prelabel.storage.garbage import gc_paused
 from prelabel.storage.progress import Progress, Silent
 
 Matching = Literal["matched", "by-name"]
@@ -67,7 +67,7 @@ def evaluate(
     """
     if fast:
         need_hotcoco()
-    with uncollected():
+    with gc_paused():
         return _evaluate(
             predictions,
             truth,

@@ -13,11 +13,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from prelabel.cli.console import one_line
 from prelabel.evaluation.costs import Costs
 from prelabel.evaluation.measure import Evaluation
 from prelabel.evaluation.protocol import FIGURES, protocol, shown
 from prelabel.storage.files import replacing
+from prelabel.storage.text import one_line
 
 _ROWS = 25
 """Classes in the terminal's table; JSON and the page have all."""

@@ -18,11 +18,11 @@ from prelabel.label_studio.learn import learn_tasks
 from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.label_studio.names.table import Names
 from prelabel.label_studio.predict import task_prediction
-from prelabel.label_studio.predict.task_prediction import Named, Shape
-from prelabel.label_studio.project_folder import Home
+from prelabel.label_studio.predict.task_prediction import NamedRegions, ResultOptions
+from prelabel.label_studio.project_folder import ProjectFolder
 from prelabel.model import FittedModel
 from prelabel.pipeline import classified, segments
-from prelabel.storage.progress import Clock, Progress
+from prelabel.storage.progress import Progress, RunLog
 from prelabel.strategies.protocols import Clusterer
 
 _PORTION = 500
@@ -41,7 +41,7 @@ class Options:
     replace_own: bool = False
     refit: bool = False
     dry_run: bool = False
-    shape: Shape = field(default_factory=Shape)
+    shape: ResultOptions = field(default_factory=ResultOptions)
 
 
 @dataclass
@@ -74,7 +74,7 @@ def prelabel_project(
     client: Client,
     fetcher: Fetcher,
     project_id: int,
-    home: Home,
+    home: ProjectFolder,
     config: Config,
     options: Options,
     *,
@@ -85,16 +85,16 @@ def prelabel_project(
     A killed call goes on where it was: photos and what was computed are in the cache, and a task
     that has a prediction of the model's version is left alone. Raises UserError.
     """
-    clock = Clock(progress)
+    log = RunLog(progress)
     project = client.project(project_id)
     wanted = label_config.parse(project["label_config"])
-    tasks = read_tasks(client, project_id, int(project.get("task_number") or 0), wanted, clock)
+    tasks = read_tasks(client, project_id, int(project.get("task_number") or 0), wanted, log)
     totals = Totals(tasks=len(tasks))
     model = None if options.refit else home.newest_model()
     if model is None:
-        model = fit_tasks(fetcher, tasks, home, project_config(config, wanted), clock)
+        model = fit_tasks(fetcher, tasks, home, project_config(config, wanted), log)
     totals.learned_from = learn_tasks(
-        client, fetcher, tasks, home, model, wanted, options.shape, clock
+        client, fetcher, tasks, home, model, wanted, options.shape, log
     )
     state = home.go_live(config, now=True)
     totals.model_version = state.version
@@ -122,8 +122,8 @@ def prelabel_project(
         clusterer=model.config.strategy("clusterer"),
     )
     size = 0
-    with clock.stage("predictions", len(todo)):
-        for task, answer in _answers(fetcher, todo, model, names, wanted, options, totals, clock):
+    with log.stage("predictions", len(todo)):
+        for task, answer in _answers(fetcher, todo, model, names, wanted, options, totals, log):
             totals.empty += not answer.n_regions
             totals.regions += answer.n_regions
             totals.losses += answer.losses
@@ -166,18 +166,18 @@ def _answers(
     wanted: LabelConfig,
     options: Options,
     totals: Totals,
-    clock: Clock,
-) -> Iterator[tuple[int, task_prediction.Answer]]:
+    log: RunLog,
+) -> Iterator[tuple[int, task_prediction.TaskPrediction]]:
     """An answer for each task. A task with a photo that cannot be used has failed, whatever its
     other photos are."""
     clusterer: Clusterer = model.config.strategy("clusterer")
     for start in range(0, len(todo), _PORTION):
         portion = {task.id: task for task in todo[start : start + _PORTION]}
-        quiet = Clock()  # one bar for all portions
+        quiet = RunLog()  # one bar for all portions
         photos = download(fetcher, list(portion.values()), totals.failed, quiet)
         places = {p.name: p for task in portion.values() for p in task.photos}
         left = {t: len(portion[t].photos) for t in dict.fromkeys(task_of(p.name) for p in photos)}
-        parts: dict[int, list[Named]] = {}
+        parts: dict[int, list[NamedRegions]] = {}
         for photo, segment in segments(photos, model, quiet):
             task = task_of(photo.name)
             prediction = classified(
@@ -195,6 +195,6 @@ def _answers(
                         parts.pop(task), wanted, model.class_names, options.shape
                     ),
                 )
-                clock.advance()
+                log.advance()
         for name, reason in quiet.skipped.items():
             totals.failed.setdefault(task_of(name), reason)

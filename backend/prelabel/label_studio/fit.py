@@ -14,12 +14,12 @@ from prelabel.errors import UserError
 from prelabel.label_studio.api.photos import Fetcher
 from prelabel.label_studio.api.tasks import Task, download
 from prelabel.label_studio.format.label_config import LabelConfig
-from prelabel.label_studio.project_folder import Home
+from prelabel.label_studio.project_folder import ProjectFolder
 from prelabel.model import FittedModel
 from prelabel.pipeline import choose, fit
 from prelabel.steps.levels import unit
 from prelabel.steps.photos import PhotoSet
-from prelabel.storage.progress import Clock
+from prelabel.storage.progress import RunLog
 
 Float = NDArray[np.float32]
 
@@ -33,7 +33,7 @@ def project_config(config: Config, wanted: LabelConfig) -> Config:
 
 
 def fit_tasks(
-    fetcher: Fetcher, tasks: Sequence[Task], home: Home, config: Config, clock: Clock
+    fetcher: Fetcher, tasks: Sequence[Task], home: ProjectFolder, config: Config, log: RunLog
 ) -> FittedModel:
     """Fit on a seeded sample of the tasks' photos; the model is the project's newest then, with the
     ids of the old one's classes where they match. Raises UserError."""
@@ -41,13 +41,13 @@ def fit_tasks(
         raise UserError("the project has no tasks: import photos first")
     sample = choose(tasks, most=config.fit.photos, seed=config.fit.seed)
     failed: dict[int, str] = {}  # of those that are to be predicted, the reason is told then
-    with clock.stage("photos", len(sample)):
-        photos = download(fetcher, sample, failed, clock)
+    with log.stage("photos", len(sample)):
+        photos = download(fetcher, sample, failed, log)
     if not photos:
         task, reason = next(iter(failed.items()))
         raise UserError(f"no photo of {len(sample)} tasks can be had; task {task}: {reason}")
-    model = fit(PhotoSet(fetcher.folder, tuple(photos)), config, clock=clock)
-    clock.skipped.clear()
+    model = fit(PhotoSet(fetcher.folder, tuple(photos)), config, log=log)
+    log.skipped.clear()
     old = home.newest_model()
     if old is not None:
         model = dataclasses.replace(model, classes=keep_ids(old.classes, model.classes))

@@ -16,10 +16,10 @@ from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.label_studio.names.lessons import drawn_on, lessons
 from prelabel.label_studio.names.table import Exemplar
 from prelabel.label_studio.predict.predictor import Predictor
-from prelabel.label_studio.predict.task_prediction import Shape
-from prelabel.label_studio.project_folder import Home
+from prelabel.label_studio.predict.task_prediction import ResultOptions
+from prelabel.label_studio.project_folder import ProjectFolder
 from prelabel.model import FittedModel
-from prelabel.storage.progress import Clock
+from prelabel.storage.progress import RunLog
 
 Lessons = dict[str, tuple[str, tuple[Exemplar, ...]]]
 """By photo: the stamp of the annotation, and what it teaches."""
@@ -32,7 +32,7 @@ def learn_task(
     wanted: LabelConfig,
     names: ExemplarFile,
     predictor: Predictor,
-    shape: Shape,
+    shape: ResultOptions,
     read: Callable[[TaskPhoto], bytes],
 ) -> Lessons:
     """What a task, as the server's API gives it, teaches that is not in ``names`` yet. A task whose
@@ -56,11 +56,11 @@ def learn_tasks(
     client: Client,
     fetcher: Fetcher,
     tasks: Sequence[Task],
-    home: Home,
+    home: ProjectFolder,
     model: FittedModel,
     wanted: LabelConfig,
-    shape: Shape,
-    clock: Clock,
+    shape: ResultOptions,
+    log: RunLog,
 ) -> int:
     """Learn from those tasks whose annotations were changed since; from how many photos. A photo
     that cannot be had, or a task that is gone meanwhile, teaches nothing. Raises UserError."""
@@ -75,7 +75,7 @@ def learn_tasks(
     predictor = Predictor(model, model.config)
     learned = 0
     found: Lessons = {}
-    with clock.stage("names", len(changed)):
+    with log.stage("names", len(changed)):
         for n, task in enumerate(changed, start=1):
 
             def read(photo: TaskPhoto, task_id: int = task.id) -> bytes:
@@ -85,12 +85,12 @@ def learn_tasks(
                 whole = client.task(task.id)
                 found |= learn_task(whole, wanted, names, predictor, shape, read)
             except (PhotoError, TaskGone) as error:
-                clock.skip(f"{task.id}", str(error))
+                log.skip(f"{task.id}", str(error))
             if n % _AT_ONCE == 0 or n == len(changed):
                 names.learn_all(found)
                 learned += len(found)
                 found = {}
-            clock.advance()
+            log.advance()
     predictor.flush()
     return learned
 
@@ -100,7 +100,7 @@ def _exemplars(
     wanted: LabelConfig,
     photo: TaskPhoto,
     predictor: Predictor,
-    shape: Shape,
+    shape: ResultOptions,
     data: bytes,
 ) -> tuple[Exemplar, ...]:
     segment = predictor.segment(data)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 import re
@@ -20,6 +19,7 @@ from filelock import FileLock
 
 from prelabel.config import Config
 from prelabel.errors import UserError
+from prelabel.label_studio.model_version import image_level_version
 from prelabel.label_studio.names.exemplars import ExemplarFile, read_revision
 from prelabel.model import FittedModel
 from prelabel.storage.files import data_folder, replacing
@@ -27,8 +27,6 @@ from prelabel.storage.files import data_folder, replacing
 STATE = "project.json"
 _QUIET, _LONGEST = 30.0, 300.0
 """Seconds without a new name, or since the first, after which new names go live."""
-_OURS = re.compile(r"(image-level-)?[0-9a-f]{12}-[0-9]+")
-"""A model version as this tool writes it: ``<fit hash>-<names revision>``."""
 
 
 @dataclass(frozen=True)
@@ -56,16 +54,6 @@ class State:
     fit_wanted: bool = False
 
 
-def is_own(model_version: object) -> bool:
-    """Whether a prediction with this version was made by this tool."""
-    return isinstance(model_version, str) and bool(_OURS.fullmatch(model_version))
-
-
-def image_level_version(config: Config) -> str:
-    """The version of masks that were made without a fitted model: it says so."""
-    return f"image-level-{hashlib.blake2b(config.digest().encode(), digest_size=6).hexdigest()}-0"
-
-
 def project_folder(server: str, project_id: int) -> Path:
     """Where a project's folder is."""
     place = urlsplit(server)
@@ -73,13 +61,13 @@ def project_folder(server: str, project_id: int) -> Path:
     return data_folder() / "label-studio" / (host.strip("_.") or "unknown") / str(project_id)
 
 
-def known_projects() -> Iterator[Home]:
+def known_projects() -> Iterator[ProjectFolder]:
     """The projects that have a folder."""
     for file in sorted((data_folder() / "label-studio").glob(f"*/*/{STATE}")):
-        yield Home(file.parent)
+        yield ProjectFolder(file.parent)
 
 
-class Home:
+class ProjectFolder:
     """A project's folder. Several threads and processes may use it at once."""
 
     def __init__(self, folder: Path) -> None:

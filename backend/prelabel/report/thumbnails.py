@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prelabel.data import masks
-from prelabel.data.records import Picture, Prediction, Region
+from prelabel.data.records import Image, Prediction, Region
 
 PHOTO_SIDE = 360
 """Long side of a photo's thumbnail, in pixels; smaller photos keep their size."""
@@ -59,7 +59,7 @@ class Thumbnails:
             content.update(f"{region.rle['size']} {region.rle['counts']!s}\n".encode())
         return f"{digest}-{content.hexdigest()}.jpg"
 
-    def add(self, picture: Picture, regions: Sequence[Region]) -> None:
+    def add(self, picture: Image, regions: Sequence[Region]) -> None:
         """Write the photo's thumbnail and, if it has regions, the sprite of their cut-outs.
 
         ``regions``: masks at the photo's full size; their order is that of the sprite's cells.
@@ -102,7 +102,7 @@ def _photo(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return _resize(pixels, width=max(1, round(width * scale)), height=max(1, round(height * scale)))
 
 
-def _sprite(picture: Picture, regions: Sequence[Region]) -> NDArray[np.uint8]:
+def _sprite(picture: Image, regions: Sequence[Region]) -> NDArray[np.uint8]:
     columns, rows = sprite_size(len(regions))
     sprite = np.full((rows * CELL, columns * CELL, 3), _GREY, dtype=np.uint8)
     for i, region in enumerate(regions):
@@ -114,7 +114,7 @@ def _sprite(picture: Picture, regions: Sequence[Region]) -> NDArray[np.uint8]:
     return sprite
 
 
-def _cut_out(picture: Picture, region: Region) -> NDArray[np.uint8]:
+def _cut_out(picture: Image, region: Region) -> NDArray[np.uint8]:
     """The region's box with a margin, grey outside the mask, fit into a cell."""
     height, width = picture.pixels.shape[:2]
     scale_x, scale_y = picture.width / width, picture.height / height

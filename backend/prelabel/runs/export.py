@@ -12,10 +12,11 @@ from typing import Any
 from prelabel.data.dataset import Dataset, ExportContext, Problems
 from prelabel.data.records import Prediction
 from prelabel.errors import UserError
-from prelabel.runs.folder import MARKER, claim, find_predictions, write_facts
+from prelabel.runs.folder import find_predictions, prepare_output_folder, write_facts
 from prelabel.runs.predictions import FILE, read_predictions, write_predictions
 from prelabel.runs.run import advancing, export, make_exporters, naming
-from prelabel.storage.progress import Clock, Progress
+from prelabel.storage.marker import MARKER
+from prelabel.storage.progress import Progress, RunLog
 from prelabel.strategies.protocols import Exporter
 
 Settings = Mapping[str, Mapping[str, Any]]
@@ -56,8 +57,8 @@ def export_predictions(
     context = _context(predictions, facts, photos, counts)
     own = out.resolve() == predictions.parent.resolve() and bool(facts)
     if not own:
-        claim(out, command="export")
-    found = _export(predictions, out, exporters, context, counts, Clock(progress))
+        prepare_output_folder(out, command="export")
+    found = _export(predictions, out, exporters, context, counts, RunLog(progress))
     if not own:
         facts = {"command": "export", "state": "done", "model_version": context.model_version}
     if facts["state"] == "done":
@@ -77,11 +78,11 @@ def export_dataset(
     """Like ``export_predictions``, of labels from anywhere. Nothing is written before all of them
     have been read; what was wrong with them is in the notes."""
     exporters = make_exporters(formats, settings)
-    clock = Clock(progress)
-    with _kept(dataset, clock) as (predictions, counts):
-        claim(out, command="export")
+    log = RunLog(progress)
+    with _kept(dataset, log) as (predictions, counts):
+        prepare_output_folder(out, command="export")
         context = _context_of(dataset)
-        found = _export(predictions, out, exporters, context, counts, clock, dataset.problems)
+        found = _export(predictions, out, exporters, context, counts, log, dataset.problems)
     _done(out, "export", dataset, formats)
     return found
 
@@ -97,12 +98,12 @@ def convert(
     """Write labels from anywhere as one format into the folder ``out`` itself. Nothing is written
     before all of them have been read. Raises UserError."""
     (exporter,) = make_exporters([name], settings).values()
-    clock = Clock(progress)
-    with _kept(dataset, clock) as (predictions, counts):
-        claim(out, command="convert")
+    log = RunLog(progress)
+    with _kept(dataset, log) as (predictions, counts):
+        prepare_output_folder(out, command="convert")
         context = _context_of(dataset)
-        with clock.stage("export", counts.photos):
-            stream = advancing(read_predictions(predictions), clock)
+        with log.stage("export", counts.photos):
+            stream = advancing(read_predictions(predictions), log)
             with naming(out):
                 file = exporter.write(stream, out, context)
     _done(out, "convert", dataset, [name])
@@ -137,14 +138,14 @@ def _count(predictions: Path) -> _Counts:
 
 
 @contextmanager
-def _kept(dataset: Dataset, clock: Clock) -> Iterator[tuple[Path, _Counts]]:
+def _kept(dataset: Dataset, log: RunLog) -> Iterator[tuple[Path, _Counts]]:
     """A dataset's labels in a file of this process, so that they are read once, and to the end."""
     counts = _Counts()
     with tempfile.TemporaryDirectory(prefix="prelabel-") as folder:
         file = Path(folder) / FILE
-        with clock.stage("read", 1):
+        with log.stage("read", 1):
             write_predictions(file, counts.watch(dataset.stream()))
-            clock.advance()
+            log.advance()
         yield file, counts
 
 
@@ -154,10 +155,10 @@ def _export(
     exporters: Mapping[str, Exporter],
     context: ExportContext,
     counts: _Counts,
-    clock: Clock,
+    log: RunLog,
     problems: Problems | None = None,
 ) -> Exported:
-    files = export(predictions, out, exporters, context, n_photos=counts.photos, clock=clock)
+    files = export(predictions, out, exporters, context, n_photos=counts.photos, log=log)
     notes = [*(problems.lines() if problems else ()), *context.problems.lines()]
     return Exported(files, counts.photos, counts.regions, tuple(notes))
 

@@ -10,19 +10,18 @@ from typing import Any
 from prelabel.errors import UserError
 from prelabel.runs.predictions import FILE
 from prelabel.storage.files import replacing
+from prelabel.storage.marker import MARKER, read_marker
 
-MARKER = "run.json"
-"""Facts of the command that filled the folder; a folder with this file in it is ours."""
 EVALUATION = "evaluation.json"
 _NOBODYS = (".DS_Store", "Thumbs.db", "desktop.ini")
 
 
-def check_claim(out: Path, *, command: str) -> dict[str, Any] | None:
+def check_output_folder(out: Path, *, command: str) -> dict[str, Any] | None:
     """The facts of an earlier result of this command in ``out``, or None; nothing is changed. Raises
     UserError where ``claim`` would."""
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {str(out)!r} is a file: name a new or an empty folder")
-    earlier = _read(out / MARKER)
+    earlier = read_marker(out / MARKER)
     if earlier is None and (present := _present(out)):
         raise UserError(
             f"--out {str(out)!r} holds {present!r} and is no earlier result of prelabel "
@@ -36,14 +35,14 @@ def check_claim(out: Path, *, command: str) -> dict[str, Any] | None:
     return earlier
 
 
-def claim(out: Path, *, command: str) -> dict[str, Any]:
+def prepare_output_folder(out: Path, *, command: str) -> dict[str, Any]:
     """Make ``out`` a folder of this command's results, marked before anything else is in it.
 
     Returns the facts of an earlier result of the same command there, finished or not; {} if there
     is none. Raises UserError for a folder with anything else in it, so that nothing a user made is
     overwritten.
     """
-    earlier = check_claim(out, command=command)
+    earlier = check_output_folder(out, command=command)
     for folder in (out, out / "model", out / "report"):
         for left in folder.glob(".tmp-*"):  # of a run that was killed while it wrote
             left.unlink()
@@ -55,11 +54,6 @@ def claim(out: Path, *, command: str) -> dict[str, Any]:
     return earlier
 
 
-def is_ours(folder: Path) -> bool:
-    """Whether prelabel wrote the folder: pictures in it are results, not photos."""
-    return _read(folder / MARKER) is not None
-
-
 def write_facts(out: Path, facts: Mapping[str, Any]) -> None:
     """Replace the folder's ``run.json``."""
     with replacing(out / MARKER) as beside:
@@ -68,7 +62,7 @@ def write_facts(out: Path, facts: Mapping[str, Any]) -> None:
 
 def read_facts(out: Path) -> dict[str, Any]:
     """A finished folder's ``run.json``. Raises UserError."""
-    facts = _read(out / MARKER)
+    facts = read_marker(out / MARKER)
     if facts is None:
         raise UserError(
             f"{str(out)!r} is no result of `prelabel run` or `prelabel predict` (no {MARKER})"
@@ -93,14 +87,14 @@ def find_predictions(source: Path) -> tuple[Path, dict[str, Any]]:
         return source / FILE, facts
     if not source.exists():
         raise UserError(f"{str(source)!r}: no such folder or file")
-    return source, _read(source.parent / MARKER) or {}
+    return source, read_marker(source.parent / MARKER) or {}
 
 
 def check_finished(source: Path) -> None:
     """Raises UserError for labels in a folder of ours that was not finished: files of two exports
     may be mixed in it."""
     for folder in (source, *source.absolute().parents[:2]):
-        facts = _read(folder / MARKER)
+        facts = read_marker(folder / MARKER)
         if facts and facts["state"] != "done":
             raise UserError(
                 f"{str(folder)!r} was not finished: run the same `prelabel {facts['command']}` again"
@@ -119,13 +113,3 @@ def _present(folder: Path) -> str:
     # .tmp-*: what a run leaves that was killed while it wrote the marker.
     names = (f.name for f in folder.iterdir() if not f.name.startswith(".tmp-"))
     return min((name for name in names if name not in _NOBODYS), default="")
-
-
-def _read(marker: Path) -> dict[str, Any] | None:
-    """The marker's facts; None if it is not there or not ours."""
-    try:
-        facts = json.loads(marker.read_bytes())
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, ValueError):
-        return None
-    ours = isinstance(facts, dict) and {"command", "state"} <= facts.keys()
-    return facts if ours else None

@@ -13,18 +13,18 @@ from typing import Any
 from prelabel.config import Config
 from prelabel.data import images
 from prelabel.data.dataset import ExportContext
-from prelabel.data.records import Photo, Picture, Prediction
+from prelabel.data.records import Image, ImageFile, Prediction
 from prelabel.errors import PhotoError
 from prelabel.model import FittedModel
 from prelabel.pipeline import fit, predict
 from prelabel.report import Thumbnails, write_report
-from prelabel.runs.folder import claim, write_facts
+from prelabel.runs.folder import prepare_output_folder, write_facts
 from prelabel.runs.predictions import FILE, read_predictions, write_predictions
 from prelabel.runs.tally import Tally
 from prelabel.segment import Segment
 from prelabel.steps.photos import PhotoSet
 from prelabel.storage.memory import peak_memory
-from prelabel.storage.progress import Clock, Progress
+from prelabel.storage.progress import Progress, RunLog
 from prelabel.strategies import registry
 from prelabel.strategies.protocols import Backbone, Exporter
 
@@ -61,30 +61,30 @@ def run(
     """
     started = time.perf_counter()
     exporters = make_exporters(formats, exporter_settings)
-    earlier = claim(out, command="run")
-    clock = Clock(progress)
-    config = _load_weights(config, clock)
+    earlier = prepare_output_folder(out, command="run")
+    log = RunLog(progress)
+    config = _load_weights(config, log)
     pictures = _Pictures(Thumbnails(out / "report" / "thumbs"))
-    model = fit(photos, config, clock=clock, hook=pictures)
+    model = fit(photos, config, log=log, hook=pictures)
     model.save(out / "model")
-    tally = _predict(model, photos, out / FILE, clock, pictures)
+    tally = _predict(model, photos, out / FILE, log, pictures)
     context = ExportContext(photos.root, model.class_names, model.version)
-    files = export(out / FILE, out, exporters, context, n_photos=tally.photos, clock=clock)
+    files = export(out / FILE, out, exporters, context, n_photos=tally.photos, log=log)
 
-    facts = describe("run", model, photos, clock, started=started, tally=tally)
+    facts = describe("run", model, photos, log, started=started, tally=tally)
     facts["photos"]["from_cache"] = max(0, tally.photos - pictures.new)
     facts["formats"] = list(exporters)
     facts["warnings"] += _stale(out, earlier, facts)
     facts["warnings"] += context.problems.lines()
-    with clock.stage("report", tally.photos), naming(out / "report"):
+    with log.stage("report", tally.photos), naming(out / "report"):
         files["report"] = write_report(
             out / "report",
-            advancing(read_predictions(out / FILE), clock),
+            advancing(read_predictions(out / FILE), log),
             facts,
             classes=model.class_names,
             single_file=single_file,
         )
-    facts |= _costs(clock, started, tally)  # now with the report's own
+    facts |= _costs(log, started, tally)  # now with the report's own
     write_facts(out, facts)
     return Summary(facts, files)
 
@@ -94,11 +94,11 @@ def run_fit(
 ) -> Summary:
     """Fit on the photos and leave the model in ``out``, with a run.json beside it."""
     started = time.perf_counter()
-    claim(out, command="fit")
-    clock = Clock(progress)
-    model = fit(photos, _load_weights(config, clock), clock=clock)
+    prepare_output_folder(out, command="fit")
+    log = RunLog(progress)
+    model = fit(photos, _load_weights(config, log), log=log)
     model.save(out)
-    facts = describe("fit", model, photos, clock, started=started)
+    facts = describe("fit", model, photos, log, started=started)
     write_facts(out, facts)
     return Summary(facts, {"model": out})
 
@@ -108,12 +108,12 @@ def run_predict(
 ) -> Summary:
     """Predict the photos with a model; leaves predictions.jsonl and run.json in ``out``."""
     started = time.perf_counter()
-    claim(out, command="predict")
-    clock = Clock(progress)
-    _load_weights(model.config, clock)
+    prepare_output_folder(out, command="predict")
+    log = RunLog(progress)
+    _load_weights(model.config, log)
     pictures = _Pictures(None)
-    tally = _predict(model, photos, out / FILE, clock, pictures)
-    facts = describe("predict", model, photos, clock, started=started, tally=tally)
+    tally = _predict(model, photos, out / FILE, log, pictures)
+    facts = describe("predict", model, photos, log, started=started, tally=tally)
     facts["photos"]["from_cache"] = max(0, tally.photos - pictures.new)
     write_facts(out, facts)
     return Summary(facts, {"predictions": out / FILE})
@@ -134,19 +134,19 @@ def export(
     context: ExportContext,
     *,
     n_photos: int,
-    clock: Clock,
+    log: RunLog,
 ) -> dict[str, Path]:
     """Write each format into a folder of its name in ``out``; returns what to look at, by name.
 
     The predictions are read from their file once for each format, never held together.
     """
     files = {}
-    with clock.stage("export", n_photos * len(exporters)):
+    with log.stage("export", n_photos * len(exporters)):
         for name, exporter in exporters.items():
             folder = out / name
             folder.mkdir(parents=True, exist_ok=True)
             with naming(folder):
-                stream = advancing(read_predictions(predictions), clock)
+                stream = advancing(read_predictions(predictions), log)
                 files[name] = exporter.write(stream, folder, context)
     return files
 
@@ -155,7 +155,7 @@ def describe(
     command: str,
     model: FittedModel,
     photos: PhotoSet,
-    clock: Clock,
+    log: RunLog,
     *,
     started: float,
     tally: Tally | None = None,
@@ -172,7 +172,7 @@ def describe(
             "folder": str(photos.root.resolve()),
             "found": len(photos.photos) + len(photos.skipped),
             "fitted": model.n_photos,
-            "skipped": [{"photo": p, "reason": r} for p, r in sorted(clock.skipped.items())],
+            "skipped": [{"photo": p, "reason": r} for p, r in sorted(log.skipped.items())],
         },
         "classes": len(model.class_names),
         "class_names": list(model.class_names),
@@ -186,41 +186,41 @@ def describe(
         facts["classes_used"] = len(tally.used)
         facts["parts_left_out"] = tally.dropped
         facts["warnings"] = tally.warnings(model.config)
-    return facts | _costs(clock, started, tally)
+    return facts | _costs(log, started, tally)
 
 
-def _load_weights(config: Config, clock: Clock) -> Config:
+def _load_weights(config: Config, log: RunLog) -> Config:
     """The config with its weights decided; they stay loaded."""
-    with clock.stage("weights", 1):
-        backbone: Backbone = config.strategy("backbone").settled()
+    with log.stage("weights", 1):
+        backbone: Backbone = config.strategy("backbone").resolve()
         backbone.identity()
-        clock.advance()
+        log.advance()
     return config.with_strategy("backbone", backbone)
 
 
 def _predict(
-    model: FittedModel, photos: PhotoSet, file: Path, clock: Clock, pictures: _Pictures
+    model: FittedModel, photos: PhotoSet, file: Path, log: RunLog, pictures: _Pictures
 ) -> Tally:
     """Predict into a file, counting."""
     # fit has a stage "regions" as well; most of these come from the cache then.
-    own = Clock(_Renamed(clock.progress, "predictions"))
-    own.skipped = clock.skipped
+    own = RunLog(_Renamed(log.progress, "predictions"))
+    own.skipped = log.skipped
     tally = Tally()
-    stream = tally.watch(predict(model, photos, clock=own, hook=pictures))
+    stream = tally.watch(predict(model, photos, log=own, hook=pictures))
     write_predictions(file, pictures.completed(stream, photos.photos))
-    clock.seconds["predictions"] = sum(own.seconds.values())
+    log.seconds["predictions"] = sum(own.seconds.values())
     return tally
 
 
-def _costs(clock: Clock, started: float, tally: Tally | None) -> dict[str, Any]:
+def _costs(log: RunLog, started: float, tally: Tally | None) -> dict[str, Any]:
     """Seconds and memory up to now. The rate leaves out loading the weights."""
     total = time.perf_counter() - started
     facts: dict[str, Any] = {
-        "seconds": {name: round(s, 3) for name, s in (*clock.seconds.items(), ("total", total))},
+        "seconds": {name: round(s, 3) for name, s in (*log.seconds.items(), ("total", total))},
         "peak_memory_mb": round(peak_memory() / 1e6, 1),
     }
     if tally:
-        working = max(total - clock.seconds.get("weights", 0.0), 1e-9)
+        working = max(total - log.seconds.get("weights", 0.0), 1e-9)
         facts["photos_per_second"] = round(tally.photos / working, 2)
     return facts
 
@@ -237,11 +237,11 @@ def _stale(out: Path, earlier: Mapping[str, Any], facts: Mapping[str, Any]) -> l
     ]
 
 
-def advancing(predictions: Iterable[Prediction], clock: Clock) -> Iterator[Prediction]:
+def advancing(predictions: Iterable[Prediction], log: RunLog) -> Iterator[Prediction]:
     """The same predictions; each one that was taken is a step of the stage."""
     for prediction in predictions:
         yield prediction
-        clock.advance()
+        log.advance()
 
 
 @contextmanager
@@ -265,14 +265,14 @@ class _Pictures:
         self.thumbnails = thumbnails
         self.new = 0
 
-    def __call__(self, photo: Photo, picture: Picture, segment: Segment) -> None:
+    def __call__(self, photo: ImageFile, picture: Image, segment: Segment) -> None:
         self.new += 1
         if self.thumbnails:
             with naming(self.thumbnails.folder):
                 self.thumbnails.add(picture, segment.regions)
 
     def completed(
-        self, predictions: Iterable[Prediction], photos: Sequence[Photo]
+        self, predictions: Iterable[Prediction], photos: Sequence[ImageFile]
     ) -> Iterator[Prediction]:
         """The same predictions, once their small pictures are there. Regions from the cache had no
         pixels with them: only if a picture is missing, the photo is decoded again."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from prelabel.data import images
-from prelabel.data.records import PatchFeatures, Picture
+from prelabel.data.records import Image, PatchFeatures
 from prelabel.errors import ContractError
 from prelabel.storage.files import cache_folder
 from prelabel.storage.shards import ShardStore
@@ -39,7 +39,7 @@ class Extractor:
         key = identity_key(self.name, {**self.backbone.identity(), "size": self.size, "format": 1})
         return ShardStore(cache_folder() / "features" / key)
 
-    def extract(self, pictures: Sequence[Picture]) -> list[PatchFeatures]:
+    def extract(self, pictures: Sequence[Image]) -> list[PatchFeatures]:
         """Features of each picture, in order. Raises ContractError."""
         patch = self.backbone.patch
         grids = [images.grid_size(p.width, p.height, size=self.size, patch=patch) for p in pictures]

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prelabel.data.images import EXTENSIONS
-from prelabel.data.records import Photo
+from prelabel.data.records import ImageFile
 from prelabel.errors import UserError
-from prelabel.runs.folder import is_ours
+from prelabel.storage.marker import is_prelabel_folder
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class PhotoSet:
     reason of those that cannot even be named."""
 
     root: Path
-    photos: tuple[Photo, ...]
+    photos: tuple[ImageFile, ...]
     skipped: tuple[tuple[str, str], ...] = ()
 
 
@@ -59,7 +59,7 @@ def _walk(root: Path, skipped: list[tuple[Path, str]]) -> Iterator[Path]:
     seen = {(s.st_dev, s.st_ino) for s in (p.stat() for p in root.resolve().parents)}
     for folder, subfolders, names in os.walk(root, onerror=skip, followlinks=True):
         status = Path(folder).stat()
-        if (status.st_dev, status.st_ino) in seen or is_ours(Path(folder)):
+        if (status.st_dev, status.st_ino) in seen or is_prelabel_folder(Path(folder)):
             subfolders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
@@ -105,14 +105,14 @@ def _named(
     source: Path,
     skipped: Sequence[tuple[Path, str]] = (),
 ) -> PhotoSet:
-    photos: dict[str, Photo] = {}
+    photos: dict[str, ImageFile] = {}
     left_out = [(_readable(file.relative_to(root).as_posix()), why) for file, why in skipped]
     for file in files:
         name = file.relative_to(root).as_posix()
         if _readable(name) != name:
             left_out.append((_readable(name), "its name is not valid Unicode: rename it"))
             continue
-        photos[name] = Photo(name=name, file=file)
+        photos[name] = ImageFile(name=name, file=file)
     if not photos and not left_out:
         endings = " ".join(sorted(EXTENSIONS))
         raise UserError(f"{str(source)!r} holds no photo (looked for {endings})")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """Without cyclic garbage collection in the whole process; what was made meanwhile counts as old
     afterwards, so that only a full collection looks through it."""
     was_on = gc.isenabled()

@@ -22,7 +22,7 @@ def peak_memory() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def give_back() -> None:
+def trim_heap() -> None:
     """Hand free memory back to the system, where the C library is glibc; takes milliseconds.
 
     glibc keeps more of it the larger the arrays are that were freed (mallopt(3)), so that before a

@@ -25,7 +25,7 @@ class Silent:
     def stop(self) -> None: ...
 
 
-class Clock:
+class RunLog:
     """Seconds spent in each stage, and photos left out with the reason."""
 
     def __init__(self, progress: Progress | None = None) -> None:

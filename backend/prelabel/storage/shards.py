@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from prelabel.storage.files import replacing
-from prelabel.storage.memory import give_back
+from prelabel.storage.memory import trim_heap
 
 Arrays = Mapping[str, NDArray[Any]]
 SHARD = 32
@@ -90,7 +90,7 @@ class ShardStore:
         with replacing(shard) as beside:
             beside.write_bytes(save(tensors))
         self._pending = {}
-        give_back()
+        trim_heap()
         self._index(shard)
 
     def _index(self, shard: Path) -> None:

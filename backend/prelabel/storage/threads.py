@@ -24,7 +24,9 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def ahead(work: Callable[[T], R], items: Iterable[T], *, workers: int) -> Iterator[tuple[T, R]]:
+def prefetch_map(
+    work: Callable[[T], R], items: Iterable[T], *, workers: int
+) -> Iterator[tuple[T, R]]:
     """Each item with ``work(item)``, in order; at most ``workers + 1`` are under way or waiting.
 
     What ``work`` raises is raised here, at its item. ``items`` is advanced by the caller's thread.

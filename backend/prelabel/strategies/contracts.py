@@ -93,9 +93,9 @@ def _backbone(trial: Trial) -> None:
         if not (isinstance(value, int) and value >= 1):
             trial.note(name, "", f"is {value!r}, wanted a whole number of at least 1")
             return
-    settled = strategy.settled()
-    fits = type(settled) is type(strategy) and settled.settled() == settled
-    trial.expect(fits, "settled", "", f"returned {settled!r}, wanted the same strategy, settled")
+    resolve = strategy.resolve()
+    fits = type(resolve) is type(strategy) and resolve.resolve() == resolve
+    trial.expect(fits, "settled", "", f"returned {resolve!r}, wanted the same strategy, settled")
     try:
         same = json.dumps(dict(strategy.identity())) == json.dumps(dict(strategy.identity()))
         trial.expect(same, "identity", "", "two calls gave different answers, wanted equal ones")

@@ -103,7 +103,7 @@ class MeanColour:
     dim: int = 3
     batch: int = 2
 
-    def settled(self) -> MeanColour:
+    def resolve(self) -> MeanColour:
         return self
 
     def identity(self) -> Mapping[str, Any]:

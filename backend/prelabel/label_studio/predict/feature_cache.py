@@ -18,7 +18,7 @@ _LOOK_EVERY = 200
 """Photos between two looks at how many there are."""
 
 
-class RecentFeatures:
+class FeatureCache:
     """A file for each photo in ``folder``, by its digest; of more than ``most`` (0.8 MB each with a
     small ViT at 448 pixels), those used longest ago go. Several processes may share a folder."""
 

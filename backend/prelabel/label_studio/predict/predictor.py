@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from prelabel.config import Config, StrategyChoice
 from prelabel.data import images
 from prelabel.data.masks import Mask
-from prelabel.data.records import PatchFeatures, Picture, Prediction, Region
-from prelabel.interactive import Pointed, object_at
-from prelabel.label_studio.predict.feature_cache import RecentFeatures
+from prelabel.data.records import Image, PatchFeatures, Prediction, Region
+from prelabel.interactive import Prompts, object_mask
+from prelabel.label_studio.predict.feature_cache import FeatureCache
 from prelabel.model import FittedModel
 from prelabel.pipeline import classified
 from prelabel.segment import Segment, Segmenter
@@ -41,7 +41,7 @@ class Predictor:
         """Raises UserError if the weights cannot be had."""
         self.model = model
         self.config = model.config if model else _with_border_rule(config)
-        backbone: Backbone = self.config.strategy("backbone").settled()
+        backbone: Backbone = self.config.strategy("backbone").resolve()
         self.config = self.config.with_strategy("backbone", backbone)
         self._clusterer: Clusterer = self.config.strategy("clusterer")
         self._extractor = Extractor(
@@ -50,14 +50,14 @@ class Predictor:
         self._segmenter = Segmenter(model) if model else None
         self._stored = self._extractor.store()
         # The store's name says which backbone at which size.
-        self._recent = RecentFeatures(cache_folder() / "recent" / self._stored.folder.name)
+        self._recent = FeatureCache(cache_folder() / "recent" / self._stored.folder.name)
         facts = f"{self.config.digest()} {self._stored.folder.name}"
         alone = f"image-level-{hashlib.blake2b(facts.encode(), digest_size=8).hexdigest()}"
         self._done = ShardStore(
             cache_folder() / "segments" / (model.segment_hash if model else alone)
         )
         self._stores = threading.Lock()
-        self._seen: OrderedDict[str, tuple[Picture, PatchFeatures]] = OrderedDict()
+        self._seen: OrderedDict[str, tuple[Image, PatchFeatures]] = OrderedDict()
 
     def predict(self, name: str, data: bytes, *, version: str) -> tuple[Prediction, Float]:
         """A photo's regions with classes, and their vectors float32 (n_regions, dim), from its
@@ -94,10 +94,10 @@ class Predictor:
             self._done.add(digest, segment.to_arrays())
         return segment
 
-    def object_at(self, data: bytes, pointed: Pointed) -> Region | None:
+    def object_mask(self, data: bytes, pointed: Prompts) -> Region | None:
         """The object that a person points at. Raises PhotoError."""
         picture, features = self._look(data)
-        return object_at(self._segmenter or self._alone(features), picture, features, pointed)
+        return object_mask(self._segmenter or self._alone(features), picture, features, pointed)
 
     def embed(self, data: bytes, masks: list[Mask]) -> Float:
         """Vectors float32 (n, dim) of regions with masks bool (height, width) at the photo's full
@@ -122,7 +122,7 @@ class Predictor:
                 self._done = ShardStore(self._done.folder)
                 raise
 
-    def _look(self, data: bytes) -> tuple[Picture, PatchFeatures]:
+    def _look(self, data: bytes) -> tuple[Image, PatchFeatures]:
         """A photo's pixels and features: from memory, from the disk, or computed."""
         digest = images.digest(data)
         with self._stores:

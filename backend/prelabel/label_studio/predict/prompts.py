@@ -10,7 +10,7 @@ from typing import Any
 
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
-from prelabel.interactive import Pointed
+from prelabel.interactive import Prompts
 from prelabel.label_studio.api.tasks import TaskPhoto
 from prelabel.label_studio.format import items as results
 from prelabel.label_studio.format.label_config import Control, LabelConfig, Prompt
@@ -23,7 +23,7 @@ class Request:
     """``pointed``: at what, in the photo ``key`` (number ``index`` of a list) of the task's data.
     ``label``: what it is to be called, "" if the person chose none. ``control``: who holds it."""
 
-    pointed: Pointed
+    pointed: Prompts
     key: str
     index: int | None
     label: str
@@ -64,7 +64,7 @@ def read(context: Mapping[str, Any], wanted: LabelConfig) -> Request:
             boxes.append((x, y, x + width, y + height))
     label = _label(newest)
     return Request(
-        Pointed(tuple(points), tuple(boxes)),
+        Prompts(tuple(points), tuple(boxes)),
         prompt.image_key,
         index,
         label,

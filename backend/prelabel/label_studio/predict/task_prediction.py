@@ -19,7 +19,7 @@ from prelabel.label_studio.names.table import Names
 
 
 @dataclass(frozen=True)
-class Shape:
+class ResultOptions:
     """How regions become results. ``min_score``: those below are left out; the label config may ask
     for more. ``max_regions``: at most so many in a photo. ``gap``: fragments of one class closer
     than so many pixels are one region. ``tolerance``: pixels that a polygon may stray."""
@@ -31,7 +31,7 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Answer:
+class TaskPrediction:
     """One prediction of the server: ``result`` items, ``score`` (mean of the regions'), in [0, 1];
     ``n_regions`` and what was lost."""
 
@@ -46,7 +46,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Named:
+class NamedRegions:
     """A photo's prediction and a name, or None, for each of its regions. ``known``: whether people
     have named its class, so that the label config's default does not count."""
 
@@ -62,20 +62,23 @@ def named(
     embeddings: NDArray[np.float32],
     names: Names | None,
     n_classes: int,
-) -> Named:
+) -> NamedRegions:
     """Names for a prediction's regions, whose vectors are float32 (n, dim)."""
     regions = prediction.regions
     if names is None or not regions or not len(embeddings):
-        return Named(photo, prediction, [None] * len(regions), [False] * len(regions))
+        return NamedRegions(photo, prediction, [None] * len(regions), [False] * len(regions))
     table = names.table(n_classes)
     clusters = [region.cluster for region in regions]
     known = [0 <= c < len(table) and bool(table[c]) for c in clusters]
-    return Named(photo, prediction, names(embeddings, clusters), known)
+    return NamedRegions(photo, prediction, names(embeddings, clusters), known)
 
 
 def answer(
-    photos: Iterable[Named], wanted: LabelConfig, class_names: Sequence[str], shape: Shape
-) -> Answer:
+    photos: Iterable[NamedRegions],
+    wanted: LabelConfig,
+    class_names: Sequence[str],
+    shape: ResultOptions,
+) -> TaskPrediction:
     """The prediction of one task.
 
     Every kind of control gets the regions. Among several of one kind for one image, a region goes
@@ -114,7 +117,7 @@ def answer(
                     unnamed=sum(groups[region.cluster].label is None for region in kept),
                 )
     score = sum(scores) / len(scores) if scores else 0.0
-    return Answer(items, score, len(scores), losses)
+    return TaskPrediction(items, score, len(scores), losses)
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,7 @@ class _Group:
 
 
 def _grouped(
-    photo: Named, controls: Sequence[Control], class_names: Sequence[str]
+    photo: NamedRegions, controls: Sequence[Control], class_names: Sequence[str]
 ) -> tuple[list[_Group], Prediction]:
     """The prediction with a cluster for each control and label, or class that has no label; and
     which control and label that is: regions of one label are one class from here on. A region

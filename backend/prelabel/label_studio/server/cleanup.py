@@ -18,7 +18,7 @@ _ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
-class _Errand:
+class _Job:
     server: str
     token: str
     version: str
@@ -28,7 +28,7 @@ class _Errand:
     attempt: int = 1
 
 
-class Tidier:
+class PredictionCleanup:
     """One thread, one task after the other: nobody waits for it. ``told``: called with problems.
 
     Only versions that this project's folder has given out before are removed, so that a backend
@@ -37,7 +37,7 @@ class Tidier:
 
     def __init__(self, told: Callable[[str], None]) -> None:
         self._told = told
-        self._todo: deque[_Errand] = deque()
+        self._todo: deque[_Job] = deque()
         self._wake = threading.Condition()
         self._stopping = False
         self._thread: threading.Thread | None = None
@@ -50,7 +50,7 @@ class Tidier:
         at = time.monotonic() + _AFTER
         with self._wake:
             self._todo.extend(
-                _Errand(server, token, state.version, earlier, task, at) for task in tasks
+                _Job(server, token, state.version, earlier, task, at) for task in tasks
             )
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="tidier", daemon=True)
@@ -85,7 +85,7 @@ class Tidier:
                     self._todo.append(replace(errand, at=at, attempt=errand.attempt + 1))
 
 
-def _tidy(errand: _Errand) -> bool:
+def _tidy(errand: _Job) -> bool:
     """Whether the new prediction is there; only then are the earlier ones removed."""
     with Client(errand.server, errand.token, attempts=2) as client:
         predictions = client.task(errand.task).get("predictions") or []

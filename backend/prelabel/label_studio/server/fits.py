@@ -19,12 +19,12 @@ from prelabel.label_studio.api.tasks import read_task, read_tasks
 from prelabel.label_studio.fit import fit_tasks, project_config
 from prelabel.label_studio.format import label_config
 from prelabel.label_studio.learn import learn_tasks
-from prelabel.label_studio.predict.task_prediction import Shape
-from prelabel.label_studio.project_folder import Home
+from prelabel.label_studio.predict.task_prediction import ResultOptions
+from prelabel.label_studio.project_folder import ProjectFolder
 from prelabel.label_studio.server.child_process import Child, die_with
 from prelabel.model import FittedModel
 from prelabel.pipeline import choose
-from prelabel.storage.progress import Clock
+from prelabel.storage.progress import RunLog
 
 _STOPPED = "the backend was stopped"
 
@@ -42,7 +42,7 @@ class FitRequest:
     label_config: str
     config: Config
     sources: Sources
-    shape: Shape
+    shape: ResultOptions
     newest: str
     tasks: tuple[Mapping[str, Any], ...] | None = None
     most: int = 0
@@ -165,7 +165,7 @@ def run(pipe: Connection, request: FitRequest) -> None:
     try:
         fit_project(
             request,
-            Clock(_Telling(pipe)),
+            RunLog(_Telling(pipe)),
             waiting=lambda: pipe.send(
                 ("stage", ("waiting for another process that fits this project", 0))
             ),
@@ -182,10 +182,10 @@ def run(pipe: Connection, request: FitRequest) -> None:
         pipe.send(("over", ""))
 
 
-def fit_project(request: FitRequest, clock: Clock, *, waiting: Callable[[], None]) -> None:
+def fit_project(request: FitRequest, log: RunLog, *, waiting: Callable[[], None]) -> None:
     """Fit a project and learn names from what is annotated. ``waiting``: called if another process
     is at it; its model is taken then. Raises UserError."""
-    home = Home(request.home)
+    home = ProjectFolder(request.home)
     wanted = label_config.parse(request.label_config)
     lock = home.fit_lock()
     try:
@@ -198,7 +198,7 @@ def fit_project(request: FitRequest, clock: Clock, *, waiting: Callable[[], None
             fetcher = open_fetcher(client, request.sources, server=request.server)
             if request.tasks is None:
                 n = int(client.project(request.project_id).get("task_number") or 0)
-                tasks = read_tasks(client, request.project_id, n, wanted, clock)
+                tasks = read_tasks(client, request.project_id, n, wanted, log)
             else:
                 tasks = [read_task(task, wanted) for task in request.tasks]
             if request.most:
@@ -206,13 +206,13 @@ def fit_project(request: FitRequest, clock: Clock, *, waiting: Callable[[], None
             model = _newest(home)
             if model is None or home.state.newest == request.newest:
                 config = project_config(request.config, wanted)
-                model = fit_tasks(fetcher, tasks, home, config, clock)
-            learn_tasks(client, fetcher, tasks, home, model, wanted, request.shape, clock)
+                model = fit_tasks(fetcher, tasks, home, config, log)
+            learn_tasks(client, fetcher, tasks, home, model, wanted, request.shape, log)
     finally:
         lock.release()
 
 
-def _newest(home: Home) -> FittedModel | None:
+def _newest(home: ProjectFolder) -> FittedModel | None:
     """A damaged one is as good as none: it is fitted anew."""
     try:
         return home.newest_model()

@@ -12,7 +12,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from prelabel.errors import UserError
-from prelabel.label_studio.project_folder import Home, State, known_projects, project_folder
+from prelabel.label_studio.project_folder import (
+    ProjectFolder,
+    State,
+    known_projects,
+    project_folder,
+)
 
 _PROBLEMS = 20
 
@@ -24,7 +29,7 @@ class Project:
     were last counted, by the monotonic clock."""
 
     id: int
-    home: Home
+    home: ProjectFolder
     server: str
     token: str
     state: State
@@ -56,11 +61,13 @@ class Projects:
                 told(str(error))
         return self.all()
 
-    def connected(self, project: str, server: str, token: str, home: Home | None = None) -> Project:
+    def connected(
+        self, project: str, server: str, token: str, home: ProjectFolder | None = None
+    ) -> Project:
         """The project ``id.timestamp`` of a server, known from now on. Raises UserError."""
         number = _number(project)
         server = address(server if home else self._url or server)
-        home = home or Home(project_folder(server, number))
+        home = home or ProjectFolder(project_folder(server, number))
         if self._token and server == self._url:
             token = self._token
         with self._lock:
@@ -91,7 +98,7 @@ class Projects:
             found = [p for p in found if p.state.project.endswith(f".{made}")] or found
         return found[0] if found else None
 
-    def of(self, home: Home) -> Project | None:
+    def of(self, home: ProjectFolder) -> Project | None:
         """The project whose folder this is."""
         return next((p for p in self.all() if p.home.folder == home.folder), None)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from prelabel.label_studio.server import worker
 from prelabel.label_studio.server.child_process import Child
-from prelabel.label_studio.server.worker import Desk, Done, Job
+from prelabel.label_studio.server.worker import Done, Job, WorkerSettings
 from prelabel.storage.threads import cores
 
 POINT, OPEN, BATCH, BACKGROUND = range(4)
@@ -44,7 +44,11 @@ class Queue:
     the worker's process has died, or says what is wrong with no job in particular."""
 
     def __init__(
-        self, desk: Desk, *, told: Callable[[Job, Done], None], trouble: Callable[[str], None]
+        self,
+        desk: WorkerSettings,
+        *,
+        told: Callable[[Job, Done], None],
+        trouble: Callable[[str], None],
     ) -> None:
         self._desk = desk
         self._told = told
@@ -83,7 +87,7 @@ class Queue:
             self._hand_over()
             return entry
 
-    def relax(self, entry: Entry) -> None:
+    def deprioritize(self, entry: Entry) -> None:
         """Nobody waits for it any more; it is done when there is nothing better to do."""
         with self._lock:
             self._move(entry, BACKGROUND)

@@ -20,14 +20,14 @@ from prelabel.errors import UserError
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.photos import Sources
 from prelabel.label_studio.format import label_config as label_configs
-from prelabel.label_studio.predict.task_prediction import Shape
-from prelabel.label_studio.project_folder import Home, State
-from prelabel.label_studio.server.cleanup import Tidier
+from prelabel.label_studio.predict.task_prediction import ResultOptions
+from prelabel.label_studio.project_folder import ProjectFolder, State
+from prelabel.label_studio.server.cleanup import PredictionCleanup
 from prelabel.label_studio.server.fits import Fit, FitRequest, Fits
 from prelabel.label_studio.server.metrics import Metrics
 from prelabel.label_studio.server.projects import Project, Projects
 from prelabel.label_studio.server.queue import BACKGROUND, BATCH, OPEN, POINT, Entry, Queue
-from prelabel.label_studio.server.worker import Desk, Done, Job
+from prelabel.label_studio.server.worker import Done, Job, WorkerSettings
 
 _ENOUGH = 20
 """Photos from which a first fit is worth waiting for: as many as make one group of photos."""
@@ -54,7 +54,7 @@ class Settings:
     url: str = ""
     token: str = ""
     sources: Sources = field(default_factory=Sources)
-    shape: Shape = field(default_factory=Shape)
+    shape: ResultOptions = field(default_factory=ResultOptions)
     fit_after: int = 500
     patience: float = 75.0
 
@@ -69,8 +69,8 @@ class Service:
         self.problems: deque[tuple[str, str]] = deque(maxlen=_ERRORS)
         self._projects = Projects(settings.url, settings.token)
         self._fits = Fits(self._fit_is_over)
-        self._tidier = Tidier(self._problem)
-        desk = Desk(settings.config, settings.sources, settings.shape)
+        self._tidier = PredictionCleanup(self._problem)
+        desk = WorkerSettings(settings.config, settings.sources, settings.shape)
         self._queue = Queue(desk, told=self._told, trouble=self._problem)
         for known in self._projects.remember(self._problem):
             self._warm(known)
@@ -239,7 +239,7 @@ class Service:
         """What came of a job, or [] if nothing has yet."""
         if entry.answer.done() and not entry.answer.cancelled():
             return entry.answer.result().answer
-        self._queue.relax(entry)
+        self._queue.deprioritize(entry)
         return b"[]"
 
     def _first_fit(
@@ -290,12 +290,12 @@ class Service:
         )
 
     def _fit_is_over(self, fit: Fit) -> None:
-        known = self._projects.of(Home(fit.request.home))
+        known = self._projects.of(ProjectFolder(fit.request.home))
         self.metrics.fits.labels(outcome="failed" if fit.problem else "done").inc()
         if fit.problem and fit.problem != "cancelled":
             self._problem(f"project {fit.request.project_id}: fit: {fit.problem}", known)
         with suppress(OSError):  # a full disk: it is asked for again at the next start
-            now = Home(fit.request.home).update(fit_wanted=False)
+            now = ProjectFolder(fit.request.home).update(fit_wanted=False)
             if known is not None:  # live with the next /setup
                 known.state = replace(known.state, newest=now.newest, n_tasks=now.n_tasks)
 
@@ -336,7 +336,7 @@ class Service:
         self.metrics.jobs.labels(kind=job.kind, outcome="failed" if done.problem else "done").inc()
         if done.problem:
             text = f"task {job.task.get('id')}: {done.problem}"
-            self._problem(text, self._projects.of(Home(job.home)))
+            self._problem(text, self._projects.of(ProjectFolder(job.home)))
 
     def _problem(self, text: str, known: Project | None = None) -> None:
         log.warning("%s", text)

@@ -28,8 +28,8 @@ from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.label_studio.names.table import Names
 from prelabel.label_studio.predict import prompts, task_prediction
 from prelabel.label_studio.predict.predictor import Predictor
-from prelabel.label_studio.predict.task_prediction import Shape
-from prelabel.label_studio.project_folder import Home
+from prelabel.label_studio.predict.task_prediction import ResultOptions
+from prelabel.label_studio.project_folder import ProjectFolder
 from prelabel.model import FittedModel
 from prelabel.storage.threads import cores, one_blas_thread
 
@@ -44,12 +44,12 @@ Kind = Literal["predict", "point", "learn", "warm"]
 
 
 @dataclass(frozen=True)
-class Desk:
+class WorkerSettings:
     """What the worker needs to know once."""
 
     config: Config
     sources: Sources
-    shape: Shape
+    shape: ResultOptions
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Done:
     problem: str = ""
 
 
-def work(pipe: Connection, desk: Desk) -> None:
+def work(pipe: Connection, desk: WorkerSettings) -> None:
     """Take jobs until the pipe ends; what is at work then is left. Photos are fetched while others
     are worked on; a person who waits with the mouse in hand has a thread of their own."""
     logging.basicConfig(format="prelabel worker: %(message)s", level=logging.WARNING)
@@ -127,7 +127,7 @@ def work(pipe: Connection, desk: Desk) -> None:
 class _Worker:
     """Does jobs, from several threads; keeps what they share."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: WorkerSettings) -> None:
         self._desk = desk
         self._lock = threading.Lock()
         self._predictors: OrderedDict[Path, Predictor] = OrderedDict()
@@ -189,7 +189,7 @@ class _Worker:
         if photo is None:
             raise PhotoError(NO_IMAGE)
         predictor = self._predictor(job)
-        region = predictor.object_at(self._read(job, photo, task_id), request.pointed)
+        region = predictor.object_mask(self._read(job, photo, task_id), request.pointed)
         result = prompts.result(request, region, photo)
         text = {"result": result, "score": region.score if region else 0.0}
         answer = json.dumps({**text, "model_version": job.version}, allow_nan=False).encode()
@@ -200,7 +200,7 @@ class _Worker:
             task = client.task(int(job.task["id"]))
         if str(task.get("project", job.home.name)) != job.home.name:
             raise UserError("is of another project: nothing is learned from it")
-        names = ExemplarFile(Home(job.home).names)
+        names = ExemplarFile(ProjectFolder(job.home).names)
         wanted = _parsed(job.label_config)
         predictor = self._predictor(job)
         found = learn_task(
@@ -216,7 +216,7 @@ class _Worker:
 
     def _predictor(self, job: Job) -> Predictor:
         """The loaded model of a job."""
-        key = Home(job.home).model_folder(job.model) if job.model else Path()
+        key = ProjectFolder(job.home).model_folder(job.model) if job.model else Path()
         with self._lock:
             if key not in self._predictors:
                 model = FittedModel.load(key) if job.model else None
@@ -236,7 +236,7 @@ class _Worker:
             if key not in self._names:
                 for old in [k for k in self._names if k[0] == job.home][:-1]:
                     del self._names[old]
-                exemplars = ExemplarFile(Home(job.home).names_file(job.revision)).exemplars
+                exemplars = ExemplarFile(ProjectFolder(job.home).names_file(job.revision)).exemplars
                 clusterer = model.config.strategy("clusterer")
                 self._names[key] = Names(exemplars, model.classes, clusterer=clusterer)
             return self._names[key], len(model.classes)

@@ -1,0 +1,219 @@
+"""One prediction of a task from its photos' regions; masks are boxes, scores given by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from prelabel.data.masks import encode_rle, rle_area, rle_box
+from prelabel.data.records import Prediction, Region
+from prelabel.label_studio.api.tasks import task_photos
+from prelabel.label_studio.format.items import decode
+from prelabel.label_studio.format.label_config import parse
+from prelabel.label_studio.names.table import Exemplar, Names
+from prelabel.label_studio.predict.task_prediction import (
+    NamedRegions,
+    ResultOptions,
+    TaskPrediction,
+    answer,
+    named,
+)
+from support.small_photos import tiny_config
+
+HEIGHT, WIDTH = 20, 40
+IMAGE = '<Image name="img" value="$image"/>'
+BRUSH = (
+    '<BrushLabels name="brush" toName="img"><Label value="cat"/><Label value="dog"/></BrushLabels>'
+)
+CLASSES = ("object 1", "object 2", "object 3")
+
+
+def region(x: int, y: int, w: int, h: int, *, score: float, cluster: int = -1) -> Region:
+    mask = np.zeros((HEIGHT, WIDTH), dtype=np.bool_)
+    mask[y : y + h, x : x + w] = True
+    rle = encode_rle(mask)
+    return Region(rle=rle, box=rle_box(rle), area=rle_area(rle), score=score, cluster=cluster)
+
+
+def answered(
+    xml: str,
+    *regions: Region,
+    names: tuple[str | None, ...] = (),
+    shape: ResultOptions | None = None,
+    data: dict[str, Any] | None = None,
+) -> TaskPrediction:
+    """``names``: what people called the regions' classes; without them, only the config counts."""
+    wanted = parse(f"<View>{xml}</View>")
+    photos = task_photos(9, data or {"image": "/a.png"}, wanted)
+    found = [
+        NamedRegions(
+            photo,
+            Prediction(photo.name, "00", WIDTH, HEIGHT, regions, 0.0, 0, "v"),
+            names or [None] * len(regions),
+            [bool(names)] * len(regions),
+        )
+        for photo in photos
+    ]
+    return answer(found, wanted, CLASSES, shape or ResultOptions())
+
+
+def shown(found: TaskPrediction) -> list[tuple[str, str, list[str]]]:
+    return [
+        (i["from_name"], i["to_name"], next(v for k, v in i["value"].items() if k == i["type"]))
+        for i in found.result
+    ]
+
+
+def test_answer__score_is_the_mean_of_the_regions() -> None:
+    regions = [region(x, 0, 5, 5, score=s, cluster=0) for x, s in ((0, 0.9), (10, 0.5), (20, 0.1))]
+    found = answered(IMAGE + BRUSH, *regions)
+    assert found.score == pytest.approx(0.5)
+    assert [item["score"] for item in found.result] == [0.9, 0.5, 0.1]
+    assert found.to_json("abc-1") == {
+        "result": found.result,
+        "score": found.score,
+        "model_version": "abc-1",
+    }
+
+
+def test_answer__a_photo_without_regions_is_answered_as_empty() -> None:
+    found = answered(IMAGE + BRUSH)
+    assert found.to_json("abc-1") == {"result": [], "score": 0.0, "model_version": "abc-1"}
+
+
+def test_answer__those_below_the_threshold_count_in_no_score() -> None:
+    regions = [region(0, 0, 5, 5, score=0.9), region(10, 0, 5, 5, score=0.3)]
+    asked = answered(IMAGE + BRUSH, *regions, shape=ResultOptions(min_score=0.5))
+    config = answered(
+        IMAGE + BRUSH.replace('toName="img"', 'toName="img" model_score_threshold="0.5"'), *regions
+    )
+    for found in (asked, config):
+        assert (found.score, found.n_regions, found.losses.below_threshold) == (0.9, 1, 1)
+
+
+def test_answer__max_regions_counts_over_all_controls() -> None:
+    other = '<BrushLabels name="second" toName="img"><Label value="bird"/></BrushLabels>'
+    regions = [
+        region(10 * i, 0, 5, 5, score=s, cluster=i) for i, s in enumerate((0.2, 0.8, 0.5, 0.9))
+    ]
+    found = answered(
+        IMAGE + BRUSH + other,
+        *regions,
+        names=("cat", "bird", "dog", "bird"),
+        shape=ResultOptions(max_regions=3),
+    )
+    # The best three of both, not three each: 0.9 and 0.8 are birds, 0.5 is a dog.
+    assert shown(found) == [
+        ("brush", "img", ["dog"]),
+        ("second", "img", ["bird"]),
+        ("second", "img", ["bird"]),
+    ]
+    assert found.score == pytest.approx((0.9 + 0.8 + 0.5) / 3)
+    assert (found.n_regions, found.losses.over_limit) == (3, 1)
+
+
+def test_answer__every_kind_gets_the_regions_and_they_count_once() -> None:
+    boxes = '<RectangleLabels name="box" toName="img"><Label value="cat"/></RectangleLabels>'
+    regions = [region(0, 0, 5, 5, score=0.8, cluster=0), region(10, 2, 8, 4, score=0.4, cluster=1)]
+    found = answered(IMAGE + BRUSH + boxes, *regions, names=("cat", "dog"))
+    assert shown(found) == [
+        ("brush", "img", ["cat"]),
+        ("brush", "img", ["dog"]),
+        ("box", "img", ["cat"]),
+        ("box", "img", []),
+    ]
+    assert len({item["id"] for item in found.result}) == 4
+    assert (found.n_regions, found.score) == (2, pytest.approx(0.6))
+    assert [int(np.sum(decode(i, height=HEIGHT, width=WIDTH))) for i in found.result] == [
+        25,
+        32,
+    ] * 2
+
+
+def test_answer__the_configs_default_names_a_class_until_people_do() -> None:
+    labels = BRUSH.replace('"cat"', '"cat" predicted_values="object 2"')
+    one = region(0, 0, 5, 5, score=0.8, cluster=1)
+    assert shown(answered(IMAGE + labels, one))[0][2] == ["cat"]
+    assert shown(answered(IMAGE + labels, one, names=("dog",)))[0][2] == ["dog"]
+    assert shown(answered(IMAGE + labels, region(0, 0, 5, 5, score=0.8, cluster=0)))[0][2] == []
+    # A name that the config has no longer: unnamed, and told.
+    found = answered(IMAGE + labels, one, names=("bird",))
+    assert (shown(found)[0][2], found.losses.unnamed) == ([], 1)
+
+
+def test_answer__gap_merges_regions_of_one_label_whatever_their_class() -> None:
+    parts = [
+        region(0, 0, 10, 10, score=0.9, cluster=0),
+        region(12, 0, 10, 5, score=0.3, cluster=2),
+        region(24, 0, 5, 10, score=0.5, cluster=1),
+    ]
+    shape = ResultOptions(gap=4)
+    found = answered(IMAGE + BRUSH, *parts, names=("cat", "cat", "dog"), shape=shape)
+    assert shown(found) == [("brush", "img", ["cat"]), ("brush", "img", ["dog"])]
+    merged = (0.9 * 100 + 0.3 * 50) / 150
+    assert [item["score"] for item in found.result] == pytest.approx([merged, 0.5])
+    # Without labels, one class merges and two do not.
+    same = [parts[0], region(12, 0, 10, 5, score=0.3, cluster=0), parts[2]]
+    assert answered(IMAGE + BRUSH, *parts, shape=shape).n_regions == 3
+    assert answered(IMAGE + BRUSH, *same, shape=shape).n_regions == 2
+
+
+def test_answer__gap_leaves_regions_without_a_class_alone() -> None:
+    parts = [region(0, 0, 10, 10, score=0.9), region(12, 0, 10, 5, score=0.3)]
+    assert answered(IMAGE + BRUSH, *parts, shape=ResultOptions(gap=4)).n_regions == 2
+
+
+def test_answer__several_photos_add_up() -> None:
+    second = '<Image name="side" value="$side"/>'
+    polygons = '<PolygonLabels name="poly" toName="side"><Label value="cat"/></PolygonLabels>'
+    mask = np.zeros((HEIGHT, WIDTH), dtype=np.bool_)
+    mask[2:12, 2:12] = True
+    mask[5:8, 5:9] = False  # a hole of 12 pixels
+    rle = encode_rle(mask)
+    ring = Region(rle=rle, box=rle_box(rle), area=rle_area(rle), score=0.8, cluster=0)
+    low = region(20, 2, 4, 4, score=0.1)
+    found = answered(
+        IMAGE + second + BRUSH + polygons,
+        ring,
+        low,
+        shape=ResultOptions(min_score=0.2),
+        data={"image": "/a.png", "side": "/b.png"},
+    )
+    assert [item[:2] for item in shown(found)] == [("brush", "img"), ("poly", "side")]
+    losses = found.losses
+    assert (losses.below_threshold, losses.unnamed, losses.holes, losses.hole_pixels) == (
+        2,
+        2,
+        1,
+        12,
+    )
+    assert (found.n_regions, found.score) == (2, pytest.approx(0.8))
+
+
+def test_answer__photos_of_a_list_say_which_they_are() -> None:
+    found = answered(
+        IMAGE.replace("value", "valueList") + BRUSH,
+        region(0, 0, 5, 5, score=0.8),
+        data={"image": ["/a.png", "/b.png", "/c.png"]},
+    )
+    assert [item["item_index"] for item in found.result] == [0, 1, 2]
+    assert len({item["id"] for item in found.result}) == 3
+
+
+def test_named__people_come_before_the_config() -> None:
+    centroids = np.eye(3, dtype=np.float32)
+    photo = task_photos(9, {"image": "/a.png"}, parse(f"<View>{IMAGE}{BRUSH}</View>"))[0]
+    vectors = np.eye(3, dtype=np.float32)[[0, 2]]
+    regions = (
+        region(0, 0, 5, 5, score=0.8, cluster=0),
+        region(9, 0, 5, 5, score=0.8, cluster=2),
+    )
+    prediction = Prediction("9/image", "00", WIDTH, HEIGHT, regions, 0.0, 0, "v")
+    taught = Exemplar("1/image", None, centroids[2], "dog")
+    names = Names([taught], centroids, clusterer=tiny_config().strategy("clusterer"))
+    found = named(photo, prediction, vectors, names, 3)
+    assert (list(found.names), list(found.known)) == ([None, "dog"], [False, True])
+    alone = named(photo, prediction, np.zeros((0, 0), dtype=np.float32), None, 0)
+    assert (list(alone.names), list(alone.known)) == ([None, None], [False, False])

@@ -1,0 +1,329 @@
+"""The timm backbone against timm's own forward pass, on networks with random weights."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn import functional
+
+from prelabel.data.records import Image, PatchFeatures
+from prelabel.errors import UserError
+from prelabel.steps.features import Extractor
+from prelabel.strategies.contracts import check
+from prelabel.strategies.registry import make
+from prelabel.weights.timm_import import timm
+
+TINY = "vit_tiny_patch16_224"
+HEADS = 3
+REGISTERS = "vit_small_patch14_reg4_dinov2"
+ROTATED = ["vit_small_patch16_dinov3", "vit_small_patch16_dinov3_qkvb"]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A function from an architecture to a file of random weights for it."""
+    folder = tmp_path_factory.mktemp("weights")
+
+    def file(architecture: str) -> Path:
+        path = folder / f"{architecture}.safetensors"
+        if not path.exists():
+            with torch.device("meta"):
+                network = timm.create_model(architecture, pretrained=False, num_classes=0)
+            generator = torch.Generator().manual_seed(0)
+            # Large enough that attention is far from uniform and every bias counts.
+            state = {
+                name: torch.randn(tensor.shape, generator=generator) * 0.1
+                + (1.0 if "norm" in name and name.endswith("weight") else 0.0)
+                for name, tensor in network.state_dict().items()
+            }
+            save_file(state, path)
+        return path
+
+    return file
+
+
+@pytest.fixture
+def vit(files: Any) -> Any:
+    """A function that makes the backbone with random weights."""
+
+    def backbone(architecture: str = TINY, **settings: Any) -> Any:
+        return make(
+            "backbone",
+            "timm",
+            {
+                "model": architecture,
+                "weights": str(files(architecture)),
+                "precision": "float32",
+                "device": "cpu",
+                **settings,
+            },
+        )
+
+    return backbone
+
+
+def _photo(height: int = 224, width: int = 224, *, seed: int = 0) -> NDArray[np.uint8]:
+    small = np.random.default_rng(seed).integers(0, 256, (7, 7, 3), dtype=np.uint8)
+    rows, columns = np.arange(height) * 7 // height, np.arange(width) * 7 // width
+    return np.ascontiguousarray(small[rows][:, columns])
+
+
+class _Reference:
+    """timm's own network in its plain form, with what a forward hook sees of a block's qkv."""
+
+    def __init__(self, file: Path, *, height: int = 224, width: int = 224, block: int = -1) -> None:
+        from safetensors.torch import load_file
+
+        state = load_file(file)
+        grid = (height // 16, width // 16)
+        if grid != (14, 14):
+            state["pos_embed"] = _resampled(state["pos_embed"], grid)
+        self.network = timm.create_model(TINY, num_classes=0, img_size=(height, width)).eval()
+        self.network.load_state_dict(state)
+        self.network.blocks[block].attn.qkv.register_forward_hook(self._keep)
+
+    def _keep(self, module: Any, inputs: Any, output: Tensor) -> None:
+        n, tokens, _ = output.shape
+        parts = output.reshape(n, tokens, 3, HEADS, -1)
+        self.query, self.key, self.value = parts.unbind(2)  # (n, tokens, heads, 64)
+
+    @torch.inference_mode()
+    def __call__(self, photo: NDArray[np.uint8]) -> Tensor:
+        """All tokens after the last norm, float32 (tokens, dim)."""
+        scaled = torch.from_numpy(photo).float() / 255
+        tokens = self.network.forward_features(((scaled - 0.5) / 0.5).permute(2, 0, 1)[None])
+        return tokens[0]  # type: ignore[no-any-return]
+
+    def attention(self) -> Tensor:
+        """softmax(q k^T / sqrt(d)) of the CLS row, over heads and relative to the patches' mean."""
+        rows = []
+        for head in range(HEADS):
+            query, key = self.query[0, 0, head], self.key[0, :, head]
+            rows.append(torch.softmax(key @ query / 64**0.5, dim=0)[1:])
+        mean = torch.stack(rows).mean(dim=0)
+        return mean / mean.mean()
+
+
+def _resampled(positions: Tensor, grid: tuple[int, int]) -> Tensor:
+    """As in DINO's repository: bicubic, without antialiasing."""
+    patches = positions[:, 1:].reshape(1, 14, 14, -1).permute(0, 3, 1, 2)
+    patches = functional.interpolate(patches, size=grid, mode="bicubic", align_corners=False)
+    return torch.cat([positions[:, :1], patches.flatten(2).transpose(1, 2)], dim=1)
+
+
+def _close(found: NDArray[np.float16], wanted: Tensor) -> bool:
+    reference = wanted.numpy().astype(np.float64)
+    scale = np.abs(reference).max()
+    assert scale > 0.01
+    return bool(np.abs(found.astype(np.float64) - reference).max() < 2e-3 * scale)
+
+
+@pytest.mark.parametrize("block", [-1, 5])
+@pytest.mark.parametrize("feature", ["key", "query", "value"])
+def test_extract__projections_are_what_a_hook_sees(
+    vit: Any, files: Any, feature: str, block: int
+) -> None:
+    reference = _Reference(files(TINY), block=block)
+    reference(_photo())
+    wanted = getattr(reference, feature)[0, 1:].reshape(14, 14, 192)
+    answer = vit(feature=feature, block=block).extract(_photo()[None])[0]
+    assert answer.patches.shape == (14, 14, 192)
+    assert _close(answer.patches, wanted)
+    assert _close(answer.attention, reference.attention().reshape(14, 14))
+
+
+@pytest.mark.parametrize(("height", "width"), [(224, 224), (160, 304), (64, 48), (16, 16)])
+def test_extract__tokens_and_attention_are_timms(
+    vit: Any, files: Any, height: int, width: int
+) -> None:
+    photo = _photo(height, width)
+    reference = _Reference(files(TINY), height=height, width=width)
+    tokens = reference(photo)
+    answer = vit(feature="token").extract(photo[None])[0]
+    grid = (height // 16, width // 16)
+    assert answer.patches.shape == (*grid, 192)
+    assert _close(answer.patches, tokens[1:].reshape(*grid, 192))
+    assert _close(answer.cls, tokens[0])
+    assert _close(answer.attention, reference.attention().reshape(grid))
+    assert np.ptp(reference.attention().numpy()) > 0.1 or grid == (1, 1)
+
+
+def test_extract__tokens_of_an_earlier_block(vit: Any, files: Any) -> None:
+    reference = _Reference(files(TINY)).network
+    pixels = torch.from_numpy(_photo()).float().permute(2, 0, 1)[None] / 127.5 - 1
+    with torch.inference_mode():
+        wanted = reference.get_intermediate_layers(pixels, n=[9], norm=True, reshape=True)[0][0]
+    answer = vit(feature="token", block=9).extract(_photo()[None])[0]
+    assert _close(answer.patches, wanted.permute(1, 2, 0))
+
+
+@pytest.mark.slow
+def test_extract__with_timms_fused_attention_switched_off(
+    vit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = vit().extract(_photo()[None])[0]
+    monkeypatch.setattr("prelabel_plugins.backbones.timm_vit._networks", {})
+    monkeypatch.setattr("timm.layers.attention.use_fused_attn", lambda *_, **__: False)
+    found = vit().extract(_photo()[None])[0]
+    assert (found.attention == expected.attention).all()
+
+
+def test_extract__a_size_leaves_no_trace_for_the_next(vit: Any) -> None:
+    backbone = vit()
+    first = backbone.extract(_photo()[None])[0]
+    backbone.extract(_photo(96, 320)[None])
+    again = backbone.extract(_photo()[None])[0]
+    for field in ("patches", "cls", "attention"):
+        assert np.array_equal(getattr(first, field), getattr(again, field))
+
+
+def test_extract__a_photo_does_not_depend_on_its_batch(vit: Any) -> None:
+    photos = np.stack([_photo(seed=seed) for seed in range(3)])
+    backbone = vit()
+    together = backbone.extract(photos)
+    assert len(together) == 3
+    for photo, answer in zip(photos, together, strict=True):
+        assert _close(answer.patches, torch.from_numpy(backbone.extract(photo[None])[0].patches))
+    assert not np.array_equal(together[0].cls, together[1].cls)
+
+    # As the pipeline calls it, to the bit.
+    pictures = [Image(photo, 224, 224, str(i)) for i, photo in enumerate(photos)]
+    extractor = Extractor(backbone, name="timm", size=224)
+    alone = [extractor.extract([picture])[0] for picture in pictures]
+    for one, other in zip(extractor.extract(pictures), alone, strict=True):
+        assert np.array_equal(one.patches, other.patches)
+        assert np.array_equal(one.attention, other.attention)
+
+
+@pytest.mark.parametrize("block", [12, -13, 99])
+def test_extract__no_such_block(vit: Any, block: int) -> None:
+    with pytest.raises(UserError, match=rf"backbone\.block = {block}: {TINY} has 12 blocks"):
+        vit(block=block).extract(_photo()[None])
+
+
+def test_settings__that_cannot_be() -> None:
+    with pytest.raises(UserError, match=r"backbone\.feature = 'keys'"):
+        make("backbone", "timm", {"feature": "keys"})
+    with pytest.raises(UserError, match=r"backbone\.precision = 'float64'"):
+        make("backbone", "timm", {"precision": "float64"})
+
+
+def test_device__that_is_not_there(vit: Any) -> None:
+    with pytest.raises(UserError, match="device 'abacus' cannot be used"):
+        _ = vit(device="abacus").patch
+
+
+def test_extract__needs_a_cls_token(tmp_path: Path) -> None:
+    with torch.device("meta"):
+        convolutional = timm.create_model("resnet18", num_classes=0)
+    state = {k: torch.zeros(v.shape, dtype=v.dtype) for k, v in convolutional.state_dict().items()}
+    save_file(state, tmp_path / "resnet.safetensors")
+    settings = {"model": "resnet18", "weights": str(tmp_path / "resnet.safetensors")}
+    with pytest.raises(UserError, match="resnet18 is no vision transformer with a CLS token"):
+        _ = make("backbone", "timm", settings).patch
+
+
+def test_identity__tells_what_decides_the_features(vit: Any) -> None:
+    identity = vit().identity()
+    assert identity["architecture"] == TINY
+    assert identity["feature"] == "key"
+    assert identity["block"] == vit(block=11).identity()["block"] == 11
+    assert identity["precision"] == "float32"
+    assert identity == vit().identity()
+    for other in (vit(feature="value"), vit(block=3), vit(precision="bfloat16")):
+        assert other.identity() != identity
+
+
+def test_settled__and_pickled(vit: Any) -> None:
+    backbone = vit()
+    assert backbone.resolve() == backbone
+    assert pickle.loads(pickle.dumps(backbone)) == backbone
+    assert (backbone.patch, backbone.dim, backbone.batch) == (16, 192, 1)
+
+
+def test_precision__bfloat16_is_close(vit: Any) -> None:
+    exact = vit(feature="key").extract(_photo()[None])[0].patches.astype(np.float32)
+    rough = vit(feature="key", precision="bfloat16").extract(_photo()[None])[0]
+    cosine = (exact * rough.patches).sum(-1) / (
+        np.linalg.norm(exact, axis=-1) * np.linalg.norm(rough.patches.astype(np.float32), axis=-1)
+    )
+    assert cosine.min() > 0.99
+
+
+def _check_shapes(answer: PatchFeatures, grid: tuple[int, int]) -> None:
+    assert answer.patches.shape == (*grid, 384)
+    assert answer.cls.shape == (384,)
+    assert answer.attention.shape == grid
+    assert all(np.isfinite(a).all() for a in (answer.patches, answer.cls, answer.attention))
+    assert abs(float(answer.attention.astype(np.float64).mean()) - 1) < 1e-2
+    assert np.ptp(answer.attention) > 1e-3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("feature", ["key", "query", "value", "token"])
+def test_registers__are_left_out(vit: Any, files: Any, feature: str) -> None:
+    backbone = vit(REGISTERS, feature=feature)
+    answer = backbone.extract(_photo(112, 168)[None])[0]
+    _check_shapes(answer, (8, 12))
+    assert (backbone.patch, backbone.dim) == (14, 384)
+
+
+@pytest.mark.slow
+def test_registers__at_the_native_size_tokens_are_timms(vit: Any, files: Any) -> None:
+    from safetensors.torch import load_file
+
+    photo = _photo(518, 518)
+    network = timm.create_model(REGISTERS, num_classes=0).eval()
+    network.load_state_dict(load_file(files(REGISTERS)))
+    mean, std = (torch.tensor(network.pretrained_cfg[key]) for key in ("mean", "std"))
+    with torch.inference_mode():
+        pixels = ((torch.from_numpy(photo) / 255 - mean) / std).permute(2, 0, 1)[None]
+        tokens = network.forward_features(pixels)[0]
+    answer = vit(REGISTERS, feature="token").extract(photo[None])[0]
+    assert _close(answer.patches, tokens[5:].reshape(37, 37, 384))  # behind CLS and 4 registers
+    assert _close(answer.cls, tokens[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ROTATED)
+def test_rotary_positions__tokens_and_projections_are_timms(
+    vit: Any, files: Any, architecture: str
+) -> None:
+    from safetensors.torch import load_file
+
+    photo = _photo(96, 160)
+    network = timm.create_model(architecture, num_classes=0, dynamic_img_size=True).eval()
+    network.load_state_dict(load_file(files(architecture)))
+    mean, std = (torch.tensor(network.pretrained_cfg[key]) for key in ("mean", "std"))
+    inputs: list[Tensor] = []
+    attn = network.blocks[-1].attn
+    attn.register_forward_pre_hook(lambda _, args, kwargs: inputs.append(args[0]), with_kwargs=True)
+    with torch.inference_mode():
+        pixels = ((torch.from_numpy(photo) / 255 - mean) / std).permute(2, 0, 1)[None]
+        tokens = network.forward_features(pixels)[0]
+        # timm's bias for the keys is fixed at zero.
+        projected = functional.linear(inputs[0], attn.qkv.weight)[0]
+        if attn.q_bias is not None:
+            projected = projected + torch.cat(
+                [attn.q_bias, torch.zeros_like(attn.q_bias), attn.v_bias]
+            )
+    for index, feature in enumerate(("query", "key", "value")):
+        answer = vit(architecture, feature=feature).extract(photo[None])[0]
+        _check_shapes(answer, (6, 10))
+        assert _close(answer.patches, projected.chunk(3, dim=-1)[index][5:].reshape(6, 10, 384))
+    answer = vit(architecture, feature="token").extract(photo[None])[0]
+    assert _close(answer.patches, tokens[5:].reshape(6, 10, 384))
+    assert _close(answer.cls, tokens[0])
+
+
+def test_contract__kept(vit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("prelabel.strategies.registry.make", lambda *_: vit())
+    assert check("backbone", "timm") == []

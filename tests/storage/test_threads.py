@@ -1,0 +1,54 @@
+"""Work ahead on several threads, and BLAS on one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import numpy as np  # noqa: F401  (brings BLAS)
+import pytest
+from threadpoolctl import threadpool_info
+
+from prelabel.storage.threads import one_blas_thread, prefetch_map
+
+
+def _blas_threads() -> set[int]:
+    return {int(lib["num_threads"]) for lib in threadpool_info() if lib["user_api"] == "blas"}
+
+
+def test_ahead__in_order_and_never_far() -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for i in range(10):
+            taken.append(i)
+            yield i
+
+    stream = prefetch_map(lambda i: i * i, items(), workers=2)
+    assert next(stream) == (0, 0)
+    assert taken == [0, 1, 2]  # workers + 1
+    assert list(stream) == [(i, i * i) for i in range(1, 10)]
+
+
+def test_ahead__more_than_one_at_once() -> None:
+    both = threading.Barrier(2, timeout=20)
+    # Neither comes back before the other has started.
+    assert len(list(prefetch_map(lambda _: both.wait(), range(2), workers=2))) == 2
+
+
+def test_ahead__an_error_comes_at_its_item() -> None:
+    stream = prefetch_map(lambda i: 1 // i, [2, 1, 0, 3], workers=2)
+    assert [next(stream), next(stream)] == [(2, 0), (1, 1)]
+    with pytest.raises(ZeroDivisionError):
+        next(stream)
+
+
+def test_one_blas_thread__until_the_last_one_is_out() -> None:
+    before = _blas_threads()
+    first, second = one_blas_thread(), one_blas_thread()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert _blas_threads() == {1}
+    second.__exit__(None, None, None)
+    assert _blas_threads() == before

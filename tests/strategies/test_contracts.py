@@ -1,0 +1,360 @@
+"""The contracts: kept by every built-in strategy, and each broken promise is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, make_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from prelabel.data.records import PatchFeatures
+from prelabel.errors import UserError
+from prelabel.strategies import contracts, registry
+
+BUILT_IN = [
+    (section, name)
+    for section in registry.KINDS
+    for name in registry.names(section)
+    if name != "timm" and registry.origin(section, name).startswith("prelabel ")
+]
+
+
+@pytest.mark.parametrize(("section", "name"), BUILT_IN)
+def test_check__the_built_in_ones_keep_their_promises(section: str, name: str) -> None:
+    if name == "dense-crf":
+        pytest.importorskip("pydensecrf", reason="pydensecrf is not installed (no compiler)")
+    assert contracts.check(section, name) == []
+
+
+def test_check__at_least_two_of_every_kind() -> None:
+    for section in registry.KINDS:
+        assert len(registry.names(section)) >= 2
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Any], list[str]]:
+    """A function that checks a class of this file as a strategy of that kind."""
+
+    def check(section: str, strategy: Any) -> list[str]:
+        monkeypatch.setattr(registry, "load", lambda *_: strategy)
+        return contracts.check(section, "under-test")
+
+    return check
+
+
+Broken = Callable[[str, Any], list[str]]
+
+
+def _strategy(method: str, answer: Callable[..., Any]) -> Any:
+    """A strategy whose method answers as told; it lies in this module, so it can be pickled."""
+    made = make_dataclass("Made", [], frozen=True, namespace={method: answer})
+    made.__module__ = __name__
+    globals()["Made"] = made
+    return made
+
+
+def _refine(answer: Callable[[Any, Any], Any]) -> Any:
+    return _strategy("refine", lambda self, foreground, image: answer(foreground, image))
+
+
+CALLS = iter(range(10**9))
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (lambda p, _: p[:, :-1], "returned shape (1, 0), wanted (1, 1)"),
+        (lambda p, _: p[None], "returned shape (1, 1, 1), wanted (1, 1)"),
+        (lambda p, _: p.tolist(), "returned list, wanted an array"),
+        (lambda p, _: None, "returned NoneType, wanted an array"),
+        (lambda p, _: p.astype(np.float64), "returned float64, wanted float32"),
+        (lambda p, _: p > 0.5, "returned bool, wanted float32"),
+        (lambda p, _: p * 2, "returned values from"),
+        (lambda p, _: p * np.float32(np.nan), "returned values that are not finite"),
+        (lambda p, _: p + np.float32(next(CALLS) % 2 / 1000), "two calls gave different answers"),
+        (lambda p, _: np.clip(p, 0.1, 0.9, out=p), "when given arrays that are read-only"),
+        (lambda p, _: 1 / 0, "raised ZeroDivisionError: division by zero"),
+    ],
+)
+def test_check__a_refiner_that_breaks_its_promise(
+    broken: Broken, answer: Callable[[Any, Any], Any], problem: str
+) -> None:
+    promises = broken("refiner", _refine(answer))
+    assert any(problem in promise for promise in promises), promises
+    assert all(promise.startswith("refine (") for promise in promises)
+    assert all("\n" not in promise for promise in promises)
+    assert len(promises) < 20  # the cases of one problem share a line
+
+
+def _write_anyway(p: Any, _: Any) -> Any:
+    """As a library in C does, which does not ask."""
+    writable = p.flags.writeable
+    if writable:
+        p[:] = 0.5
+    return np.full_like(p, 0.5)
+
+
+def test_check__changed_inputs(broken: Broken) -> None:
+    promises = broken("refiner", _refine(_write_anyway))
+    assert [p.partition("): ")[2] for p in promises] == ["changed its inputs"]
+
+
+def test_check__a_case_that_only_one_size_shows(broken: Broken) -> None:
+    promises = broken("refiner", _refine(lambda p, _: p if p.size > 1 else 1 / 0))
+    assert promises == [
+        "refine (1 × 1 pixels of noise, P random; 5 more): "
+        "raised ZeroDivisionError: division by zero"
+    ]
+
+
+# The other kinds
+
+
+@dataclass(frozen=True)
+class SharedClusters:
+    """Assigns a point by how many points there are."""
+
+    def fit(self, points: Any, *, k: int, seed: int) -> Any:
+        return np.unique(points, axis=0)[:k]
+
+    def assign(self, points: Any, centroids: Any) -> Any:
+        return np.full(len(points), len(points) % len(centroids))
+
+
+@dataclass(frozen=True)
+class GreedyClusters(SharedClusters):
+    def fit(self, points: Any, *, k: int, seed: int) -> Any:
+        return np.repeat(points[:1], k, axis=0)
+
+
+@dataclass(frozen=True)
+class UnseededClusters(SharedClusters):
+    def fit(self, points: Any, *, k: int, seed: int) -> Any:
+        return np.random.default_rng().normal(size=(1, points.shape[1])).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Optimist:
+    """Scores a cluster without patches above a half."""
+
+    def score(self, clusters: Any, *, k: int, attention: Any, border: Any) -> Any:
+        return np.full(k, 0.7, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class LastLevel:
+    """Wants three levels."""
+
+    def combine(self, levels: Any) -> Any:
+        return levels[2].foreground
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """Describes a region by the number of regions."""
+
+    def embed(self, image: Any, masks: Any, *, features: Any, backbone: Any) -> Any:
+        return np.full((len(masks), 3), len(masks), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class PixelEmbedder:
+    """As many values as the photo has columns."""
+
+    def embed(self, image: Any, masks: Any, *, features: Any, backbone: Any) -> Any:
+        return masks.mean(axis=1, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Scribbler:
+    """An exporter that overwrites, in place, and clears its folder."""
+
+    def write(self, predictions: Iterable[Any], folder: Path, context: Any) -> Path:
+        for file in folder.iterdir():
+            file.unlink()
+        with (folder / "out.txt").open("w") as out:
+            for prediction in predictions:
+                out.write(prediction.photo)
+        return folder / "out.txt"
+
+
+@dataclass(frozen=True)
+class Reporter:
+    """An exporter that counts before it writes, and returns a str."""
+
+    def write(self, predictions: Sequence[Any], folder: Path, context: Any) -> Any:
+        (folder / "count.txt").write_text(str(len(predictions)))
+        return str(folder)
+
+
+@dataclass(frozen=True)
+class Negative:
+    """A backbone with attention below 0, in double precision, and a photo that knows its batch."""
+
+    patch: int = 4
+    dim: int = 2
+    batch: int = 2
+
+    def resolve(self) -> Negative:
+        return self
+
+    def identity(self) -> Mapping[str, Any]:
+        return {}
+
+    def extract(self, images: Any) -> Sequence[PatchFeatures]:
+        n, height, width, _ = images.shape
+        grid = (height // self.patch, width // self.patch)
+        patches = np.full((*grid, self.dim), images.mean() / 255, dtype=np.float16)
+        return [PatchFeatures(patches, patches[0, 0], np.ones(grid, np.float16))] * n
+
+
+@dataclass(frozen=True)
+class Minus(Negative):
+    def extract(self, images: Any) -> Sequence[PatchFeatures]:
+        return [replace(a, attention=-a.attention) for a in super().extract(images * 0)]
+
+
+@dataclass(frozen=True)
+class Double(Negative):
+    def extract(self, images: Any) -> Sequence[PatchFeatures]:
+        return [
+            replace(a, patches=a.patches.astype(np.float64)) for a in super().extract(images * 0)
+        ]
+
+
+@dataclass(frozen=True)
+class OneShort(Negative):
+    def extract(self, images: Any) -> Sequence[PatchFeatures]:
+        return super().extract(images * 0)[1:]
+
+
+@dataclass(frozen=True)
+class Secretive(Negative):
+    def identity(self) -> Mapping[str, Any]:
+        return {"weights": Path("a")}
+
+    def extract(self, images: Any) -> Sequence[PatchFeatures]:
+        return super().extract(images * 0)
+
+
+@dataclass(frozen=True)
+class NoPatch(Negative):
+    patch: Any = 0
+
+
+@dataclass(frozen=True)
+class Weightless(Negative):
+    @property
+    def _weights(self) -> Any:
+        raise UserError("no weights here: fetch them")
+
+    def extract(self, images: Any) -> Any:
+        return self._weights
+
+
+@pytest.mark.parametrize(
+    ("section", "strategy", "problem"),
+    [
+        ("clusterer", SharedClusters, "a point's cluster changed with the other points"),
+        ("clusterer", GreedyClusters, "returned 3 centroids, wanted 1 to 1"),
+        ("clusterer", UnseededClusters, "two calls gave different answers, wanted equal ones"),
+        ("foreground", Optimist, "a cluster without patches got 0.7, wanted 0.5 or less"),
+        (
+            "consistency",
+            LastLevel,
+            "(1 levels of 1 × 1 patches; 5 more): raised IndexError",
+        ),
+        ("embedder", Crowd, "a region's vector changed with the others"),
+        ("embedder", PixelEmbedder, "vectors of [1, 9, 56] values, wanted one length"),
+        ("exporter", Scribbler, "changed a file that it did not write"),
+        ("exporter", Scribbler, "changed out.txt although the predictions broke off"),
+        ("exporter", Reporter, "raised TypeError"),
+        ("backbone", Negative, "a photo's features changed with its neighbours"),
+        ("backbone", Minus, "attention is at least -1 with mean -1, wanted at least 0, mean 1"),
+        ("backbone", Double, "patches returned float64, wanted float16"),
+        ("backbone", OneShort, "returned 1 results, wanted 2"),
+        ("backbone", Secretive, "identity: returned what JSON cannot hold"),
+        ("backbone", NoPatch, "patch: is 0, wanted a whole number of at least 1"),
+        ("backbone", Weightless, "raised UserError: no weights here: fetch them"),
+    ],
+)
+def test_check__other_kinds(broken: Broken, section: str, strategy: Any, problem: str) -> None:
+    promises = broken(section, strategy)
+    assert any(problem in promise for promise in promises), promises
+    assert all("\n" not in promise for promise in promises)
+
+
+# What every strategy promises
+
+
+@dataclass(frozen=True)
+class Handing:
+    """Hands on what it gets."""
+
+    def refine(self, foreground: Any, image: Any) -> Any:
+        return foreground.copy()
+
+
+@dataclass(frozen=True)
+class Untyped(Handing):
+    radius: Any = 3
+
+
+@dataclass(frozen=True)
+class Needy(Handing):
+    radius: int
+
+
+@dataclass(frozen=True)
+class Moody(Handing):
+    seeds: list[float] = field(default_factory=lambda: [float(next(CALLS))])
+
+
+@dataclass
+class Loose:
+    """Not frozen."""
+
+    def refine(self, foreground: Any, image: Any) -> Any:
+        return foreground.copy()
+
+
+@dataclass(frozen=True, slots=True)
+class Slotted:
+    """Frozen and with slots, as is fine."""
+
+    radius: int = 3
+
+    def refine(self, foreground: Any, image: Any) -> Any:
+        return foreground.copy()
+
+
+def test_form__kept(broken: Broken) -> None:
+    assert broken("refiner", Handing) == []
+    assert broken("refiner", Slotted) == []
+
+
+def test_form__broken(broken: Broken) -> None:
+    assert broken("refiner", Untyped) == ["setting (radius): has type Any"]
+    assert any("refiner.radius" in p and "required" in p for p in broken("refiner", Needy))
+    assert "an attribute could be set" in broken("refiner", Loose)[0]
+
+
+def test_form__cannot_be_pickled(broken: Broken) -> None:
+    @dataclass(frozen=True)
+    class Local(Handing):
+        """Lies in a function, where pickle does not find it."""
+
+    promises = broken("refiner", Local)
+    assert len(promises) == 1
+    assert "cannot be pickled" in promises[0]
+
+
+def test_check__unknown_names() -> None:
+    assert contracts.check("refiner", "guided-filer") == [
+        "no refiner is named 'guided-filer'; did you mean 'guided-filter'?"
+    ]
+    with pytest.raises(UserError, match="did you mean 'refiner'"):
+        contracts.check("refiners", "none")

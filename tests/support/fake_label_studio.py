@@ -1,0 +1,163 @@
+"""A small Label Studio on loopback: projects, tasks, photos, and what was asked of it."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from PIL import Image
+
+from support.small_photos import scene
+
+TOKEN = "fa1ce0000000000000000000000000000000beef"
+CREATED = "2026-01-02T03:04:05.678901Z"
+BRUSH = """<View><Image name="image" value="$image"/>
+<BrushLabels name="label" toName="image">
+<Label value="cat" predicted_values="object 1"/><Label value="dog"/></BrushLabels>
+<KeyPointLabels name="click" toName="image" smart="true"><Label value="dog"/></KeyPointLabels>
+</View>"""
+Task = dict[str, Any]
+
+
+class FakeLabelStudio:
+    """``asked``: method and path of every request. ``held``: requests whose path this pattern
+    finds wait until it is taken away."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[int, Task] = {}
+        self.configs: dict[int, str] = {}
+        self.photos: dict[str, bytes] = {}
+        self.asked: list[tuple[str, str]] = []
+        self.held = ""
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def project(self, n_photos: int, label_config: str = BRUSH) -> tuple[str, list[Task]]:
+        """A new project as /setup names it, and its tasks as /predict sends them."""
+        number = len(self.configs) + 1
+        self.configs[number] = label_config
+        return f"{number}.1767323045", [self.task(number) for _ in range(n_photos)]
+
+    def task(self, project: int, **data: Any) -> Task:
+        """A new task; without ``data``, with a photo of its own."""
+        number = len(self.tasks) + 1
+        task = {"id": number, "project": project, "data": data or {"image": self.upload(number)}}
+        self.tasks[number] = {**task, "annotations": [], "predictions": []}
+        return task
+
+    def upload(self, seed: int, data: bytes | None = None) -> str:
+        """A photo's path on the server."""
+        path = f"/data/upload/{seed}.png"
+        self.photos[path] = png(seed) if data is None else data
+        return path
+
+    def annotate(self, task: int, result: list[Any]) -> None:
+        """In place of the annotation that the task had."""
+        at = f"2026-02-03T04:05:06.{time.monotonic_ns() % 1_000_000:06}Z"
+        annotation = {"id": 7000 + task, "task": task, "result": result, "updated_at": at}
+        self.tasks[task]["annotations"] = [annotation]
+
+    def count(self, pattern: str) -> int:
+        """Requests, as ``GET /path``, that a pattern finds."""
+        return sum(bool(re.search(pattern, f"{method} {path}")) for method, path in self.asked)
+
+    def start(self) -> None:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def stop(self) -> None:
+        self.held = ""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@contextmanager
+def running() -> Iterator[FakeLabelStudio]:
+    """Started, and stopped at the end."""
+    server = FakeLabelStudio()
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def png(seed: int) -> bytes:
+    """One scene."""
+    file = io.BytesIO()
+    Image.fromarray(scene(seed)).save(file, "PNG")
+    return file.getvalue()
+
+
+def wait_for(condition: Callable[[], Any], *, seconds: float = 60.0) -> Any:
+    """What the condition gives once that is true."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, f"not within {seconds} s"
+        time.sleep(0.02)
+    return found
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 100
+
+    def handle_error(self, *_: object) -> None:
+        """Clients that are killed while they wait are no fault."""
+
+
+def _handler(server: FakeLabelStudio) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            """Not to the terminal."""
+
+        def do_GET(self) -> None:
+            self._answer(*self._found())
+
+        def do_DELETE(self) -> None:
+            self._answer(*self._found())
+
+        def _found(self) -> tuple[int, Any]:
+            server.asked.append((self.command, self.path))
+            while server.held and re.search(server.held, self.path):
+                time.sleep(0.02)
+            if self.headers["Authorization"] != f"Token {TOKEN}":
+                return 401, {"detail": "Invalid token."}
+            place = urlsplit(self.path)
+            if place.path in server.photos:
+                return 200, server.photos[place.path]
+            kind, number = (re.findall(r"^/api/(\w+)/(\d+)/$", place.path) or [("", "0")])[0]
+            if self.command == "DELETE" and kind == "predictions":
+                for task in server.tasks.values():
+                    kept = [p for p in task["predictions"] if p["id"] != int(number)]
+                    task["predictions"] = kept
+                return 204, None
+            if kind == "projects" and int(number) in server.configs:
+                n = sum(t["project"] == int(number) for t in server.tasks.values())
+                return 200, {"id": int(number), "task_number": n}
+            if kind == "tasks" and int(number) in server.tasks:
+                return 200, server.tasks[int(number)]
+            if place.path == "/api/tasks":
+                project = int(parse_qs(place.query)["project"][0])
+                own = [t for t in server.tasks.values() if t["project"] == project]
+                return 200, {"tasks": own, "total": len(own)}
+            return 404, {"detail": "Not found."}
+
+        def _answer(self, status: int, content: Any) -> None:
+            body = content if isinstance(content, bytes) else json.dumps(content).encode()
+            self.send_response(status)
+            kind = "image/png" if isinstance(content, bytes) else "application/json"
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body) if status != 204 else 0))
+            self.end_headers()
+            if status != 204:
+                self.wfile.write(body)
+
+    return Handler
