@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from label_studio_sdk.converter import brush
 
 from prelabel.data.masks import Mask, encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
@@ -46,6 +45,8 @@ def prediction(
 
 def item(mask: Mask, label: str | None = "cat", **more: Any) -> dict[str, Any]:
     """A brush region as Label Studio's own SDK writes one; ``more`` replaces its fields."""
+    from label_studio_sdk.converter import brush  # takes a second, and few tests want it
+
     value = {
         "format": "rle",
         "rle": brush.mask2rle(mask.astype(np.uint8) * 255),
