@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-Rle = dict[str, Any]
-"""COCO's compressed run lengths: ``{"size": [height, width], "counts": str}``."""
+
+class Rle(TypedDict):
+    """COCO's compressed run lengths. ``size``: height and width in pixels."""
+
+    size: list[int]
+    counts: str
 
 
 @dataclass(frozen=True, slots=True)
