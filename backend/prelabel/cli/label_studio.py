@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from prelabel import extras
 from prelabel.cli import console, options
 from prelabel.cli import label_studio_options as ls_options
 from prelabel.cli.options import example
@@ -72,7 +73,7 @@ def prelabel(
     Run again after an interruption, it goes on from where it was.
     """
     progress = console.progress()
-    with console.stage(progress, "start"), ls_options.needs("label-studio"):
+    with console.stage(progress, "start"), extras.required("label-studio"):
         from prelabel.label_studio import bulk
         from prelabel.label_studio.api.client import Client
         from prelabel.label_studio.api.photos import Sources, open_fetcher
@@ -132,7 +133,7 @@ def demo(
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell may have had it ignored
         signal.signal(number, signal.default_int_handler)
     progress = console.progress()
-    with console.stage(progress, "start"), ls_options.needs("serve"):
+    with console.stage(progress, "start"), extras.required("serve"):
         from prelabel.label_studio.api.client import Client
         from prelabel.label_studio.api.photos import Sources, open_fetcher
         from prelabel.label_studio.bulk import Options, prelabel_project
@@ -197,7 +198,7 @@ def fit(
     A backend on this machine takes it when Label Studio asks next.
     """
     progress = console.progress()
-    with console.stage(progress, "start"), ls_options.needs("label-studio"):
+    with console.stage(progress, "start"), extras.required("label-studio"):
         from prelabel.label_studio.api.client import Client
         from prelabel.label_studio.api.photos import Sources
         from prelabel.label_studio.predict.task_prediction import ResultOptions
@@ -263,7 +264,7 @@ def names(
 
     Names come from what annotators did; see prelabel label-studio prelabel and prelabel serve.
     """
-    with ls_options.needs("label-studio"):
+    with extras.required("label-studio"):
         from prelabel.label_studio.names.exemplars import ExemplarFile
         from prelabel.label_studio.names.table import Names
         from prelabel.label_studio.project_folder import ProjectFolder
