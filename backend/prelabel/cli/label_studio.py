@@ -74,10 +74,11 @@ def predict(
     """
     progress = console.progress()
     with console.stage(progress, "start"), extras.required("label-studio"):
-        from prelabel.label_studio import bulk, project_folder
+        from prelabel.label_studio import bulk
         from prelabel.label_studio.api.client import Client
         from prelabel.label_studio.api.photos import Sources, open_fetcher
         from prelabel.label_studio.predict.task_prediction import ResultOptions
+        from prelabel.label_studio.project_folder import ProjectFolder
 
         config = options.chosen_config(
             recipe, backbone=backbone, labels="", seed=None, settings=settings
@@ -87,7 +88,7 @@ def predict(
             client,
             open_fetcher(client, Sources(tuple(allow_host), local_files)),
             project,
-            project_folder.ProjectFolder(project_folder.project_folder(url, project)),
+            ProjectFolder.of(url, project),
             config,
             bulk.Options(
                 labelled=all_tasks,
@@ -137,7 +138,7 @@ def demo(
         from prelabel.label_studio.api.photos import Sources, open_fetcher
         from prelabel.label_studio.bulk import Options, prelabel_project
         from prelabel.label_studio.demo import demo as parts
-        from prelabel.label_studio.project_folder import ProjectFolder, project_folder
+        from prelabel.label_studio.project_folder import ProjectFolder
         from prelabel.samples import write_samples
         from prelabel.storage.progress import RunLog
 
@@ -160,7 +161,7 @@ def demo(
             client,
             open_fetcher(client, Sources()),
             project,
-            ProjectFolder(project_folder(server.url, project)),
+            ProjectFolder.of(server.url, project),
             config,
             Options(),
             progress=progress,
@@ -201,7 +202,7 @@ def fit(
         from prelabel.label_studio.api.client import Client
         from prelabel.label_studio.api.photos import Sources
         from prelabel.label_studio.predict.task_prediction import ResultOptions
-        from prelabel.label_studio.project_folder import ProjectFolder, project_folder
+        from prelabel.label_studio.project_folder import ProjectFolder
         from prelabel.label_studio.server.fits import FitRequest, fit_project
         from prelabel.storage.progress import RunLog
 
@@ -210,9 +211,9 @@ def fit(
         )
     with Client(url, token) as client:
         label_config = str(client.project(project)["label_config"])
-    home = ProjectFolder(project_folder(url, project))
+    home = ProjectFolder.of(url, project)
     request = FitRequest(
-        home=home.folder,
+        home=home.path,
         server=url,
         token=token,
         project_id=project,
@@ -266,9 +267,9 @@ def names(
     with extras.required("label-studio"):
         from prelabel.label_studio.names.exemplars import ExemplarFile
         from prelabel.label_studio.names.table import Names
-        from prelabel.label_studio.project_folder import ProjectFolder, project_folder
+        from prelabel.label_studio.project_folder import ProjectFolder
 
-    home = ProjectFolder(project_folder(url, project))
+    home = ProjectFolder.of(url, project)
     model = home.newest_model()
     if model is None:
         raise UserError(
