@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from prelabel.label_studio.api.photos import Sources
-from prelabel.label_studio.format.items import decode
+from prelabel.label_studio.format.items import decode_item
 from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.label_studio.predict.task_prediction import ResultOptions
 from prelabel.label_studio.project_folder import ProjectFolder
@@ -176,7 +176,7 @@ def test_predict__several_controls(works: Works, server: FakeLabelStudio) -> Non
     assert all(item["type"] == f"{item['from_name'].lower()}labels" for item in items)
     assert len({item["id"] for item in items}) == len(items)
     masks = {
-        item["from_name"]: decode(item, height=64, width=96)
+        item["from_name"]: decode_item(item, height=64, width=96)
         for item in reversed(items)  # the best of each
     }
     assert np.array_equal(masks["Brush"], masks["Bitmask"])
@@ -288,7 +288,7 @@ def test_learn__a_task_of_another_project_teaches_nothing(
 def test_point__answers_where_the_click_is(works: Works, server: FakeLabelStudio) -> None:
     task = with_regions(server)
     item = works.items(task)[0]
-    mask = decode(item, height=64, width=96)
+    mask = decode_item(item, height=64, width=96)
     rows, columns = np.nonzero(mask)
     middle = len(rows) // 2
     y, x = int(rows[middle]), int(columns[middle])
@@ -296,7 +296,7 @@ def test_point__answers_where_the_click_is(works: Works, server: FakeLabelStudio
     click = {"type": "keypointlabels", "from_name": "click", "to_name": "image", "value": value}
     (found,) = works.items(task, kind="point", context={"result": [click]})
     assert found["value"]["brushlabels"] == ["dog"]
-    inside = decode(found, height=64, width=96)
+    inside = decode_item(found, height=64, width=96)
     assert inside is not None
     assert inside[y, x]
     assert "nothing was pointed at" in works.do(task, kind="point", context={"result": []}).problem
