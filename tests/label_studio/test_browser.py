@@ -275,7 +275,7 @@ def named(corrected: Stage) -> Stage:
     while "ball (1)" not in (table := _command(corrected, "names")):
         assert time.monotonic() < until, table
         time.sleep(0.5)
-    said = _command(corrected, "prelabel", "--replace-own", *SETTINGS)
+    said = _command(corrected, "predict", "--replace-own", *SETTINGS)
     assert f"{len(SHAPES) - 1} got a prediction" in said
     return corrected
 
@@ -417,7 +417,7 @@ def test_opening__predicts_a_task_of_a_project_that_was_never_fitted(both: Stage
 
 
 def test_bitmask_and_polygon__are_drawn_where_they_were_predicted(both: Stage) -> None:
-    said = _command(both, "prelabel", "--replace-own", *SETTINGS)
+    said = _command(both, "predict", "--replace-own", *SETTINGS)
     assert "10 got a prediction" in said
     task = both.tasks()["ring.png"]
     [prediction] = task["predictions"]

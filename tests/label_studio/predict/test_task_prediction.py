@@ -9,9 +9,9 @@ import pytest
 
 from prelabel.data.masks import encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
-from prelabel.label_studio.api.tasks import task_photos
 from prelabel.label_studio.format.items import decode
 from prelabel.label_studio.format.label_config import parse
+from prelabel.label_studio.format.photos import task_photos
 from prelabel.label_studio.names.table import Exemplar, Names
 from prelabel.label_studio.predict.task_prediction import (
     NamedRegions,

@@ -61,7 +61,7 @@ class Works:
         self._number += 1
         facts: dict[str, Any] = {"model": self.model, "revision": 0, "token": TOKEN}
         facts |= {"version": f"{self.model}-0", "server": self.server.url}
-        facts |= {"home": self.home.folder, "label_config": xml, **more}
+        facts |= {"home": self.home.path, "label_config": xml, **more}
         self.pipe.send(Job(number=self._number, kind=kind, task=task, **facts))
         return self._number
 
@@ -254,7 +254,7 @@ def test_predict__without_a_model_regions_have_no_class_and_are_kept(
     assert first
     assert [item["value"]["brushlabels"] for item in first] == [[] for _ in first]
     works.pipe.send(None)  # an orderly end: what was found is kept
-    wait_for(lambda: list((works.home.folder.parent / "cache/segments").glob("image-level-*/*")))
+    wait_for(lambda: list((works.home.path.parent / "cache/segments").glob("image-level-*/*")))
 
 
 def test_predict__answers_come_though_the_disk_is_full(
