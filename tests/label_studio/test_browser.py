@@ -24,9 +24,9 @@ from prelabel.label_studio.model_version import is_own
 from support.browser import LabelStudioTab, chromium
 from support.label_studio_server import COMMAND, TOKEN, Server
 from support.places import require
-from support.shapes import Mask, Shape, as_png, as_png_with_alpha, as_rotated_jpeg, shape
+from support.shapes import Kind, Mask, Shape, as_png, as_png_with_alpha, as_rotated_jpeg, shape
 
-LABELS = ("ball", "box")
+LABELS: tuple[Kind, ...] = ("ball", "box")
 SETTINGS = ["--backbone", "color-texture", "--recipe", "fast", "--set", "features.size=224"]
 BOTH = """<View><Image name="image" value="$image"/>
 <BitmaskLabels name="mask" toName="image"><Label value="ball"/><Label value="box"/></BitmaskLabels>
