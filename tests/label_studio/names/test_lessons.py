@@ -20,8 +20,9 @@ from prelabel.label_studio.api.client import TaskGone
 from prelabel.label_studio.format.annotations import newest_annotation, stamp
 from prelabel.label_studio.format.items import encode_regions
 from prelabel.label_studio.format.label_config import LabelConfig, parse_label_config
+from prelabel.label_studio.format.regions import DrawnRegion
 from prelabel.label_studio.names.exemplars import ExemplarFile
-from prelabel.label_studio.names.lessons import Drawing, Lesson
+from prelabel.label_studio.names.lessons import Drawing, Lesson, find_lessons, read_drawing
 from prelabel.storage.progress import RunLog
 
 HEIGHT, WIDTH = 20, 30
