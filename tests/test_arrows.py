@@ -38,6 +38,7 @@ WALLS = {
         "samples": "errors storage data",
         "evaluation": "errors storage data config report",
         "runs": f"{_PIPELINE} report",
+        "api": "errors data model runs",
         "label_studio.format": "errors storage data",
         "label_studio.names": f"{_GROUND} steps label_studio.format",
         "label_studio.model_version": "config",

@@ -16,7 +16,7 @@ from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prelabel.data.records import Rle
+from prelabel.data.masks import Rle
 from prelabel.errors import UserError
 from prelabel.label_studio.names import exemplars as exemplars_module
 from prelabel.label_studio.names.exemplars import ExemplarFile, read_revision
