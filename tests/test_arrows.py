@@ -16,18 +16,19 @@ PACKAGES = {
     "prelabel_plugins": ROOT / "plugins",
     "prelabel_exporters": ROOT / "exporters",
 }
-_GROUND = "errors storage data strategies"
+_GROUND = "errors extras storage data strategies"
 _MODEL = f"{_GROUND} config steps model"
 _PIPELINE = f"{_MODEL} segment pipeline"
 WALLS = {
     room: set(may_import.split())
     for room, may_import in {
         "errors": "",
+        "extras": "errors",
         "recipes": "",
         "storage": "errors",
         "data": "errors storage",
-        "strategies": "errors storage data",
-        "weights": "errors storage",
+        "strategies": "errors extras storage data",
+        "weights": "errors extras storage",
         "config": "errors storage strategies",
         "steps": f"{_GROUND} config",
         "model": f"{_GROUND} config steps",
@@ -35,8 +36,8 @@ WALLS = {
         "interactive": f"{_MODEL} segment",
         "pipeline": f"{_MODEL} segment",
         "report": "errors storage data",
-        "samples": "errors storage data",
-        "evaluation": "errors storage data config report",
+        "samples": "errors extras storage data",
+        "evaluation": "errors extras storage data config report",
         "runs": f"{_PIPELINE} report",
         "api": "errors data model runs",
         "label_studio.format": "errors storage data",

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from prelabel.data import coco_rle as module
 from prelabel.data.coco_rle import _totals, rle_facts
-from prelabel.data.masks import decode_rle, encode_rle, rle_area, rle_box
+from prelabel.data.masks import Mask, decode_rle, encode_rle, rle_area, rle_box
 
 
 def plain_total(text: str) -> int:
@@ -98,7 +98,7 @@ def both_ways(rles: list[dict[str, Any]]) -> list[list[Any]]:
 @pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(masks=st.lists(MASK, max_size=6))
-def test_facts__of_masks(masks: list[np.ndarray]) -> None:
+def test_facts__of_masks(masks: list[Mask]) -> None:
     rles = [encode_rle(mask) for mask in masks]
     totals = [mask.size for mask in masks]
     areas = [int(mask.sum()) for mask in masks]

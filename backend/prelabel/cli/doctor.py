@@ -4,31 +4,19 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import shutil
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, version
 
 from prelabel.errors import UserError
+from prelabel.extras import EXTRAS, install_command
 from prelabel.storage.files import cache_folder
 from prelabel.strategies import registry
 
 Row = tuple[str, str]
 
 _LIBRARIES = ("torch", "timm", "numpy", "opencv-python-headless", "scikit-learn", "pillow")
-_USED_FOR = {
-    "dense-crf": "the dense-crf refiner and the recipe paper",
-    "fast-evaluation": "prelabel evaluate --fast",
-    "label-studio": "talking to Label Studio",
-    "labelformat": "the formats yolo-seg and boxes",
-    "samples": "prelabel samples",
-    "serve": "prelabel serve, the ML backend of Label Studio",
-    "stand-in": "prelabel weights pull stand-in",
-    "test": "running the tests",
-}
-_HINTS = {"dense-crf": "; it is compiled on installation: a C++ compiler is needed"}
-_INSTEAD = "--backbone FILE or --backbone stand-in will do"
-_EXTRA = re.compile(r"""([\w.-]+).*;.*\bextra\s*==\s*['"]([\w-]+)['"]""")
+_INSTEAD = "use --backbone FILE or --backbone stand-in"
 
 
 def sections() -> Iterator[tuple[str, list[Row]]]:
@@ -79,18 +67,16 @@ def _weights() -> Iterator[Row]:
 
 
 def _extras() -> Iterator[Row]:
-    found: dict[str, list[str]] = {}
-    for requirement in requires("prelabel") or ():
-        if match := _EXTRA.match(requirement):
-            found.setdefault(match[2], []).append(match[1])
-    for extra, distributions in found.items():
-        missing = [name for name in distributions if not _version(name)]
-        what = _USED_FOR.get(extra, "")
+    for name, extra in EXTRAS.items():
+        missing = [package for package in extra.packages if not _version(package)]
         if missing:
-            hint = f"pip install 'prelabel[{extra}]'{_HINTS.get(extra, '')}"
-            yield extra, f"missing ({', '.join(missing)}), needed for {what}: {hint}"
+            yield (
+                name,
+                f"missing ({', '.join(missing)}), needed for {extra.purpose}: "
+                f"{install_command(name)}",
+            )
         else:
-            yield extra, ", ".join(f"{name} {_version(name)}" for name in distributions)
+            yield name, ", ".join(f"{package} {_version(package)}" for package in extra.packages)
 
 
 def _plugins() -> Iterator[Row]:

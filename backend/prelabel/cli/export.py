@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from prelabel import extras
 from prelabel.cli import console, options
 from prelabel.cli import label_studio_options as ls_options
 from prelabel.cli.options import example
@@ -171,7 +172,7 @@ def _project(
     photos_into: Path | None,
 ) -> Iterator[Dataset]:
     """A project's labels, as long as the context is open."""
-    with ls_options.needs("label-studio"):
+    with extras.required("label-studio"):
         from prelabel.label_studio.api.client import Client
         from prelabel.label_studio.api.dataset import project_dataset
         from prelabel.label_studio.api.photos import Sources, open_fetcher

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from prelabel import extras
 from prelabel.cli import console, options
 from prelabel.cli import label_studio_options as ls_options
 from prelabel.cli.options import example
@@ -25,17 +26,17 @@ if TYPE_CHECKING:
     from prelabel.storage.progress import Progress
 
 app = typer.Typer()
-label_studio = typer.Typer(epilog=example("prelabel label-studio prelabel --project 1"))
+label_studio = typer.Typer(epilog=example("prelabel label-studio predict --project 1"))
 app.add_typer(label_studio, name="label-studio", help="Label Studio projects.")
 
+_PREDICT = example("prelabel label-studio predict --project 1 --dry-run")
 _SHOWN = 5
 _LOCAL = "http://127.0.0.1:8080"
 
 
-@label_studio.command(
-    "prelabel", epilog=example("prelabel label-studio prelabel --project 1 --dry-run")
-)
-def prelabel(
+@label_studio.command("prelabel", hidden=True, epilog=_PREDICT)  # its former name
+@label_studio.command("predict", epilog=_PREDICT)
+def predict(
     project: ls_options.Project,
     *,
     url: ls_options.Url = _LOCAL,
@@ -72,11 +73,12 @@ def prelabel(
     Run again after an interruption, it goes on from where it was.
     """
     progress = console.progress()
-    with console.stage(progress, "start"), ls_options.needs("label-studio"):
-        from prelabel.label_studio import bulk, project_folder
+    with console.stage(progress, "start"), extras.required("label-studio"):
+        from prelabel.label_studio import bulk
         from prelabel.label_studio.api.client import Client
         from prelabel.label_studio.api.photos import Sources, open_fetcher
         from prelabel.label_studio.predict.task_prediction import ResultOptions
+        from prelabel.label_studio.project_folder import ProjectFolder
 
         config = options.chosen_config(
             recipe, backbone=backbone, labels="", seed=None, settings=settings
@@ -86,7 +88,7 @@ def prelabel(
             client,
             open_fetcher(client, Sources(tuple(allow_host), local_files)),
             project,
-            project_folder.ProjectFolder(project_folder.project_folder(url, project)),
+            ProjectFolder.of(url, project),
             config,
             bulk.Options(
                 labelled=all_tasks,
@@ -131,12 +133,12 @@ def demo(
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell may have had it ignored
         signal.signal(number, signal.default_int_handler)
     progress = console.progress()
-    with console.stage(progress, "start"), ls_options.needs("serve"):
+    with console.stage(progress, "start"), extras.required("serve"):
         from prelabel.label_studio.api.client import Client
         from prelabel.label_studio.api.photos import Sources, open_fetcher
         from prelabel.label_studio.bulk import Options, prelabel_project
         from prelabel.label_studio.demo import demo as parts
-        from prelabel.label_studio.project_folder import ProjectFolder, project_folder
+        from prelabel.label_studio.project_folder import ProjectFolder
         from prelabel.samples import write_samples
         from prelabel.storage.progress import RunLog
 
@@ -159,7 +161,7 @@ def demo(
             client,
             open_fetcher(client, Sources()),
             project,
-            ProjectFolder(project_folder(server.url, project)),
+            ProjectFolder.of(server.url, project),
             config,
             Options(),
             progress=progress,
@@ -196,11 +198,11 @@ def fit(
     A backend on this machine takes it when Label Studio asks next.
     """
     progress = console.progress()
-    with console.stage(progress, "start"), ls_options.needs("label-studio"):
+    with console.stage(progress, "start"), extras.required("label-studio"):
         from prelabel.label_studio.api.client import Client
         from prelabel.label_studio.api.photos import Sources
         from prelabel.label_studio.predict.task_prediction import ResultOptions
-        from prelabel.label_studio.project_folder import ProjectFolder, project_folder
+        from prelabel.label_studio.project_folder import ProjectFolder
         from prelabel.label_studio.server.fits import FitRequest, fit_project
         from prelabel.storage.progress import RunLog
 
@@ -209,9 +211,9 @@ def fit(
         )
     with Client(url, token) as client:
         label_config = str(client.project(project)["label_config"])
-    home = ProjectFolder(project_folder(url, project))
+    home = ProjectFolder.of(url, project)
     request = FitRequest(
-        home=home.folder,
+        home=home.path,
         server=url,
         token=token,
         project_id=project,
@@ -260,14 +262,14 @@ def names(
 ) -> None:
     """Show and edit what a project's classes are called.
 
-    Names come from what annotators did; see prelabel label-studio prelabel and prelabel serve.
+    Names come from what annotators did; see prelabel label-studio predict and prelabel serve.
     """
-    with ls_options.needs("label-studio"):
+    with extras.required("label-studio"):
         from prelabel.label_studio.names.exemplars import ExemplarFile
         from prelabel.label_studio.names.table import Names
-        from prelabel.label_studio.project_folder import ProjectFolder, project_folder
+        from prelabel.label_studio.project_folder import ProjectFolder
 
-    home = ProjectFolder(project_folder(url, project))
+    home = ProjectFolder.of(url, project)
     model = home.newest_model()
     if model is None:
         raise UserError(

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from prelabel.errors import UserError
 
 Project = Annotated[int, typer.Option(metavar="N", help="The project's number.")]
 Url = Annotated[str, typer.Option(envvar="LABEL_STUDIO_URL", help="Where Label Studio is.")]
@@ -48,14 +44,3 @@ LocalFiles = Annotated[
         show_default=False,
     ),
 ]
-
-
-@contextmanager
-def needs(extra: str) -> Iterator[None]:
-    """Say what to install where a library of an extra is missing."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("prelabel"):
-            raise
-        raise UserError(f"{error.name} is missing: pip install 'prelabel[{extra}]'") from error

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from prelabel import extras
 from prelabel.cli import console, options
 from prelabel.cli import label_studio_options as ls_options
 from prelabel.cli.options import example
@@ -83,7 +84,7 @@ def serve(
 
     Its page, at the same address, shows what is fitted and what it is doing.
     """
-    with console.stage(console.progress(), "start"), ls_options.needs("serve"):
+    with console.stage(console.progress(), "start"), extras.required("serve"):
         import uvicorn
 
         from prelabel.label_studio.api.photos import Sources

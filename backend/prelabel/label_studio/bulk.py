@@ -9,11 +9,12 @@ from typing import Any
 from prelabel.config import Config
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.photos import Fetcher
-from prelabel.label_studio.api.tasks import NO_IMAGE, Task, download, read_tasks, task_of
+from prelabel.label_studio.api.tasks import Task, download, read_tasks, task_of
 from prelabel.label_studio.fit import fit_tasks, project_config
 from prelabel.label_studio.format import label_config
 from prelabel.label_studio.format.items import Losses
 from prelabel.label_studio.format.label_config import LabelConfig
+from prelabel.label_studio.format.photos import NO_IMAGE
 from prelabel.label_studio.learn import learn_tasks
 from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.label_studio.names.table import Names

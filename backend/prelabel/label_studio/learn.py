@@ -9,9 +9,10 @@ from prelabel.data import images
 from prelabel.errors import PhotoError
 from prelabel.label_studio.api.client import Client, TaskGone
 from prelabel.label_studio.api.photos import Fetcher
-from prelabel.label_studio.api.tasks import Task, TaskPhoto, stamp_of, task_photos
-from prelabel.label_studio.format.annotations import newest_annotation
+from prelabel.label_studio.api.tasks import Task
+from prelabel.label_studio.format.annotations import newest_annotation, stamp_of
 from prelabel.label_studio.format.label_config import LabelConfig
+from prelabel.label_studio.format.photos import TaskPhoto, task_photos
 from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.label_studio.names.lessons import drawn_on, lessons
 from prelabel.label_studio.names.table import Exemplar

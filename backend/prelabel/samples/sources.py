@@ -19,13 +19,14 @@ from PIL import Image
 
 from prelabel.data.masks import Mask
 from prelabel.errors import UserError
+from prelabel.extras import install_command
 
 Rgb = NDArray[np.uint8]
 Ring = tuple[tuple[float, float], ...]
 """A closed line of x, y in pixels of its photo: pixel (3, 5) covers 3 to 4 and 5 to 6."""
 
 _FOLDERS = {
-    "scikit-image": ("skimage", Path("data"), "pip install 'prelabel[samples]'"),
+    "scikit-image": ("skimage", Path("data"), install_command("samples")),
     "scikit-learn": ("sklearn", Path("datasets/images"), "pip install scikit-learn"),
 }
 _FROM_SKLEARN = ("china.jpg", "flower.jpg")

@@ -12,6 +12,7 @@ from typing import Any
 import pydantic
 
 from prelabel.errors import UserError
+from prelabel.extras import extra_of, install_command
 from prelabel.storage.text import nearest
 from prelabel.strategies.protocols import (
     Backbone,
@@ -47,10 +48,6 @@ KINDS: dict[str, Kind] = {
 }
 
 
-_EXTRAS = {"pydensecrf": "dense-crf", "labelformat": "labelformat"}
-"""Extras that bring a package which strategies of ours import."""
-
-
 def names(section: str) -> list[str]:
     """Names of the installed strategies of a kind, sorted, whether or not they import."""
     return sorted(_entry_points(section))
@@ -66,8 +63,8 @@ def load(section: str, name: str) -> type[Any]:
         strategy = point.load()
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
-        extra = _EXTRAS.get(getattr(error, "name", None) or "")
-        remedy = f": pip install 'prelabel[{extra}]'" if extra else ""
+        extra = extra_of(getattr(error, "name", None))
+        remedy = f": {install_command(extra)}" if extra else ""
         raise UserError(f"{section} {name!r} cannot be imported ({reason}){remedy}") from error
     if not dataclasses.is_dataclass(strategy) or not isinstance(strategy, type):
         raise UserError(f"{section} {name!r} ({point.value}) is no dataclass")

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from msgspec import structs
 
+from prelabel import extras
 from prelabel.data.dataset import ExportContext
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
@@ -215,8 +216,6 @@ class _Beside:
 
 def _labelformat() -> Any:
     """What of the package is used, in one place. Raises UserError if it is missing."""
-    try:
+    with extras.required("labelformat"):
         from prelabel_exporters.labelformat import names
-    except ModuleNotFoundError as error:
-        raise UserError("labelformat is missing: pip install 'prelabel[labelformat]'") from error
     return names

@@ -200,7 +200,9 @@ def test_server_that_is_not_there(server: Server) -> None:
 
 def test_import(server: Server, client: Client) -> None:
     server.route = lambda *_: answer({"created": 2}, 201)
-    sent = [{"task": task, "result": [], "score": 0.5, "model_version": "abc-1"} for task in (1, 2)]
+    result: list[object] = []
+    more = {"result": result, "score": 0.5, "model_version": "abc-1"}
+    sent = [{"task": task, **more} for task in (1, 2)]
     assert client.import_predictions(7, sent) == 2
     assert client.import_predictions(7, []) == 0
     assert server.asked == [("POST", "/api/projects/7/import/predictions", f"Token {LEGACY}")]

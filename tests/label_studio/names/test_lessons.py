@@ -17,11 +17,12 @@ from prelabel.data.masks import Mask, decode_rle, encode_brush, encode_rle, rle_
 from prelabel.data.records import Prediction, Region
 from prelabel.label_studio import learn
 from prelabel.label_studio.api.client import TaskGone
-from prelabel.label_studio.format.annotations import newest_annotation
+from prelabel.label_studio.format.annotations import newest_annotation, stamp
 from prelabel.label_studio.format.items import results
 from prelabel.label_studio.format.label_config import LabelConfig, parse
+from prelabel.label_studio.format.regions import Drawn
 from prelabel.label_studio.names.exemplars import ExemplarFile
-from prelabel.label_studio.names.lessons import Drawing, Drawn, Lesson, drawn_on, lessons, stamp
+from prelabel.label_studio.names.lessons import Drawing, Lesson, drawn_on, lessons
 from prelabel.storage.progress import RunLog
 
 HEIGHT, WIDTH = 20, 30

@@ -13,9 +13,9 @@ from prelabel.data.masks import encode_rle, rle_area, rle_box
 from prelabel.data.records import Region
 from prelabel.errors import UserError
 from prelabel.interactive import Prompts
-from prelabel.label_studio.api.tasks import TaskPhoto
 from prelabel.label_studio.format.items import decode
 from prelabel.label_studio.format.label_config import LabelConfig, parse
+from prelabel.label_studio.format.photos import TaskPhoto
 from prelabel.label_studio.predict.prompts import read, result
 
 CONFIG = """<View><Image name="img" value="$image"/><Image name="side" value="$side"/>

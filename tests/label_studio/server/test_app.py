@@ -23,7 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
 from prelabel.label_studio.demo.local_server import free_port
-from prelabel.label_studio.project_folder import ProjectFolder, project_folder
+from prelabel.label_studio.project_folder import ProjectFolder
 from prelabel.label_studio.server.app import Access, create_app
 from prelabel.label_studio.server.service import Service, Settings
 from support.fake_label_studio import BRUSH, TOKEN, FakeLabelStudio, running, wait_for
@@ -272,7 +272,7 @@ def test_contract__from_setup_to_the_next_version(
     assert before.startswith("image-level-")
     answer = http.post("/predict", json=wanted(project, tasks[:1])).json()
     assert [r["model_version"] for r in answer["results"]] == [before]
-    home = ProjectFolder(project_folder(server.url, int(project.partition(".")[0])))
+    home = ProjectFolder.of(server.url, int(project.partition(".")[0]))
     wait_for(lambda: home.state.newest)
     wait_for(lambda: not any(p["fit"] for p in service.status()["projects"]))
     page = http.get("/").text
@@ -303,7 +303,7 @@ def test_contract__from_setup_to_the_next_version(
 
 
 def home_id(home: ProjectFolder) -> int:
-    return int(home.folder.name)
+    return int(home.path.name)
 
 
 def test_metrics__can_be_parsed(open_http: TestClient) -> None:
@@ -500,7 +500,7 @@ def test_serve__killed_during_a_fit_takes_its_processes_along_and_begins_anew(
 ) -> None:
     monkeypatch.setenv("PRELABEL_HOME", str(tmp_path / "home"))
     project, tasks = server.project(6)
-    home = ProjectFolder(project_folder(server.url, int(project.partition(".")[0])))
+    home = ProjectFolder.of(server.url, int(project.partition(".")[0]))
     server.held = tasks[-1]["data"]["image"]
     try:
         with serving(tmp_path, server) as (process, http):

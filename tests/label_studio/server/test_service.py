@@ -24,7 +24,7 @@ from prelabel.label_studio.api.photos import Sources
 from prelabel.label_studio.model_version import image_level_version
 from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.label_studio.predict.task_prediction import ResultOptions
-from prelabel.label_studio.project_folder import ProjectFolder, project_folder
+from prelabel.label_studio.project_folder import ProjectFolder
 from prelabel.label_studio.server import cleanup, fits
 from prelabel.label_studio.server import service as service_module
 from prelabel.label_studio.server.service import Service, Settings
@@ -78,7 +78,7 @@ class Project:
         self.service, self.server, self.xml = service, server, xml
         self.name, self.tasks = server.project(n_photos, xml)
         self.id = int(self.name.partition(".")[0])
-        self.home = ProjectFolder(project_folder(server.url, self.id))
+        self.home = ProjectFolder.of(server.url, self.id)
 
     def setup(self, *, token: str = TOKEN, xml: str = "") -> str:
         return self.service.setup(self.name, xml or self.xml, self.server.url, token)
@@ -554,7 +554,7 @@ def test_two__on_one_project_fit_once_and_agree(own: Path, server: FakeLabelStud
         live = {project.setup() for project in projects}
         assert len(live) == 1
         assert versions(answers[0]) == live
-        models = list((projects[0].home.folder / "models").iterdir())
+        models = list((projects[0].home.path / "models").iterdir())
         assert len(models) == 1
         # One of them has computed the features, the other has taken its model.
         shards = list((own / "cache" / "features").glob("*/*.safetensors"))
@@ -703,7 +703,7 @@ def test_full_disk__during_a_fit_is_told_with_what_to_do(
     monkeypatch.setattr(fits, "die_with", lambda pipe: None)  # it is run in this process
     name, tasks = server.project(4)
     number = int(name.partition(".")[0])
-    home = project_folder(server.url, number)
+    home = ProjectFolder.of(server.url, number).path
     request = fits.FitRequest(
         home,
         server.url,

@@ -10,27 +10,15 @@ from prelabel.data.records import ImageFile
 from prelabel.errors import PhotoError
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.photos import Fetcher
-from prelabel.label_studio.format.annotations import newest_annotation
+from prelabel.label_studio.format.annotations import newest_annotation, stamp_of
 from prelabel.label_studio.format.label_config import LabelConfig
+from prelabel.label_studio.format.photos import NO_IMAGE, TaskPhoto, task_photos
 from prelabel.label_studio.model_version import is_own
-from prelabel.label_studio.names.lessons import stamp
 from prelabel.storage.progress import RunLog
 from prelabel.storage.threads import prefetch_map
 
 _DOWNLOADS = 8
 """Photos fetched at once: a server's own workers are about as many."""
-NO_IMAGE = "has no image in its data: see whether the label config's Image names the right key"
-
-
-@dataclass(frozen=True, slots=True)
-class TaskPhoto:
-    """One photo of a task. ``name``: ``<task>/<key>``, or ``<task>/<key>/<index>`` in a list of
-    photos; ``key``: of the task's data; ``uri``: where it lies."""
-
-    name: str
-    key: str
-    index: int | None
-    uri: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +31,6 @@ class Task:
     labelled: bool = False
     stamp: str = ""
     own: tuple[tuple[int, str], ...] = ()
-
-
-def task_photos(task_id: int, data: Mapping[str, Any], wanted: LabelConfig) -> list[TaskPhoto]:
-    """The photos that the controls look at, each once; what is no address is passed over."""
-    found: dict[str, TaskPhoto] = {}
-    for control in wanted.controls:
-        value = data.get(control.image_key)
-        uris = list(value) if isinstance(value, list) else [value]
-        for index, uri in enumerate(uris):
-            if isinstance(uri, str) and uri.strip():
-                place = index if control.is_list else None
-                name = f"{task_id}/{control.image_key}" + (f"/{index}" if control.is_list else "")
-                found.setdefault(name, TaskPhoto(name, control.image_key, place, uri))
-            if not control.is_list:
-                break
-    return list(found.values())
 
 
 def read_task(task: Mapping[str, Any], wanted: LabelConfig) -> Task:
@@ -75,11 +47,6 @@ def read_task(task: Mapping[str, Any], wanted: LabelConfig) -> Task:
             if is_own(p.get("model_version"))
         ),
     )
-
-
-def stamp_of(annotation: Mapping[str, Any] | None, wanted: LabelConfig) -> str:
-    """What is learned from an annotation is kept under this: its number, and what it says."""
-    return f"{annotation.get('id')}:{stamp(annotation, wanted)}" if annotation else ""
 
 
 def read_tasks(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
+
+from prelabel.label_studio.format.label_config import LabelConfig
 
 What = Literal["annotations", "predictions", "both"]
 """``both``: a task's annotation if it has one, else its prediction."""
@@ -37,6 +41,23 @@ def chosen(task: Mapping[str, Any], what: What) -> tuple[Entry | None, bool]:
     if annotation is not None or what == "annotations":
         return annotation, False
     return newest_prediction(task), True
+
+
+def stamp_of(annotation: Mapping[str, Any] | None, wanted: LabelConfig) -> str:
+    """What is learned from an annotation is kept under this: its number, and what it says."""
+    return f"{annotation.get('id')}:{stamp(annotation, wanted)}" if annotation else ""
+
+
+def stamp(annotation: Mapping[str, Any], wanted: LabelConfig) -> str:
+    """16 hex digits that change with the annotation (id, ``updated_at``, result) or with the
+    controls and labels that it is read by."""
+    controls = [
+        [c.kind, c.name, c.to_name, c.image_key, c.is_list, [label.value for label in c.labels]]
+        for c in wanted.controls
+    ]
+    facts = [annotation.get("id"), annotation.get("updated_at"), annotation.get("result"), controls]
+    text = json.dumps(facts, sort_keys=True)
+    return hashlib.blake2b(text.encode("ascii"), digest_size=8).hexdigest()
 
 
 def _full(task: Mapping[str, Any], key: str) -> list[Entry]:

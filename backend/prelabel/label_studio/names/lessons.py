@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -48,18 +46,6 @@ class Lesson:
     def mask(self) -> Mask:
         """bool (height, width)."""
         return decode_rle(self.rle)
-
-
-def stamp(annotation: Mapping[str, Any], wanted: LabelConfig) -> str:
-    """16 hex digits that change with the annotation (id, ``updated_at``, result) or with the
-    controls and labels that it is read by."""
-    controls = [
-        [c.kind, c.name, c.to_name, c.image_key, c.is_list, [label.value for label in c.labels]]
-        for c in wanted.controls
-    ]
-    facts = [annotation.get("id"), annotation.get("updated_at"), annotation.get("result"), controls]
-    text = json.dumps(facts, sort_keys=True)
-    return hashlib.blake2b(text.encode("ascii"), digest_size=8).hexdigest()
 
 
 def drawn_on(

@@ -11,9 +11,9 @@ from typing import Any
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
 from prelabel.interactive import Prompts
-from prelabel.label_studio.api.tasks import TaskPhoto
 from prelabel.label_studio.format import items as results
 from prelabel.label_studio.format.label_config import Control, LabelConfig, Prompt
+from prelabel.label_studio.format.photos import TaskPhoto
 
 _FINEST = ("brush", "bitmask", "polygon", "rectangle")
 

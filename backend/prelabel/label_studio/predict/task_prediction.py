@@ -11,10 +11,10 @@ from msgspec import structs
 from numpy.typing import NDArray
 
 from prelabel.data.records import Prediction, Region
-from prelabel.label_studio.api.tasks import TaskPhoto
 from prelabel.label_studio.format import items as results
 from prelabel.label_studio.format.items import Item, Losses
 from prelabel.label_studio.format.label_config import Control, LabelConfig
+from prelabel.label_studio.format.photos import TaskPhoto
 from prelabel.label_studio.names.table import Names
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from prelabel.errors import UserError
 from prelabel.label_studio.api.client import Client
-from prelabel.label_studio.project_folder import State
+from prelabel.label_studio.project_folder import ProjectState
 
 _AFTER = 5.0
 """Seconds after an answer, in which the server has stored it."""
@@ -42,7 +42,7 @@ class PredictionCleanup:
         self._stopping = False
         self._thread: threading.Thread | None = None
 
-    def later(self, server: str, token: str, state: State, tasks: Sequence[int]) -> None:
+    def later(self, server: str, token: str, state: ProjectState, tasks: Sequence[int]) -> None:
         """Look at tasks that were answered just now."""
         earlier = frozenset(v for v in state.versions if v != state.version)
         if not earlier or not token or not tasks:

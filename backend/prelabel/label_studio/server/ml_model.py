@@ -18,6 +18,7 @@ from threading import Lock
 from typing import Any, ClassVar, Protocol
 
 from prelabel.errors import UserError
+from prelabel.extras import install_command
 from prelabel.storage.files import data_folder
 
 
@@ -63,7 +64,7 @@ def _base_class() -> Any:
     except ImportError as error:
         absent = isinstance(error, ModuleNotFoundError) and error.name == "label_studio_ml"
         found = "is missing" if absent else f"cannot be imported ({error})"
-        raise UserError(f"label-studio-ml {found}: pip install 'prelabel[serve]'") from error
+        raise UserError(f"label-studio-ml {found}: {install_command('serve')}") from error
     finally:
         if unset:  # 1.0.9's server reads it too, and has an option of its own for it
             os.environ.pop("MODEL_DIR", None)

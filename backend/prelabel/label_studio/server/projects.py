@@ -12,12 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from prelabel.errors import UserError
-from prelabel.label_studio.project_folder import (
-    ProjectFolder,
-    State,
-    known_projects,
-    project_folder,
-)
+from prelabel.label_studio.project_folder import ProjectFolder, ProjectState
 
 _PROBLEMS = 20
 
@@ -32,7 +27,7 @@ class Project:
     home: ProjectFolder
     server: str
     token: str
-    state: State
+    state: ProjectState
     looked_at: float = 0.0
     warm: str | None = None
     problems: deque[str] = field(default_factory=lambda: deque(maxlen=_PROBLEMS))
@@ -52,7 +47,7 @@ class Projects:
     def remember(self, told: Callable[[str], None]) -> list[Project]:
         """The projects of earlier starts: they can be pointed at before the next /setup. ``told``:
         called with what is damaged."""
-        for home in known_projects():
+        for home in ProjectFolder.known():
             try:
                 state = home.state
                 if state.project:  # others were used by the commands alone
@@ -67,12 +62,12 @@ class Projects:
         """The project ``id.timestamp`` of a server, known from now on. Raises UserError."""
         number = _number(project)
         server = address(server if home else self._url or server)
-        home = home or ProjectFolder(project_folder(server, number))
+        home = home or ProjectFolder.of(server, number)
         if self._token and server == self._url:
             token = self._token
         with self._lock:
             known = self._known.get(project)
-            if known is None or known.home.folder != home.folder:
+            if known is None or known.home.path != home.path:
                 known = Project(number, home, server, token, home.state)
                 self._known[project] = known
             known.token = token or known.token
@@ -100,7 +95,7 @@ class Projects:
 
     def of(self, home: ProjectFolder) -> Project | None:
         """The project whose folder this is."""
-        return next((p for p in self.all() if p.home.folder == home.folder), None)
+        return next((p for p in self.all() if p.home.path == home.path), None)
 
     def all(self) -> list[Project]:
         """All of them."""

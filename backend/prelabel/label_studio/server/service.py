@@ -21,7 +21,7 @@ from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.photos import Sources
 from prelabel.label_studio.format import label_config as label_configs
 from prelabel.label_studio.predict.task_prediction import ResultOptions
-from prelabel.label_studio.project_folder import ProjectFolder, State
+from prelabel.label_studio.project_folder import ProjectFolder, ProjectState
 from prelabel.label_studio.server.cleanup import PredictionCleanup
 from prelabel.label_studio.server.fits import Fit, FitRequest, Fits
 from prelabel.label_studio.server.metrics import Metrics
@@ -164,13 +164,13 @@ class Service:
         """End a project's fit; whether there was one."""
         known = self._known(project)
         known.home.update(fit_wanted=False)
-        return self._fits.cancel(known.home.folder)
+        return self._fits.cancel(known.home.path)
 
     def status(self) -> dict[str, Any]:
         """For people and statistics: JSON-ready, without secrets."""
         projects = []
         for known in self._projects.all():
-            fit = self._fits.of(known.home.folder)
+            fit = self._fits.of(known.home.path)
             state = known.state
             projects.append(
                 {
@@ -209,7 +209,7 @@ class Service:
     def _put(
         self,
         known: Project,
-        state: State,
+        state: ProjectState,
         kind: Any,
         task: Mapping[str, Any],
         label_config: str,
@@ -222,7 +222,7 @@ class Service:
             kind=kind,
             server=known.server,
             token=known.token,
-            home=known.home.folder,
+            home=known.home.path,
             model=state.model,
             revision=state.revision,
             version=state.version,
@@ -232,7 +232,7 @@ class Service:
         )
         facts = json.dumps([few, label_config, context], sort_keys=True, default=str)
         digest = hashlib.blake2b(facts.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        key = (kind, known.home.folder, state.version, digest)
+        key = (kind, known.home.path, state.version, digest)
         return self._queue.put(job, key=key, urgency=urgency)
 
     def _ready(self, entry: Entry) -> bytes:
@@ -273,7 +273,7 @@ class Service:
         state = known.home.update(fit_wanted=True)
         return self._fits.ask(
             FitRequest(
-                home=known.home.folder,
+                home=known.home.path,
                 server=known.server,
                 token=known.token,
                 project_id=known.id,

@@ -21,8 +21,8 @@ from prelabel.data import images
 from prelabel.errors import PhotoError, UserError
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.photos import Fetcher, Sources, open_fetcher
-from prelabel.label_studio.api.tasks import NO_IMAGE, TaskPhoto, task_photos
 from prelabel.label_studio.format import label_config
+from prelabel.label_studio.format.photos import NO_IMAGE, TaskPhoto, task_photos
 from prelabel.label_studio.learn import learn_task
 from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.label_studio.names.table import Names
