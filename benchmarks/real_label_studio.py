@@ -98,14 +98,14 @@ class Bench:
         return [task for task in project.tasks if task["id"] not in known]
 
     def command(self, project: Project, *, until: int = 0) -> tuple[float, float, int]:
-        """`prelabel label-studio prelabel`: seconds, its peak memory in MB, its exit code. Killed
+        """`prelabel label-studio predict`: seconds, its peak memory in MB, its exit code. Killed
         when the project has ``until`` predictions."""
         started = time.monotonic()
         with (self.folder / "bulk.log").open("ab") as log:
             process = subprocess.Popen(
                 [
                     *(sys.executable, "-c", "from prelabel.cli import main; main()"),
-                    *("label-studio", "prelabel", "--project", str(project.number)),
+                    *("label-studio", "predict", "--project", str(project.number)),
                     *("--url", self.server.url, "--backbone", self._weights),
                 ],
                 env={**os.environ, "LABEL_STUDIO_API_KEY": self.server.login.token},

@@ -248,4 +248,4 @@ def test_digest__changes_with_what_it_covers() -> None:
 
 def test_config__is_frozen() -> None:
     with pytest.raises(ValidationError):
-        load("default").features.size = 3  # type: ignore[misc]
+        load("default").features.size = 3

@@ -132,8 +132,8 @@ def edit(**changes: Any) -> Callable[[Path], None]:
     return change
 
 
-def text(value: str) -> Callable[[Path], None]:
-    return lambda folder: (folder / "model.json").write_text(value) and None
+def text(value: str) -> Callable[[Path], object]:
+    return lambda folder: (folder / "model.json").write_text(value)
 
 
 def tensors(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
@@ -171,7 +171,7 @@ def cut_json(folder: Path) -> None:
     ],
 )
 def test_model__damaged_folder(
-    tmp_path: Path, damage: Callable[[Path], None], message: str
+    tmp_path: Path, damage: Callable[[Path], object], message: str
 ) -> None:
     make().save(tmp_path)
     damage(tmp_path)

@@ -423,9 +423,11 @@ def test_every_command__help_ends_with_an_example() -> None:
 
 
 def commands(group: Any, words: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    """The words of each command and group, but for prelabel itself."""
+    """The words of each command and group that help shows, but for prelabel itself."""
     found = []
     for name, command in group.commands.items():
+        if command.hidden:
+            continue
         found.append((*words, name))
         if hasattr(command, "commands"):
             found += commands(command, (*words, name))
@@ -439,6 +441,14 @@ def test_commands__are_all_there() -> None:
         *("plugins list", "plugins check", "plugins show", "weights pull", "weights list"),
         *("recipes list", "recipes show"),
     }
+
+
+def test_label_studio_predict__has_its_old_name_still() -> None:
+    usage = cli("label-studio", "prelabel", "--help").stdout
+    assert usage.replace("label-studio prelabel", "label-studio predict") == (
+        cli("label-studio", "predict", "--help").stdout
+    )
+    assert "label-studio prelabel" not in cli("label-studio", "--help").stdout
 
 
 def test_version_and_no_arguments() -> None:
@@ -565,7 +575,7 @@ def test_lines__say_how_long_is_left(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0
-    monkeypatch.setattr(console.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     lines = console.Lines()
     lines.start("features", 30)
     for _ in range(10):
@@ -601,7 +611,7 @@ def test_predictions__a_damaged_line_is_named(done: tuple[Path, Path, Any], tmp_
 
 def test_label_studio__without_httpx() -> None:
     code = "import sys; sys.modules['httpx'] = None; from prelabel.cli.main import main; main()"
-    command = [sys.executable, "-c", code, "label-studio", "prelabel", "--project", "1"]
+    command = [sys.executable, "-c", code, "label-studio", "predict", "--project", "1"]
     done = subprocess.run([*command, "--token", "x"], capture_output=True, text=True)
     assert done.returncode == 2
     assert "pip install 'prelabel[label-studio]'" in done.stderr

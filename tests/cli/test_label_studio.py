@@ -67,7 +67,7 @@ def test_fit_and_names__from_nothing_to_named_classes(label_studio: Server, tmp_
     renamed = _command(label_studio, "names", "--project", project, "--rename", "cat=dog")
     assert "dog (1)" in renamed.stdout
 
-    done = _command(label_studio, "prelabel", "--project", project, *FAST)
+    done = _command(label_studio, "predict", "--project", project, *FAST)
     assert done.returncode == 0, done.stderr
     assert "6 got a prediction" in done.stdout
     labels = [

@@ -36,7 +36,8 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
 
 def pixel(image: Image.Image, kind: str = "PNG", **options: Any) -> list[int]:
     """The first pixel of the decoded photo."""
-    return decode_picture(encoded(image, kind, **options)).pixels[0, 0].tolist()
+    first: list[int] = decode_picture(encoded(image, kind, **options)).pixels[0, 0].tolist()
+    return first
 
 
 def png_header(width: int, height: int) -> bytes:

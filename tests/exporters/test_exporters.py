@@ -267,7 +267,7 @@ def test_voc__palette_and_values_as_pillow_reads_them(tmp_path: Path) -> None:
         assert image.mode == "P"
         assert image.size == (10, 8)
         assert np.array_equal(np.asarray(image), RING * 3 + PARTS * 1)
-        palette = np.reshape(image.getpalette(), (256, 3)).tolist()
+        palette = np.reshape(np.array(image.getpalette()), (256, 3)).tolist()
         assert image.convert("RGB").getpixel((2, 1)) == (128, 128, 0)
     # From the VOC devkit's own table: aeroplane, bicycle, bird, person, train, void.
     assert palette[0] == [0, 0, 0]

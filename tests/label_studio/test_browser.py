@@ -24,9 +24,9 @@ from prelabel.label_studio.model_version import is_own
 from support.browser import LabelStudioTab, chromium
 from support.label_studio_server import COMMAND, TOKEN, Server
 from support.places import require
-from support.shapes import Mask, Shape, as_png, as_png_with_alpha, as_rotated_jpeg, shape
+from support.shapes import Kind, Mask, Shape, as_png, as_png_with_alpha, as_rotated_jpeg, shape
 
-LABELS = ("ball", "box")
+LABELS: tuple[Kind, ...] = ("ball", "box")
 SETTINGS = ["--backbone", "color-texture", "--recipe", "fast", "--set", "features.size=224"]
 BOTH = """<View><Image name="image" value="$image"/>
 <BitmaskLabels name="mask" toName="image"><Label value="ball"/><Label value="box"/></BitmaskLabels>
@@ -275,7 +275,7 @@ def named(corrected: Stage) -> Stage:
     while "ball (1)" not in (table := _command(corrected, "names")):
         assert time.monotonic() < until, table
         time.sleep(0.5)
-    said = _command(corrected, "prelabel", "--replace-own", *SETTINGS)
+    said = _command(corrected, "predict", "--replace-own", *SETTINGS)
     assert f"{len(SHAPES) - 1} got a prediction" in said
     return corrected
 
@@ -417,7 +417,7 @@ def test_opening__predicts_a_task_of_a_project_that_was_never_fitted(both: Stage
 
 
 def test_bitmask_and_polygon__are_drawn_where_they_were_predicted(both: Stage) -> None:
-    said = _command(both, "prelabel", "--replace-own", *SETTINGS)
+    said = _command(both, "predict", "--replace-own", *SETTINGS)
     assert "10 got a prediction" in said
     task = both.tasks()["ring.png"]
     [prediction] = task["predictions"]

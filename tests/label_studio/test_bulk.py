@@ -1,4 +1,4 @@
-"""`prelabel label-studio prelabel` against a real Label Studio."""
+"""`prelabel label-studio predict` against a real Label Studio."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_command__says_what_became_of_every_task(label_studio: Server, tmp_path:
     project = label_studio.project(BRUSH)
     label_studio.upload(project, [*_photos(), ("broken.jpg", _rotated(9)[:400])])
     command = [sys.executable, "-c", "from prelabel.cli import main; main()"]
-    command += ["label-studio", "prelabel", "--project", str(project), "--url", label_studio.url]
+    command += ["label-studio", "predict", "--project", str(project), "--url", label_studio.url]
     command += ["--backbone", "color-texture", "--recipe", "fast", "--strict"]
     done = subprocess.run(
         command,

@@ -191,9 +191,7 @@ def _cls(*directions: tuple[float, int]) -> Float:
     angles = np.concatenate([np.linspace(a - 1, a + 1, n) for a, n in directions])
     turned = np.radians(angles)
     lengths = 1 + np.arange(len(turned)) % 3  # only directions count
-    return (np.stack([np.cos(turned), np.sin(turned)], axis=1) * lengths[:, None]).astype(
-        np.float32
-    )
+    return _array(np.stack([np.cos(turned), np.sin(turned)], axis=1) * lengths[:, None])
 
 
 def _group(cls: Float, **options: Any) -> tuple[Float, Float, NDArray[np.int64]]:
@@ -258,7 +256,7 @@ class Flat:
     """A clusterer whose centroids have one dimension too few."""
 
     def fit(self, points: Float, *, k: int, seed: int) -> Float:
-        return points[0]
+        return _array(points[0])
 
     def assign(self, points: Float, centroids: Float) -> NDArray[np.int64]:
         return np.zeros(len(points), dtype=np.int64)

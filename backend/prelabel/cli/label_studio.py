@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from prelabel.storage.progress import Progress
 
 app = typer.Typer()
-label_studio = typer.Typer(epilog=example("prelabel label-studio prelabel --project 1"))
+label_studio = typer.Typer(epilog=example("prelabel label-studio predict --project 1"))
 app.add_typer(label_studio, name="label-studio", help="Label Studio projects.")
 
+_PREDICT = example("prelabel label-studio predict --project 1 --dry-run")
 _SHOWN = 5
 _LOCAL = "http://127.0.0.1:8080"
 
 
-@label_studio.command(
-    "prelabel", epilog=example("prelabel label-studio prelabel --project 1 --dry-run")
-)
-def prelabel(
+@label_studio.command("prelabel", hidden=True, epilog=_PREDICT)  # its former name
+@label_studio.command("predict", epilog=_PREDICT)
+def predict(
     project: ls_options.Project,
     *,
     url: ls_options.Url = _LOCAL,
@@ -262,7 +262,7 @@ def names(
 ) -> None:
     """Show and edit what a project's classes are called.
 
-    Names come from what annotators did; see prelabel label-studio prelabel and prelabel serve.
+    Names come from what annotators did; see prelabel label-studio predict and prelabel serve.
     """
     with extras.required("label-studio"):
         from prelabel.label_studio.names.exemplars import ExemplarFile

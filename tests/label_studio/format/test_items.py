@@ -165,7 +165,7 @@ def test_polygon__without_tolerance_gives_back_all_but_holes(mask: Mask) -> None
 def test_polygon__of_a_blob_keeps_its_overlap(seed: int, tolerance: float) -> None:
     rng = np.random.default_rng(seed)
     smooth = cv2.GaussianBlur(rng.random((60, 80)).astype(np.float32), (0, 0), 5)
-    mask = np.asarray(smooth > np.quantile(smooth, 0.6))
+    mask = np.asarray(smooth > np.quantile(np.asarray(smooth), 0.6))
     decoded = np.zeros(mask.shape, dtype=np.bool_)
     for item in _items(mask, "polygon", tolerance=tolerance):
         decoded |= _back(item, mask)

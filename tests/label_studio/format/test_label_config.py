@@ -6,7 +6,7 @@ import pytest
 from label_studio_sdk.label_interface import LabelInterface
 
 from prelabel.errors import UserError
-from prelabel.label_studio.format.label_config import Control, Label, Prompt, parse
+from prelabel.label_studio.format.label_config import Control, Kind, Label, Prompt, parse
 
 IMAGE = '<Image name="image" value="$photo"/>'
 BRUSH = '<BrushLabels name="b" toName="image"><Label value="Dog"/></BrushLabels>'
@@ -25,7 +25,7 @@ def _view(*tags: str) -> str:
         ("RectangleLabels", "rectangle"),
     ],
 )
-def test_parse__each_tag_and_what_the_sdk_reads_in_it(tag: str, kind: str) -> None:
+def test_parse__each_tag_and_what_the_sdk_reads_in_it(tag: str, kind: Kind) -> None:
     labels = (
         '<Label value="Dog &amp; cat" background="#800000" predicted_values="object 1, Object 2,"/>'
         '<View><Label value="été"/></View>'

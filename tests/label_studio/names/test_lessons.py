@@ -20,8 +20,9 @@ from prelabel.label_studio.api.client import TaskGone
 from prelabel.label_studio.format.annotations import newest_annotation, stamp
 from prelabel.label_studio.format.items import results
 from prelabel.label_studio.format.label_config import LabelConfig, parse
+from prelabel.label_studio.format.regions import Drawn
 from prelabel.label_studio.names.exemplars import ExemplarFile
-from prelabel.label_studio.names.lessons import Drawing, Drawn, Lesson, drawn_on, lessons
+from prelabel.label_studio.names.lessons import Drawing, Lesson, drawn_on, lessons
 from prelabel.storage.progress import RunLog
 
 HEIGHT, WIDTH = 20, 30

@@ -35,7 +35,7 @@ ANSWERS = {
     42: b"[]",
     43: b'{"result": [], "score": 0.0, "model_version": "0123456789ab-3"}',
 }
-EVENTS = {
+EVENTS: dict[str, Mapping[str, Any]] = {
     "ANNOTATION_CREATED": {"status": "learning", "tasks": 1},
     "START_TRAINING": {"status": "fit", "job": "waiting"},
 }
@@ -210,7 +210,8 @@ def test_answers__are_the_services_own_bytes(model_class: Any) -> None:
 
 
 _VALUES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
-_ANSWERS = st.just([]) | st.dictionaries(st.text(), _VALUES | st.lists(_VALUES), max_size=3)
+_EMPTY: list[object] = []
+_ANSWERS = st.just(_EMPTY) | st.dictionaries(st.text(), _VALUES | st.lists(_VALUES), max_size=3)
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -6,7 +6,7 @@ import errno
 import json
 import multiprocessing
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from prelabel.data.masks import Mask
 from prelabel.label_studio.api.photos import Sources
 from prelabel.label_studio.format.items import decode
 from prelabel.label_studio.names.exemplars import ExemplarFile
@@ -58,8 +59,9 @@ class Works:
 
     def begin(self, task: Task, *, kind: Any = "predict", xml: str = BRUSH, **more: Any) -> int:
         self._number += 1
-        facts = {"model": self.model, "revision": 0, "version": f"{self.model}-0", "token": TOKEN}
-        facts |= {"server": self.server.url, "home": self.home.path, "label_config": xml, **more}
+        facts: dict[str, Any] = {"model": self.model, "revision": 0, "token": TOKEN}
+        facts |= {"version": f"{self.model}-0", "server": self.server.url}
+        facts |= {"home": self.home.path, "label_config": xml, **more}
         self.pipe.send(Job(number=self._number, kind=kind, task=task, **facts))
         return self._number
 
@@ -169,6 +171,13 @@ def test_predict__a_list_of_images(works: Works, server: FakeLabelStudio) -> Non
     assert first == third
 
 
+def mask_of(item: Mapping[str, Any]) -> Mask:
+    """Of an item of a photo of 96 × 64."""
+    mask = decode(item, height=64, width=96)
+    assert mask is not None
+    return mask
+
+
 def test_predict__several_controls(works: Works, server: FakeLabelStudio) -> None:
     xml = f"<View>{IMAGE}{''.join(control(kind, kind) for kind in KINDS)}</View>"
     items = works.items(with_regions(server), xml=xml)
@@ -176,7 +185,7 @@ def test_predict__several_controls(works: Works, server: FakeLabelStudio) -> Non
     assert all(item["type"] == f"{item['from_name'].lower()}labels" for item in items)
     assert len({item["id"] for item in items}) == len(items)
     masks = {
-        item["from_name"]: decode(item, height=64, width=96)
+        item["from_name"]: mask_of(item)
         for item in reversed(items)  # the best of each
     }
     assert np.array_equal(masks["Brush"], masks["Bitmask"])
@@ -288,7 +297,7 @@ def test_learn__a_task_of_another_project_teaches_nothing(
 def test_point__answers_where_the_click_is(works: Works, server: FakeLabelStudio) -> None:
     task = with_regions(server)
     item = works.items(task)[0]
-    mask = decode(item, height=64, width=96)
+    mask = mask_of(item)
     rows, columns = np.nonzero(mask)
     middle = len(rows) // 2
     y, x = int(rows[middle]), int(columns[middle])
@@ -296,7 +305,7 @@ def test_point__answers_where_the_click_is(works: Works, server: FakeLabelStudio
     click = {"type": "keypointlabels", "from_name": "click", "to_name": "image", "value": value}
     (found,) = works.items(task, kind="point", context={"result": [click]})
     assert found["value"]["brushlabels"] == ["dog"]
-    inside = decode(found, height=64, width=96)
+    inside = mask_of(found)
     assert inside is not None
     assert inside[y, x]
     assert "nothing was pointed at" in works.do(task, kind="point", context={"result": []}).problem
