@@ -39,6 +39,7 @@ WALLS = {
         "samples": "errors extras storage data",
         "evaluation": "errors extras storage data config report",
         "runs": f"{_PIPELINE} report",
+        "api": "errors data model runs",
         "label_studio.format": "errors storage data",
         "label_studio.names": f"{_GROUND} steps label_studio.format",
         "label_studio.model_version": "config",

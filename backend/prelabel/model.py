@@ -29,11 +29,21 @@ _WANTED = {"tensors": str, "config": dict, "backbone": dict, "origins": dict, "n
 
 @dataclass(frozen=True)
 class FittedModel:
-    """Everything that predict needs beside a photo.
+    """Everything that `predict` needs beside a photo.
 
-    ``config``: as fitted, weights named. ``backbone``: the backbone's identity.
-    ``origins``: distribution and version of each strategy. ``classes``: class centroids float32
-    (n_classes, dim). ``n_photos``: photos that fit has seen.
+    Attributes:
+        config: as fitted, with the weights named.
+        backbone: what decides the features: the weights' hash, layer, precision …; JSON-ready.
+        origins: distribution and version of each strategy, by kind.
+        levels: what the dataset and category levels learned.
+        classes: centroids of the classes, float32 (n_classes, dim).
+        n_photos: photos that `fit` has seen.
+
+    Example:
+        >>> model = fit("photos/")
+        >>> model
+        FittedModel('stand-in', 120 photos, 7 classes, version 3f9c02d81b7a-0)
+        >>> model.save("model/")
     """
 
     config: Config
@@ -42,6 +52,13 @@ class FittedModel:
     levels: Levels
     classes: Float
     n_photos: int
+
+    def __repr__(self) -> str:
+        weights = str(self.backbone.get("weights", self.config.backbone.name))
+        return (
+            f"FittedModel({weights!r}, {self.n_photos} photos, {len(self.classes)} classes, "
+            f"version {self.version})"
+        )
 
     @property
     def segment_hash(self) -> str:
@@ -73,8 +90,14 @@ class FittedModel:
         backbone = identity_key(self.config.backbone.name, self.backbone)
         return self.config.digest(*sections) + backbone
 
-    def save(self, folder: Path) -> None:
-        """Write the folder; a model that is there already is replaced at once or not at all."""
+    def save(self, folder: str | Path) -> None:
+        """Write the model into a folder, which `load_model` reads; a model that is there already is
+        replaced at once or not at all.
+
+        Raises:
+            OSError: the folder cannot be written to.
+        """
+        folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         data = save(_tensors(self))
         tensors = f"tensors-{hashlib.blake2b(data, digest_size=8).hexdigest()}.safetensors"
@@ -96,8 +119,13 @@ class FittedModel:
                 old.unlink()
 
     @classmethod
-    def load(cls, folder: Path) -> FittedModel:
-        """Read a folder that ``save`` wrote. Raises UserError."""
+    def load(cls, folder: str | Path) -> FittedModel:
+        """Read a folder that ``save`` wrote.
+
+        Raises:
+            UserError: there is no model, it is damaged, or another version of prelabel wrote it.
+        """
+        folder = Path(folder)
         try:
             facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError) as error:

@@ -46,9 +46,27 @@ def fit(
     log: RunLog | None = None,
     hook: Hook | None = None,
 ) -> FittedModel:
-    """Learn levels and classes from photos (or from a seeded sample of them), without labels.
+    """Learn levels and classes from photos, without labels.
 
-    ``source``: a folder, a photo, a COCO ``.json``, a ``.txt`` list, or paths. Raises UserError.
+    Features and regions are kept in the cache, so that a second call and `predict` go on from there.
+
+    Args:
+        source: a folder, a photo, a COCO ``.json``, a ``.txt`` with a path a line, or paths.
+        config: all settings; left out, those of the recipe ``default``. At most
+            ``config.fit.photos`` photos are looked at, drawn with ``config.fit.seed``.
+        log: takes seconds, skipped photos and progress.
+        hook: called for each photo whose regions were just found.
+
+    Returns:
+        The model. Photos that cannot be used are left out and named in ``log.skipped``.
+
+    Raises:
+        UserError: there is no usable photo, or weights cannot be had.
+
+    Example:
+        >>> from prelabel import config, fit
+        >>> model = fit("photos/", config.load("fast", ["classes.count=8"]))
+        >>> model.save("model/")
     """
     photos, config, log = _photo_set(source), config or Config(), log or RunLog()
     for name, reason in photos.skipped:
@@ -84,10 +102,28 @@ def fit(
 def predict(
     model: FittedModel, source: Source, *, log: RunLog | None = None, hook: Hook | None = None
 ) -> Iterator[Prediction]:
-    """Regions with classes for each photo, in order of names, one photo at a time.
+    """Find the regions of photos and their classes, one photo at a time.
 
-    A photo's answer depends on the model and that photo alone. Photos that cannot be used are left
-    out and named in ``clock.skipped``. Raises UserError.
+    A photo's answer depends on the model and that photo alone.
+
+    Args:
+        model: what `fit` or `load_model` returned.
+        source: a folder, a photo, a COCO ``.json``, a ``.txt`` with a path a line, or paths.
+        log: takes seconds, skipped photos and progress.
+        hook: called for each photo whose regions were just found.
+
+    Yields:
+        One `Prediction` for each photo, in order of names. Photos that cannot be used are left out
+        and named in ``log.skipped``.
+
+    Raises:
+        UserError: there is no photo, or weights cannot be had.
+
+    Example:
+        >>> for prediction in predict(model, "photos/"):
+        ...     for region in prediction.regions:
+        ...         print(prediction.photo, region.cluster, region.mask.shape)
+        cat.jpg 3 (480, 640)
     """
     photos, log = _photo_set(source), log or RunLog()
     for name, reason in photos.skipped:

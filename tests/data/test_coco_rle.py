@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from prelabel.data import coco_rle as module
 from prelabel.data.coco_rle import _totals, rle_facts
-from prelabel.data.masks import Mask, decode_rle, encode_rle, rle_area, rle_box
+from prelabel.data.masks import Mask, Rle, decode_rle, encode_rle, rle_area, rle_box
 
 
 def plain_total(text: str) -> int:
@@ -70,7 +70,7 @@ def test_totals__those_of_the_right_length_are_decoded_within_the_mask(
     text: str, height: int, width: int
 ) -> None:
     if _totals([text])[0][0] == height * width:
-        rle = {"size": [height, width], "counts": text}
+        rle: Rle = {"size": [height, width], "counts": text}
         assert decode_rle(rle).sum() == rle_area(rle) <= height * width
 
 
@@ -87,7 +87,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool
     return bool(request.param)
 
 
-def both_ways(rles: list[dict[str, Any]]) -> list[list[Any]]:
+def both_ways(rles: list[Rle]) -> list[list[Any]]:
     """Facts by whichever way is taken, and by NumPy and pycocotools alone."""
     with pytest.MonkeyPatch.context() as patch:
         found = rle_facts(rles)
@@ -126,7 +126,7 @@ def test_facts__of_masks(masks: list[Mask]) -> None:
         max_size=4,
     )
 )
-def test_facts__of_any_text_are_the_same_both_ways(rles: list[dict[str, Any]]) -> None:
+def test_facts__of_any_text_are_the_same_both_ways(rles: list[Rle]) -> None:
     first, second = both_ways(rles)
     assert first == second
     assert first[0] == [plain_total(rle["counts"]) for rle in rles]
@@ -200,7 +200,7 @@ def test_facts__of_many_and_of_large_masks(way: bool) -> None:
     assert facts.areas.tolist() == [1] * 300
     assert facts.boxes.tolist() == [[2, 3, 1, 1]] * 300
     # 2 ** 16 × 2 ** 15 pixels, all outside but the last.
-    rle = {"size": [2**16, 2**15], "counts": "oooooo11"}
+    rle: Rle = {"size": [2**16, 2**15], "counts": "oooooo11"}
     facts = rle_facts([rle])
     assert (facts.totals[0], facts.areas[0]) == (2**31, 1)
     assert facts.boxes[0].tolist() == [2**15 - 1, 2**16 - 1, 1, 1]

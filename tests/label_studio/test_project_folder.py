@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from prelabel.data.masks import Rle
 from prelabel.errors import UserError
 from prelabel.label_studio.model_version import image_level_version, is_own
 from prelabel.label_studio.names.exemplars import ExemplarFile
@@ -30,7 +31,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[FittedModel, Fitte
 
 def _name(folder: ProjectFolder, photo: str, *, seconds_ago: float = 0.0) -> None:
     vector = np.ones(3, dtype=np.float32)
-    rle = {"size": [2, 2], "counts": "04"}
+    rle: Rle = {"size": [2, 2], "counts": "04"}
     assert ExemplarFile(folder.names).learn(photo, [Exemplar(photo, rle, vector, "cat")])
     then = time.time() - seconds_ago
     os.utime(folder.names, (then, then))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from prelabel.data.records import Rle
+from prelabel.data.masks import Rle
 
 _MOST_PIXELS = 2**31
 """hotcoco counts in 32 bits."""
@@ -75,7 +75,7 @@ def _with_hotcoco(rles: list[Rle]) -> RleFacts | None:
             return None
         areas[part] = sums[1]
     try:
-        return RleFacts(pixels, areas, hot_mask.to_bbox(rles).astype(np.int64))
+        return RleFacts(pixels, areas, hot_mask.to_bbox([{**rle} for rle in rles]).astype(np.int64))
     except ValueError:
         return None
 

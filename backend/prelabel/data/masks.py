@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypedDict
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from prelabel.data.records import Rle
-
 Mask = NDArray[np.bool_]
 Box = tuple[int, int, int, int]
+
+
+class Rle(TypedDict):
+    """COCO's compressed run lengths: ``size`` is [height, width], ``counts`` ASCII."""
+
+    size: list[int]
+    counts: str
+
 
 _MANY = 2_000
 _HEADER_BITS = 32 + 5 + 4 * 4

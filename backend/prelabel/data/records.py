@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-Rle = dict[str, Any]
-"""COCO's compressed run lengths: ``{"size": [height, width], "counts": str}``."""
+from prelabel.data.masks import Mask, Rle, decode_rle
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +70,17 @@ class LevelResult:
 class Region(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One connected part of a photo's foreground; it may hold several touching objects.
 
-    ``rle``: the mask at the photo's full size. ``box``: x, y, width, height in pixels.
-    ``area``: pixels. ``score``: [0, 1]. ``cluster``: class id, from 0; -1 before classes are known.
-    ``crowd``: in ground truth, pixels that count neither as right nor as wrong (COCO's crowds; with
-    cluster -1, VOC's void).
+    Attributes:
+        rle: the mask at the photo's full size, as COCO's compressed run lengths.
+        box: x, y, width, height in whole pixels, from the upper left corner.
+        area: pixels inside the mask.
+        score: in [0, 1], the mean P(foreground) inside times the levels' agreement there.
+        cluster: class id, from 0; -1 before classes are known.
+        crowd: in ground truth, pixels that count neither as right nor as wrong (COCO's crowds;
+            with cluster -1, VOC's void).
+
+    Example:
+        >>> cutout = photo[region.mask]  # photo: (h, w, 3); all pixels of the region, (area, 3)
     """
 
     rle: Rle
@@ -85,13 +90,30 @@ class Region(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     cluster: int = -1
     crowd: bool = False
 
+    @property
+    def mask(self) -> Mask:
+        """The mask as bool (h, w), the EXIF-oriented photo's height and width; decoded anew each
+        time, so keep it where you need it twice."""
+        return decode_rle(self.rle)
+
 
 class Prediction(msgspec.Struct, frozen=True, gc=False):
     """All regions of one photo, highest score first; none is a valid answer.
 
-    ``photo``: the photo's name. ``digest``: hash of its file's bytes. ``width``, ``height``: pixels
-    of the EXIF-oriented photo. ``foreground``: share of its pixels inside regions.
-    ``dropped``: connected parts left out: too small, or surroundings.
+    Attributes:
+        photo: the photo's name: its path relative to the folder of photos, with ``/``.
+        digest: hash of the file's bytes, 32 hex digits; "" where there was no file.
+        width: of the EXIF-oriented photo, in pixels.
+        height: likewise.
+        regions: what was found.
+        foreground: share of the photo's pixels inside regions, in [0, 1].
+        dropped: how many connected parts were left out: too small, or surroundings.
+        model_version: of the model that predicted it; "" for what people made.
+
+    Example:
+        >>> for region in prediction.regions:
+        ...     print(region.cluster, region.box, round(region.score, 2))
+        3 (12, 40, 200, 180) 0.81
     """
 
     photo: str

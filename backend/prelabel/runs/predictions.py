@@ -72,11 +72,9 @@ def _fault(prediction: Prediction) -> str:
     if not math.isfinite(prediction.foreground):
         return f"a share of foreground of {prediction.foreground}"
     for region in prediction.regions:
-        found = region.rle.get("size")
-        if found != size or not all(type(side) is int for side in found):
+        if region.rle["size"] != size:
+            found = region.rle["size"]
             return f"a mask of size {found!r}, wanted {size}, the photo's height and width"
-        if "counts" not in region.rle:
-            return "a mask without counts"
         if not -1 <= region.cluster < _MOST_CLASSES:
             return f"a cluster {region.cluster}: from -1 to {_MOST_CLASSES - 1} are wanted"
         if not math.isfinite(region.score):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from prelabel.data.masks import crosses
-from prelabel.data.records import Rle
+from prelabel.data.masks import Rle, crosses
 from prelabel_exporters.coco.file import Annotation
 
 Note = Callable[..., None]
@@ -42,7 +41,9 @@ def holds(total: int, annotation: Annotation, size: list[int], note: Note) -> bo
     return total == wanted
 
 
-def _rle(rle: Rle, annotation: Annotation, size: list[int], note: Note) -> Rle | None:
+def _rle(
+    rle: Mapping[str, object], annotation: Annotation, size: list[int], note: Note
+) -> Rle | None:
     found, counts = rle.get("size"), rle.get("counts")
     if found != size:
         note(annotation, "RLEs of another size than their image, left out", found)
@@ -50,7 +51,7 @@ def _rle(rle: Rle, annotation: Annotation, size: list[int], note: Note) -> Rle |
     if isinstance(counts, str):
         return {"size": size, "counts": counts}
     is_plain = isinstance(counts, list) and all(isinstance(n, int) and n >= 0 for n in counts)
-    runs: list[int] = counts if is_plain and counts else []
+    runs: list[int] = counts if isinstance(counts, list) and is_plain else []
     if not holds(sum(runs) if is_plain else -1, annotation, size, note):
         return None
     packed = coco_mask.frPyObjects({"size": size, "counts": runs}, *size)

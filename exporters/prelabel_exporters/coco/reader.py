@@ -13,7 +13,8 @@ from msgspec import structs
 from prelabel.data import images
 from prelabel.data.coco_rle import rle_facts
 from prelabel.data.dataset import Dataset, Problems
-from prelabel.data.records import Prediction, Region, Rle
+from prelabel.data.masks import Rle
+from prelabel.data.records import Prediction, Region
 from prelabel.errors import PhotoError
 from prelabel_exporters.coco.file import Annotation, ImageRecord, InstancesFile, load_instances
 from prelabel_exporters.coco.masks import holds, mask_of

@@ -51,12 +51,12 @@ def project_dataset(
     problems = Problems()
     with tempfile.TemporaryDirectory(prefix="prelabel-") as folder:
         file = Path(folder) / "tasks.jsonl"
-        with log.stage("tasks", int(project.get("task_number") or 0)):
+        with log.stage("tasks", project.task_number):
             _keep_tasks(client, project_id, what, file, log)
         labels = TaskLabels(
             lambda: _tasks(file),
             what=what,
-            config=_config(str(project.get("label_config") or "")),
+            config=_config(project.label_config),
             source=f"project {project_id}",
             problems=problems,
         )

@@ -12,8 +12,7 @@ from pycocotools import mask as coco_mask
 
 from prelabel.data.dataset import Problems
 from prelabel.data.images import MAX_PIXELS
-from prelabel.data.masks import crosses, encode_rle, rle_box
-from prelabel.data.records import Rle
+from prelabel.data.masks import Rle, crosses, encode_rle, rle_box
 from prelabel.errors import UserError
 from prelabel.label_studio.format.items import Item, decode_item
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from prelabel.data.masks import Mask, decode_rle, encode_rle
-from prelabel.data.records import Region, Rle
+from prelabel.data.masks import Mask, Rle, decode_rle, encode_rle
+from prelabel.data.records import Region
 from prelabel.errors import UserError
 from prelabel.label_studio.format.items import decode_item
 from prelabel.label_studio.format.label_config import Control, LabelConfig

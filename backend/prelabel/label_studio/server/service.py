@@ -305,7 +305,7 @@ class Service:
             return
         state = known.state
         with Client(known.server, known.token, attempts=2) as client:
-            n_tasks = int(client.project(known.id).get("task_number") or 0)
+            n_tasks = client.project(known.id).task_number
         new = n_tasks - state.n_tasks
         enough = min(self.settings.fit_after, max(_ENOUGH, state.n_tasks))
         first = not state.newest and n_tasks >= _ENOUGH
