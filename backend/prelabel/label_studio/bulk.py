@@ -130,7 +130,7 @@ def prelabel_project(
             totals.losses += answer.losses
             batch.append({"task": task, **answer.to_json(state.version)})
             outdated += [prediction for prediction, _ in own[task]]
-            size += sum(len(item["value"].get("rle", ())) for item in answer.result)
+            size += answer.n_numbers
             if len(batch) >= _BATCH or size >= _BATCH_NUMBERS:
                 send()
                 size = 0

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from msgspec import structs
 
@@ -25,6 +25,7 @@ from prelabel_exporters.common import class_name
 
 _POLYGON = Control(kind="polygon", name="label", to_name="image", image_key="image", labels=())
 _PART = ".labelformat.part"
+_Points = list[tuple[float, float]]
 _Object = Callable[[Region, Prediction, Any], Any]
 """A region as labelformat's object of this category; None for one that cannot be held."""
 
@@ -68,7 +69,10 @@ class YoloSeg:
                     "regions in several parts, joined by lines without width", prediction.photo
                 )
             scale = prediction.width / 100, prediction.height / 100
-            parts = [[(x * scale[0], y * scale[1]) for x, y in i["value"]["points"]] for i in items]
+            parts = [
+                [(x * scale[0], y * scale[1]) for x, y in cast(_Points, item["value"]["points"])]
+                for item in items
+            ]
             if not parts:
                 context.problems.note("regions without a pixel, left out", prediction.photo)
                 return None

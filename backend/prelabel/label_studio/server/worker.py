@@ -22,7 +22,7 @@ from prelabel.errors import PhotoError, UserError
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.photos import Fetcher, Sources, open_fetcher
 from prelabel.label_studio.format import label_config
-from prelabel.label_studio.format.photos import NO_IMAGE, TaskPhoto, task_photos
+from prelabel.label_studio.format.photos import NO_IMAGE, TaskPhoto, find_photo, task_photos
 from prelabel.label_studio.learn import learn_task
 from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.label_studio.names.table import Names
@@ -185,7 +185,7 @@ class _Worker:
         wanted = _parsed(job.label_config)
         task_id, photos = _photos(job)
         request = prompts.read_request(job.context or {}, wanted)
-        photo = next((p for p in photos if (p.key, p.index) == (request.key, request.index)), None)
+        photo = find_photo(photos, request.key, request.item_index)
         if photo is None:
             raise PhotoError(NO_IMAGE)
         predictor = self._predictor(job)
@@ -255,9 +255,9 @@ class _Worker:
             return self._fetchers[server, token]
 
 
-def _photos(job: Job) -> tuple[int, list[TaskPhoto]]:
+def _photos(job: Job) -> tuple[int, tuple[TaskPhoto, ...]]:
     task_id = int(job.task["id"])
-    photos = task_photos(task_id, job.task.get("data") or {}, _parsed(job.label_config))
+    photos = task_photos(job.task, _parsed(job.label_config))
     if not photos:
         raise PhotoError(NO_IMAGE)
     return task_id, photos
