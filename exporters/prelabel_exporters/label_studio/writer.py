@@ -18,7 +18,7 @@ from prelabel.data.records import Prediction
 from prelabel.errors import UserError
 from prelabel.label_studio.format import label_config
 from prelabel.label_studio.format.annotations import What
-from prelabel.label_studio.format.items import Item, results
+from prelabel.label_studio.format.items import Item, encode_regions
 from prelabel.label_studio.format.label_config import Control, Kind
 from prelabel.label_studio.format.task_file import looks_like_tasks
 from prelabel_exporters.common import JsonList, category_ids, class_name, replacing
@@ -89,7 +89,7 @@ class LabelStudio:
         prefix = self.url_prefix.replace("{folder}", _quoted(context.photos.resolve().name))
         if self.label_config:
             xml = _read(self.label_config)
-            controls = label_config.parse(xml).controls
+            controls = label_config.parse_label_config(xml).controls
         else:
             xml = _label_config(self.kind, context)
             controls = (Control(self.kind, "label", "image", "image", labels=()),)
@@ -121,7 +121,7 @@ class LabelStudio:
         return read_tasks(
             file,
             what=self.what,
-            config=label_config.parse(_read(config)) if config else None,
+            config=label_config.parse_label_config(_read(config)) if config else None,
             photos=Path(self.photos).expanduser() if self.photos else None,
         )
 
@@ -179,7 +179,7 @@ def _of_kind(
     items: list[Item] = []
     for index, control in enumerate(controls):
         regions = tuple(r for r in prediction.regions if places[r.cluster][0] == index)
-        found, losses = results(
+        found, losses = encode_regions(
             structs.replace(prediction, regions=regions),
             {cluster: label for cluster, (_, label) in places.items()},
             control,

@@ -19,7 +19,7 @@ from prelabel import extras
 from prelabel.data.dataset import ExportContext
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
-from prelabel.label_studio.format.items import results
+from prelabel.label_studio.format.items import encode_regions
 from prelabel.label_studio.format.label_config import Control
 from prelabel_exporters.common import class_name
 
@@ -60,7 +60,9 @@ class YoloSeg:
 
         def polygons(region: Region, prediction: Prediction, category: Any) -> Any:
             alone = structs.replace(prediction, regions=(region,))
-            items, losses = results(alone, {region.cluster: ""}, _POLYGON, tolerance=self.tolerance)
+            items, losses = encode_regions(
+                alone, {region.cluster: ""}, _POLYGON, tolerance=self.tolerance
+            )
             for _ in range(losses.holes):
                 context.problems.note("holes filled, which polygons have not", prediction.photo)
             if len(items) > 1:
