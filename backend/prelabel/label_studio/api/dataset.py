@@ -100,7 +100,7 @@ def _config(xml: str) -> LabelConfig | None:
     """None for one that this tool could not fill (Brush and Labels apart, say): what is drawn can
     still be read."""
     try:
-        return label_config.parse(xml)
+        return label_config.parse_label_config(xml)
     except UserError:
         return None
 

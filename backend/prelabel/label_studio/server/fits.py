@@ -186,7 +186,7 @@ def fit_project(request: FitRequest, log: RunLog, *, waiting: Callable[[], None]
     """Fit a project and learn names from what is annotated. ``waiting``: called if another process
     is at it; its model is taken then. Raises UserError."""
     home = ProjectFolder(request.home)
-    wanted = label_config.parse(request.label_config)
+    wanted = label_config.parse_label_config(request.label_config)
     lock = home.fit_lock()
     try:
         lock.acquire(timeout=0)

@@ -86,7 +86,7 @@ class Service:
     def setup(self, project: str, label_config: str, server: str, token: str) -> str:
         """Get to know a project (``id.timestamp``); the version that counts from now on. Raises
         UserError for a label config that holds no masks, and an address that is none."""
-        label_configs.parse(label_config)
+        label_configs.parse_label_config(label_config)
         known = self._projects.connected(project, server, token)
         state = known.home.state
         if (state.server, state.project, state.label_config) != (
@@ -123,7 +123,7 @@ class Service:
         until = time.monotonic() + self.settings.patience
         known = self._known(project)
         label_config = label_config or known.state.label_config
-        label_configs.parse(label_config)
+        label_configs.parse_label_config(label_config)
         if context and context.get("result"):
             return [self._point(known, task, label_config, context) for task in tasks]
         if not known.state.model and not self._first_fit(known, tasks, label_config, until):
