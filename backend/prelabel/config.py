@@ -218,8 +218,10 @@ def validate(settings: Mapping[str, Any]) -> Config:
 
 
 def parse_override(override: str) -> tuple[str, str, Any]:
-    """Section, name and value of ``section.name=value``; a value that is no TOML is text.
-    Raises UserError."""
+    """Section, name and value of ``section.name=value``. Raises UserError.
+
+    A value that is not TOML is text.
+    """
     path, equals, text = override.partition("=")
     section, dot, name = path.strip().partition(".")
     if not (equals and dot and section and name):

@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +46,7 @@ class FittedModel:
     """
 
     config: Config
-    backbone: Mapping[str, Any]
+    backbone: Mapping[str, object]
     origins: Mapping[str, str]
     levels: Levels
     classes: Float
@@ -84,15 +83,18 @@ class FittedModel:
         return tuple(f"object {i + 1}" for i in range(len(self.classes)))
 
     def _settings(self, *without: str) -> str:
-        """Digest of the config, with the backbone as what it is and not as how it was asked for:
-        the same weights at another path are the same model."""
+        """Digest of the config, with the backbone's identity in the place of its settings.
+
+        So the same weights at another path are the same model.
+        """
         sections = [s for s in type(self.config).model_fields if s not in ("backbone", *without)]
         backbone = identity_key(self.config.backbone.name, self.backbone)
         return self.config.digest(*sections) + backbone
 
     def save(self, folder: str | Path) -> None:
-        """Write the model into a folder, which `load_model` reads; a model that is there already is
-        replaced at once or not at all.
+        """Write the model into a folder, which `load_model` reads.
+
+        A model that is there already is replaced at once or not at all.
 
         Raises:
             OSError: the folder cannot be written to.
