@@ -219,8 +219,8 @@ def test_setup__no_usable_tag_is_the_parsers_error(
     project, _ = server.project(0)
     for xml, says in (
         (UNUSABLE, "no tag that can hold masks, found View, Image, Choices; wanted BrushLabels"),
-        ("<View>", "no well-formed XML"),
-        ("", "no well-formed XML"),
+        ("<View>", "well-formed XML"),
+        ("", "well-formed XML"),
         ("<!DOCTYPE x [<!ENTITY a 'b'>]><View>&a;</View>", "found a DOCTYPE"),
     ):
         answer = open_http.post("/setup", json=asked(server, project, xml))
