@@ -12,8 +12,10 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import wait
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import structs
 
 from prelabel.config import Config, load
 from prelabel.errors import UserError
@@ -297,7 +299,7 @@ class Service:
         with suppress(OSError):  # a full disk: it is asked for again at the next start
             now = ProjectFolder(fit.request.home).update(fit_wanted=False)
             if known is not None:  # live with the next /setup
-                known.state = replace(known.state, newest=now.newest, n_tasks=now.n_tasks)
+                known.state = structs.replace(known.state, newest=now.newest, n_tasks=now.n_tasks)
 
     def _look_at(self, known: Project) -> None:
         """Fit a project that was not yet, whose fit was cut off, or that has grown."""
