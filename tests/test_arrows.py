@@ -17,7 +17,7 @@ PACKAGES = {
     "prelabel_exporters": ROOT / "exporters",
 }
 _GROUND = "errors extras storage data strategies"
-_MODEL = f"{_GROUND} config steps model"
+_MODEL = f"{_GROUND} config steps model_code model"
 _PIPELINE = f"{_MODEL} segment pipeline"
 WALLS = {
     room: set(may_import.split())
@@ -31,7 +31,8 @@ WALLS = {
         "weights": "errors extras storage",
         "config": "errors storage strategies",
         "steps": f"{_GROUND} config",
-        "model": f"{_GROUND} config steps",
+        "model_code": f"{_GROUND} config",
+        "model": f"{_GROUND} config steps model_code",
         "segment": _MODEL,
         "interactive": f"{_MODEL} segment",
         "pipeline": f"{_MODEL} segment",
@@ -42,7 +43,7 @@ WALLS = {
         "api": "errors data model runs",
         "label_studio.format": "errors storage data",
         "label_studio.names": f"{_GROUND} steps label_studio.format",
-        "label_studio.model_version": "config",
+        "label_studio.model_version": "errors config model_code model",
         "label_studio.api": "errors storage data label_studio.format label_studio.model_version",
         "label_studio.project_folder": "errors storage config model label_studio.names "
         "label_studio.model_version",
