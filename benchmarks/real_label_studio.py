@@ -76,7 +76,7 @@ class Bench:
         """A new project with so many photos, connected to the backend."""
         with self._client() as client:
             number = client.create_project("benchmark", LABELS)
-            made = datetime.fromisoformat(client.project(number)["created_at"])
+            made = datetime.fromisoformat(client.project(number).created_at)
             if backend:
                 found = backend.found
                 client.connect_backend(

@@ -170,8 +170,10 @@ class Config(_Section):
         return self.model_copy(update={section: StrategyChoice.model_validate(choice)})
 
     def image_level(self) -> Config:
-        """The same for regions from each photo alone, without a fitted model: with no other photos
-        to compare with, clusters are scored by the border rule."""
+        """The same for regions from each photo alone, without a fitted model.
+
+        With no other photos to compare with, clusters are scored by the border rule.
+        """
         return self.model_copy(update={"foreground": StrategyChoice(name="border")})
 
     def digest(self, *sections: str) -> str:
@@ -229,8 +231,10 @@ def validate(settings: Mapping[str, Any]) -> Config:
 
 
 def parse_override(override: str) -> tuple[str, str, Any]:
-    """Section, name and value of ``section.name=value``; a value that is no TOML is text.
-    Raises UserError."""
+    """Section, name and value of ``section.name=value``. Raises UserError.
+
+    A value that is not TOML is text.
+    """
     path, equals, text = override.partition("=")
     section, dot, name = path.strip().partition(".")
     if not (equals and dot and section and name):

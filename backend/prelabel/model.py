@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -47,7 +46,7 @@ class ModelFacts:
     """What is known of a fitted model without its tensors; see `FittedModel`."""
 
     config: Config
-    backbone: Mapping[str, Any]
+    backbone: Mapping[str, object]
     origins: Mapping[str, str]
     n_photos: int
     code: Code = field(default_factory=dict)
@@ -64,8 +63,11 @@ class ModelFacts:
 
     @classmethod
     def read(cls, folder: Path) -> ModelFacts:
-        """From a model's folder, without a look whether the strategies are there. Raises
-        UserError."""
+        """Read a model's folder; whether its strategies are installed is not looked at.
+
+        Raises:
+            UserError: there is no model, or it is damaged.
+        """
         saved = _read(folder)
         try:
             config = Config.model_validate(saved.config)
@@ -121,20 +123,23 @@ class FittedModel(ModelFacts):
 
     @property
     def fit_hash(self) -> str:
-        """12 hex digits over what was fitted and the settings, whatever code answers by it: a
-        project's folder knows the model by them."""
+        """12 hex digits over what was fitted and the settings, whatever code answers by it.
+
+        A Label Studio project's folder knows its models by them.
+        """
         return _hash(_tensors(self), self._settings())[:12]
 
     @property
     def version(self) -> str:
-        """``<hash>-<names revision>``, as the outside sees it; without learned names, 0. The hash
-        is over all that decides regions and classes."""
+        """``<hash>-<names revision>``, as the outside sees it; without learned names, 0.
+
+        The hash is over all that decides regions and classes, the installed code among it.
+        """
         return f"{version_hash(self.fit_hash, self.code_now)}-0"
 
     @property
     def classes_origin(self) -> str:
-        """What the vectors were made by that the classes are the centroids of; "" if the model does
-        not say."""
+        """What made the vectors whose centroids the classes are; "" if the model does not say."""
         return vectors_origin(self.config, self.backbone, self.code)
 
     def tell_if_fitted_by_other_code(self) -> None:
@@ -164,15 +169,18 @@ class FittedModel(ModelFacts):
         return tuple(f"object {i + 1}" for i in range(len(self.classes)))
 
     def _settings(self, *without: str) -> str:
-        """Digest of the config, with the backbone as what it is and not as how it was asked for:
-        the same weights at another path are the same model."""
+        """Digest of the config, with the backbone's identity in the place of its settings.
+
+        So the same weights at another path are the same model.
+        """
         sections = [s for s in type(self.config).model_fields if s not in ("backbone", *without)]
         backbone = identity_key(self.config.backbone.name, self.backbone)
         return self.config.digest(*sections) + backbone
 
     def save(self, folder: str | Path) -> None:
-        """Write the model into a folder, which `load_model` reads; a model that is there already is
-        replaced at once or not at all.
+        """Write the model into a folder, which `load_model` reads.
+
+        A model that is there already is replaced at once or not at all.
 
         Raises:
             OSError: the folder cannot be written to.
@@ -236,10 +244,10 @@ class _Saved(msgspec.Struct):
     schema: int
     version: str
     tensors: str
-    backbone: dict[str, Any]
+    backbone: dict[str, object]
     origins: dict[str, str]
     n_photos: int
-    config: dict[str, Any]
+    config: dict[str, object]
     code: dict[str, str] = {}
 
 

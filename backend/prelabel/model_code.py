@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from prelabel.config import Config
 from prelabel.strategies.code_digest import modules_code, strategy_code
@@ -43,7 +42,7 @@ def version_hash(fitted: str, code: Code) -> str:
     return _hash(fitted, *(f"{name} {digest}" for name, digest in sorted(code.items())))[:12]
 
 
-def vectors_origin(config: Config, backbone: Mapping[str, Any], code: Code) -> str:
+def vectors_origin(config: Config, backbone: Mapping[str, object], code: Code) -> str:
     """What regions' vectors are made by, as ``<space>-<code>``: those of one space can be compared,
     as one embedder made them with the same weights; those that have all in common are the same.
     ``backbone``: its identity. "" if the code is not known."""

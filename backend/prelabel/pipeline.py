@@ -210,8 +210,11 @@ def _with_features(
     extractor: Extractor,
     stored: ShardStore,
 ) -> Iterator[tuple[ImageFile, str, Image | None, PatchFeatures | None]]:
-    """The same with features, for those that have pixels: stored ones where there are any; others
-    are computed and not stored, since nothing will ask for them again."""
+    """The same with features, for those that have pixels.
+
+    They are read from the store; those that are not there are computed and not stored, since
+    nothing will ask for them again.
+    """
     for chunk in _chunks(pictures, extractor.chunk):
         missing = [p for _, _, p in chunk if p is not None and p.digest not in stored]
         fresh = {p.digest: f for p, f in zip(missing, extractor.extract(missing), strict=True)}
@@ -285,8 +288,10 @@ def _fit_category(
 def _draw(
     digests: Sequence[str], stored: ShardStore, *, ks: Sequence[int], config: Config
 ) -> levels.Patches:
-    """Patches of all photos: as many of each, drawn with the seed, as make ``patches_per_cluster``
-    for the largest k in all."""
+    """Patches of all photos, the same number of each, drawn with the seed.
+
+    In all they are ``patches_per_cluster`` for each cluster of the largest k.
+    """
     wanted = -(-config.levels.patches_per_cluster * max(ks) // len(digests))
     patches, n = levels.Patches.empty(0, 0), 0
     for i, digest in enumerate(digests):

@@ -19,7 +19,7 @@ from pycocotools.coco import COCO
 
 from prelabel.data.masks import encode_rle
 from prelabel.label_studio.demo import demo
-from prelabel.label_studio.format.items import decode
+from prelabel.label_studio.format.items import decode_item
 from prelabel.label_studio.model_version import is_own
 from support.browser import LabelStudioTab, chromium
 from support.label_studio_server import COMMAND, TOKEN, Server
@@ -101,7 +101,7 @@ def _file(name: str) -> bytes:
 
 
 def _mask(item: dict[str, Any]) -> Mask:
-    found = decode(item, height=item["original_height"], width=item["original_width"])
+    found = decode_item(item, height=item["original_height"], width=item["original_width"])
     assert found is not None
     return found
 

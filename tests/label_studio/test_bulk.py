@@ -16,7 +16,8 @@ from PIL import Image
 from prelabel.data.masks import decode_brush
 from prelabel.errors import UserError
 from prelabel.label_studio import bulk
-from prelabel.label_studio.api.client import Client, ServerFault
+from prelabel.label_studio.api.client import Client
+from prelabel.label_studio.api.errors import ServerFault
 from prelabel.label_studio.api.photos import Fetcher
 from prelabel.label_studio.bulk import Options, Totals
 from prelabel.label_studio.model_version import is_own
@@ -309,7 +310,7 @@ def test_bulk__a_token_that_is_revoked_half_way(label_studio: Server, tmp_path: 
 
     def revoked(client: Client, project_id: int, predictions: Any) -> int:
         done = imported(client, project_id, predictions)
-        client._token = "0" * 40
+        client._transport.token._token = "0" * 40
         return done
 
     with pytest.MonkeyPatch.context() as patch:

@@ -18,8 +18,9 @@ from prelabel.data.dataset import Dataset, Problems
 from prelabel.data.masks import Mask, encode_brush, encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import PhotoError, UserError
-from prelabel.label_studio.api.client import ServerFault
+from prelabel.label_studio.api.client import ProjectInfo
 from prelabel.label_studio.api.dataset import project_dataset
+from prelabel.label_studio.api.errors import ServerFault
 from prelabel.runs.datasets import open_dataset
 from prelabel.runs.export import convert, export_dataset
 from prelabel.runs.predictions import read_predictions, write_predictions
@@ -271,8 +272,8 @@ class _Client:
         self.given = tasks
         self.fails = fails
 
-    def project(self, project_id: int) -> dict[str, Any]:
-        return {"id": project_id, "label_config": "<View/>", "task_number": len(self.given)}
+    def project(self, project_id: int) -> ProjectInfo:
+        return ProjectInfo(project_id, label_config="<View/>", task_number=len(self.given))
 
     def tasks(self, _: int) -> Iterator[dict[str, Any]]:
         yield from self.given

@@ -201,7 +201,7 @@ class Negative:
     def resolve(self) -> Negative:
         return self
 
-    def identity(self) -> Mapping[str, Any]:
+    def identity(self) -> Mapping[str, object]:
         return {}
 
     def extract(self, images: Any) -> Sequence[PatchFeatures]:
@@ -233,7 +233,7 @@ class OneShort(Negative):
 
 @dataclass(frozen=True)
 class Secretive(Negative):
-    def identity(self) -> Mapping[str, Any]:
+    def identity(self) -> Mapping[str, object]:
         return {"weights": Path("a")}
 
     def extract(self, images: Any) -> Sequence[PatchFeatures]:

@@ -210,7 +210,7 @@ def fit(
             recipe, backbone=backbone, labels="", seed=None, settings=settings
         )
     with Client(url, token) as client:
-        label_config = str(client.project(project)["label_config"])
+        label_config = client.project(project).label_config
     home = ProjectFolder.of(url, project)
     request = FitRequest(
         home=home.path,

@@ -88,8 +88,8 @@ def prelabel_project(
     """
     log = RunLog(progress)
     project = client.project(project_id)
-    wanted = label_config.parse(project["label_config"])
-    tasks = read_tasks(client, project_id, int(project.get("task_number") or 0), wanted, log)
+    wanted = label_config.parse_label_config(project.label_config)
+    tasks = read_tasks(client, project_id, project.task_number, wanted, log)
     totals = Totals(tasks=len(tasks))
     model = None if options.refit else home.newest_model()
     if model is None:
@@ -185,14 +185,14 @@ def _answers(
                 photo.name, segment, classes=model.classes, clusterer=clusterer, version=""
             )
             parts.setdefault(task, []).append(
-                task_prediction.named(
+                task_prediction.name_regions(
                     places[photo.name], prediction, segment.embeddings, names, len(model.classes)
                 )
             )
             if len(parts[task]) == left[task]:
                 yield (
                     task,
-                    task_prediction.answer(
+                    task_prediction.build_task_prediction(
                         parts.pop(task), wanted, model.class_names, options.shape
                     ),
                 )

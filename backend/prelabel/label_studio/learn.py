@@ -14,7 +14,7 @@ from prelabel.label_studio.format.annotations import newest_annotation, stamp_of
 from prelabel.label_studio.format.label_config import LabelConfig
 from prelabel.label_studio.format.photos import TaskPhoto, task_photos
 from prelabel.label_studio.names.exemplars import ExemplarFile
-from prelabel.label_studio.names.lessons import drawn_on, lessons
+from prelabel.label_studio.names.lessons import find_lessons, read_drawing
 from prelabel.label_studio.names.table import Exemplar
 from prelabel.label_studio.predict.predictor import Predictor
 from prelabel.label_studio.predict.task_prediction import ResultOptions
@@ -105,7 +105,7 @@ def _exemplars(
     data: bytes,
 ) -> tuple[Exemplar, ...]:
     segment = predictor.segment(data)
-    drawing = drawn_on(
+    drawing = read_drawing(
         annotation["result"],
         wanted,
         image_key=photo.key,
@@ -115,7 +115,7 @@ def _exemplars(
     )
     least = max(shape.min_score, wanted.score_threshold)
     shown = [r for r in segment.regions if r.score >= least][: shape.max_regions]
-    taught = lessons(drawing, shown)
+    taught = find_lessons(drawing, shown)
     if not _began_with_prediction(annotation):  # what nobody was shown, nobody has deleted
         taught = [lesson for lesson in taught if lesson.name]
     known = {

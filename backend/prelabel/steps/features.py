@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -84,7 +83,7 @@ class Extractor:
         return PatchFeatures(**arrays)
 
 
-def identity_key(name: str, identity: Mapping[str, Any]) -> str:
+def identity_key(name: str, identity: Mapping[str, object]) -> str:
     """16 hex digits that stand for a backbone's features. What its weights are called is for
     people; their hash counts."""
     facts = json.dumps({k: v for k, v in identity.items() if k != "weights"}, sort_keys=True)

@@ -106,7 +106,7 @@ class MeanColour:
     def resolve(self) -> MeanColour:
         return self
 
-    def identity(self) -> Mapping[str, Any]:
+    def identity(self) -> Mapping[str, object]:
         return {}
 
     def extract(self, images: NDArray[np.uint8]) -> Sequence[PatchFeatures]:

@@ -16,7 +16,7 @@ from prelabel.cli.main import app
 from prelabel.data.dataset import ExportContext
 from prelabel.data.masks import Mask, decode_rle, encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
-from prelabel.label_studio.format.items import Item, results
+from prelabel.label_studio.format.items import Item, encode_regions
 from prelabel.label_studio.format.label_config import Control, Kind
 from prelabel.runs.datasets import open_dataset
 from prelabel.strategies import registry
@@ -57,7 +57,7 @@ def _item(mask: Mask, kind: Kind, label: str) -> Item:
     height, width = mask.shape
     prediction = Prediction("x", "", width, height, (region,), 0.0, 0, "m-1")
     control = Control(kind, kind, "image", "image", labels=())
-    (item,), _ = results(prediction, [label], control, tolerance=0)
+    (item,), _ = encode_regions(prediction, [label], control, tolerance=0)
     return item
 
 

@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw
 from prelabel.data.masks import Mask, encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
-from prelabel.label_studio.format.items import Losses, decode, merge_fragments, results
+from prelabel.label_studio.format.items import Losses, decode_item, encode_regions, merge_fragments
 from prelabel.label_studio.format.label_config import Control, Kind, Label
 
 # pycocotools does not know numpy 2's `copy` yet: harmless, but pytest keeps every warning.
@@ -51,12 +51,12 @@ def _prediction(*regions: Region, photo: str = "x.jpg") -> Prediction:
 
 
 def _items(mask: Mask, kind: Kind, **settings: Any) -> list[dict[str, Any]]:
-    return results(_prediction(_region(mask)), ["Dog"], _control(kind, "Dog"), **settings)[0]
+    return encode_regions(_prediction(_region(mask)), ["Dog"], _control(kind, "Dog"), **settings)[0]
 
 
 def _back(item: dict[str, Any], mask: Mask) -> Mask:
     height, width = mask.shape
-    decoded = decode(json.loads(json.dumps(item)), height=height, width=width)
+    decoded = decode_item(json.loads(json.dumps(item)), height=height, width=width)
     assert decoded is not None
     assert decoded.shape == mask.shape
     return decoded
@@ -69,9 +69,9 @@ def _iou(a: Mask, b: Mask) -> float:
 RING = _box(2, 1, 5, 5) & ~_box(3, 3, 3, 1)
 
 
-def test_results__every_field_of_a_rectangle() -> None:
+def test_encode_regions__every_field_of_a_rectangle() -> None:
     region = _region(_box(2, 2, 5, 4), score=0.75)
-    (item,), losses = results(_prediction(region), {0: "Dog"}, _control("rectangle", "Dog"))
+    (item,), losses = encode_regions(_prediction(region), {0: "Dog"}, _control("rectangle", "Dog"))
     assert losses == Losses()
     assert len(item.pop("id")) == 16
     assert item == {
@@ -102,7 +102,7 @@ def test_results__every_field_of_a_rectangle() -> None:
         ("rectangle", "RectangleLabels"),
     ],
 )
-def test_results__the_sdk_accepts_them(kind: Kind, tag: str) -> None:
+def test_encode_regions__the_sdk_accepts_them(kind: Kind, tag: str) -> None:
     config = LabelInterface(
         f'<View><Image name="image" value="$photo"/><{tag} name="tag" toName="image">'
         f'<Label value="Dog"/></{tag}></View>'
@@ -156,7 +156,7 @@ def test_polygon__without_tolerance_gives_back_all_but_holes(mask: Mask) -> None
         assert not (decoded & part).any()
         decoded |= part
     assert np.array_equal(decoded, filled.astype(np.bool_))
-    _, losses = results(_prediction(_region(mask)), ["Dog"], _control("polygon"))
+    _, losses = encode_regions(_prediction(_region(mask)), ["Dog"], _control("polygon"))
     assert losses.hole_pixels == filled.sum() - mask.sum()
     assert (losses.holes > 0) == (losses.hole_pixels > 0)
 
@@ -188,7 +188,7 @@ def test_polygon__a_disc_has_few_points_and_pillow_fills_it_alike() -> None:
 
 
 def test_polygon__corners_by_hand_and_the_hole_is_counted() -> None:
-    items, losses = results(_prediction(_region(RING)), ["Dog"], _control("polygon", "Dog"))
+    items, losses = encode_regions(_prediction(_region(RING)), ["Dog"], _control("polygon", "Dog"))
     assert losses == Losses(holes=1, hole_pixels=3)
     (item,) = items
     corners = {tuple(point) for point in item["value"]["points"]}
@@ -196,7 +196,7 @@ def test_polygon__corners_by_hand_and_the_hole_is_counted() -> None:
     assert (item["type"], item["value"]["closed"]) == ("polygonlabels", True)
     assert np.array_equal(_back(item, RING), _box(2, 1, 5, 5))
     for kind in ("brush", "bitmask", "rectangle"):
-        assert results(_prediction(_region(RING)), ["Dog"], _control(kind))[1] == Losses()
+        assert encode_regions(_prediction(_region(RING)), ["Dog"], _control(kind))[1] == Losses()
 
 
 def test_polygon__one_result_for_each_part_with_an_id_of_its_own() -> None:
@@ -206,7 +206,7 @@ def test_polygon__one_result_for_each_part_with_an_id_of_its_own() -> None:
     assert sorted(int(_back(item, mask).sum()) for item in items) == [1, 4]
 
 
-def test_results__sorted_limited_and_every_loss_counted() -> None:
+def test_encode_regions__sorted_limited_and_every_loss_counted() -> None:
     regions = [
         _region(_box(n, 0, 1, 2), cluster=cluster, score=score)
         for n, (cluster, score) in enumerate(
@@ -216,7 +216,7 @@ def test_results__sorted_limited_and_every_loss_counted() -> None:
     regions.append(_region(_box(0, 0, 0, 0), score=0.95))
     names = ["Dog", "Cat", None, "no such label"]
     for given_names in (names, dict(enumerate(names))):
-        items, losses = results(
+        items, losses = encode_regions(
             _prediction(*regions),
             given_names,
             _control("brush", "Dog", "Cat"),
@@ -229,18 +229,18 @@ def test_results__sorted_limited_and_every_loss_counted() -> None:
         assert losses == Losses(below_threshold=1, unnamed=3, empty=1, over_limit=2)
 
 
-def test_results__nothing_found_and_a_photo_in_a_list() -> None:
-    assert results(_prediction(), [], _control("brush")) == ([], Losses())
+def test_encode_regions__nothing_found_and_a_photo_in_a_list() -> None:
+    assert encode_regions(_prediction(), [], _control("brush")) == ([], Losses())
     (item,) = _items(RING, "brush", item_index=3)
     assert item["item_index"] == 3
     assert "item_index" not in _items(RING, "brush")[0]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_results__ids_follow_photo_mask_and_kind(kind: Kind) -> None:
+def test_encode_regions__ids_follow_photo_mask_and_kind(kind: Kind) -> None:
     def identity(mask: Mask, photo: str, cluster: int, kind: Kind = kind) -> str:
         prediction = _prediction(_region(mask, cluster=cluster), photo=photo)
-        return str(results(prediction, ["A", "B"], _control(kind))[0][0]["id"])
+        return str(encode_regions(prediction, ["A", "B"], _control(kind))[0][0]["id"])
 
     first = identity(RING, "x.jpg", 0)
     assert identity(RING, "x.jpg", 1) == first
@@ -250,19 +250,19 @@ def test_results__ids_follow_photo_mask_and_kind(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("settings", [{"tolerance": -1.0}, {"max_regions": -1}])
-def test_results__wrong_settings(settings: dict[str, Any]) -> None:
+def test_encode_regions__wrong_settings(settings: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="wanted 0 or more"):
         _items(RING, "polygon", **settings)
 
 
 def _drawn(kind: str, **value: Any) -> Mask:
     item = {"id": "a", "type": f"{kind}labels", "value": value}
-    decoded = decode(item, height=8, width=10)
+    decoded = decode_item(item, height=8, width=10)
     assert decoded is not None
     return decoded
 
 
-def test_decode__a_turned_rectangle() -> None:
+def test_decode_item__a_turned_rectangle() -> None:
     # Upper left corner at (5, 2) pixels, 4 wide and 2 high; a quarter turn clockwise leads the
     # width downwards and the height to the left.
     turned = _drawn("rectangle", x=50, y=25, width=40, height=25, rotation=90)
@@ -272,7 +272,7 @@ def test_decode__a_turned_rectangle() -> None:
     assert np.array_equal(turned, _box(1, 2, 4, 2))
 
 
-def test_decode__what_leaves_the_photo_is_cut_off() -> None:
+def test_decode_item__what_leaves_the_photo_is_cut_off() -> None:
     assert np.array_equal(_drawn("rectangle", x=-20, y=50, width=40, height=100), _box(0, 4, 2, 4))
     points = [[50, -100], [200, -100], [200, 50], [50, 50]]
     assert np.array_equal(_drawn("polygon", points=points), _box(5, 0, 5, 4))
@@ -280,29 +280,29 @@ def test_decode__what_leaves_the_photo_is_cut_off() -> None:
     assert not _drawn("polygon", points=[[-50, -50], [-10, -50], [-10, -10]]).any()
 
 
-def test_decode__a_triangle_by_pixels_centres() -> None:
+def test_decode_item__a_triangle_by_pixels_centres() -> None:
     # From (0, 0) over (8, 0) to (0, 8): centres with x + y < 8, so rows of 7, 6, … and 0 pixels
     # and those on the edge itself (x + y = 8) are out.
     triangle = _drawn("polygon", points=[[0, 0], [80, 0], [0, 100]])
     assert triangle.sum(axis=1).tolist() == [7, 6, 5, 4, 3, 2, 1, 0]
 
 
-def test_decode__grey_strokes_and_pngs_without_alpha() -> None:
+def test_decode_item__grey_strokes_and_pngs_without_alpha() -> None:
     values = np.array([[0, 127, 128, 255]], dtype=np.uint8)
     for pixels in (values, np.dstack([values] * 3), np.dstack([values * 0] * 3 + [values])):
         url = "data:image/png;base64," + base64.b64encode(
             cv2.imencode(".png", pixels)[1].tobytes()
         ).decode("ascii")
         item = {"type": "bitmask", "value": {"imageDataURL": url}}
-        decoded = decode(item, height=1, width=4)
+        decoded = decode_item(item, height=1, width=4)
         assert decoded is not None
         assert decoded.tolist() == [[False, False, True, True]]
 
 
 @pytest.mark.parametrize("kind", ["choices", "labels", "keypointlabels", "", None])
-def test_decode__other_types_are_none(kind: str | None) -> None:
-    assert decode({"type": kind, "value": {}}, height=8, width=10) is None
-    assert decode({}, height=8, width=10) is None
+def test_decode_item__other_types_are_none(kind: str | None) -> None:
+    assert decode_item({"type": kind, "value": {}}, height=8, width=10) is None
+    assert decode_item({}, height=8, width=10) is None
 
 
 PNG = _items(RING, "bitmask")[0]["value"]["imageDataURL"]
@@ -329,9 +329,9 @@ PNG = _items(RING, "bitmask")[0]["value"]["imageDataURL"]
         ("rectangle", [], "indices"),
     ],
 )
-def test_decode__says_what_is_wrong(kind: str, value: Any, found: str) -> None:
+def test_decode_item__says_what_is_wrong(kind: str, value: Any, found: str) -> None:
     with pytest.raises(UserError, match=rf"^region 'a' \({kind}labels\) cannot be read: .*{found}"):
-        decode({"id": "a", "type": f"{kind}labels", "value": value}, height=8, width=10)
+        decode_item({"id": "a", "type": f"{kind}labels", "value": value}, height=8, width=10)
 
 
 def test_merge_fragments__by_distance_and_cluster() -> None:

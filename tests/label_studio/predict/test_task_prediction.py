@@ -9,16 +9,16 @@ import pytest
 
 from prelabel.data.masks import encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
-from prelabel.label_studio.format.items import decode
-from prelabel.label_studio.format.label_config import parse
+from prelabel.label_studio.format.items import decode_item
+from prelabel.label_studio.format.label_config import parse_label_config
 from prelabel.label_studio.format.photos import task_photos
 from prelabel.label_studio.names.table import Exemplar, Names
 from prelabel.label_studio.predict.task_prediction import (
     NamedRegions,
     ResultOptions,
     TaskPrediction,
-    answer,
-    named,
+    build_task_prediction,
+    name_regions,
 )
 from support.small_photos import tiny_config
 
@@ -45,7 +45,7 @@ def answered(
     data: dict[str, Any] | None = None,
 ) -> TaskPrediction:
     """``names``: what people called the regions' classes; without them, only the config counts."""
-    wanted = parse(f"<View>{xml}</View>")
+    wanted = parse_label_config(f"<View>{xml}</View>")
     photos = task_photos(9, data or {"image": "/a.png"}, wanted)
     found = [
         NamedRegions(
@@ -56,7 +56,7 @@ def answered(
         )
         for photo in photos
     ]
-    return answer(found, wanted, CLASSES, shape or ResultOptions())
+    return build_task_prediction(found, wanted, CLASSES, shape or ResultOptions())
 
 
 def shown(found: TaskPrediction) -> list[tuple[str, str, list[str]]]:
@@ -66,7 +66,7 @@ def shown(found: TaskPrediction) -> list[tuple[str, str, list[str]]]:
     ]
 
 
-def test_answer__score_is_the_mean_of_the_regions() -> None:
+def test_build_task_prediction__score_is_the_mean_of_the_regions() -> None:
     regions = [region(x, 0, 5, 5, score=s, cluster=0) for x, s in ((0, 0.9), (10, 0.5), (20, 0.1))]
     found = answered(IMAGE + BRUSH, *regions)
     assert found.score == pytest.approx(0.5)
@@ -78,12 +78,12 @@ def test_answer__score_is_the_mean_of_the_regions() -> None:
     }
 
 
-def test_answer__a_photo_without_regions_is_answered_as_empty() -> None:
+def test_build_task_prediction__a_photo_without_regions_is_answered_as_empty() -> None:
     found = answered(IMAGE + BRUSH)
     assert found.to_json("abc-1") == {"result": [], "score": 0.0, "model_version": "abc-1"}
 
 
-def test_answer__those_below_the_threshold_count_in_no_score() -> None:
+def test_build_task_prediction__those_below_the_threshold_count_in_no_score() -> None:
     regions = [region(0, 0, 5, 5, score=0.9), region(10, 0, 5, 5, score=0.3)]
     asked = answered(IMAGE + BRUSH, *regions, shape=ResultOptions(min_score=0.5))
     config = answered(
@@ -93,7 +93,7 @@ def test_answer__those_below_the_threshold_count_in_no_score() -> None:
         assert (found.score, found.n_regions, found.losses.below_threshold) == (0.9, 1, 1)
 
 
-def test_answer__max_regions_counts_over_all_controls() -> None:
+def test_build_task_prediction__max_regions_counts_over_all_controls() -> None:
     other = '<BrushLabels name="second" toName="img"><Label value="bird"/></BrushLabels>'
     regions = [
         region(10 * i, 0, 5, 5, score=s, cluster=i) for i, s in enumerate((0.2, 0.8, 0.5, 0.9))
@@ -114,7 +114,7 @@ def test_answer__max_regions_counts_over_all_controls() -> None:
     assert (found.n_regions, found.losses.over_limit) == (3, 1)
 
 
-def test_answer__every_kind_gets_the_regions_and_they_count_once() -> None:
+def test_build_task_prediction__every_kind_gets_the_regions_and_they_count_once() -> None:
     boxes = '<RectangleLabels name="box" toName="img"><Label value="cat"/></RectangleLabels>'
     regions = [region(0, 0, 5, 5, score=0.8, cluster=0), region(10, 2, 8, 4, score=0.4, cluster=1)]
     found = answered(IMAGE + BRUSH + boxes, *regions, names=("cat", "dog"))
@@ -127,11 +127,11 @@ def test_answer__every_kind_gets_the_regions_and_they_count_once() -> None:
     assert len({item["id"] for item in found.result}) == 4
     assert found.n_regions == 2
     assert found.score == pytest.approx(0.6)
-    masks = [decode(item, height=HEIGHT, width=WIDTH) for item in found.result]
+    masks = [decode_item(item, height=HEIGHT, width=WIDTH) for item in found.result]
     assert [np.count_nonzero(mask) for mask in masks if mask is not None] == [25, 32] * 2
 
 
-def test_answer__the_configs_default_names_a_class_until_people_do() -> None:
+def test_build_task_prediction__the_configs_default_names_a_class_until_people_do() -> None:
     labels = BRUSH.replace('"cat"', '"cat" predicted_values="object 2"')
     one = region(0, 0, 5, 5, score=0.8, cluster=1)
     assert shown(answered(IMAGE + labels, one))[0][2] == ["cat"]
@@ -142,7 +142,7 @@ def test_answer__the_configs_default_names_a_class_until_people_do() -> None:
     assert (shown(found)[0][2], found.losses.unnamed) == ([], 1)
 
 
-def test_answer__gap_merges_regions_of_one_label_whatever_their_class() -> None:
+def test_build_task_prediction__gap_merges_regions_of_one_label_whatever_their_class() -> None:
     parts = [
         region(0, 0, 10, 10, score=0.9, cluster=0),
         region(12, 0, 10, 5, score=0.3, cluster=2),
@@ -159,12 +159,12 @@ def test_answer__gap_merges_regions_of_one_label_whatever_their_class() -> None:
     assert answered(IMAGE + BRUSH, *same, shape=shape).n_regions == 2
 
 
-def test_answer__gap_leaves_regions_without_a_class_alone() -> None:
+def test_build_task_prediction__gap_leaves_regions_without_a_class_alone() -> None:
     parts = [region(0, 0, 10, 10, score=0.9), region(12, 0, 10, 5, score=0.3)]
     assert answered(IMAGE + BRUSH, *parts, shape=ResultOptions(gap=4)).n_regions == 2
 
 
-def test_answer__several_photos_add_up() -> None:
+def test_build_task_prediction__several_photos_add_up() -> None:
     second = '<Image name="side" value="$side"/>'
     polygons = '<PolygonLabels name="poly" toName="side"><Label value="cat"/></PolygonLabels>'
     mask = np.zeros((HEIGHT, WIDTH), dtype=np.bool_)
@@ -192,7 +192,7 @@ def test_answer__several_photos_add_up() -> None:
     assert found.score == pytest.approx(0.8)
 
 
-def test_answer__photos_of_a_list_say_which_they_are() -> None:
+def test_build_task_prediction__photos_of_a_list_say_which_they_are() -> None:
     found = answered(
         IMAGE.replace("value", "valueList") + BRUSH,
         region(0, 0, 5, 5, score=0.8),
@@ -202,9 +202,11 @@ def test_answer__photos_of_a_list_say_which_they_are() -> None:
     assert len({item["id"] for item in found.result}) == 3
 
 
-def test_named__people_come_before_the_config() -> None:
+def test_name_regions__people_come_before_the_config() -> None:
     centroids = np.eye(3, dtype=np.float32)
-    photo = task_photos(9, {"image": "/a.png"}, parse(f"<View>{IMAGE}{BRUSH}</View>"))[0]
+    photo = task_photos(9, {"image": "/a.png"}, parse_label_config(f"<View>{IMAGE}{BRUSH}</View>"))[
+        0
+    ]
     vectors = np.eye(3, dtype=np.float32)[[0, 2]]
     regions = (
         region(0, 0, 5, 5, score=0.8, cluster=0),
@@ -213,7 +215,7 @@ def test_named__people_come_before_the_config() -> None:
     prediction = Prediction("9/image", "00", WIDTH, HEIGHT, regions, 0.0, 0, "v")
     taught = Exemplar("1/image", None, centroids[2], "dog")
     names = Names([taught], centroids, clusterer=tiny_config().strategy("clusterer"))
-    found = named(photo, prediction, vectors, names, 3)
+    found = name_regions(photo, prediction, vectors, names, 3)
     assert (list(found.names), list(found.known)) == ([None, "dog"], [False, True])
-    alone = named(photo, prediction, np.zeros((0, 0), dtype=np.float32), None, 0)
+    alone = name_regions(photo, prediction, np.zeros((0, 0), dtype=np.float32), None, 0)
     assert (list(alone.names), list(alone.known)) == ([None, None], [False, False])

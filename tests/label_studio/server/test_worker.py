@@ -17,7 +17,7 @@ import pytest
 
 from prelabel.data.masks import Mask
 from prelabel.label_studio.api.photos import Sources
-from prelabel.label_studio.format.items import decode
+from prelabel.label_studio.format.items import decode_item
 from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.label_studio.predict.task_prediction import ResultOptions
 from prelabel.label_studio.project_folder import ProjectFolder
@@ -173,7 +173,7 @@ def test_predict__a_list_of_images(works: Works, server: FakeLabelStudio) -> Non
 
 def mask_of(item: Mapping[str, Any]) -> Mask:
     """Of an item of a photo of 96 × 64."""
-    mask = decode(item, height=64, width=96)
+    mask = decode_item(item, height=64, width=96)
     assert mask is not None
     return mask
 

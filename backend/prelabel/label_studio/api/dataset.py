@@ -51,12 +51,12 @@ def project_dataset(
     problems = Problems()
     with tempfile.TemporaryDirectory(prefix="prelabel-") as folder:
         file = Path(folder) / "tasks.jsonl"
-        with log.stage("tasks", int(project.get("task_number") or 0)):
+        with log.stage("tasks", project.task_number):
             _keep_tasks(client, project_id, what, file, log)
         labels = TaskLabels(
             lambda: _tasks(file),
             what=what,
-            config=_config(str(project.get("label_config") or "")),
+            config=_config(project.label_config),
             source=f"project {project_id}",
             problems=problems,
         )
@@ -100,7 +100,7 @@ def _config(xml: str) -> LabelConfig | None:
     """None for one that this tool could not fill (Brush and Labels apart, say): what is drawn can
     still be read."""
     try:
-        return label_config.parse(xml)
+        return label_config.parse_label_config(xml)
     except UserError:
         return None
 

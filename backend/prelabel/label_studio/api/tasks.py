@@ -33,14 +33,14 @@ class Task:
     own: tuple[tuple[int, str], ...] = ()
 
 
-def read_task(task: Mapping[str, Any], wanted: LabelConfig) -> Task:
+def read_task(task: Mapping[str, Any], label_config: LabelConfig) -> Task:
     """A task as the server's API gives it."""
     annotation = newest_annotation(task)
     return Task(
         id=int(task["id"]),
-        photos=tuple(task_photos(int(task["id"]), task.get("data") or {}, wanted)),
+        photos=tuple(task_photos(int(task["id"]), task.get("data") or {}, label_config)),
         labelled=bool(task.get("total_annotations") or task.get("annotations")),
-        stamp=stamp_of(annotation, wanted),
+        stamp=stamp_of(annotation, label_config),
         own=tuple(
             (int(p["id"]), p["model_version"])
             for p in task.get("predictions") or ()
@@ -50,13 +50,13 @@ def read_task(task: Mapping[str, Any], wanted: LabelConfig) -> Task:
 
 
 def read_tasks(
-    client: Client, project_id: int, n_tasks: int, wanted: LabelConfig, log: RunLog
+    client: Client, project_id: int, n_tasks: int, label_config: LabelConfig, log: RunLog
 ) -> list[Task]:
     """All tasks of a project, without their masks. ``n_tasks``: about how many. Raises UserError."""
     tasks = []
     with log.stage("tasks", n_tasks):
         for task in client.tasks(project_id):
-            tasks.append(read_task(task, wanted))
+            tasks.append(read_task(task, label_config))
             log.advance()
     return tasks
 

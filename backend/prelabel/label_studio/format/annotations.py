@@ -43,17 +43,17 @@ def chosen(task: Mapping[str, Any], what: What) -> tuple[Entry | None, bool]:
     return newest_prediction(task), True
 
 
-def stamp_of(annotation: Mapping[str, Any] | None, wanted: LabelConfig) -> str:
+def stamp_of(annotation: Mapping[str, Any] | None, label_config: LabelConfig) -> str:
     """What is learned from an annotation is kept under this: its number, and what it says."""
-    return f"{annotation.get('id')}:{stamp(annotation, wanted)}" if annotation else ""
+    return f"{annotation.get('id')}:{stamp(annotation, label_config)}" if annotation else ""
 
 
-def stamp(annotation: Mapping[str, Any], wanted: LabelConfig) -> str:
+def stamp(annotation: Mapping[str, Any], label_config: LabelConfig) -> str:
     """16 hex digits that change with the annotation (id, ``updated_at``, result) or with the
     controls and labels that it is read by."""
     controls = [
         [c.kind, c.name, c.to_name, c.image_key, c.is_list, [label.value for label in c.labels]]
-        for c in wanted.controls
+        for c in label_config.controls
     ]
     facts = [annotation.get("id"), annotation.get("updated_at"), annotation.get("result"), controls]
     text = json.dumps(facts, sort_keys=True)

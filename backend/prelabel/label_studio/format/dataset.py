@@ -18,7 +18,7 @@ from prelabel.label_studio.format.items import Item
 from prelabel.label_studio.format.label_config import LabelConfig
 from prelabel.label_studio.format.photo_names import UniqueNames, inside, photo_name
 from prelabel.label_studio.format.regions import (
-    Drawn,
+    DrawnRegion,
     Size,
     is_region,
     is_unnamed,
@@ -194,7 +194,7 @@ class TaskLabels:
             )
         return size
 
-    def _regions(self, drawn: Iterable[Drawn], prediction: Entry | None) -> list[Region]:
+    def _regions(self, drawn: Iterable[DrawnRegion], prediction: Entry | None) -> list[Region]:
         """Highest score first. ``prediction``: None for what is annotated."""
         whole = item_score(prediction) if prediction else None
         found = []

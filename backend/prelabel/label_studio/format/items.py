@@ -63,7 +63,7 @@ class Losses:
         return Losses(*(a + b for a, b in pairs))
 
 
-def results(
+def encode_regions(
     prediction: Prediction,
     names: Names,
     control: Control,
@@ -159,7 +159,7 @@ def merge_fragments(prediction: Prediction, gap: int) -> Prediction:
     return structs.replace(prediction, regions=tuple(merged))
 
 
-def decode(item: Mapping[str, Any], *, height: int, width: int) -> Mask | None:
+def decode_item(item: Mapping[str, Any], *, height: int, width: int) -> Mask | None:
     """The mask, bool (height, width), of a result item; None if its type is none of the four.
 
     ``height``, ``width``: the EXIF-oriented photo's pixels. A pixel is inside a polygon or

@@ -19,7 +19,7 @@ _KINDS: dict[str, Kind] = {
     "rectanglelabels": "rectangle",
 }
 _PROMPTS: dict[str, PromptKind] = {"keypointlabels": "keypoint", "rectanglelabels": "rectangle"}
-_WANTED = (
+_EXPECTED = (
     "wanted BrushLabels, BitmaskLabels, PolygonLabels or RectangleLabels for an Image, like "
     '<View><Image name="image" value="$image"/><BrushLabels name="label" toName="image">'
     '<Label value="Dog"/></BrushLabels></View>'
@@ -94,7 +94,7 @@ class LabelConfig:
         return tuple(dict.fromkeys(label.value for c in self.controls for label in c.labels))
 
 
-def parse(xml: str) -> LabelConfig:
+def parse_label_config(xml: str) -> LabelConfig:
     """Read a labeling interface. Tags and attributes count in any case, as in Label Studio.
 
     A RectangleLabels with ``smart="true"`` is a prompt; it is a control as well only if there is
@@ -130,7 +130,7 @@ def parse(xml: str) -> LabelConfig:
     usable = controls or smart_controls
     if not usable:
         found = ", ".join(dict.fromkeys(element.tag for element in elements))
-        raise UserError(f"label config: no tag that can hold masks, found {found}; {_WANTED}")
+        raise UserError(f"label config: no tag that can hold masks, found {found}; {_EXPECTED}")
     return LabelConfig(
         controls=tuple(control for control, _ in usable),
         interactive=tuple(prompts),
@@ -150,7 +150,7 @@ def _root(xml: str) -> ElementTree.Element:
     try:
         return ElementTree.fromstring(xml, parser=parser)
     except (ElementTree.ParseError, ValueError) as error:
-        raise UserError(f"label config: no well-formed XML ({error}); {_WANTED}") from error
+        raise UserError(f"label config: no well-formed XML ({error}); {_EXPECTED}") from error
 
 
 def _tag(element: ElementTree.Element) -> str:
@@ -163,7 +163,7 @@ def _attributes(element: ElementTree.Element) -> dict[str, str]:
 
 def _name(element: ElementTree.Element, attributes: Mapping[str, str]) -> str:
     if not attributes.get("name"):
-        raise UserError(f"label config: {element.tag} has no name; {_WANTED}")
+        raise UserError(f"label config: {element.tag} has no name; {_EXPECTED}")
     return attributes["name"]
 
 
@@ -192,7 +192,7 @@ def _images_of(
     if missing or not to_names:
         raise UserError(
             f'label config: {element.tag} has toName="{attributes.get("toname", "")}", but the '
-            f"Image tags are named {', '.join(images) or '(there are none)'}; {_WANTED}"
+            f"Image tags are named {', '.join(images) or '(there are none)'}; {_EXPECTED}"
         )
     return [name for name in to_names if name in images]
 

@@ -22,10 +22,12 @@ class TaskPhoto:
     uri: str
 
 
-def task_photos(task_id: int, data: Mapping[str, Any], wanted: LabelConfig) -> list[TaskPhoto]:
+def task_photos(
+    task_id: int, data: Mapping[str, Any], label_config: LabelConfig
+) -> list[TaskPhoto]:
     """The photos that the controls look at, each once; what is no address is passed over."""
     found: dict[str, TaskPhoto] = {}
-    for control in wanted.controls:
+    for control in label_config.controls:
         value = data.get(control.image_key)
         uris = list(value) if isinstance(value, list) else [value]
         for index, uri in enumerate(uris):

@@ -14,7 +14,7 @@ from prelabel.data.dataset import Problems
 from prelabel.data.images import MAX_PIXELS
 from prelabel.data.masks import Rle, crosses, encode_rle, rle_box
 from prelabel.errors import UserError
-from prelabel.label_studio.format.items import Item, decode
+from prelabel.label_studio.format.items import Item, decode_item
 
 Size = tuple[int, int]
 """Width and height of an EXIF-oriented photo, in pixels."""
@@ -28,7 +28,7 @@ _TWICE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class DrawnRegion:
     """A region. ``kind``: of its tag. ``rle``: its mask at the photo's size, not empty. ``label``:
     "" if it has none. ``score``: in [0, 1], None where the item says none."""
 
@@ -92,14 +92,14 @@ def read_items(
     place: str,
     problems: Problems,
     predicted: bool = False,
-) -> list[Drawn]:
+) -> list[DrawnRegion]:
     """The regions that items draw on one photo of this size, in their order.
 
     ``predicted``: as for ``item_label``. ``place``: the file and task, for what goes to ``problems``: items that cannot be read, were
     drawn on a photo of another size or a turned one, or have no pixel. Tags that draw nothing
     (choices, texts, relations) are passed over.
     """
-    found: list[Drawn] = []
+    found: list[DrawnRegion] = []
     for item in items:
         kind, here = _kind(item), f"{place}, region {item.get('id')!r}"
         if not kind:
@@ -119,13 +119,13 @@ def read_items(
             if rle is not None:
                 label = item_label(item, shared, predicted=predicted)
                 _note_labels(item, kind, label, here, problems)
-                found.append(Drawn(kind, rle, label, item_score(item)))
+                found.append(DrawnRegion(kind, rle, label, item_score(item)))
     return _once(found, place, problems)
 
 
-def finest(found: Iterable[Drawn]) -> list[Drawn]:
+def finest(found: Iterable[DrawnRegion]) -> list[DrawnRegion]:
     """Regions without those that a finer kind of tag has drawn too; the finest kind first."""
-    kept: list[Drawn] = []
+    kept: list[DrawnRegion] = []
     for one in sorted(found, key=lambda drawn: _KINDS.index(drawn.kind)):
         if not any(_same(one, other) for other in kept):
             kept.append(one)
@@ -134,7 +134,7 @@ def finest(found: Iterable[Drawn]) -> list[Drawn]:
 
 def _rle(item: Item, size: Size, here: str, problems: Problems) -> Rle | None:
     try:
-        mask = decode(item, height=size[1], width=size[0])
+        mask = decode_item(item, height=size[1], width=size[0])
     except UserError as error:
         problems.note("regions that cannot be read, left out", f"{here}: {error}")
         return None
@@ -179,7 +179,7 @@ def _class_note(item: Item) -> str:
     return first if isinstance(first, str) and is_unnamed(first) else ""
 
 
-def _once(found: list[Drawn], place: str, problems: Problems) -> list[Drawn]:
+def _once(found: list[DrawnRegion], place: str, problems: Problems) -> list[DrawnRegion]:
     """Without what a finer tool has drawn too, in their order."""
     kept = finest(found)
     for _ in range(len(found) - len(kept)):
@@ -187,7 +187,7 @@ def _once(found: list[Drawn], place: str, problems: Problems) -> list[Drawn]:
     return [one for one in found if any(one is other for other in kept)]
 
 
-def _same(one: Drawn, other: Drawn) -> bool:
+def _same(one: DrawnRegion, other: DrawnRegion) -> bool:
     if one.label != other.label or one.kind == other.kind:
         return False
     if "rectangle" in (one.kind, other.kind):

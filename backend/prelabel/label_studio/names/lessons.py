@@ -12,9 +12,9 @@ from pycocotools import mask as coco_mask
 from prelabel.data.masks import Mask, Rle, decode_rle, encode_rle
 from prelabel.data.records import Region
 from prelabel.errors import UserError
-from prelabel.label_studio.format.items import decode
+from prelabel.label_studio.format.items import decode_item
 from prelabel.label_studio.format.label_config import Control, LabelConfig
-from prelabel.label_studio.format.regions import Drawn, finest
+from prelabel.label_studio.format.regions import DrawnRegion, finest
 
 _UNCHANGED = 0.95
 """IoU from which a drawing is the predicted region itself: polygons are simplified to that."""
@@ -26,7 +26,7 @@ _DELETED = 0.1
 class Drawing:
     """What an annotator left on one photo. ``unreadable``: regions that could not be decoded."""
 
-    regions: tuple[Drawn, ...]
+    regions: tuple[DrawnRegion, ...]
     unreadable: int = 0
 
 
@@ -48,9 +48,9 @@ class Lesson:
         return decode_rle(self.rle)
 
 
-def drawn_on(
+def read_drawing(
     annotation_results: Sequence[Mapping[str, Any]],
-    wanted: LabelConfig,
+    label_config: LabelConfig,
     *,
     image_key: str,
     item_index: int | None,
@@ -68,8 +68,8 @@ def drawn_on(
     are empty masks. An item of another size or that is broken is counted. What was drawn
     through tags of two kinds, as a brush and a rectangle, is one region, the finer.
     """
-    controls = {(c.name, c.to_name): c for c in wanted.controls if c.image_key == image_key}
-    found: list[Drawn] = []
+    controls = {(c.name, c.to_name): c for c in label_config.controls if c.image_key == image_key}
+    found: list[DrawnRegion] = []
     unreadable = 0
     for item in annotation_results:
         control = controls.get((str(item.get("from_name")), str(item.get("to_name"))))
@@ -81,11 +81,11 @@ def drawn_on(
             unreadable += 1
             continue
         if mask is not None and mask.any():
-            found.append(Drawn(control.kind, encode_rle(mask), _label(item, control), None))
+            found.append(DrawnRegion(control.kind, encode_rle(mask), _label(item, control), None))
     return Drawing(tuple(finest(found)), unreadable)
 
 
-def lessons(drawing: Drawing, predicted: Sequence[Region]) -> list[Lesson]:
+def find_lessons(drawing: Drawing, predicted: Sequence[Region]) -> list[Lesson]:
     """What a drawing teaches about a photo for which these regions were shown.
 
     - A drawn region with a label teaches that label, with its own mask. It is the predicted region
@@ -118,7 +118,7 @@ def _mask(item: Mapping[str, Any], height: int, width: int) -> Mask | None:
     size = item.get("original_width") or width, item.get("original_height") or height
     if size != (width, height):
         raise UserError(f"region {item.get('id')!r} has the size {size}, wanted {(width, height)}")
-    return decode(item, height=height, width=width)
+    return decode_item(item, height=height, width=width)
 
 
 def _label(item: Mapping[str, Any], control: Control) -> str:

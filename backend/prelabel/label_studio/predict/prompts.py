@@ -11,7 +11,7 @@ from typing import Any
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
 from prelabel.interactive import Prompts
-from prelabel.label_studio.format import items as results
+from prelabel.label_studio.format.items import encode_regions
 from prelabel.label_studio.format.label_config import Control, LabelConfig, Prompt
 from prelabel.label_studio.format.photos import TaskPhoto
 
@@ -19,30 +19,30 @@ _FINEST = ("brush", "bitmask", "polygon", "rectangle")
 
 
 @dataclass(frozen=True)
-class Request:
-    """``pointed``: at what, in the photo ``key`` (number ``index`` of a list) of the task's data.
+class PromptRequest:
+    """``prompts``: clicks and boxes in the photo ``key`` (number ``index`` of a list) of the task's data.
     ``label``: what it is to be called, "" if the person chose none. ``control``: who holds it."""
 
-    pointed: Prompts
+    prompts: Prompts
     key: str
     index: int | None
     label: str
     control: Control
 
 
-def read(context: Mapping[str, Any], wanted: LabelConfig) -> Request:
+def read_request(context: Mapping[str, Any], label_config: LabelConfig) -> PromptRequest:
     """The request that /predict's ``context`` holds: clicks (KeyPointLabels, negative ones where
     ``is_positive`` is false) and boxes (RectangleLabels); the newest one says which photo and label.
 
     Raises UserError for a context without a click or box of a smart tag of this label config.
     """
-    prompts = {(p.name, p.to_name): p for p in wanted.interactive}
+    tags = {(p.name, p.to_name): p for p in label_config.interactive}
     found = context.get("result")
     drawn = [
-        (prompts[place], item)
+        (tags[place], item)
         for item in (found if isinstance(found, list) else ())
         if isinstance(item, Mapping)
-        and (place := (str(item.get("from_name")), str(item.get("to_name")))) in prompts
+        and (place := (str(item.get("from_name")), str(item.get("to_name")))) in tags
     ]
     if not drawn:
         raise UserError(
@@ -63,31 +63,33 @@ def read(context: Mapping[str, Any], wanted: LabelConfig) -> Request:
         else:
             boxes.append((x, y, x + width, y + height))
     label = _label(newest)
-    return Request(
+    return PromptRequest(
         Prompts(tuple(points), tuple(boxes)),
         prompt.image_key,
         index,
         label,
-        _holder(prompt, label, wanted),
+        _holder(prompt, label, label_config),
     )
 
 
-def result(request: Request, region: Region | None, photo: TaskPhoto) -> list[dict[str, Any]]:
+def build_result(
+    request: PromptRequest, region: Region | None, photo: TaskPhoto
+) -> list[dict[str, Any]]:
     """Result items of the object that was found."""
     if region is None:
         return []
     height, width = region.rle["size"]
     prediction = Prediction(photo.name, "", width, height, (region,), 0.0, 0, "")
-    items, _ = results.results(
+    items, _ = encode_regions(
         prediction, {region.cluster: request.label}, request.control, item_index=photo.index
     )
     # New ones each time: a region with the id of one that is there already would take its place.
     return [{**item, "id": secrets.token_hex(8)} for item in items]
 
 
-def _holder(prompt: Prompt, label: str, wanted: LabelConfig) -> Control:
+def _holder(prompt: Prompt, label: str, label_config: LabelConfig) -> Control:
     """The control that holds the answer: of the same image, with the label, the finest kind."""
-    own = [c for c in wanted.controls if c.to_name == prompt.to_name]
+    own = [c for c in label_config.controls if c.to_name == prompt.to_name]
     if not own:
         raise UserError(
             f"label config: {prompt.name} points at {prompt.to_name}, for which no tag holds masks: "

@@ -11,8 +11,7 @@ from msgspec import structs
 from numpy.typing import NDArray
 
 from prelabel.data.records import Prediction, Region
-from prelabel.label_studio.format import items as results
-from prelabel.label_studio.format.items import Item, Losses
+from prelabel.label_studio.format.items import Item, Losses, encode_regions, merge_fragments
 from prelabel.label_studio.format.label_config import Control, LabelConfig
 from prelabel.label_studio.format.photos import TaskPhoto
 from prelabel.label_studio.names.table import Names
@@ -56,7 +55,7 @@ class NamedRegions:
     known: Sequence[bool]
 
 
-def named(
+def name_regions(
     photo: TaskPhoto,
     prediction: Prediction,
     embeddings: NDArray[np.float32],
@@ -73,11 +72,11 @@ def named(
     return NamedRegions(photo, prediction, names(embeddings, clusters), known)
 
 
-def answer(
+def build_task_prediction(
     photos: Iterable[NamedRegions],
-    wanted: LabelConfig,
+    label_config: LabelConfig,
     class_names: Sequence[str],
-    shape: ResultOptions,
+    options: ResultOptions,
 ) -> TaskPrediction:
     """The prediction of one task.
 
@@ -87,22 +86,22 @@ def answer(
     items: list[Item] = []
     scores: list[float] = []
     losses = Losses()
-    min_score = max(shape.min_score, wanted.score_threshold)
+    min_score = max(options.min_score, label_config.score_threshold)
     for photo in photos:
-        own = [c for c in wanted.controls if c.image_key == photo.photo.key]
+        own = [c for c in label_config.controls if c.image_key == photo.photo.key]
         for i, kind in enumerate(dict.fromkeys(control.kind for control in own)):
             controls = [control for control in own if control.kind == kind]
             groups, prediction = _grouped(photo, controls, class_names)
-            regions = results.merge_fragments(prediction, shape.gap).regions
+            regions = merge_fragments(prediction, options.gap).regions
             good = sorted((r for r in regions if r.score >= min_score), key=lambda r: -r.score)
-            kept = good[: shape.max_regions]
+            kept = good[: options.max_regions]
             for index, control in enumerate(controls):
                 of_control = tuple(r for r in kept if groups[r.cluster].control == index)
-                found, lost = results.results(
+                found, lost = encode_regions(
                     structs.replace(prediction, regions=of_control),
                     [group.label for group in groups],
                     control,
-                    tolerance=shape.tolerance,
+                    tolerance=options.tolerance,
                     max_regions=len(of_control),
                     item_index=photo.photo.index,
                     notes=[group.note for group in groups],

@@ -222,7 +222,7 @@ class _Handlers:
 
         def work() -> bytes:
             if label_config:  # the library's own reader says less of what is wrong with one
-                label_configs.parse(label_config)
+                label_configs.parse_label_config(label_config)
             model = PrelabelModel(project_id=project, label_config=label_config)
             answers = model.answers(tasks, context if isinstance(context, dict) else None)
             return b'{"results": [' + b", ".join(answers) + b"]}"

@@ -186,7 +186,7 @@ def fit_project(request: FitRequest, log: RunLog, *, waiting: Callable[[], None]
     """Fit a project and learn names from what is annotated. ``waiting``: called if another process
     is at it; its model is taken then. Raises UserError."""
     home = ProjectFolder(request.home)
-    wanted = label_config.parse(request.label_config)
+    wanted = label_config.parse_label_config(request.label_config)
     lock = home.fit_lock()
     try:
         lock.acquire(timeout=0)
@@ -197,7 +197,7 @@ def fit_project(request: FitRequest, log: RunLog, *, waiting: Callable[[], None]
         with Client(request.server, request.token) as client:
             fetcher = open_fetcher(client, request.sources, server=request.server)
             if request.tasks is None:
-                n = int(client.project(request.project_id).get("task_number") or 0)
+                n = client.project(request.project_id).task_number
                 tasks = read_tasks(client, request.project_id, n, wanted, log)
             else:
                 tasks = [read_task(task, wanted) for task in request.tasks]

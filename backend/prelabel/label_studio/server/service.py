@@ -12,8 +12,10 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import wait
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import structs
 
 from prelabel.config import Config, load
 from prelabel.errors import UserError
@@ -86,7 +88,7 @@ class Service:
     def setup(self, project: str, label_config: str, server: str, token: str) -> str:
         """Get to know a project (``id.timestamp``); the version that counts from now on. Raises
         UserError for a label config that holds no masks, and an address that is none."""
-        label_configs.parse(label_config)
+        label_configs.parse_label_config(label_config)
         known = self._projects.connected(project, server, token)
         state = known.home.state
         if (state.server, state.project, state.label_config) != (
@@ -123,7 +125,7 @@ class Service:
         until = time.monotonic() + self.settings.patience
         known = self._known(project)
         label_config = label_config or known.state.label_config
-        label_configs.parse(label_config)
+        label_configs.parse_label_config(label_config)
         if context and context.get("result"):
             return [self._point(known, task, label_config, context) for task in tasks]
         if not known.state.model and not self._first_fit(known, tasks, label_config, until):
@@ -297,7 +299,7 @@ class Service:
         with suppress(OSError):  # a full disk: it is asked for again at the next start
             now = ProjectFolder(fit.request.home).update(fit_wanted=False)
             if known is not None:  # live with the next /setup
-                known.state = replace(known.state, newest=now.newest, n_tasks=now.n_tasks)
+                known.state = structs.replace(known.state, newest=now.newest, n_tasks=now.n_tasks)
 
     def _look_at(self, known: Project) -> None:
         """Fit a project that was not yet, whose fit was cut off, or that has grown."""
@@ -305,7 +307,7 @@ class Service:
             return
         state = known.state
         with Client(known.server, known.token, attempts=2) as client:
-            n_tasks = int(client.project(known.id).get("task_number") or 0)
+            n_tasks = client.project(known.id).task_number
         new = n_tasks - state.n_tasks
         enough = min(self.settings.fit_after, max(_ENOUGH, state.n_tasks))
         first = not state.newest and n_tasks >= _ENOUGH

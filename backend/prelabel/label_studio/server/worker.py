@@ -176,21 +176,21 @@ class _Worker:
         for photo in photos:
             data = self._read(job, photo, task_id)
             prediction, vectors = predictor.predict(photo.name, data, version=job.version)
-            named.append(task_prediction.named(photo, prediction, vectors, names, n_classes))
+            named.append(task_prediction.name_regions(photo, prediction, vectors, names, n_classes))
         class_names = predictor.model.class_names if predictor.model else ()
-        answer = task_prediction.answer(named, wanted, class_names, self._desk.shape)
+        answer = task_prediction.build_task_prediction(named, wanted, class_names, self._desk.shape)
         return Done(job.number, json.dumps(answer.to_json(job.version), allow_nan=False).encode())
 
     def _point(self, job: Job) -> Done:
         wanted = _parsed(job.label_config)
         task_id, photos = _photos(job)
-        request = prompts.read(job.context or {}, wanted)
+        request = prompts.read_request(job.context or {}, wanted)
         photo = next((p for p in photos if (p.key, p.index) == (request.key, request.index)), None)
         if photo is None:
             raise PhotoError(NO_IMAGE)
         predictor = self._predictor(job)
-        region = predictor.object_mask(self._read(job, photo, task_id), request.pointed)
-        result = prompts.result(request, region, photo)
+        region = predictor.object_mask(self._read(job, photo, task_id), request.prompts)
+        result = prompts.build_result(request, region, photo)
         text = {"result": result, "score": region.score if region else 0.0}
         answer = json.dumps({**text, "model_version": job.version}, allow_nan=False).encode()
         return Done(job.number, answer)
@@ -265,4 +265,4 @@ def _photos(job: Job) -> tuple[int, list[TaskPhoto]]:
 
 @lru_cache(64)
 def _parsed(text: str) -> label_config.LabelConfig:
-    return label_config.parse(text)
+    return label_config.parse_label_config(text)
