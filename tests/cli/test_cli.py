@@ -29,7 +29,7 @@ from prelabel.storage import files
 from prelabel.storage.text import one_line
 
 LIGHT = ("--backbone", "color-texture", "--recipe", "fast", "--set", "features.size=112")
-COMMAND = [sys.executable, "-c", "from prelabel.cli import main; main()"]
+COMMAND = [sys.executable, "-m", "prelabel"]
 
 
 def cli(*arguments: str | Path) -> Any:

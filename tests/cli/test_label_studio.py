@@ -22,7 +22,7 @@ from support.small_photos import scene
 
 BRUSH = """<View><Image name="image" value="$image"/><BrushLabels name="label" toName="image">
 <Label value="cat"/><Label value="dog"/></BrushLabels></View>"""
-PRELABEL = [sys.executable, "-c", "from prelabel.cli import main; main()"]
+PRELABEL = [sys.executable, "-m", "prelabel"]
 FAST = ["--backbone", "color-texture", "--recipe", "fast"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.timeout(600)]

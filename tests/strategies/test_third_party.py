@@ -41,9 +41,8 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Cli:
     }
 
     def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        code = "from prelabel.cli import main; main()"
         return subprocess.run(
-            [sys.executable, "-c", code, *map(str, arguments)],
+            [sys.executable, "-m", "prelabel", *map(str, arguments)],
             capture_output=True,
             text=True,
             encoding="utf-8",
