@@ -18,8 +18,9 @@ from label_studio_sdk.converter import Converter, brush
 from label_studio_sdk.label_interface import LabelInterface
 from PIL import Image
 
+from prelabel.data.brush import encode_brush
 from prelabel.data.dataset import Dataset, ExportContext
-from prelabel.data.masks import Mask, decode_rle, encode_brush, encode_rle, rle_area, rle_box
+from prelabel.data.masks import Mask, decode_rle, encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
 from prelabel.label_studio.format import task_file
