@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from prelabel.data.masks import decode_brush
+from prelabel.data.brush import decode_brush
 from prelabel.errors import UserError
 from prelabel.label_studio import bulk
 from prelabel.label_studio.api.client import Client

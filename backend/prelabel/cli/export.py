@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-_LOCAL = "http://127.0.0.1:8080"
-
 
 @app.command(epilog=example("prelabel export out --format label-studio --out out"))
 def export(
@@ -69,7 +67,7 @@ def export(
             "of a task that has one and else its prediction."
         ),
     ] = "annotations",
-    url: ls_options.Url = _LOCAL,
+    url: ls_options.Url = ls_options.LOCAL,
     token: ls_options.Token = "",
     allow_host: ls_options.AllowHost,
     local_files: ls_options.LocalFiles = None,
