@@ -338,7 +338,7 @@ def _read(
         try:
             data = images.read_bytes(photo.file)
             digest = images.digest(data)
-            return digest, None if known(digest) else images.decode_picture(data)
+            return digest, None if known(digest) else images.decode_image(data)
         except PhotoError as error:
             return error
 

@@ -134,7 +134,7 @@ class Predictor:
                 self._seen.move_to_end(digest)
                 return self._seen[digest]
             stored = self._stored.read(digest) if digest in self._stored else None
-        picture = images.decode_picture(data)
+        picture = images.decode_image(data)
         features = from_arrays(stored) if stored is not None else self._recent.get(digest)
         if features is None:
             with _backbones:
