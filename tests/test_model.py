@@ -16,6 +16,7 @@ from prelabel import config
 from prelabel.errors import UserError
 from prelabel.model import FittedModel
 from prelabel.steps.levels import Clusters, Levels
+from support.messages import assert_says
 
 RNG = np.random.default_rng(0)
 
@@ -181,8 +182,8 @@ def test_model__damaged_folder(
 
 
 def test_model__no_folder(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds no fitted model"):
-        FittedModel.load(tmp_path / "nowhere")
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="holds no fitted model"):
-        FittedModel.load(tmp_path / "file")
+    for name in ("nowhere", "file"):
+        with pytest.raises(UserError) as raised:
+            FittedModel.load(tmp_path / name)
+        assert_says(raised.value, str(tmp_path / name), "prelabel fit")

@@ -596,7 +596,7 @@ def _damaged(**value: Any) -> dict[str, Any]:
         (
             _damaged(rle=encode_brush(np.ones((9, 10), np.bool_))),
             "cannot be read",
-            "holds 360 values, wanted 320",
+            "360 values, expected 320",
         ),
         (_damaged(rle="AAAA"), "cannot be read", "'r1'"),
         (_item(RING, value=None), "cannot be read", "'r1'"),
