@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from prelabel.data.masks import Mask, fill_polygons
+from prelabel.data.masks import Mask
+from prelabel.data.polygons import fill_polygons
 from prelabel.errors import UserError
 from prelabel.extras import install_command
 

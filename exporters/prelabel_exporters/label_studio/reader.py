@@ -38,7 +38,7 @@ def read_tasks(
         if photos is None:
             return named.stated
         try:
-            picture = images.read_picture(photos / named.name)
+            picture = images.read_image(photos / named.name)
         except PhotoError as error:
             if named.stated is None:
                 raise

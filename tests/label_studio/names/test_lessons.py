@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import builders
-from builders import item, prediction, region
+from builders import region
 from prelabel.data.brush import encode_brush
 from prelabel.data.masks import Mask, encode_rle, rle_area
 from prelabel.label_studio.format.items import encode_regions
@@ -23,7 +22,7 @@ from prelabel.label_studio.format.photos import find_photo, task_photos
 from prelabel.label_studio.format.regions import DrawnRegion
 from prelabel.label_studio.names.lessons import Drawing, Lesson, find_lessons, read_drawing
 from prelabel.storage.json import JsonObject
-from support.label_studio_exports import labels, masks, read_export
+from support.label_studio_exports import read_export
 
 HEIGHT, WIDTH = 20, 30
 LABEL_XML = """<View><Image name="img" value="$image"/><Image name="side" value="$side"/>
@@ -98,7 +97,11 @@ def test_read_drawing__reads_masks_and_labels() -> None:
 
 
 def test_read_drawing__the_finest_shapes_first() -> None:
-    items = rectangle(15, 3, 6, 7, "Cat"), brush(box(2, 3, 4, 5), "Dog"), rectangle(0, 9, 2, 2, "Cat")
+    items = (
+        rectangle(15, 3, 6, 7, "Cat"),
+        brush(box(2, 3, 4, 5), "Dog"),
+        rectangle(0, 9, 2, 2, "Cat"),
+    )
     assert seen(draw(*items)) == [(20, "Dog"), (42, "Cat"), (4, "Cat")]
 
 
@@ -215,7 +218,13 @@ def test_both_readers__give_the_same_region(same: dict[str, Any], tmp_path: Path
 
 def test_both_readers__take_the_label_of_a_labels_tag(tmp_path: Path) -> None:
     drawn = brush(SQUARE, type="brush")
-    named = {"id": "x", "type": "labels", "from_name": "l", "to_name": "img", "value": {"labels": ["Cat"]}}
+    named = {
+        "id": "x",
+        "type": "labels",
+        "from_name": "l",
+        "to_name": "img",
+        "value": {"labels": ["Cat"]},
+    }
     for items in ((drawn, named), (named, drawn)):
         assert seen(draw(*items)) == exported(tmp_path, *items) == [(36, "Cat")]
 

@@ -112,7 +112,7 @@ def _fetch_sizes(
     def size(named: NamedPhoto) -> Size | PhotoError:
         try:
             file = fetcher.fetch(named.photo.uri, task_id=named.photo.task)
-            picture = images.read_picture(file)
+            picture = images.read_image(file)
         except PhotoError as error:
             return error
         if folder:

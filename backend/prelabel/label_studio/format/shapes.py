@@ -12,16 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from prelabel.data.masks import (
-    Mask,
-    Rle,
-    decode_brush,
-    decode_rle,
-    encode_brush,
-    fill_polygons,
-    outlines,
-    rle_box,
-)
+from prelabel.data.brush import decode_brush, encode_brush
+from prelabel.data.masks import Mask, Rle, decode_rle, rle_box
+from prelabel.data.polygons import fill_polygons, outlines
 from prelabel.storage.json import JsonObject
 
 Kind = Literal["brush", "bitmask", "polygon", "rectangle"]
