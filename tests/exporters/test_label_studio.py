@@ -103,7 +103,7 @@ def test_write__the_project_s_own_label_config_decides(tmp_path: Path) -> None:
 
 
 def test_write__a_label_config_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"gone.xml: no label config that can be read"):
+    with pytest.raises(UserError, match=r"gone\.xml: not a label config"):
         _written(tmp_path, [], label_config=str(tmp_path / "gone.xml"))
     assert not list(tmp_path.iterdir())
 

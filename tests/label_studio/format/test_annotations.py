@@ -58,7 +58,8 @@ def test_newest_annotation__without_a_time_is_the_oldest() -> None:
 
 def test_chosen__annotations_predictions_or_both() -> None:
     drawn = annotation(1, "2024-01-01T00:00:00Z")
-    old, new = ({"id": n, "created_at": f"2024-01-0{n}", "result": []} for n in (1, 2))
+    old: dict[str, Any] = {"id": 1, "created_at": "2024-01-01", "result": []}
+    new = {**old, "id": 2, "created_at": "2024-01-02"}
     both = {"id": 1, "annotations": [drawn], "predictions": [new, old, 7, {"id": 9}]}
     assert chosen(both, "annotations") == (drawn, False)
     assert chosen(both, "predictions") == (new, True)
@@ -101,4 +102,4 @@ def test_stamp_of__begins_with_the_annotation_s_number() -> None:
 
 def test_stamp_of__is_that_of_earlier_versions() -> None:
     # Else every project would be learned anew, and its version would rise.
-    assert stamp_of(annotation(7, "2024-01-01T00:00:00Z"), LABEL_CONFIG) == "STAMP"
+    assert stamp_of(annotation(7, "2024-01-01T00:00:00Z"), LABEL_CONFIG) == "7:7e48ad41f82c1f43"

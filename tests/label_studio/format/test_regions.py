@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from builders import box, item, prediction, region
-from prelabel.data.masks import encode_brush
+from prelabel.data.brush import encode_brush
 from prelabel.label_studio.format.items import encode_regions
 from prelabel.label_studio.format.label_config import Control
 from support.label_studio_exports import (
@@ -100,7 +100,7 @@ def _damaged(**value: Any) -> dict[str, Any]:
         (
             _damaged(rle=encode_brush(np.ones((9, 10), np.bool_))),
             "cannot be read",
-            "holds 360 values, wanted 320",
+            "holds 360 values",
         ),
         (_damaged(rle="AAAA"), "cannot be read", "'r1'"),
         (item(RING, value=None), "cannot be read", "'r1'"),

@@ -11,16 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from PIL import Image
 
 import builders
-from builders import region
+from builders import prediction, region
 from prelabel.data.brush import encode_brush
 from prelabel.data.masks import Mask, encode_rle, rle_area
 from prelabel.label_studio.format.items import encode_regions
 from prelabel.label_studio.format.label_config import LabelConfig, parse_label_config
 from prelabel.label_studio.format.photos import find_photo, task_photos
-from prelabel.label_studio.format.regions import DrawnRegion
-from prelabel.label_studio.names.lessons import Drawing, Lesson, find_lessons, read_drawing
+from prelabel.label_studio.format.regions import Drawing, DrawnRegion
+from prelabel.label_studio.names.lessons import Lesson, find_lessons, read_drawing
 from prelabel.storage.json import JsonObject
 from support.label_studio_exports import read_export
 
@@ -239,9 +240,9 @@ def test_both_readers__a_polygon_of_two_corners_draws_nothing(tmp_path: Path) ->
 def exported(folder: Path, *items: dict[str, Any]) -> list[tuple[int, str]]:
     """Pixels and label of each region of the first photo, as exporting reads them."""
     task = {"id": 1, "data": DATA, "annotations": [{"id": 2, "result": list(items)}]}
-    dataset = read_export(folder, [task], LABEL_XML)
+    Image.new("RGB", (WIDTH, HEIGHT)).save(folder / "a.jpg")
+    dataset = read_export(folder, [task], LABEL_XML, photos=str(folder))
     photo = next(dataset.stream())
-    assert (photo.width, photo.height) == (WIDTH, HEIGHT)
     return [
         (region.area, dataset.classes[region.cluster] if region.cluster >= 0 else "")
         for region in photo.regions
@@ -305,19 +306,19 @@ def test_find_lessons__what_was_imported_and_kept_is_the_predicted(
     tag: str, masks: list[Mask]
 ) -> None:
     """Predicted regions, as this tool imports them: each is found again, whatever the tag."""
-    wanted = parse_label_config(
-        CONFIG.replace("<BrushLabels", f"<{tag}").replace("</BrushLabels", f"</{tag}")
+    config = parse_label_config(
+        LABEL_XML.replace("<BrushLabels", f"<{tag}").replace("</BrushLabels", f"</{tag}")
     )
-    wanted = LabelConfig(controls=wanted.controls[:1])
+    config = LabelConfig(controls=config.controls[:1])
     predicted = []
     for i, small in enumerate(masks):  # side by side, one part without holes
         mask = np.zeros((HEIGHT, WIDTH), dtype=np.bool_)
         mask[4:8, 6 * i : 6 * i + 6] = True
         mask[5:8, 6 * i + 1 : 6 * i + 5] |= small
         predicted.append(region(mask))
-    prediction = Prediction("p", "", WIDTH, HEIGHT, tuple(predicted), 0.0, 0, "")
-    items, _ = encode_regions(prediction, {-1: "Dog"}, wanted.controls[0], tolerance=0)
-    found = find_lessons(draw(*items, wanted=wanted), predicted)
+    photo = prediction("p", *predicted, size=(HEIGHT, WIDTH))
+    items, _ = encode_regions(photo, {0: "Dog"}, config.controls[0], tolerance=0)
+    found = find_lessons(draw(*items, label_config=config, data={"image": "/a.jpg"}), predicted)
     assert [(lesson.name, lesson.predicted) for lesson in found] == [
         ("Dog", i) for i in range(len(predicted))
     ]

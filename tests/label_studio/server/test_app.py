@@ -218,7 +218,7 @@ def test_setup__no_usable_tag_is_the_parsers_error(
 ) -> None:
     project, _ = server.project(0)
     for xml, says in (
-        (UNUSABLE, "no tag that can hold masks, found View, Image, Choices; wanted BrushLabels"),
+        (UNUSABLE, "no tag that can hold masks, found View, Image, Choices; expected BrushLabels"),
         ("<View>", "well-formed XML"),
         ("", "well-formed XML"),
         ("<!DOCTYPE x [<!ENTITY a 'b'>]><View>&a;</View>", "found a DOCTYPE"),
