@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
-from prelabel.interactive import Prompts
+from prelabel.interactive.prompts import Prompts
 from prelabel.label_studio.format.items import ResultItem, encode_regions
 from prelabel.label_studio.format.label_config import Control, LabelConfig, Prompt
 from prelabel.label_studio.format.photos import TaskPhoto
