@@ -84,7 +84,7 @@ def predict(
             recipe, backbone=backbone, labels="", seed=None, settings=settings
         )
     with Client(url, token) as client:
-        totals = bulk.prelabel_project(
+        totals = bulk.predict_project(
             client,
             open_fetcher(client, Sources(tuple(allow_host), local_files)),
             project,
@@ -95,7 +95,7 @@ def predict(
                 replace_own=replace_own,
                 refit=refit,
                 dry_run=dry_run,
-                shape=ResultOptions(min_score, max_regions, gap, tolerance),
+                result_options=ResultOptions(min_score, max_regions, gap, tolerance),
             ),
             progress=progress,
         )
@@ -136,7 +136,7 @@ def demo(
     with console.stage(progress, "start"), extras.required("serve"):
         from prelabel.label_studio.api.client import Client
         from prelabel.label_studio.api.photos import Sources, open_fetcher
-        from prelabel.label_studio.bulk import Options, prelabel_project
+        from prelabel.label_studio.bulk import Options, predict_project
         from prelabel.label_studio.demo import demo as parts
         from prelabel.label_studio.project_folder import ProjectFolder
         from prelabel.samples import write_samples
@@ -157,7 +157,7 @@ def demo(
         client = running.enter_context(Client(server.url, server.login.token))
         photos = sorted(file for file in samples.photos.rglob("*") if file.is_file())
         project = parts.project(client, photos, list(samples.n_objects), backend, RunLog(progress))
-        totals = prelabel_project(
+        totals = predict_project(
             client,
             open_fetcher(client, Sources()),
             project,
@@ -201,34 +201,35 @@ def fit(
     with console.stage(progress, "start"), extras.required("label-studio"):
         from prelabel.label_studio.api.client import Client
         from prelabel.label_studio.api.photos import Sources
+        from prelabel.label_studio.fit import FitRequest, fit_project
+        from prelabel.label_studio.format.label_config import parse_label_config
         from prelabel.label_studio.predict.task_prediction import ResultOptions
         from prelabel.label_studio.project_folder import ProjectFolder
-        from prelabel.label_studio.server.fits import FitRequest, fit_project
         from prelabel.storage.progress import RunLog
 
         config = options.chosen_config(
             recipe, backbone=backbone, labels="", seed=None, settings=settings
         )
     with Client(url, token) as client:
-        label_config = client.project(project).label_config
-    home = ProjectFolder.of(url, project)
+        label_config = parse_label_config(client.project(project).label_config)
+    folder = ProjectFolder.of(url, project)
     request = FitRequest(
-        home=home.path,
+        folder=folder.path,
         server=url,
         token=token,
         project_id=project,
         label_config=label_config,
         config=config,
         sources=Sources(tuple(allow_host), local_files),
-        shape=ResultOptions(),
-        newest=home.state.newest,
+        result_options=ResultOptions(),
+        newest=folder.state.newest,
     )
     fit_project(
         request,
         RunLog(progress),
-        waiting=lambda: console.say("another process is fitting this project; waiting for it"),
+        on_wait=lambda: console.say("another process is fitting this project; waiting for it"),
     )
-    state = home.state
+    state = folder.state
     print(table([("fitted on", f"{state.n_tasks} tasks"), ("model", state.newest)]))
 
 

@@ -89,8 +89,10 @@ def serve(
 
         from prelabel.label_studio.api.photos import Sources
         from prelabel.label_studio.predict.task_prediction import ResultOptions
-        from prelabel.label_studio.server.app import Access, create_app
-        from prelabel.label_studio.server.service import Service, Settings
+        from prelabel.label_studio.server.app import create_app
+        from prelabel.label_studio.server.guard import Access
+        from prelabel.label_studio.server.service import Service
+        from prelabel.label_studio.server.settings import Settings
 
         access = Access(basic_auth, access_token, max_request_mb * 1_000_000)
         if basic_auth and not all(basic_auth.partition(":")):
@@ -113,7 +115,7 @@ def serve(
                 url=url,
                 token=token,
                 sources=Sources(tuple(allow_host), local_files),
-                shape=ResultOptions(min_score, max_regions, gap, tolerance),
+                result_options=ResultOptions(min_score, max_regions, gap, tolerance),
                 fit_after=fit_after,
             )
         )
