@@ -104,7 +104,7 @@ class Bench:
         with (self.folder / "bulk.log").open("ab") as log:
             process = subprocess.Popen(
                 [
-                    *(sys.executable, "-c", "from prelabel.cli import main; main()"),
+                    *(sys.executable, "-m", "prelabel"),
                     *("label-studio", "predict", "--project", str(project.number)),
                     *("--url", self.server.url, "--backbone", self._weights),
                 ],

@@ -16,6 +16,7 @@ from prelabel import config
 from prelabel.errors import UserError
 from prelabel.model import FittedModel
 from prelabel.steps.levels import Clusters, Levels
+from support.messages import assert_says
 
 RNG = np.random.default_rng(0)
 
@@ -159,9 +160,9 @@ def cut_json(folder: Path) -> None:
         (text("3"), "has schema None"),
         (edit(schema=2), "has schema 2, this version reads 1: fit again"),
         (edit(schema=None), "has schema None"),
-        (edit(config=None), r"is damaged \(no config\): fit again"),
-        (edit(config=[]), r"is damaged \(no config\)"),
-        (edit(tensors=5, backbone=None), r"is damaged \(no tensors, backbone\)"),
+        (edit(config=None), r"is damaged .*required field `config`.*: fit again"),
+        (edit(config=[]), r"is damaged .*object.*config"),
+        (edit(tensors=5, backbone=None), r"is damaged .*tensors"),
         (edit(config={"backbone": {"name": "gone"}}), "no backbone is named 'gone'"),
         (edit(config={"clusters": {}}), "no section 'clusters'"),
         (lambda folder: next(folder.glob("tensors-*")).unlink(), "tensors are damaged"),
@@ -181,8 +182,8 @@ def test_model__damaged_folder(
 
 
 def test_model__no_folder(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds no fitted model"):
-        FittedModel.load(tmp_path / "nowhere")
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="holds no fitted model"):
-        FittedModel.load(tmp_path / "file")
+    for name in ("nowhere", "file"):
+        with pytest.raises(UserError) as raised:
+            FittedModel.load(tmp_path / name)
+        assert_says(raised.value, str(tmp_path / name), "prelabel fit")

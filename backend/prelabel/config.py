@@ -153,6 +153,12 @@ class Config(_Section):
     classes: Classes = Classes()
     fit: Fit = Fit()
 
+    @property
+    def strategy_names(self) -> dict[str, str]:
+        """The name of the strategy that each section chooses."""
+        choices = ((section, getattr(self, section)) for section in type(self).model_fields)
+        return {s: choice.name for s, choice in choices if isinstance(choice, StrategyChoice)}
+
     def strategy(self, section: str) -> Any:
         """The strategy of a section, with its settings. Raises UserError."""
         choice: StrategyChoice = getattr(self, section)
@@ -162,6 +168,13 @@ class Config(_Section):
         """The same with a section's settings spelled out as the given strategy has them."""
         choice = {"name": getattr(self, section).name, **dataclasses.asdict(strategy)}
         return self.model_copy(update={section: StrategyChoice.model_validate(choice)})
+
+    def image_level(self) -> Config:
+        """The same for regions from each photo alone, without a fitted model.
+
+        With no other photos to compare with, clusters are scored by the border rule.
+        """
+        return self.model_copy(update={"foreground": StrategyChoice(name="border")})
 
     def digest(self, *sections: str) -> str:
         """16 hex digits over the named sections, or over all."""
@@ -218,8 +231,10 @@ def validate(settings: Mapping[str, Any]) -> Config:
 
 
 def parse_override(override: str) -> tuple[str, str, Any]:
-    """Section, name and value of ``section.name=value``; a value that is no TOML is text.
-    Raises UserError."""
+    """Section, name and value of ``section.name=value``. Raises UserError.
+
+    A value that is not TOML is text.
+    """
     path, equals, text = override.partition("=")
     section, dot, name = path.strip().partition(".")
     if not (equals and dot and section and name):

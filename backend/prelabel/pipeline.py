@@ -17,6 +17,7 @@ from prelabel.data import images
 from prelabel.data.records import Image, ImageFile, PatchFeatures, Prediction
 from prelabel.errors import PhotoError, UserError
 from prelabel.model import FittedModel
+from prelabel.model_code import code_now
 from prelabel.segment import Segment, Segmenter
 from prelabel.steps import levels
 from prelabel.steps.classes import fit_classes, number_of_classes
@@ -82,11 +83,8 @@ def fit(
         model = FittedModel(
             config=config,
             backbone=dict(backbone.identity()),
-            origins={
-                section: registry.origin(section, getattr(config, section).name)
-                for section in registry.KINDS
-                if hasattr(config, section)
-            },
+            origins={k: registry.origin(k, name) for k, name in config.strategy_names.items()},
+            code=code_now(config),
             levels=_fit_levels([digest for _, digest in seen], features, config, log),
             classes=np.zeros((0, 0), dtype=np.float32),
             n_photos=len(seen),
@@ -162,6 +160,7 @@ def segments(
     photos: Sequence[ImageFile], model: FittedModel, log: RunLog, hook: Hook | None = None
 ) -> Iterator[tuple[ImageFile, Segment]]:
     """Each photo's segment: from the cache, or found now and put there. Classes are not needed."""
+    model.tell_if_fitted_by_other_code()
     segmenter = Segmenter(model)
     config = model.config
     extractor = Extractor(segmenter.backbone, name=config.backbone.name, size=config.features.size)
@@ -211,8 +210,11 @@ def _with_features(
     extractor: Extractor,
     stored: ShardStore,
 ) -> Iterator[tuple[ImageFile, str, Image | None, PatchFeatures | None]]:
-    """The same with features, for those that have pixels: stored ones where there are any; others
-    are computed and not stored, since nothing will ask for them again."""
+    """The same with features, for those that have pixels.
+
+    They are read from the store; those that are not there are computed and not stored, since
+    nothing will ask for them again.
+    """
     for chunk in _chunks(pictures, extractor.chunk):
         missing = [p for _, _, p in chunk if p is not None and p.digest not in stored]
         fresh = {p.digest: f for p, f in zip(missing, extractor.extract(missing), strict=True)}
@@ -286,8 +288,10 @@ def _fit_category(
 def _draw(
     digests: Sequence[str], stored: ShardStore, *, ks: Sequence[int], config: Config
 ) -> levels.Patches:
-    """Patches of all photos: as many of each, drawn with the seed, as make ``patches_per_cluster``
-    for the largest k in all."""
+    """Patches of all photos, the same number of each, drawn with the seed.
+
+    In all they are ``patches_per_cluster`` for each cluster of the largest k.
+    """
     wanted = -(-config.levels.patches_per_cluster * max(ks) // len(digests))
     patches, n = levels.Patches.empty(0, 0), 0
     for i, digest in enumerate(digests):
@@ -334,7 +338,7 @@ def _read(
         try:
             data = images.read_bytes(photo.file)
             digest = images.digest(data)
-            return digest, None if known(digest) else images.decode_picture(data)
+            return digest, None if known(digest) else images.decode_image(data)
         except PhotoError as error:
             return error
 

@@ -29,7 +29,7 @@ from prelabel.storage import files
 from prelabel.storage.text import one_line
 
 LIGHT = ("--backbone", "color-texture", "--recipe", "fast", "--set", "features.size=112")
-COMMAND = [sys.executable, "-c", "from prelabel.cli import main; main()"]
+COMMAND = [sys.executable, "-m", "prelabel"]
 
 
 def cli(*arguments: str | Path) -> Any:
@@ -390,8 +390,7 @@ def test_signal__the_rerun_equals(tmp_path: Path, kind: signal.Signals) -> None:
     if kind == signal.SIGINT:
         assert run.returncode == 130
         assert (
-            said.splitlines()[-1]
-            == "prelabel: interrupted; the same command again goes on from here"
+            said.splitlines()[-1] == "prelabel: interrupted; the same command continues from here"
         )
     else:
         assert run.returncode == -signal.SIGKILL
@@ -464,7 +463,7 @@ def test_start_up__without_torch(words: list[str]) -> None:
         "import sys; from prelabel.cli.main import app\n"
         f"try: app({words!r})\n"
         "except SystemExit as end: assert not end.code\n"
-        "print([m for m in ('torch', 'timm', 'sklearn', 'cv2') if m in sys.modules])"
+        "print([m for m in ('torch', 'timm', 'sklearn') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
@@ -490,7 +489,7 @@ def test_plugins() -> None:
     checked = cli("plugins", "check", "mean")
     assert (checked.exit_code, checked.stdout) == (
         0,
-        "consistency mean: keeps all promises of its kind\n",
+        "consistency mean: keeps the contract of its kind\n",
     )
     assert "did you mean 'guided-filter'?" in refused("plugins", "check", "guided-filtr")
     assert "did you mean 'refiner'?" in refused("plugins", "check", "none", "--kind", "refinr")

@@ -128,7 +128,7 @@ def _command(stage: Stage, *words: str) -> str:
 def _prelabel(*words: str) -> str:
     """What a command prints."""
     done = subprocess.run(
-        [sys.executable, "-c", "from prelabel.cli import main; main()", *words],
+        [sys.executable, "-m", "prelabel", *words],
         env={**os.environ, "LABEL_STUDIO_API_KEY": TOKEN},
         capture_output=True,
         text=True,

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from prelabel.data.masks import decode_brush
+from prelabel.data.brush import decode_brush
 from prelabel.errors import UserError
 from prelabel.label_studio import bulk
 from prelabel.label_studio.api.client import Client
@@ -150,7 +150,7 @@ def test_bulk__replace_own_and_nobody_elses(label_studio: Server, tmp_path: Path
 def test_command__says_what_became_of_every_task(label_studio: Server, tmp_path: Path) -> None:
     project = label_studio.project(BRUSH)
     label_studio.upload(project, [*_photos(), ("broken.jpg", _rotated(9)[:400])])
-    command = [sys.executable, "-c", "from prelabel.cli import main; main()"]
+    command = [sys.executable, "-m", "prelabel"]
     command += ["label-studio", "predict", "--project", str(project), "--url", label_studio.url]
     command += ["--backbone", "color-texture", "--recipe", "fast", "--strict"]
     done = subprocess.run(

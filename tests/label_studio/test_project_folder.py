@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -29,10 +30,13 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[FittedModel, Fitte
     return fit(photos, tiny_config()), fit(photos, tiny_config("levels.dataset_k=[4]"))
 
 
-def _name(folder: ProjectFolder, photo: str, *, seconds_ago: float = 0.0) -> None:
-    vector = np.ones(3, dtype=np.float32)
+def _exemplar(photo: str) -> Exemplar:
     rle: Rle = {"size": [2, 2], "counts": "04"}
-    assert ExemplarFile(folder.names).learn(photo, [Exemplar(photo, rle, vector, "cat")])
+    return Exemplar(photo, rle, np.ones(3, dtype=np.float32), "cat")
+
+
+def _name(folder: ProjectFolder, photo: str, *, seconds_ago: float = 0.0) -> None:
+    assert ExemplarFile(folder.names).learn(photo, [_exemplar(photo)])
     then = time.time() - seconds_ago
     os.utime(folder.names, (then, then))
 
@@ -57,7 +61,8 @@ def test_go_live__a_fit_counts_from_the_next_call(
     assert folder.state.version == before
     assert folder.state.model == ""
     live = folder.go_live(tiny_config())
-    assert live.version == f"{models[0].fit_hash}-0" == models[0].version
+    assert live.version == models[0].version
+    assert live.model == models[0].fit_hash
     assert live.versions == (before,)
     # While the second waits, the first is still there for those who are being answered.
     folder.save_model(models[1], n_tasks=5)
@@ -72,6 +77,52 @@ def test_go_live__a_fit_counts_from_the_next_call(
     assert is_own(live.version)
 
 
+def test_go_live__reads_no_tensors(tmp_path: Path, models: tuple[FittedModel, FittedModel]) -> None:
+    folder = ProjectFolder(tmp_path / "1")
+    folder.save_model(models[0], n_tasks=4)
+    [tensors] = folder.model_folder(models[0].fit_hash).glob("tensors-*")
+    tensors.unlink()
+    assert folder.go_live(tiny_config()).version == models[0].version
+
+
+def test_go_live__of_a_damaged_model_still_has_a_version(
+    tmp_path: Path, models: tuple[FittedModel, FittedModel]
+) -> None:
+    folder = ProjectFolder(tmp_path / "1")
+    folder.save_model(models[0], n_tasks=4)
+    (folder.model_folder(models[0].fit_hash) / "model.json").write_text("{")
+    assert is_own(folder.go_live(tiny_config()).version)
+
+
+def test_state__of_a_prelabel_that_kept_no_record_of_its_code(
+    tmp_path: Path, models: tuple[FittedModel, FittedModel]
+) -> None:
+    model = models[0]
+    folder = ProjectFolder(tmp_path / "1")
+    facts_file = folder.model_folder(model.fit_hash) / "model.json"
+    model.save(facts_file.parent)
+    facts = json.loads(facts_file.read_text())
+    del facts["code"]
+    facts_file.write_text(json.dumps({**facts, "version": f"{model.fit_hash}-0"}))
+    ExemplarFile(folder.names).learn("1/image", [_exemplar("1/image")], stamp="1:a")
+    shutil.copy(folder.names, folder.names_file(1))
+    state = {"server": "http://a", "project": "1.5", "label_config": "<View/>", "revision": 1}
+    state |= {"model": model.fit_hash, "newest": model.fit_hash, "version": f"{model.fit_hash}-1"}
+    state |= {"versions": ["0123456789ab-0"], "n_tasks": 4, "fit_wanted": False}
+    (folder.path / "project.json").write_text(json.dumps({**state, "gathering_since": 0.0}))
+
+    newest = folder.newest_model()
+    assert newest is not None
+    assert newest.fit_hash == model.fit_hash
+    assert newest.code == {}
+    live = folder.go_live(tiny_config())
+    assert live.model == model.fit_hash
+    assert live.version == f"{newest.version[:12]}-1"  # the code that answers is another one
+    assert live.versions == ("0123456789ab-0", f"{model.fit_hash}-1")
+    assert all(is_own(version) for version in (*live.versions, live.version))
+    assert len(ExemplarFile(folder.names_file(live.revision)).exemplars) == 1
+
+
 def test_names__are_gathered_before_they_raise_the_revision(
     tmp_path: Path, models: tuple[FittedModel, FittedModel]
 ) -> None:
@@ -80,7 +131,7 @@ def test_names__are_gathered_before_they_raise_the_revision(
     assert folder.go_live(tiny_config()).revision == 0
     _name(folder, "1/image", seconds_ago=60)
     first = folder.go_live(tiny_config())
-    assert (first.revision, first.version) == (1, f"{models[0].fit_hash}-1")
+    assert (first.revision, first.version) == (1, f"{models[0].version[:12]}-1")
     # One a moment ago waits for others; asked for outright, it goes live.
     _name(folder, "2/image")
     assert folder.go_live(tiny_config()).revision == 1

@@ -14,8 +14,9 @@ from pycocotools.coco import COCO
 from typer.testing import CliRunner, Result
 
 from prelabel.cli.main import app
+from prelabel.data.brush import encode_brush
 from prelabel.data.dataset import Dataset, Problems
-from prelabel.data.masks import Mask, encode_brush, encode_rle, rle_area, rle_box
+from prelabel.data.masks import Mask, encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import PhotoError, UserError
 from prelabel.label_studio.api.client import ProjectInfo

@@ -292,11 +292,11 @@ class Halves(OutOfRange):
 @pytest.mark.parametrize(
     ("clusterer", "message"),
     [
-        (Flat(), r"clusterer Flat returned shape (2,), wanted ('any', 2)"),
-        (TooMany(), r"clusterer TooMany returned shape (3, 2), wanted (1 to 2, 2)"),
-        (OutOfRange(), r"clusterer OutOfRange returned values from 1 to 1, wanted 0 to 0"),
-        (Columns(), r"clusterer Columns returned shape (4, 1), wanted (4,)"),
-        (Halves(), r"clusterer Halves returned float64, wanted int64"),
+        (Flat(), r"clusterer Flat returned shape (2,), expected ('any', 2)"),
+        (TooMany(), r"clusterer TooMany returned shape (3, 2), expected (1 to 2, 2)"),
+        (OutOfRange(), r"clusterer OutOfRange returned values from 1 to 1, expected 0 to 0"),
+        (Columns(), r"clusterer Columns returned shape (4, 1), expected (4,)"),
+        (Halves(), r"clusterer Halves returned float64, expected int64"),
     ],
 )
 def test_fit_dataset__a_clusterer_that_breaks_its_promise(clusterer: Any, message: str) -> None:
@@ -324,11 +324,11 @@ class Answers:
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (_array([1, 1, 1]), "foreground Answers returned shape (3,), wanted (2,)"),
-        (_array([0, 2]), "foreground Answers returned values from 0 to 2, wanted 0 to 1"),
+        (_array([1, 1, 1]), "foreground Answers returned shape (3,), expected (2,)"),
+        (_array([0, 2]), "foreground Answers returned values from 0 to 2, expected 0 to 1"),
         (_array([0, np.nan]), "foreground Answers returned values that are not finite"),
-        ([0.5, 0.5], "foreground Answers returned list, wanted an array"),
-        (np.array([0, 1]), "foreground Answers returned int64, wanted float32"),
+        ([0.5, 0.5], "foreground Answers returned list, expected an array"),
+        (np.array([0, 1]), "foreground Answers returned int64, expected float32"),
     ],
 )
 def test_fit_dataset__a_rule_that_breaks_its_promise(answer: Any, message: str) -> None:

@@ -1,7 +1,8 @@
 """The records that travel through the pipeline. All are frozen; arrays in them are not written to.
 
 Those that files hold are msgspec structs, which are read and written several times as fast as
-dataclasses: ``msgspec.structs.replace`` changes one."""
+dataclasses: ``msgspec.structs.replace`` changes one.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +18,12 @@ from prelabel.data.masks import Mask, Rle, decode_rle
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """A photo's place. ``name`` is its path relative to the dataset, with ``/``: its identity."""
+    """Where a photo is.
+
+    Attributes:
+        name: its path relative to the dataset's folder, with ``/``: the photo's identity.
+        file: its path.
+    """
 
     name: str
     file: Path
@@ -27,9 +33,11 @@ class ImageFile:
 class Image:
     """A photo's pixels, oriented by EXIF and reduced to the working size.
 
-    ``pixels``: uint8 (h, w, 3) RGB, at most ``images.WORKING_SIDE`` on the long side.
-    ``width``, ``height``: the oriented photo's full size, in pixels.
-    ``digest``: hash of the file's bytes, 32 hex digits.
+    Attributes:
+        pixels: uint8 (h, w, 3) RGB, at most ``images.WORKING_SIDE`` on the long side.
+        width: of the oriented photo at full size, in pixels.
+        height: likewise.
+        digest: hash of the file's bytes, 32 hex digits.
     """
 
     pixels: NDArray[np.uint8]
@@ -40,11 +48,13 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class PatchFeatures:
-    """What a backbone says of one photo, on a grid of h × w patches.
+    """A backbone's features of one photo, on a grid of h × w patches.
 
-    ``patches``: float16 (h, w, dim). ``cls``: float16 (dim,).
-    ``attention``: float16 (h, w), the CLS token's attention to each patch (mean over heads)
-    relative to the photo's mean: 1 is average, never negative.
+    Attributes:
+        patches: float16 (h, w, dim).
+        cls: float16 (dim,).
+        attention: float16 (h, w), the CLS token's attention to each patch (mean over heads)
+            relative to the photo's mean: 1 is average, never negative.
     """
 
     patches: NDArray[np.float16]
@@ -54,11 +64,13 @@ class PatchFeatures:
 
 @dataclass(frozen=True, slots=True)
 class LevelResult:
-    """One level's answer for one photo; a level runs several clusterings (one for each k).
+    """One level's answer for one photo; a level runs several clusterings, one for each k.
 
-    ``clusters``: int16 (n_runs, h, w), the cluster of each patch.
-    ``scores``: for each run float32 (k,), each cluster's P(foreground) in [0, 1].
-    ``foreground``: float32 (h, w) in [0, 1], the mean of the runs' scores at each patch.
+    Attributes:
+        name: "dataset", "category" or "image".
+        clusters: int16 (n_runs, h, w), the cluster of each patch.
+        scores: for each run float32 (k,), each cluster's P(foreground) in [0, 1].
+        foreground: float32 (h, w) in [0, 1], the mean of the runs' scores at each patch.
     """
 
     name: str
@@ -92,8 +104,10 @@ class Region(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     @property
     def mask(self) -> Mask:
-        """The mask as bool (h, w), the EXIF-oriented photo's height and width; decoded anew each
-        time, so keep it where you need it twice."""
+        """The mask as bool (h, w), the EXIF-oriented photo's height and width.
+
+        It is decoded anew each time: keep it where you need it twice.
+        """
         return decode_rle(self.rle)
 
 

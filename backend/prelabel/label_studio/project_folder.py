@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from prelabel.config import Config
 from prelabel.errors import UserError
-from prelabel.label_studio.model_version import image_level_version
+from prelabel.label_studio.model_version import fitted_version, image_level_version
 from prelabel.label_studio.names.exemplars import ExemplarFile, read_revision
 from prelabel.model import FittedModel
 from prelabel.storage.files import data_folder, replacing
@@ -95,7 +95,9 @@ class ProjectFolder:
         with self._lock():
             state = self.state
             revision, since = self._names_to_go_live(state, now=now)
-            version = f"{state.newest}-{revision}" if state.newest else image_level_version(config)
+            version = image_level_version(config)
+            if state.newest:
+                version = fitted_version(self.model_folder(state.newest), revision)
             versions = [v for v in (*state.versions, state.version) if v and v != version]
             live = msgspec.structs.replace(
                 state,

@@ -96,9 +96,14 @@ def make(section: str, name: str, settings: Mapping[str, Any]) -> Any:
 
 
 def origin(section: str, name: str) -> str:
-    """The distribution and version that a strategy comes from, for people and models."""
-    dist = _entry_points(section)[name].dist
-    return f"{dist.name} {dist.version}" if dist else "unknown"
+    """The distribution and version that a strategy comes from, for people to read."""
+    point = entry_point(section, name)
+    return f"{point.dist.name} {point.dist.version}" if point and point.dist else "unknown"
+
+
+def entry_point(section: str, name: str) -> EntryPoint | None:
+    """Where a strategy is; None for one that is not installed."""
+    return _entry_points(section).get(name)
 
 
 @cache

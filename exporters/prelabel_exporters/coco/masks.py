@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from prelabel.data.masks import Rle, crosses
+from prelabel.data.masks import Rle
+from prelabel.data.polygons import crosses
 from prelabel_exporters.coco.file import Annotation
 
 Note = Callable[..., None]

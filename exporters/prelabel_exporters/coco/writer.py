@@ -33,16 +33,7 @@ _REGIONS_PER_PHOTO = 4096
 
 @dataclass(frozen=True)
 class Coco:
-    """Writes ``instances.json``, which pycocotools loads, and reads such files.
-
-    - ``polygons``: regions as polygons, for tools that know no RLE. A region with holes, or one
-      that pycocotools would draw otherwise from its polygons, stays RLE and is counted.
-    - ``results``: for predictions, ``results.json`` as well, the list that pycocotools' ``loadRes``
-      wants.
-    - ``panoptic``: ``panoptic.json`` and PNGs in ``panoptic/`` as well, as in COCO's panoptic
-      format; where regions overlap, the higher score wins.
-    - ``photos``: for reading, the folder that ``file_name`` is relative to; sizes that the file
-      does not say are looked up there, and labels of another size than their photo left out.
+    """COCO instances: writes and reads ``instances.json``, which pycocotools loads.
 
     - ``file_name`` is the photo's name, relative to the folder of photos; ``width`` and ``height``
       are those of the EXIF-oriented photo. Photos without regions are listed too.
@@ -55,8 +46,18 @@ class Coco:
       (40 bits), an annotation's is its image's × 4 096 + the region's place in the photo. All are
       under 2 ** 53, which floats and JavaScript hold exactly.
 
-    Raises UserError for a region whose class the context does not name. Read are polygons,
-    compressed and uncompressed RLE; what is wrong with one annotation costs that one.
+    Polygons, compressed and uncompressed RLE are read; what is wrong with one annotation costs that
+    one. Writing raises UserError for a region whose class the context does not name.
+
+    Attributes:
+        polygons: regions as polygons, for tools without RLE. A region with holes, or one that
+            pycocotools would draw otherwise from its polygons, stays RLE and is counted.
+        results: for predictions, ``results.json`` as well, the list that pycocotools' ``loadRes``
+            expects.
+        panoptic: ``panoptic.json`` and PNGs in ``panoptic/`` as well, as in COCO's panoptic format;
+            where regions overlap, the higher score wins.
+        photos: for reading, the folder that ``file_name`` is relative to; sizes that the file does
+            not state are looked up there, and labels of another size than their photo left out.
     """
 
     polygons: bool = False

@@ -37,42 +37,43 @@ _TAGS = {
 
 @dataclass(frozen=True)
 class LabelStudio:
-    """Writes ``tasks.json``, to be imported as it is, and ``label_config.xml``, the project's
-    labeling interface: labels with the classes' names and the report's colours.
+    """Label Studio: writes ``tasks.json`` with predictions and ``label_config.xml``; reads tasks.
 
-    ``url_prefix``: what stands before the photo's name (percent-encoded) in a task's ``image``;
-    ``{folder}`` in it is the name of the folder of photos. The default fits Label Studio's local
-    files storage. Label Studio serves ``?d=PATH`` from its document root and wants a storage to be
-    a folder below that root, not the root itself. So, for photos in ``/data/photos``: start it with
-    ``LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true`` and
-    ``LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=/data``, add a source storage "Local files" with the
-    path ``/data/photos`` to the project, do not sync it (that would make tasks of its own), and
-    import ``tasks.json``. With a web server: ``https://photos.example.com/``.
-
-    ``kind``: how regions are drawn. Brushes and bitmasks keep every pixel; polygons fill holes and
-    are one for each separate part; rectangles are the boxes.
-    ``label_config``: a file with the labeling interface of the project that the tasks are for. Its
-    tags decide then, and not ``kind``: every kind of tag gets the regions; among several tags of
-    one kind, a region goes to the first that has its label (see ``predicted_values``), else to the
-    first without a label. Reading, it tells which labels there are and which data are photos.
-    ``tolerance``: pixels that a polygon may stray from the outline; 0 is exact.
+    ``tasks.json`` is imported as it is; ``label_config.xml`` is the project's labeling interface,
+    with the classes' names and the report's colours.
 
     - A task has one prediction, with ``score`` (mean of its regions' scores) and ``model_version``;
       a photo without regions has one with an empty ``result``. A region of class -1 has no label.
     - ``meta`` holds the photo's own name and size, so that reading gives them back.
     - Region ids depend on the photo's name and the mask alone.
+    - Label Studio serves ``?d=PATH`` from its document root, and a storage has to be a folder below
+      that root, not the root itself. So, for photos in ``/data/photos``: start it with
+      ``LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true`` and
+      ``LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=/data``, add a source storage "Local files" with the
+      path ``/data/photos`` to the project, do not sync it (that would make tasks of its own), and
+      import ``tasks.json``. With a web server: ``https://photos.example.com/`` as ``url_prefix``.
 
-    Reads ``tasks.json`` and Label Studio's own exports (JSON, JSON_MIN): brushes, bitmasks,
+    Read are ``tasks.json`` and Label Studio's own exports (JSON, JSON_MIN): brushes, bitmasks,
     polygons and rectangles, made by people or by this tool. ``label_config.xml`` beside the file is
-    used if there is one.
+    used if there is one. Raises UserError for a region whose class the context does not name, and a
+    label config or tasks that cannot be read.
 
-    ``what``: which labels count: the newest annotation, the newest prediction, or the annotation of
-    a task that has one and else its prediction.
-    ``photos``: the folder that the photos' names are relative to. With it, every photo's size is
-    looked up; without it, one that has no region has none, and is left out.
-
-    Raises UserError for a region whose class the context does not name, and a label config or
-    tasks that cannot be read.
+    Attributes:
+        url_prefix: what stands before the photo's name (percent-encoded) in a task's ``image``;
+            ``{folder}`` in it is the name of the folder of photos. The default fits Label Studio's
+            local files storage.
+        kind: how regions are drawn. Brushes and bitmasks keep every pixel; polygons fill holes and
+            are one for each separate part; rectangles are the boxes.
+        label_config: a file with the labeling interface of the project that the tasks are for. Its
+            tags decide then, and not ``kind``: every kind of tag gets the regions; among several
+            tags of one kind, a region goes to the first that has its label (see
+            ``predicted_values``), else to the first without a label. Reading, it tells which labels
+            there are and which data are photos.
+        tolerance: pixels that a polygon may stray from the outline; 0 is exact.
+        what: for reading, which labels count: the newest annotation, the newest prediction, or the
+            annotation of a task that has one and else its prediction.
+        photos: for reading, the folder that the photos' names are relative to. With it, every
+            photo's size is looked up; without it, one that has no region has none, and is left out.
     """
 
     url_prefix: str = "/data/local-files/?d={folder}/"

@@ -31,12 +31,11 @@ _Object = Callable[[Region, Prediction, Any], Any]
 
 @dataclass(frozen=True)
 class YoloSeg:
-    """Writes YOLO's segmentation format (v8 and later): ``data.yaml`` and, for each photo
-    ``a/x.jpg``, ``labels/a/x.txt`` with a line for each region: its class, and a polygon in shares
-    of width and height. Training wants the photos in ``images/`` beside: put a link to their folder
-    there. A photo without regions has an empty file.
+    """YOLO's segmentation format (v8 and later): ``data.yaml`` and a text file for each photo.
 
-    ``tolerance``: pixels that a polygon may stray from the outline; 0 is exact.
+    A photo ``a/x.jpg`` has ``labels/a/x.txt`` with a line for each region: its class, and a polygon
+    in shares of width and height; the file of a photo without regions is empty. Training expects
+    the photos in ``images/`` beside: put a link to their folder there.
 
     Polygons have no holes, and a region has one polygon: holes are filled, and separate parts are
     joined by lines without width; both are counted. So are crowds, regions without a class and
@@ -44,6 +43,9 @@ class YoloSeg:
 
     Raises UserError if labelformat is missing, for a region whose class the context does not name,
     and for a photo whose name leads out of the folder.
+
+    Attributes:
+        tolerance: pixels that a polygon may stray from the outline; ≥ 0, 0 is exact.
     """
 
     tolerance: float = 1.0
@@ -86,13 +88,14 @@ class YoloSeg:
 
 @dataclass(frozen=True)
 class Boxes:
-    """Writes the regions' boxes, whose masks are lost, in a detection format.
-
-    ``format``: ``yolo`` (data.yaml and labels/, v5 and later), ``kitti`` or ``lightly`` (a file for
-    each photo).
+    """Boxes in a detection format; the regions' masks are lost.
 
     Crowds, regions without a class, and photos whose label file another photo has already are left
-    out and counted. Raises UserError as YoloSeg does.
+    out and counted. Raises UserError as ``yolo-seg`` does.
+
+    Attributes:
+        format: ``yolo`` (data.yaml and labels/, v5 and later), ``kitti`` or ``lightly`` (a file for
+            each photo).
     """
 
     format: Literal["yolo", "kitti", "lightly"] = "yolo"
@@ -192,8 +195,10 @@ class _Labels:
 
 
 class _Beside:
-    """A folder beside the files of an export, which take their places once all are written. It has
-    a fixed name, so that what a killed run leaves is cleared away by the next."""
+    """A folder beside the files of an export, which take their places once all are written.
+
+    It has a fixed name, so that what a killed run leaves is cleared away by the next.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -18,8 +18,9 @@ from label_studio_sdk.converter import Converter, brush
 from label_studio_sdk.label_interface import LabelInterface
 from PIL import Image
 
+from prelabel.data.brush import encode_brush
 from prelabel.data.dataset import Dataset, ExportContext
-from prelabel.data.masks import Mask, decode_rle, encode_brush, encode_rle, rle_area, rle_box
+from prelabel.data.masks import Mask, decode_rle, encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
 from prelabel.label_studio.format import task_file
@@ -595,7 +596,7 @@ def _damaged(**value: Any) -> dict[str, Any]:
         (
             _damaged(rle=encode_brush(np.ones((9, 10), np.bool_))),
             "cannot be read",
-            "holds 360 values, wanted 320",
+            "360 values, expected 320",
         ),
         (_damaged(rle="AAAA"), "cannot be read", "'r1'"),
         (_item(RING, value=None), "cannot be read", "'r1'"),

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from prelabel.data.masks import Mask, decode_rle, encode_brush, encode_rle, rle_area, rle_box
+from prelabel.data.brush import encode_brush
+from prelabel.data.masks import Mask, decode_rle, encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.label_studio import learn
 from prelabel.label_studio.api.client import TaskGone

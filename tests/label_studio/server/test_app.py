@@ -33,7 +33,7 @@ from support.small_photos import tiny_config
 PASSWORD, SCRIPT = "correct-horse-battery", "s3cr3t-script-token"
 BASIC = f"label-studio:{PASSWORD}"
 UNUSABLE = '<View><Image name="image" value="$image"/><Choices name="c" toName="image"/></View>'
-COMMAND = (sys.executable, "-c", "from prelabel.cli import main; main()", "serve")
+COMMAND = (sys.executable, "-m", "prelabel", "serve")
 TINY = ("--recipe", "fast", "--backbone", "color-texture", "--set", "features.size=112")
 
 
@@ -441,7 +441,7 @@ def test_serve__a_token_goes_to_the_server_that_it_is_for() -> None:
     """Not to whatever address somebody's /setup names."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("LABEL_STUDIO")}
     done = subprocess.run(
-        [sys.executable, "-c", "from prelabel.cli import main; main()", "serve"],
+        [sys.executable, "-m", "prelabel", "serve"],
         env={**environment, "LABEL_STUDIO_API_KEY": "0" * 40},
         capture_output=True,
         text=True,

@@ -15,16 +15,9 @@ import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
-from prelabel.data.masks import (
-    Mask,
-    decode_brush,
-    decode_rle,
-    encode_brush,
-    encode_rle,
-    outlines,
-    rle_area,
-    rle_box,
-)
+from prelabel.data.brush import decode_brush, encode_brush
+from prelabel.data.masks import Mask, decode_rle, encode_rle, rle_area, rle_box
+from prelabel.data.polygons import outlines
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
 from prelabel.label_studio.format.label_config import Control

@@ -12,7 +12,8 @@ from pycocotools import mask as coco_mask
 
 from prelabel.data.dataset import Problems
 from prelabel.data.images import MAX_PIXELS
-from prelabel.data.masks import Rle, crosses, encode_rle, rle_box
+from prelabel.data.masks import Rle, encode_rle, rle_box
+from prelabel.data.polygons import crosses
 from prelabel.errors import UserError
 from prelabel.label_studio.format.items import Item, decode_item
 
