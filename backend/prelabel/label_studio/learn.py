@@ -8,7 +8,7 @@ from prelabel.data import images
 from prelabel.errors import PhotoError
 from prelabel.label_studio.api.client import Client, TaskGone
 from prelabel.label_studio.api.photos import Fetcher
-from prelabel.label_studio.api.tasks import Task
+from prelabel.label_studio.api.tasks import Task, task_id
 from prelabel.label_studio.format.annotations import newest_annotation, result_items, stamp_of
 from prelabel.label_studio.format.label_config import LabelConfig
 from prelabel.label_studio.format.photos import TaskPhoto, task_photos
@@ -30,18 +30,18 @@ _AT_ONCE = 50
 
 def learn_task(
     task: JsonObject,
-    wanted: LabelConfig,
+    label_config: LabelConfig,
     names: ExemplarFile,
     predictor: Predictor,
-    shape: ResultOptions,
+    options: ResultOptions,
     read: Callable[[TaskPhoto], bytes],
 ) -> Lessons:
     """What a task, as the server's API gives it, teaches that is not in ``names`` yet. A task whose
     annotations are gone teaches nothing any more. ``read``: a photo's bytes. Raises PhotoError."""
     annotation = newest_annotation(task)
-    stamp = stamp_of(annotation, wanted)
+    stamp = stamp_of(annotation, label_config)
     found: Lessons = {}
-    photos = task_photos(task, wanted)
+    photos = task_photos(task_id(task), task.get("data"), label_config)
     for photo in photos:
         if (names.stamp_of(photo.name) or "") == stamp:
             continue
@@ -49,7 +49,9 @@ def learn_task(
         if annotation is not None:
             found[photo.name] = (
                 stamp,
-                _exemplars(annotation, wanted, photo, photos, predictor, shape, read(photo)),
+                _exemplars(
+                    annotation, photo, photos, label_config, predictor, options, read(photo)
+                ),
             )
     return found
 
@@ -58,15 +60,15 @@ def learn_tasks(
     client: Client,
     fetcher: Fetcher,
     tasks: Sequence[Task],
-    home: ProjectFolder,
+    folder: ProjectFolder,
     model: FittedModel,
-    wanted: LabelConfig,
-    shape: ResultOptions,
+    label_config: LabelConfig,
+    options: ResultOptions,
     log: RunLog,
 ) -> int:
     """Learn from those tasks whose annotations were changed since; from how many photos. A photo
     that cannot be had, or a task that is gone meanwhile, teaches nothing. Raises UserError."""
-    names = ExemplarFile(home.names)
+    names = ExemplarFile(folder.names)
     changed = [
         task
         for task in tasks
@@ -85,7 +87,7 @@ def learn_tasks(
 
             try:
                 whole = client.task(task.id)
-                found |= learn_task(whole, wanted, names, predictor, shape, read)
+                found |= learn_task(whole, label_config, names, predictor, options, read)
             except (PhotoError, TaskGone) as error:
                 log.skip(f"{task.id}", str(error))
             if n % _AT_ONCE == 0 or n == len(changed):
@@ -99,17 +101,18 @@ def learn_tasks(
 
 def _exemplars(
     annotation: JsonObject,
-    wanted: LabelConfig,
     photo: TaskPhoto,
     photos: Sequence[TaskPhoto],
+    label_config: LabelConfig,
     predictor: Predictor,
-    shape: ResultOptions,
+    options: ResultOptions,
     data: bytes,
 ) -> tuple[Exemplar, ...]:
     segment = predictor.segment(data)
-    drawing = read_drawing(annotation, photo, photos, (segment.width, segment.height), wanted)
-    least = max(shape.min_score, wanted.score_threshold)
-    shown = [r for r in segment.regions if r.score >= least][: shape.max_regions]
+    size = segment.width, segment.height
+    drawing = read_drawing(annotation, photo, photos, size, label_config)
+    least = max(options.min_score, label_config.score_threshold)
+    shown = [r for r in segment.regions if r.score >= least][: options.max_regions]
     taught = find_lessons(drawing, shown)
     if not _began_with_prediction(annotation):  # what nobody was shown, nobody has deleted
         taught = [lesson for lesson in taught if lesson.name]

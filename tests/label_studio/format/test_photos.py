@@ -35,7 +35,7 @@ PAGES = ["/a.png", "/b.png", "/c.png"]
 
 
 def photos_of(data: object, config: LabelConfig | None) -> list[tuple[str, str]]:
-    return [(p.name, p.uri) for p in task_photos({"id": 9, "data": data}, config)]
+    return [(p.name, p.uri) for p in task_photos(9, data, config)]
 
 
 def test_task_photos__what_the_label_config_s_tags_look_at() -> None:
@@ -111,7 +111,7 @@ def test_task_photos__export_and_backend_find_the_same(
 
 
 def test_find_photo__by_key_and_place() -> None:
-    photos = task_photos({"id": 9, "data": {"image": PAGES, "side": "/d.png"}}, LIST)
+    photos = task_photos(9, {"image": PAGES, "side": "/d.png"}, LIST)
 
     def uri(key: str | None, index: object) -> str | None:
         found = find_photo(photos, key, index)
@@ -138,17 +138,17 @@ def test_find_photo__by_key_and_place() -> None:
     ],
 )
 def test_photo_of_item__with_a_label_config(item: dict[str, Any], uri: str | None) -> None:
-    photos = task_photos({"id": 9, "data": {"image": PAGES, "side": "/d.png"}}, LIST)
+    photos = task_photos(9, {"image": PAGES, "side": "/d.png"}, LIST)
     found = photo_of_item(item, photos, LIST)
     assert (found.uri if found else None) == uri
 
 
 def test_photo_of_item__the_only_key_needs_no_name() -> None:
-    photos = task_photos({"id": 9, "data": {"image": PAGES}}, LIST)
+    photos = task_photos(9, {"image": PAGES}, LIST)
     for config in (LIST, None):
         found = photo_of_item({"to_name": "gone", "item_index": 2}, photos, config)
         assert found == TaskPhoto(9, "image", 2, "/c.png")
-    two = task_photos({"id": 9, "data": {"left": "/a.png", "right": "/b.png"}}, None)
+    two = task_photos(9, {"left": "/a.png", "right": "/b.png"}, None)
     assert photo_of_item({"to_name": "right"}, two, None) == TaskPhoto(9, "right", None, "/b.png")
     assert photo_of_item({"to_name": "img"}, two, None) is None
 

@@ -65,7 +65,7 @@ def draw(
     key: str = "image",
     index: int | None = None,
 ) -> Drawing:
-    photos = task_photos({"id": 1, "data": data}, label_config)
+    photos = task_photos(1, data, label_config)
     photo = find_photo(photos, key, index)
     assert photo is not None
     annotation = {"result": json.loads(json.dumps(items))}

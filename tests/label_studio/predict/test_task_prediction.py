@@ -45,7 +45,7 @@ def answered(
 ) -> TaskPrediction:
     """``names``: what people called the regions' classes; without them, only the config counts."""
     label_config = parse_label_config(f"<View>{xml}</View>")
-    photos = task_photos({"id": 9, "data": data or {"image": "/a.png"}}, label_config)
+    photos = task_photos(9, data or {"image": "/a.png"}, label_config)
     found = [
         NamedRegions(
             photo,
@@ -215,9 +215,8 @@ def test_build_task_prediction__photos_of_a_list_say_which_they_are() -> None:
 
 def test_name_regions__people_come_before_the_config() -> None:
     centroids = np.eye(3, dtype=np.float32)
-    photo = task_photos(
-        {"id": 9, "data": {"image": "/a.png"}}, parse_label_config(f"<View>{IMAGE}{BRUSH}</View>")
-    )[0]
+    label_config = parse_label_config(f"<View>{IMAGE}{BRUSH}</View>")
+    (photo,) = task_photos(9, {"image": "/a.png"}, label_config)
     vectors = np.eye(3, dtype=np.float32)[[0, 2]]
     regions = (
         region(0, 0, 5, 5, score=0.8, cluster=0),

@@ -35,10 +35,10 @@ class Task:
 
 def read_task(task: JsonObject, label_config: LabelConfig) -> Task:
     """A task as the server's API gives it."""
-    annotation = newest_annotation(task)
+    annotation, number = newest_annotation(task), task_id(task)
     return Task(
-        id=task_id(task),
-        photos=task_photos(task, label_config),
+        id=number,
+        photos=task_photos(number, task.get("data"), label_config),
         labelled=bool(task.get("total_annotations") or task.get("annotations")),
         stamp=stamp_of(annotation, label_config),
         own=tuple(_own_predictions(task.get("predictions"))),

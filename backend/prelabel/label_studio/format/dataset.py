@@ -200,7 +200,9 @@ class _Labelled:
         self.task = task
         self.entry, self.predicted = chosen(task, what)
         self.items = result_items(self.entry)
-        self.photos = task_photos(task, label_config)
+        number = task.get("id")
+        self.id = number if isinstance(number, int) else None
+        self.photos = task_photos(self.id, task.get("data"), label_config)
         self.by_photo: dict[TaskPhoto | None, list[JsonObject]] = {}
         for item in self.items:
             photo = photo_of_item(item, self.photos, label_config)

@@ -39,14 +39,14 @@ class TaskPhoto:
         return f"{self.task}/{self.key}" + ("" if self.index is None else f"/{self.index}")
 
 
-def task_photos(task: JsonObject, label_config: LabelConfig | None) -> tuple[TaskPhoto, ...]:
+def task_photos(
+    task_id: int | None, data: object, label_config: LabelConfig | None
+) -> tuple[TaskPhoto, ...]:
     """The photos that a label config's tags look at, each once; without a config, whatever in the
-    task's data looks like a photo's address. What is no address is passed over.
+    task's data looks like a photo's address. What is not an address is passed over.
 
-    ``task``: with ``id`` and ``data``, as the server or its exports give it. A key that an Image
-    tag reads as a list (``valueList``) is one for all tags.
+    A key that an Image tag reads as a list (``valueList``) is one for all tags.
     """
-    number, data = task.get("id"), task.get("data")
     if not isinstance(data, Mapping):
         return ()
     if label_config:
@@ -56,7 +56,7 @@ def task_photos(task: JsonObject, label_config: LabelConfig | None) -> tuple[Tas
     else:
         is_list = {key: isinstance(data[key], list) for key in data if _is_photo(data[key])}
     return tuple(
-        TaskPhoto(number if isinstance(number, int) else None, key, index, uri)
+        TaskPhoto(task_id, key, index, uri)
         for key, listed in is_list.items()
         for index, uri in _addresses(data.get(key), listed)
     )
