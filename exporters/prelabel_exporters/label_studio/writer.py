@@ -21,7 +21,8 @@ from prelabel.label_studio.format.annotations import What
 from prelabel.label_studio.format.items import Item, encode_regions
 from prelabel.label_studio.format.label_config import Control, Kind
 from prelabel.label_studio.format.task_file import looks_like_tasks
-from prelabel_exporters.common import JsonList, category_ids, class_name, replacing
+from prelabel.storage.files import replacing_files
+from prelabel_exporters.common import JsonList, category_ids, class_name, text_file
 from prelabel_exporters.label_studio.reader import read_tasks
 
 TASKS = "tasks.json"
@@ -94,7 +95,11 @@ class LabelStudio:
             xml = _label_config(self.kind, context)
             controls = (Control(self.kind, "label", "image", "image", labels=()),)
         key, is_list = controls[0].image_key, controls[0].is_list
-        with replacing(folder / CONFIG) as config, replacing(folder / TASKS) as out:
+        with (
+            replacing_files(folder) as beside,
+            text_file(beside / CONFIG) as config,
+            text_file(beside / TASKS) as out,
+        ):
             config.write(xml)
             tasks = JsonList(out)
             for prediction in predictions:
