@@ -30,25 +30,25 @@ _AT_ONCE = 50
 
 def learn_task(
     task: Mapping[str, Any],
-    wanted: LabelConfig,
+    label_config: LabelConfig,
     names: ExemplarFile,
     predictor: Predictor,
-    shape: ResultOptions,
+    options: ResultOptions,
     read: Callable[[TaskPhoto], bytes],
 ) -> Lessons:
     """What a task, as the server's API gives it, teaches that is not in ``names`` yet. A task whose
     annotations are gone teaches nothing any more. ``read``: a photo's bytes. Raises PhotoError."""
     annotation = newest_annotation(task)
-    stamp = stamp_of(annotation, wanted)
+    stamp = stamp_of(annotation, label_config)
     found: Lessons = {}
-    for photo in task_photos(int(task["id"]), task.get("data") or {}, wanted):
+    for photo in task_photos(int(task["id"]), task.get("data") or {}, label_config):
         if (names.stamp_of(photo.name) or "") == stamp:
             continue
         found[photo.name] = stamp, ()
         if annotation is not None:
             found[photo.name] = (
                 stamp,
-                _exemplars(annotation, wanted, photo, predictor, shape, read(photo)),
+                _exemplars(annotation, label_config, photo, predictor, options, read(photo)),
             )
     return found
 
@@ -57,15 +57,15 @@ def learn_tasks(
     client: Client,
     fetcher: Fetcher,
     tasks: Sequence[Task],
-    home: ProjectFolder,
+    folder: ProjectFolder,
     model: FittedModel,
-    wanted: LabelConfig,
-    shape: ResultOptions,
+    label_config: LabelConfig,
+    options: ResultOptions,
     log: RunLog,
 ) -> int:
     """Learn from those tasks whose annotations were changed since; from how many photos. A photo
     that cannot be had, or a task that is gone meanwhile, teaches nothing. Raises UserError."""
-    names = ExemplarFile(home.names)
+    names = ExemplarFile(folder.names)
     changed = [
         task
         for task in tasks
@@ -84,7 +84,7 @@ def learn_tasks(
 
             try:
                 whole = client.task(task.id)
-                found |= learn_task(whole, wanted, names, predictor, shape, read)
+                found |= learn_task(whole, label_config, names, predictor, options, read)
             except (PhotoError, TaskGone) as error:
                 log.skip(f"{task.id}", str(error))
             if n % _AT_ONCE == 0 or n == len(changed):
@@ -98,23 +98,23 @@ def learn_tasks(
 
 def _exemplars(
     annotation: Mapping[str, Any],
-    wanted: LabelConfig,
+    label_config: LabelConfig,
     photo: TaskPhoto,
     predictor: Predictor,
-    shape: ResultOptions,
+    options: ResultOptions,
     data: bytes,
 ) -> tuple[Exemplar, ...]:
     segment = predictor.segment(data)
     drawing = read_drawing(
         annotation["result"],
-        wanted,
+        label_config,
         image_key=photo.key,
         item_index=photo.index,
         height=segment.height,
         width=segment.width,
     )
-    least = max(shape.min_score, wanted.score_threshold)
-    shown = [r for r in segment.regions if r.score >= least][: shape.max_regions]
+    least = max(options.min_score, label_config.score_threshold)
+    shown = [r for r in segment.regions if r.score >= least][: options.max_regions]
     taught = find_lessons(drawing, shown)
     if not _began_with_prediction(annotation):  # what nobody was shown, nobody has deleted
         taught = [lesson for lesson in taught if lesson.name]

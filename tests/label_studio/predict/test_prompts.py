@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from prelabel.data.masks import encode_rle, rle_area, rle_box
 from prelabel.data.records import Region
 from prelabel.errors import UserError
-from prelabel.interactive import Prompts
+from prelabel.interactive.prompts import Prompts
 from prelabel.label_studio.format.items import decode_item
 from prelabel.label_studio.format.label_config import LabelConfig, parse_label_config
 from prelabel.label_studio.format.photos import TaskPhoto

@@ -10,7 +10,7 @@ from typing import Any
 
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
-from prelabel.interactive import Prompts
+from prelabel.interactive.prompts import Prompts
 from prelabel.label_studio.format.items import encode_regions
 from prelabel.label_studio.format.label_config import Control, LabelConfig, Prompt
 from prelabel.label_studio.format.photos import TaskPhoto
