@@ -26,7 +26,8 @@ from prelabel.label_studio.format.routing import (
 )
 from prelabel.label_studio.format.shapes import SHAPE_OF, Kind
 from prelabel.label_studio.format.task_file import looks_like_tasks
-from prelabel_exporters.common import JsonList, category_ids, class_name, replacing
+from prelabel.storage.files import replacing_files
+from prelabel_exporters.common import JsonList, category_ids, class_name, text_file
 from prelabel_exporters.label_studio.reader import read_tasks
 
 TASKS = "tasks.json"
@@ -91,7 +92,11 @@ class LabelStudio:
         else:
             xml = _label_xml(self.kind, context)
             controls = (Control(self.kind, "label", "image", "image", labels=()),)
-        with replacing(folder / CONFIG) as config, replacing(folder / TASKS) as out:
+        with (
+            replacing_files(folder) as beside,
+            text_file(beside / CONFIG) as config,
+            text_file(beside / TASKS) as out,
+        ):
             config.write(xml)
             tasks = JsonList(out)
             for prediction in predictions:
