@@ -29,7 +29,8 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test label-studio-server check
 	$(RUN)/prelabel weights pull stand-in
-	$(RUN)/python -m pytest
+	$(RUN)/python -m pytest --cov --cov-report=term --cov-report=json:$(VENV)/coverage.json
+	$(RUN)/python tests/coverage_floor.py $(VENV)/coverage.json
 
 quick: $(VENV)/.test check
 	$(RUN)/python -m pytest -m "not slow and not network"

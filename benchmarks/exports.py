@@ -44,7 +44,8 @@ from label_studio_sdk.converter import brush
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from prelabel.data.masks import Mask, encode_brush
+from prelabel.data.brush import encode_brush
+from prelabel.data.masks import Mask
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.demo.local_server import LocalServer, Login
 

@@ -37,7 +37,8 @@ from prelabel.data import images
 from prelabel.data.masks import Mask, decode_rle
 from prelabel.data.records import Image, PatchFeatures, Region
 from prelabel.evaluation.metrics import VOID
-from prelabel.interactive import Prompts, object_mask
+from prelabel.interactive.mask import object_mask
+from prelabel.interactive.prompts import Prompts
 from prelabel.segment import Segmenter
 from prelabel.steps.features import Extractor, from_arrays
 from prelabel.steps.photos import find_photos
@@ -105,7 +106,7 @@ def measure(folder: Path, recipe: str, source: str, seed: int, *, half: str) -> 
     n_photos = n_objects = 0
     cv2.setNumThreads(1)
     for mask in sorted((folder / "masks").glob("*.png"))[half == "other" :: 2]:
-        picture, truth = images.read_picture(files[mask.stem]), np.asarray(PilImage.open(mask))
+        picture, truth = images.read_image(files[mask.stem]), np.asarray(PilImage.open(mask))
         if truth.shape != (picture.height, picture.width):
             continue
         n_photos += 1

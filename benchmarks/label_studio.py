@@ -16,7 +16,7 @@ N / 10 make a small fitted project (at least 60); a benchmark of less than 1 000
 - ``point``: clicks, 30 of each kind: on a photo of the fit (``fitted``), on one that was predicted
   but is in memory no more (``predicted``), and once more on that (``seen``); while nothing else runs
   and while a request of 3 N / 10 new tasks is worked on.
-- ``bulk``: `prelabel label-studio prelabel` on N photos, from the start of the command to its end;
+- ``bulk``: `prelabel label-studio predict` on N photos, from the start of the command to its end;
   in another project, killed with -9 when half of the predictions are there, and run again.
 
 Writes benchmarks/results/label_studio.csv; rows of parts that were not measured stay as they are.

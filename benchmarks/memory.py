@@ -63,8 +63,7 @@ def write_photos(folder: Path, count: int) -> None:
 
 def peak(folder: Path, *, backbone: str, size: int) -> float:
     """Peak memory in MB of a run on ``folder``/photos, as its run.json says."""
-    prelabel = "from prelabel.cli import main; main()"
-    command = [sys.executable, "-c", prelabel, "run", str(folder / "photos")]
+    command = [sys.executable, "-m", "prelabel", "run", str(folder / "photos")]
     command += ["--out", str(folder / "out"), "--recipe", "fast", "--backbone", backbone]
     command += ["--set", f"features.size={size}"]
     real_cache = os.environ.get("PRELABEL_CACHE", str(Path("~/.cache/prelabel").expanduser()))

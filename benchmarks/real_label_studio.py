@@ -76,7 +76,7 @@ class Bench:
         """A new project with so many photos, connected to the backend."""
         with self._client() as client:
             number = client.create_project("benchmark", LABELS)
-            made = datetime.fromisoformat(client.project(number)["created_at"])
+            made = datetime.fromisoformat(client.project(number).created_at)
             if backend:
                 found = backend.found
                 client.connect_backend(
@@ -98,14 +98,14 @@ class Bench:
         return [task for task in project.tasks if task["id"] not in known]
 
     def command(self, project: Project, *, until: int = 0) -> tuple[float, float, int]:
-        """`prelabel label-studio prelabel`: seconds, its peak memory in MB, its exit code. Killed
+        """`prelabel label-studio predict`: seconds, its peak memory in MB, its exit code. Killed
         when the project has ``until`` predictions."""
         started = time.monotonic()
         with (self.folder / "bulk.log").open("ab") as log:
             process = subprocess.Popen(
                 [
-                    *(sys.executable, "-c", "from prelabel.cli import main; main()"),
-                    *("label-studio", "prelabel", "--project", str(project.number)),
+                    *(sys.executable, "-m", "prelabel"),
+                    *("label-studio", "predict", "--project", str(project.number)),
                     *("--url", self.server.url, "--backbone", self._weights),
                 ],
                 env={**os.environ, "LABEL_STUDIO_API_KEY": self.server.login.token},

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from prelabel import config
 from prelabel.config import Config, load
 from prelabel.errors import UserError
+from support.messages import assert_says
 
 
 def _needs(name: str) -> None:
@@ -95,34 +96,34 @@ def test_load__settings_without_a_name_are_for_the_default_strategy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "message"),
+    ("override", "parts"),
     [
-        ("feature.size=336", "no section 'feature'; did you mean 'features'?"),
-        ("features.sise=336", "features has no setting 'sise'; did you mean 'size'?"),
-        ("features.size=large", "features.size = 'large'"),
-        ("features.size=3", "features.size = 3"),
-        ("levels.image_k=[]", "levels.image_k = []"),
-        ("levels.image_k=[1]", "levels.image_k.0 = 1"),
-        ("regions.threshold=1.5", "regions.threshold = 1.5"),
-        ("refiner.name=guided-filer", "no refiner is named 'guided-filer'; did you mean 'guided-"),
-        ("refiner.name=7", "refiner.name = 7"),
-        (
-            "refiner.radios=0.1",
-            "refiner 'guided-filter' has no setting 'radios'; did you mean 'rad",
-        ),
-        ("refiner.radius=wide", "refiner.radius = 'wide'"),
-        ("backbone.feature=keys", "backbone.feature = 'keys'"),
-        ("features.size", "section.name=value wanted"),
-        ("size=3", "section.name=value wanted"),
-        (".size=3", "section.name=value wanted"),
-        ("features.=3", "section.name=value wanted"),
+        ("feature.size=336", ("'feature'", "'features'")),  # what is not there, what is near
+        ("features.sise=336", ("features", "'sise'", "'size'")),
+        ("features.size=large", ("features.size = 'large'",)),
+        ("features.size=3", ("features.size = 3",)),
+        ("levels.image_k=[]", ("levels.image_k = []",)),
+        ("levels.image_k=[1]", ("levels.image_k.0 = 1",)),
+        ("regions.threshold=1.5", ("regions.threshold = 1.5",)),
+        ("refiner.name=guided-filer", ("refiner", "'guided-filer'", "'guided-filter'")),
+        ("refiner.name=7", ("refiner.name = 7",)),
+        ("refiner.radios=0.1", ("refiner", "'guided-filter'", "'radios'", "'radius'")),
+        ("refiner.radius=wide", ("refiner.radius = 'wide'",)),
+        ("backbone.feature=keys", ("backbone.feature = 'keys'",)),
+        ("features.size", ("features.size", "section.name=value")),
+        ("size=3", ("size=3", "section.name=value")),
+        (".size=3", (".size=3", "section.name=value")),
+        ("features.=3", ("features.=3", "section.name=value")),
+        # Far from every name, the known ones are listed.
+        ("embedder.name=xyz", ("embedder", "'xyz'", "region-cls, region-pool")),
+        ("consistency.weight=1", ("consistency", "'mean'", "'weight'", "none")),
+        ("zzz.size=1", ("'zzz'", "backbone, classes, ")),
     ],
 )
-def test_load__wrong_overrides(override: str, message: str) -> None:
+def test_load__wrong_overrides(override: str, parts: tuple[str, ...]) -> None:
     with pytest.raises(UserError) as raised:
         load("default", [override])
-    assert message in str(raised.value)
-    assert "\n" not in str(raised.value)
+    assert_says(raised.value, *parts)
 
 
 @pytest.mark.parametrize(
@@ -152,20 +153,6 @@ def test_load__dense_crf_ranges(value: str) -> None:
         load("default", ["refiner.name=dense-crf", f"refiner.{value}"])
 
 
-@pytest.mark.parametrize(
-    ("override", "message"),
-    [
-        ("embedder.name=xyz", "no embedder is named 'xyz'; known: region-cls, region-pool"),
-        ("consistency.weight=1", "consistency 'mean' has no setting 'weight'; there are none"),
-        ("zzz.size=1", "no section 'zzz'; known: backbone, classes, "),
-    ],
-)
-def test_load__far_from_every_name_the_known_ones_are_listed(override: str, message: str) -> None:
-    with pytest.raises(UserError) as raised:
-        load("default", [override])
-    assert message in str(raised.value)
-
-
 def test_load__an_override_leaves_the_rest_of_its_section(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text(
@@ -179,33 +166,28 @@ def test_load__an_override_leaves_the_rest_of_its_section(tmp_path: Path) -> Non
 
 
 def test_load__unknown_recipe() -> None:
-    with pytest.raises(UserError, match="no recipe is named 'defualt'; did you mean 'default'"):
+    with pytest.raises(UserError, match=r"'defualt'.*'default'"):
         load("defualt")
-    with pytest.raises(UserError, match="no such file"):
+    with pytest.raises(UserError, match=r"nowhere/mine\.toml"):
         load("nowhere/mine.toml")
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("written", "parts"),
     [
-        ("[features", "cannot be read"),
-        ("features = 3", "a section [features] with settings wanted"),
-        ("[feature]\nsize = 3", "did you mean 'features'?"),
-        ("[features]\nsize = true", "features.size"),
+        (b"[features", ("cannot be read",)),
+        (b"\xff\xfe\x00", ("cannot be read",)),
+        (b"features = 3", ("[features]",)),
+        (b"[feature]\nsize = 3", ("'feature'", "'features'")),
+        (b"[features]\nsize = true", ("features.size", "True")),
     ],
 )
-def test_load__wrong_files(tmp_path: Path, text: str, message: str) -> None:
+def test_load__wrong_files(tmp_path: Path, written: bytes, parts: tuple[str, ...]) -> None:
     file = tmp_path / "mine.toml"
-    file.write_text(text)
+    file.write_bytes(written)
     with pytest.raises(UserError) as raised:
         load(str(file))
-    assert message in str(raised.value)
-
-
-def test_load__a_file_that_is_no_text(tmp_path: Path) -> None:
-    (tmp_path / "mine.toml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match="cannot be read"):
-        load(str(tmp_path / "mine.toml"))
+    assert_says(raised.value, *parts)
 
 
 @pytest.mark.parametrize("name", ["default", "fast", "paper"])
@@ -248,4 +230,4 @@ def test_digest__changes_with_what_it_covers() -> None:
 
 def test_config__is_frozen() -> None:
     with pytest.raises(ValidationError):
-        load("default").features.size = 3  # type: ignore[misc]
+        load("default").features.size = 3

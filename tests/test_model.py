@@ -7,20 +7,21 @@ import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from prelabel import config
 from prelabel.errors import UserError
 from prelabel.model import FittedModel
 from prelabel.steps.levels import Clusters, Levels
+from support.messages import assert_says
 
 RNG = np.random.default_rng(0)
 
 
-def some(*shape: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+def some(*shape: int) -> NDArray[np.float32]:
     return RNG.random(shape).astype(np.float32)
 
 
@@ -44,13 +45,13 @@ def make(n_groups: int = 2, n_classes: int = 3) -> FittedModel:
     )
 
 
-def flat(value: Any) -> Any:
+def flat(value: object) -> object:
     """A model as nested plain values."""
     if isinstance(value, np.ndarray):
         return (value.dtype.str, value.shape, value.tolist())
     if isinstance(value, tuple):
         return [flat(v) for v in value]
-    if dataclasses.is_dataclass(value):
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: flat(getattr(value, f.name)) for f in dataclasses.fields(value)}
     return value
 
@@ -108,7 +109,7 @@ def test_model__a_full_disk_leaves_the_earlier_model(
     first = make()
     first.save(tmp_path)
 
-    def full(file: Path, data: Any, **_: Any) -> int:
+    def full(file: Path, data: bytes | str, **_: object) -> int:
         with file.open("wb") as half:
             half.write(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -123,7 +124,7 @@ def test_model__a_full_disk_leaves_the_earlier_model(
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def edit(**changes: Any) -> Callable[[Path], None]:
+def edit(**changes: object) -> Callable[[Path], None]:
     def change(folder: Path) -> None:
         facts = json.loads((folder / "model.json").read_text()) | changes
         text = json.dumps({k: v for k, v in facts.items() if v is not None})
@@ -132,8 +133,8 @@ def edit(**changes: Any) -> Callable[[Path], None]:
     return change
 
 
-def text(value: str) -> Callable[[Path], None]:
-    return lambda folder: (folder / "model.json").write_text(value) and None
+def text(value: str) -> Callable[[Path], object]:
+    return lambda folder: (folder / "model.json").write_text(value)
 
 
 def tensors(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
@@ -159,9 +160,9 @@ def cut_json(folder: Path) -> None:
         (text("3"), "has schema None"),
         (edit(schema=2), "has schema 2, this version reads 1: fit again"),
         (edit(schema=None), "has schema None"),
-        (edit(config=None), r"is damaged \(no config\): fit again"),
-        (edit(config=[]), r"is damaged \(no config\)"),
-        (edit(tensors=5, backbone=None), r"is damaged \(no tensors, backbone\)"),
+        (edit(config=None), r"is damaged .*required field `config`.*: fit again"),
+        (edit(config=[]), r"is damaged .*object.*config"),
+        (edit(tensors=5, backbone=None), r"is damaged .*tensors"),
         (edit(config={"backbone": {"name": "gone"}}), "no backbone is named 'gone'"),
         (edit(config={"clusters": {}}), "no section 'clusters'"),
         (lambda folder: next(folder.glob("tensors-*")).unlink(), "tensors are damaged"),
@@ -171,7 +172,7 @@ def cut_json(folder: Path) -> None:
     ],
 )
 def test_model__damaged_folder(
-    tmp_path: Path, damage: Callable[[Path], None], message: str
+    tmp_path: Path, damage: Callable[[Path], object], message: str
 ) -> None:
     make().save(tmp_path)
     damage(tmp_path)
@@ -181,8 +182,8 @@ def test_model__damaged_folder(
 
 
 def test_model__no_folder(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds no fitted model"):
-        FittedModel.load(tmp_path / "nowhere")
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="holds no fitted model"):
-        FittedModel.load(tmp_path / "file")
+    for name in ("nowhere", "file"):
+        with pytest.raises(UserError) as raised:
+            FittedModel.load(tmp_path / name)
+        assert_says(raised.value, str(tmp_path / name), "prelabel fit")

@@ -1,22 +1,57 @@
 """Pseudo-masks, grouped into classes, for a whole image dataset before anyone labels it.
 
-from prelabel import fit, predict
-model = fit("photos")
-predictions = list(predict(model, "photos"))
+Example:
+    >>> from prelabel import export, fit, predict
+    >>> model = fit("photos/")
+    >>> predictions = list(predict(model, "photos/"))
+    >>> export(predictions, "out/", format="coco", model=model)
+    {'coco': PosixPath('out/coco/instances.json')}
 """
 
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from prelabel.api import export, load_model
+    from prelabel.config import Config
+    from prelabel.data.records import Prediction, Region
+    from prelabel.model import FittedModel
     from prelabel.pipeline import fit, predict
+    from prelabel.runs.datasets import open_dataset
 
-__all__ = ["fit", "predict"]
+__all__ = [
+    "Config",
+    "FittedModel",
+    "Prediction",
+    "Region",
+    "export",
+    "fit",
+    "load_model",
+    "open_dataset",
+    "predict",
+]
+
+_MODULES = {
+    "Config": "prelabel.config",
+    "FittedModel": "prelabel.model",
+    "Prediction": "prelabel.data.records",
+    "Region": "prelabel.data.records",
+    "export": "prelabel.api",
+    "fit": "prelabel.pipeline",
+    "load_model": "prelabel.api",
+    "open_dataset": "prelabel.runs.datasets",
+    "predict": "prelabel.pipeline",
+}
+"""Where each public name is defined; imported when asked for, since NumPy, OpenCV and scikit-learn
+take a second or two that ``prelabel --help`` does not need."""
 
 
-def __getattr__(name: str) -> Any:
-    """Import the pipeline when it is asked for: ``prelabel --help`` should not wait for it."""
-    if name not in __all__:
+def __getattr__(name: str) -> object:
+    """The public name, imported now."""
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from prelabel import pipeline
+    return getattr(import_module(_MODULES[name]), name)
 
-    return getattr(pipeline, name)
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -25,7 +25,11 @@ class _Section(pydantic.BaseModel):
 
 
 class StrategyChoice(pydantic.BaseModel):
-    """A strategy's name; its other settings lie beside it and are checked by the strategy."""
+    """A strategy's name; its other settings lie beside it and are checked by the strategy.
+
+    Attributes:
+        name: as `prelabel plugins list` shows it.
+    """
 
     model_config = pydantic.ConfigDict(extra="allow", frozen=True)
     name: str
@@ -40,18 +44,28 @@ Ks = Annotated[tuple[Annotated[int, Field(ge=2, le=256)], ...], Field(min_length
 
 
 class Features(_Section):
-    """``size``: a photo is seen at its own aspect ratio with the area of size × size pixels."""
+    """How photos are seen.
+
+    Attributes:
+        size: in pixels; a photo is seen at its own aspect ratio with the area of size × size.
+            Larger finds smaller objects and costs more.
+    """
 
     size: int = Field(default=448, ge=28, le=2048)
 
 
 class Levels(_Section):
-    """``dataset_k``, ``category_k``, ``image_k``: numbers of clusters, one clustering for each.
+    """The clusterings of patches.
 
-    ``photos_per_group``, ``max_groups``, ``min_group``: photos are gathered into about
-    n / photos_per_group groups; smaller groups than min_group are merged.
-    ``patches_per_cluster``: a clustering sees a sample of so many patches for each cluster of its
-    largest k (faiss takes 256); more is steadier and slower.
+    Attributes:
+        dataset_k: numbers of clusters over all photos, one clustering for each.
+        category_k: the same within a group of similar photos.
+        image_k: the same within one photo.
+        photos_per_group: photos are gathered into about n / photos_per_group groups.
+        max_groups: at most so many.
+        min_group: groups of fewer photos are merged into others.
+        patches_per_cluster: a clustering sees a sample of so many patches for each cluster of its
+            largest k (faiss takes 256); more is steadier and slower.
     """
 
     dataset_k: Ks = (8, 16, 32, 64)
@@ -64,10 +78,14 @@ class Levels(_Section):
 
 
 class Regions(_Section):
-    """``threshold``: P(foreground) above which a pixel is foreground; lower gives larger regions.
-    ``min_area``: connected parts under this share of the photo are dropped and counted.
-    ``max_frame``: so are parts on more than this share of the photo's outermost pixels; 1 keeps
-    objects that fill a photo from side to side."""
+    """What becomes a region.
+
+    Attributes:
+        threshold: P(foreground) above which a pixel is foreground; lower gives larger regions.
+        min_area: connected parts under this share of the photo are dropped and counted.
+        max_frame: so are parts on more than this share of the photo's outermost pixels; 1 keeps
+            objects that fill a photo from side to side.
+    """
 
     threshold: float = Field(default=0.5, gt=0, lt=1)
     min_area: float = Field(default=0.002, ge=0, lt=1)
@@ -75,22 +93,53 @@ class Regions(_Section):
 
 
 class Classes(_Section):
-    """``count``: number of classes; 0 is twice as many as ``labels``, or, without labels,
-    sqrt(regions / 2). ``labels``: the names that annotators will use, where they are known."""
+    """The clustering of regions.
+
+    Attributes:
+        count: number of classes; 0 is twice as many as ``labels``, or, without labels,
+            sqrt(regions / 2).
+        labels: the names that annotators will use, where they are known.
+    """
 
     count: int = Field(default=0, ge=0, le=10_000)
     labels: tuple[str, ...] = ()
 
 
 class Fit(_Section):
-    """``photos``: fit sees a sample of at most so many. ``seed``: of everything that is drawn."""
+    """What `fit` looks at.
+
+    Attributes:
+        photos: a sample of at most so many photos.
+        seed: of everything that is drawn.
+    """
 
     photos: int = Field(default=2000, ge=1)
     seed: int = Field(default=0, ge=0, lt=2**31)
 
 
 class Config(_Section):
-    """Every setting of a run. Sections named like a kind of strategy choose one by name."""
+    """Every setting of a run. Sections named like a kind of strategy choose one by name.
+
+    Attributes:
+        backbone: photos to patch features.
+        features: the size at which photos are seen.
+        clusterer: points to clusters; all clusterings use it.
+        foreground: the rule that gives clusters a P(foreground).
+        levels: numbers of clusters and sizes of groups.
+        consistency: makes the levels agree.
+        refiner: sharpens P(foreground) along the photo's edges.
+        regions: what becomes a region.
+        embedder: regions to vectors.
+        classes: how many classes.
+        fit: sample and seed.
+
+    Example:
+        >>> from prelabel import config, fit
+        >>> settings = config.load("fast", ["features.size=336", "refiner.name=dense-crf"])
+        >>> settings.features.size
+        336
+        >>> model = fit("photos/", settings)
+    """
 
     backbone: StrategyChoice = StrategyChoice(name="timm")
     features: Features = Features()
@@ -104,6 +153,12 @@ class Config(_Section):
     classes: Classes = Classes()
     fit: Fit = Fit()
 
+    @property
+    def strategy_names(self) -> dict[str, str]:
+        """The name of the strategy that each section chooses."""
+        choices = ((section, getattr(self, section)) for section in type(self).model_fields)
+        return {s: choice.name for s, choice in choices if isinstance(choice, StrategyChoice)}
+
     def strategy(self, section: str) -> Any:
         """The strategy of a section, with its settings. Raises UserError."""
         choice: StrategyChoice = getattr(self, section)
@@ -113,6 +168,13 @@ class Config(_Section):
         """The same with a section's settings spelled out as the given strategy has them."""
         choice = {"name": getattr(self, section).name, **dataclasses.asdict(strategy)}
         return self.model_copy(update={section: StrategyChoice.model_validate(choice)})
+
+    def image_level(self) -> Config:
+        """The same for regions from each photo alone, without a fitted model.
+
+        With no other photos to compare with, clusters are scored by the border rule.
+        """
+        return self.model_copy(update={"foreground": StrategyChoice(name="border")})
 
     def digest(self, *sections: str) -> str:
         """16 hex digits over the named sections, or over all."""
@@ -169,8 +231,10 @@ def validate(settings: Mapping[str, Any]) -> Config:
 
 
 def parse_override(override: str) -> tuple[str, str, Any]:
-    """Section, name and value of ``section.name=value``; a value that is no TOML is text.
-    Raises UserError."""
+    """Section, name and value of ``section.name=value``. Raises UserError.
+
+    A value that is not TOML is text.
+    """
     path, equals, text = override.partition("=")
     section, dot, name = path.strip().partition(".")
     if not (equals and dot and section and name):

@@ -4,62 +4,164 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from prelabel import config as config_module
 from prelabel.config import Config
 from prelabel.errors import UserError
+from prelabel.model_code import (
+    Code,
+    changed_parts,
+    code_now,
+    segments_code,
+    vectors_origin,
+    version_hash,
+)
 from prelabel.steps.features import identity_key
 from prelabel.steps.levels import Clusters, Levels
 from prelabel.storage.files import replacing
+from prelabel.strategies import registry
 
 Float = NDArray[np.float32]
 SCHEMA = 1
 FACTS = "model.json"
-_WANTED = {"tensors": str, "config": dict, "backbone": dict, "origins": dict, "n_photos": int}
+_log = logging.getLogger(__name__)
+_told: set[str] = set()
+"""Versions of models of which this process has said that they were fitted by other code."""
 
 
-@dataclass(frozen=True)
-class FittedModel:
-    """Everything that predict needs beside a photo.
-
-    ``config``: as fitted, weights named. ``backbone``: the backbone's identity.
-    ``origins``: distribution and version of each strategy. ``classes``: class centroids float32
-    (n_classes, dim). ``n_photos``: photos that fit has seen.
-    """
+@dataclass(frozen=True, kw_only=True)
+class ModelFacts:
+    """What is known of a fitted model without its tensors; see `FittedModel`."""
 
     config: Config
-    backbone: Mapping[str, Any]
+    backbone: Mapping[str, object]
     origins: Mapping[str, str]
+    n_photos: int
+    code: Code = field(default_factory=dict)
+
+    @cached_property
+    def code_now(self) -> Code:
+        """Digests of the code that answers: what is installed now."""
+        return code_now(self.config)
+
+    @property
+    def vectors_origin(self) -> str:
+        """What the vectors of regions are made by now."""
+        return vectors_origin(self.config, self.backbone, self.code_now)
+
+    @classmethod
+    def read(cls, folder: Path) -> ModelFacts:
+        """Read a model's folder; whether its strategies are installed is not looked at.
+
+        Raises:
+            UserError: there is no model, or it is damaged.
+        """
+        saved = _read(folder)
+        try:
+            config = Config.model_validate(saved.config)
+        except ValidationError as error:
+            raise UserError(f"{folder / FACTS} is damaged (its config): fit again") from error
+        return cls(
+            config=config,
+            backbone=saved.backbone,
+            origins=saved.origins,
+            n_photos=saved.n_photos,
+            code=saved.code,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedModel(ModelFacts):
+    """Everything that `predict` needs beside a photo.
+
+    Attributes:
+        config: as fitted, with the weights named.
+        backbone: what decides the features: the weights' hash, layer, precision …; JSON-ready.
+        origins: distribution and version of each strategy, by kind.
+        levels: what the dataset and category levels learned.
+        classes: centroids of the classes, float32 (n_classes, dim).
+        n_photos: photos that `fit` has seen.
+        code: digests of the code that fitted it; empty for a model that an older prelabel wrote.
+            What the model answers is made by the code that is installed now, and so are `version`
+            and the keys of the cache.
+
+    Example:
+        >>> model = fit("photos/")
+        >>> model
+        FittedModel('stand-in', 120 photos, 7 classes, version 3f9c02d81b7a-0)
+        >>> model.save("model/")
+    """
+
     levels: Levels
     classes: Float
-    n_photos: int
+
+    def __repr__(self) -> str:
+        weights = str(self.backbone.get("weights", self.config.backbone.name))
+        return (
+            f"FittedModel({weights!r}, {self.n_photos} photos, {len(self.classes)} classes, "
+            f"version {self.version})"
+        )
 
     @property
     def segment_hash(self) -> str:
         """Hash of all that decides regions and their vectors, but not their classes."""
         tensors = {k: v for k, v in _tensors(self).items() if k != "classes"}
         facts = self._settings("classes", "fit") + str(self.config.fit.seed)
-        facts += str(sorted(self.origins.items()))  # another version may find other regions
-        return _hash(tensors, facts)
+        return _hash(tensors, facts + segments_code(self.code_now))
 
     @property
     def fit_hash(self) -> str:
-        """12 hex digits over all that decides regions and classes."""
+        """12 hex digits over what was fitted and the settings, whatever code answers by it.
+
+        A Label Studio project's folder knows its models by them.
+        """
         return _hash(_tensors(self), self._settings())[:12]
 
     @property
     def version(self) -> str:
-        """``<fit hash>-<names revision>``, as the outside sees it; without learned names, 0."""
-        return f"{self.fit_hash}-0"
+        """``<hash>-<names revision>``, as the outside sees it; without learned names, 0.
+
+        The hash is over all that decides regions and classes, the installed code among it.
+        """
+        return f"{version_hash(self.fit_hash, self.code_now)}-0"
+
+    @property
+    def classes_origin(self) -> str:
+        """What made the vectors whose centroids the classes are; "" if the model does not say."""
+        return vectors_origin(self.config, self.backbone, self.code)
+
+    def tell_if_fitted_by_other_code(self) -> None:
+        """Log a warning if the code has changed since; one for each model and process."""
+        changed = changed_parts(self.code, self.code_now)
+        if not changed or self.version in _told:
+            return
+        _told.add(self.version)
+        parts = [self._change(part) for part in changed] if self.code else ["it does not say which"]
+        _log.warning(
+            "the model was fitted by other code than is installed now (%s): regions are found anew, "
+            "under version %s; fit again to renew the model too",
+            ", ".join(parts),
+            self.version,
+        )
+
+    def _change(self, part: str) -> str:
+        """A part of the code that has changed, with its versions if these have."""
+        if part == "steps":
+            return "prelabel's own steps"
+        then, now = self.origins.get(part), registry.origin(part, self.config.strategy_names[part])
+        return f"{part}: {then}, now {now}" if then != now else part
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -67,56 +169,57 @@ class FittedModel:
         return tuple(f"object {i + 1}" for i in range(len(self.classes)))
 
     def _settings(self, *without: str) -> str:
-        """Digest of the config, with the backbone as what it is and not as how it was asked for:
-        the same weights at another path are the same model."""
+        """Digest of the config, with the backbone's identity in the place of its settings.
+
+        So the same weights at another path are the same model.
+        """
         sections = [s for s in type(self.config).model_fields if s not in ("backbone", *without)]
         backbone = identity_key(self.config.backbone.name, self.backbone)
         return self.config.digest(*sections) + backbone
 
-    def save(self, folder: Path) -> None:
-        """Write the folder; a model that is there already is replaced at once or not at all."""
+    def save(self, folder: str | Path) -> None:
+        """Write the model into a folder, which `load_model` reads.
+
+        A model that is there already is replaced at once or not at all.
+
+        Raises:
+            OSError: the folder cannot be written to.
+        """
+        folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         data = save(_tensors(self))
         tensors = f"tensors-{hashlib.blake2b(data, digest_size=8).hexdigest()}.safetensors"
         with replacing(folder / tensors) as beside:
             beside.write_bytes(data)
-        facts = {
-            "schema": SCHEMA,
-            "version": self.version,
-            "tensors": tensors,
-            "backbone": dict(self.backbone),
-            "origins": dict(self.origins),
-            "n_photos": self.n_photos,
-            "config": self.config.model_dump(mode="json"),
-        }
+        saved = _Saved(
+            schema=SCHEMA,
+            version=self.version,
+            tensors=tensors,
+            backbone=dict(self.backbone),
+            origins=dict(self.origins),
+            code=dict(self.code),
+            n_photos=self.n_photos,
+            config=self.config.model_dump(mode="json"),
+        )
         with replacing(folder / FACTS) as beside:
-            beside.write_text(json.dumps(facts, indent=2, ensure_ascii=False), encoding="utf-8")
+            text = json.dumps(msgspec.to_builtins(saved), indent=2, ensure_ascii=False)
+            beside.write_text(text, encoding="utf-8")
         for old in folder.glob("tensors-*.safetensors"):
             if old.name != tensors:
                 old.unlink()
 
     @classmethod
-    def load(cls, folder: Path) -> FittedModel:
-        """Read a folder that ``save`` wrote. Raises UserError."""
+    def load(cls, folder: str | Path) -> FittedModel:
+        """Read a folder that ``save`` wrote.
+
+        Raises:
+            UserError: there is no model, it is damaged, or another version of prelabel wrote it.
+        """
+        folder = Path(folder)
+        saved = _read(folder)
         try:
-            facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise UserError(
-                f"{str(folder)!r} holds no fitted model (no {FACTS}): prelabel fit PHOTOS --out DIR"
-            ) from error
-        except (OSError, ValueError) as error:
-            raise UserError(f"{folder / FACTS} is damaged ({error}): fit again") from error
-        schema = facts.get("schema") if isinstance(facts, dict) else None
-        if schema != SCHEMA:
-            raise UserError(
-                f"{folder / FACTS} has schema {schema}, this version reads {SCHEMA}: "
-                "fit again, or use the version of prelabel that wrote it"
-            )
-        if missing := [f for f in _WANTED if not isinstance(facts.get(f), _WANTED[f])]:
-            raise UserError(f"{folder / FACTS} is damaged (no {', '.join(missing)}): fit again")
-        try:
-            data = (folder / facts["tensors"]).read_bytes()
-            if hashlib.blake2b(data, digest_size=8).hexdigest() not in facts["tensors"]:
+            data = (folder / saved.tensors).read_bytes()
+            if hashlib.blake2b(data, digest_size=8).hexdigest() not in saved.tensors:
                 raise ValueError("its hash is another")
             tensors = load(data)
             levels, classes = _levels(tensors), tensors["classes"]
@@ -125,13 +228,49 @@ class FittedModel:
                 f"{folder}: the model's tensors are damaged ({error}): fit again"
             ) from error
         return cls(
-            config=config_module.validate(facts["config"]),
-            backbone=facts["backbone"],
-            origins=facts["origins"],
+            config=config_module.validate(saved.config),
+            backbone=saved.backbone,
+            origins=saved.origins,
+            n_photos=saved.n_photos,
+            code=saved.code,
             levels=levels,
             classes=classes,
-            n_photos=facts["n_photos"],
         )
+
+
+class _Saved(msgspec.Struct):
+    """``model.json``. Models of older versions have no ``code``."""
+
+    schema: int
+    version: str
+    tensors: str
+    backbone: dict[str, object]
+    origins: dict[str, str]
+    n_photos: int
+    config: dict[str, object]
+    code: dict[str, str] = {}
+
+
+def _read(folder: Path) -> _Saved:
+    """A model's ``model.json``; the tensors are not touched. Raises UserError."""
+    try:
+        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UserError(
+            f"{str(folder)!r} holds no fitted model (no {FACTS}): prelabel fit PHOTOS --out DIR"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder / FACTS} is damaged ({error}): fit again") from error
+    schema = facts.get("schema") if isinstance(facts, dict) else None
+    if schema != SCHEMA:
+        raise UserError(
+            f"{folder / FACTS} has schema {schema}, this version reads {SCHEMA}: "
+            "fit again, or use the version of prelabel that wrote it"
+        )
+    try:
+        return msgspec.convert(facts, _Saved)
+    except msgspec.ValidationError as error:
+        raise UserError(f"{folder / FACTS} is damaged ({error}): fit again") from error
 
 
 def _tensors(model: FittedModel) -> dict[str, Float]:

@@ -17,6 +17,7 @@ from prelabel.data import images
 from prelabel.data.records import Image, ImageFile, PatchFeatures, Prediction
 from prelabel.errors import PhotoError, UserError
 from prelabel.model import FittedModel
+from prelabel.model_code import code_now
 from prelabel.segment import Segment, Segmenter
 from prelabel.steps import levels
 from prelabel.steps.classes import fit_classes, number_of_classes
@@ -46,9 +47,27 @@ def fit(
     log: RunLog | None = None,
     hook: Hook | None = None,
 ) -> FittedModel:
-    """Learn levels and classes from photos (or from a seeded sample of them), without labels.
+    """Learn levels and classes from photos, without labels.
 
-    ``source``: a folder, a photo, a COCO ``.json``, a ``.txt`` list, or paths. Raises UserError.
+    Features and regions are kept in the cache, so that a second call and `predict` go on from there.
+
+    Args:
+        source: a folder, a photo, a COCO ``.json``, a ``.txt`` with a path a line, or paths.
+        config: all settings; left out, those of the recipe ``default``. At most
+            ``config.fit.photos`` photos are looked at, drawn with ``config.fit.seed``.
+        log: takes seconds, skipped photos and progress.
+        hook: called for each photo whose regions were just found.
+
+    Returns:
+        The model. Photos that cannot be used are left out and named in ``log.skipped``.
+
+    Raises:
+        UserError: there is no usable photo, or weights cannot be had.
+
+    Example:
+        >>> from prelabel import config, fit
+        >>> model = fit("photos/", config.load("fast", ["classes.count=8"]))
+        >>> model.save("model/")
     """
     photos, config, log = _photo_set(source), config or Config(), log or RunLog()
     for name, reason in photos.skipped:
@@ -64,11 +83,8 @@ def fit(
         model = FittedModel(
             config=config,
             backbone=dict(backbone.identity()),
-            origins={
-                section: registry.origin(section, getattr(config, section).name)
-                for section in registry.KINDS
-                if hasattr(config, section)
-            },
+            origins={k: registry.origin(k, name) for k, name in config.strategy_names.items()},
+            code=code_now(config),
             levels=_fit_levels([digest for _, digest in seen], features, config, log),
             classes=np.zeros((0, 0), dtype=np.float32),
             n_photos=len(seen),
@@ -84,10 +100,28 @@ def fit(
 def predict(
     model: FittedModel, source: Source, *, log: RunLog | None = None, hook: Hook | None = None
 ) -> Iterator[Prediction]:
-    """Regions with classes for each photo, in order of names, one photo at a time.
+    """Find the regions of photos and their classes, one photo at a time.
 
-    A photo's answer depends on the model and that photo alone. Photos that cannot be used are left
-    out and named in ``clock.skipped``. Raises UserError.
+    A photo's answer depends on the model and that photo alone.
+
+    Args:
+        model: what `fit` or `load_model` returned.
+        source: a folder, a photo, a COCO ``.json``, a ``.txt`` with a path a line, or paths.
+        log: takes seconds, skipped photos and progress.
+        hook: called for each photo whose regions were just found.
+
+    Yields:
+        One `Prediction` for each photo, in order of names. Photos that cannot be used are left out
+        and named in ``log.skipped``.
+
+    Raises:
+        UserError: there is no photo, or weights cannot be had.
+
+    Example:
+        >>> for prediction in predict(model, "photos/"):
+        ...     for region in prediction.regions:
+        ...         print(prediction.photo, region.cluster, region.mask.shape)
+        cat.jpg 3 (480, 640)
     """
     photos, log = _photo_set(source), log or RunLog()
     for name, reason in photos.skipped:
@@ -126,6 +160,7 @@ def segments(
     photos: Sequence[ImageFile], model: FittedModel, log: RunLog, hook: Hook | None = None
 ) -> Iterator[tuple[ImageFile, Segment]]:
     """Each photo's segment: from the cache, or found now and put there. Classes are not needed."""
+    model.tell_if_fitted_by_other_code()
     segmenter = Segmenter(model)
     config = model.config
     extractor = Extractor(segmenter.backbone, name=config.backbone.name, size=config.features.size)
@@ -175,8 +210,11 @@ def _with_features(
     extractor: Extractor,
     stored: ShardStore,
 ) -> Iterator[tuple[ImageFile, str, Image | None, PatchFeatures | None]]:
-    """The same with features, for those that have pixels: stored ones where there are any; others
-    are computed and not stored, since nothing will ask for them again."""
+    """The same with features, for those that have pixels.
+
+    They are read from the store; those that are not there are computed and not stored, since
+    nothing will ask for them again.
+    """
     for chunk in _chunks(pictures, extractor.chunk):
         missing = [p for _, _, p in chunk if p is not None and p.digest not in stored]
         fresh = {p.digest: f for p, f in zip(missing, extractor.extract(missing), strict=True)}
@@ -250,8 +288,10 @@ def _fit_category(
 def _draw(
     digests: Sequence[str], stored: ShardStore, *, ks: Sequence[int], config: Config
 ) -> levels.Patches:
-    """Patches of all photos: as many of each, drawn with the seed, as make ``patches_per_cluster``
-    for the largest k in all."""
+    """Patches of all photos, the same number of each, drawn with the seed.
+
+    In all they are ``patches_per_cluster`` for each cluster of the largest k.
+    """
     wanted = -(-config.levels.patches_per_cluster * max(ks) // len(digests))
     patches, n = levels.Patches.empty(0, 0), 0
     for i, digest in enumerate(digests):
@@ -298,7 +338,7 @@ def _read(
         try:
             data = images.read_bytes(photo.file)
             digest = images.digest(data)
-            return digest, None if known(digest) else images.decode_picture(data)
+            return digest, None if known(digest) else images.decode_image(data)
         except PhotoError as error:
             return error
 

@@ -1,0 +1,1 @@
+"""The strategies that come with prelabel: one file, one strategy."""

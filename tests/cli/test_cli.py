@@ -29,7 +29,7 @@ from prelabel.storage import files
 from prelabel.storage.text import one_line
 
 LIGHT = ("--backbone", "color-texture", "--recipe", "fast", "--set", "features.size=112")
-COMMAND = [sys.executable, "-c", "from prelabel.cli import main; main()"]
+COMMAND = [sys.executable, "-m", "prelabel"]
 
 
 def cli(*arguments: str | Path) -> Any:
@@ -390,8 +390,7 @@ def test_signal__the_rerun_equals(tmp_path: Path, kind: signal.Signals) -> None:
     if kind == signal.SIGINT:
         assert run.returncode == 130
         assert (
-            said.splitlines()[-1]
-            == "prelabel: interrupted; the same command again goes on from here"
+            said.splitlines()[-1] == "prelabel: interrupted; the same command continues from here"
         )
     else:
         assert run.returncode == -signal.SIGKILL
@@ -423,9 +422,11 @@ def test_every_command__help_ends_with_an_example() -> None:
 
 
 def commands(group: Any, words: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    """The words of each command and group, but for prelabel itself."""
+    """The words of each command and group that help shows, but for prelabel itself."""
     found = []
     for name, command in group.commands.items():
+        if command.hidden:
+            continue
         found.append((*words, name))
         if hasattr(command, "commands"):
             found += commands(command, (*words, name))
@@ -441,6 +442,14 @@ def test_commands__are_all_there() -> None:
     }
 
 
+def test_label_studio_predict__has_its_old_name_still() -> None:
+    usage = cli("label-studio", "prelabel", "--help").stdout
+    assert usage.replace("label-studio prelabel", "label-studio predict") == (
+        cli("label-studio", "predict", "--help").stdout
+    )
+    assert "label-studio prelabel" not in cli("label-studio", "--help").stdout
+
+
 def test_version_and_no_arguments() -> None:
     assert cli("--version").stdout.startswith("prelabel 0.")
     result = cli()
@@ -454,7 +463,7 @@ def test_start_up__without_torch(words: list[str]) -> None:
         "import sys; from prelabel.cli.main import app\n"
         f"try: app({words!r})\n"
         "except SystemExit as end: assert not end.code\n"
-        "print([m for m in ('torch', 'timm', 'sklearn', 'cv2') if m in sys.modules])"
+        "print([m for m in ('torch', 'timm', 'sklearn') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
@@ -480,7 +489,7 @@ def test_plugins() -> None:
     checked = cli("plugins", "check", "mean")
     assert (checked.exit_code, checked.stdout) == (
         0,
-        "consistency mean: keeps all promises of its kind\n",
+        "consistency mean: keeps the contract of its kind\n",
     )
     assert "did you mean 'guided-filter'?" in refused("plugins", "check", "guided-filtr")
     assert "did you mean 'refiner'?" in refused("plugins", "check", "none", "--kind", "refinr")
@@ -565,7 +574,7 @@ def test_lines__say_how_long_is_left(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0
-    monkeypatch.setattr(console.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     lines = console.Lines()
     lines.start("features", 30)
     for _ in range(10):
@@ -601,7 +610,7 @@ def test_predictions__a_damaged_line_is_named(done: tuple[Path, Path, Any], tmp_
 
 def test_label_studio__without_httpx() -> None:
     code = "import sys; sys.modules['httpx'] = None; from prelabel.cli.main import main; main()"
-    command = [sys.executable, "-c", code, "label-studio", "prelabel", "--project", "1"]
+    command = [sys.executable, "-c", code, "label-studio", "predict", "--project", "1"]
     done = subprocess.run([*command, "--token", "x"], capture_output=True, text=True)
     assert done.returncode == 2
     assert "pip install 'prelabel[label-studio]'" in done.stderr

@@ -15,14 +15,14 @@ import httpx
 import pytest
 from PIL import Image
 
-from prelabel.label_studio.project_folder import ProjectFolder, project_folder
+from prelabel.label_studio.project_folder import ProjectFolder
 from support.label_studio_server import COMMAND, TOKEN, Server
 from support.places import require
 from support.small_photos import scene
 
 BRUSH = """<View><Image name="image" value="$image"/><BrushLabels name="label" toName="image">
 <Label value="cat"/><Label value="dog"/></BrushLabels></View>"""
-PRELABEL = [sys.executable, "-c", "from prelabel.cli import main; main()"]
+PRELABEL = [sys.executable, "-m", "prelabel"]
 FAST = ["--backbone", "color-texture", "--recipe", "fast"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.timeout(600)]
@@ -54,7 +54,7 @@ def test_fit_and_names__from_nothing_to_named_classes(label_studio: Server, tmp_
 
     fitted = _command(label_studio, "fit", "--project", project, *FAST)
     assert fitted.returncode == 0, fitted.stderr
-    home = ProjectFolder(project_folder(label_studio.url, int(project)))
+    home = ProjectFolder.of(label_studio.url, int(project))
     assert "6 tasks" in fitted.stdout
     assert home.state.newest in fitted.stdout
     assert home.state.model == ""  # it goes live when somebody asks
@@ -67,7 +67,7 @@ def test_fit_and_names__from_nothing_to_named_classes(label_studio: Server, tmp_
     renamed = _command(label_studio, "names", "--project", project, "--rename", "cat=dog")
     assert "dog (1)" in renamed.stdout
 
-    done = _command(label_studio, "prelabel", "--project", project, *FAST)
+    done = _command(label_studio, "predict", "--project", project, *FAST)
     assert done.returncode == 0, done.stderr
     assert "6 got a prediction" in done.stdout
     labels = [
@@ -110,13 +110,13 @@ def test_fit_and_names__from_nothing_to_named_classes(label_studio: Server, tmp_
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--set", "cat"], "NUMBER=NAME wanted"),
-        (["--set", "999=cat"], "a number from 1 to "),
-        (["--rename", "nobody=cat"], "nothing is named 'nobody'"),
+        (["--set", "cat"], "NUMBER=NAME"),
+        (["--set", "999=cat"], "from 1 to "),
+        (["--rename", "nobody=cat"], "named 'nobody'"),
     ],
 )
 def test_names__says_what_is_wrong(label_studio: Server, arguments: list[str], said: str) -> None:
-    projects = sorted(project_folder(label_studio.url, 1).parent.glob("*/models"))
+    projects = sorted(ProjectFolder.of(label_studio.url, 1).path.parent.glob("*/models"))
     if not projects:
         project = str(_project(label_studio))
         assert _command(label_studio, "fit", "--project", project, *FAST).returncode == 0

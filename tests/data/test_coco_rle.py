@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from prelabel.data.coco_rle import RleMeasures, measure_rles
-from prelabel.data.masks import Mask, decode_rle, encode_rle, rle_area, rle_box
-from prelabel.data.records import Rle
+from prelabel.data.masks import Mask, Rle, decode_rle, encode_rle, rle_area, rle_box
 
 Measured = tuple[list[int], list[int], list[list[int]]]
 

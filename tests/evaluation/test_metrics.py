@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, jaccard_score
 
 from prelabel.evaluation import metrics
+
+Ints = NDArray[np.int64]
 
 
 def test_foreground_iou__void_is_left_out() -> None:
@@ -33,7 +36,7 @@ def test_best_part_iou__takes_the_part_that_fits_best() -> None:
     hnp.arrays(np.uint8, (4, 6), elements=st.sampled_from([0, 1, 2, 255])),
 )
 @pytest.mark.slow
-def test_confusion__as_scikit_learn(clusters: np.ndarray, truth: np.ndarray) -> None:
+def test_confusion__as_scikit_learn(clusters: Ints, truth: NDArray[np.uint8]) -> None:
     counts = metrics.confusion(clusters, truth, n_clusters=3)
     valid = truth != 255
     wanted = confusion_matrix(clusters[valid], truth[valid], labels=range(4)) if valid.any() else 0
@@ -41,7 +44,7 @@ def test_confusion__as_scikit_learn(clusters: np.ndarray, truth: np.ndarray) -> 
 
 
 @given(hnp.arrays(np.int64, (4, 4), elements=st.integers(0, 50)))
-def test_match_classes__is_the_best_of_all_matchings(table: np.ndarray) -> None:
+def test_match_classes__is_the_best_of_all_matchings(table: Ints) -> None:
     counts = np.zeros((4, 256), dtype=np.int64)
     counts[:, :4] = table
     match = metrics.match_classes(counts)
@@ -73,13 +76,13 @@ def test_auroc__by_hand() -> None:
     assert np.isnan(metrics.auroc(scores, np.ones(4, bool)))
 
 
-def _counts(table: list[list[int]]) -> np.ndarray:
+def _counts(table: list[list[int]]) -> Ints:
     counts = np.zeros((len(table), 256), dtype=np.int64)
     counts[:, : len(table[0])] = table
     return counts
 
 
-def _best_by_trying(counts: np.ndarray) -> float:
+def _best_by_trying(counts: Ints) -> float:
     """The largest mean IoU of all ways to give each class a cluster of its own or none."""
     present = [c for c in range(1, metrics.VOID) if counts[:, c].sum()]
     rows = [*range(1, len(counts)), *([None] * len(present))]
@@ -169,7 +172,7 @@ def test_boundary__as_distance_to_the_outside() -> None:
 
     rng = np.random.default_rng(0)
     mask = np.kron(rng.random((10, 14)) < 0.6, np.ones((25, 25))).astype(bool)
-    distance = round(0.02 * np.hypot(*mask.shape))
+    distance = round(0.02 * np.linalg.norm(mask.shape))
     assert distance == 9
     outside = distance_transform_cdt(np.pad(mask, 1), metric="chessboard")[1:-1, 1:-1]
     assert np.array_equal(metrics.boundary(mask), mask & (outside <= distance))

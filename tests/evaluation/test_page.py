@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from prelabel.data.masks import Mask
 from prelabel.evaluation import Evaluation, evaluate
 from prelabel.evaluation.page import write_page
 from prelabel.evaluation.page_photos import BEST, WORST, chosen, class_ious
@@ -23,7 +24,7 @@ AWKWARD = 'a "weird" <b>name</b>\n</script><script>alert(1)</script> {{style}} ð
 SIZE = (120, 90)
 
 
-def _box(left: int, right: int) -> np.ndarray:
+def _box(left: int, right: int) -> Mask:
     mask = np.zeros(SIZE[::-1], dtype=bool)
     mask[30:60, left:right] = True
     return mask

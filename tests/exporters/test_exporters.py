@@ -135,13 +135,11 @@ def test_exporter__a_failed_export_changes_nothing(
 
 @pytest.mark.parametrize("name", EXPORTERS)
 def test_exporter__what_a_killed_run_left_is_cleared_away(name: str, tmp_path: Path) -> None:
-    written = _exporter(name).write([_two_regions("x.jpg")], tmp_path, CONTEXT)
+    _exporter(name).write([_two_regions("x.jpg")], tmp_path, CONTEXT)
     expected = _files(tmp_path)
-    left = tmp_path / (".voc.part" if name == "voc" else f".{written.name}.part")
-    if written.is_dir():
-        left.mkdir()
-        left = left / "gone.png"
-    left.write_bytes(b"half")
+    (tmp_path / ".tmp-1").mkdir()
+    (tmp_path / ".tmp-1" / "gone.png").write_bytes(b"half")
+    (tmp_path / ".tmp-2.json").write_bytes(b"half")
     _exporter(name).write([_two_regions("x.jpg")], tmp_path, CONTEXT)
     assert _files(tmp_path) == expected
 
@@ -267,7 +265,7 @@ def test_voc__palette_and_values_as_pillow_reads_them(tmp_path: Path) -> None:
         assert image.mode == "P"
         assert image.size == (10, 8)
         assert np.array_equal(np.asarray(image), RING * 3 + PARTS * 1)
-        palette = np.reshape(image.getpalette(), (256, 3)).tolist()
+        palette = np.reshape(np.array(image.getpalette()), (256, 3)).tolist()
         assert image.convert("RGB").getpixel((2, 1)) == (128, 128, 0)
     # From the VOC devkit's own table: aeroplane, bicycle, bird, person, train, void.
     assert palette[0] == [0, 0, 0]

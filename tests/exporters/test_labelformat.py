@@ -93,6 +93,7 @@ def test_yolo_seg__polygons_classes_and_empty_files(tmp_path: Path) -> None:
 @needs_labelformat
 def test_yolo_seg__labelformat_reads_it(tmp_path: Path) -> None:
     from labelformat.formats import YOLOv8InstanceSegmentationInput
+    from labelformat.model.multipolygon import MultiPolygon
 
     file = YoloSeg().write([_prediction("x.jpg", _region(DISC, 1))], tmp_path, _context())
     (tmp_path / "images").mkdir()
@@ -101,6 +102,7 @@ def test_yolo_seg__labelformat_reads_it(tmp_path: Path) -> None:
     assert label.image.filename == "x.jpg"
     (found,) = label.objects
     assert found.category.name == "cat"
+    assert isinstance(found.segmentation, MultiPolygon)
     box = found.segmentation.bounding_box()
     assert (box.xmin, box.ymin, box.xmax, box.ymax) == pytest.approx((16, 6, 45, 35), abs=1)
 
@@ -174,5 +176,5 @@ def test_without_labelformat__says_what_to_install(
     for name in [name for name in sys.modules if name.startswith("labelformat.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "labelformat", None)
-    with pytest.raises(UserError, match=r"labelformat is missing: .*'prelabel\[labelformat\]'"):
+    with pytest.raises(UserError, match=r"labelformat is missing.*'prelabel\[labelformat\]'"):
         kind()

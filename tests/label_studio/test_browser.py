@@ -19,14 +19,14 @@ from pycocotools.coco import COCO
 
 from prelabel.data.masks import encode_rle
 from prelabel.label_studio.demo import demo
-from prelabel.label_studio.format.items import decode
+from prelabel.label_studio.format.items import decode_item
 from prelabel.label_studio.model_version import is_own
 from support.browser import LabelStudioTab, chromium
 from support.label_studio_server import COMMAND, TOKEN, Server
 from support.places import require
-from support.shapes import Mask, Shape, as_png, as_png_with_alpha, as_rotated_jpeg, shape
+from support.shapes import Kind, Mask, Shape, as_png, as_png_with_alpha, as_rotated_jpeg, shape
 
-LABELS = ("ball", "box")
+LABELS: tuple[Kind, ...] = ("ball", "box")
 SETTINGS = ["--backbone", "color-texture", "--recipe", "fast", "--set", "features.size=224"]
 BOTH = """<View><Image name="image" value="$image"/>
 <BitmaskLabels name="mask" toName="image"><Label value="ball"/><Label value="box"/></BitmaskLabels>
@@ -101,7 +101,7 @@ def _file(name: str) -> bytes:
 
 
 def _mask(item: dict[str, Any]) -> Mask:
-    found = decode(item, height=item["original_height"], width=item["original_width"])
+    found = decode_item(item, height=item["original_height"], width=item["original_width"])
     assert found is not None
     return found
 
@@ -128,7 +128,7 @@ def _command(stage: Stage, *words: str) -> str:
 def _prelabel(*words: str) -> str:
     """What a command prints."""
     done = subprocess.run(
-        [sys.executable, "-c", "from prelabel.cli import main; main()", *words],
+        [sys.executable, "-m", "prelabel", *words],
         env={**os.environ, "LABEL_STUDIO_API_KEY": TOKEN},
         capture_output=True,
         text=True,
@@ -275,7 +275,7 @@ def named(corrected: Stage) -> Stage:
     while "ball (1)" not in (table := _command(corrected, "names")):
         assert time.monotonic() < until, table
         time.sleep(0.5)
-    said = _command(corrected, "prelabel", "--replace-own", *SETTINGS)
+    said = _command(corrected, "predict", "--replace-own", *SETTINGS)
     assert f"{len(SHAPES) - 1} got a prediction" in said
     return corrected
 
@@ -417,7 +417,7 @@ def test_opening__predicts_a_task_of_a_project_that_was_never_fitted(both: Stage
 
 
 def test_bitmask_and_polygon__are_drawn_where_they_were_predicted(both: Stage) -> None:
-    said = _command(both, "prelabel", "--replace-own", *SETTINGS)
+    said = _command(both, "predict", "--replace-own", *SETTINGS)
     assert "10 got a prediction" in said
     task = both.tasks()["ring.png"]
     [prediction] = task["predictions"]

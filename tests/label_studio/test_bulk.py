@@ -1,4 +1,4 @@
-"""`prelabel label-studio prelabel` against a real Label Studio."""
+"""`prelabel label-studio predict` against a real Label Studio."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from prelabel.data.masks import decode_brush
+from prelabel.data.brush import decode_brush
 from prelabel.errors import UserError
 from prelabel.label_studio import bulk
-from prelabel.label_studio.api.client import Client, ServerFault
+from prelabel.label_studio.api.client import Client
+from prelabel.label_studio.api.errors import ServerFault
 from prelabel.label_studio.api.photos import Fetcher
 from prelabel.label_studio.bulk import Options, Totals
 from prelabel.label_studio.model_version import is_own
@@ -64,7 +65,7 @@ def _run(
     with Client(label_studio.url, token, attempts=2, wait=0.05) as client:
         fetcher = Fetcher(client, home / "photos")
         config = tiny_config(*overrides)
-        return bulk.prelabel_project(
+        return bulk.predict_project(
             client, fetcher, project, ProjectFolder(home / "project"), config, Options(**options)
         )
 
@@ -149,8 +150,8 @@ def test_bulk__replace_own_and_nobody_elses(label_studio: Server, tmp_path: Path
 def test_command__says_what_became_of_every_task(label_studio: Server, tmp_path: Path) -> None:
     project = label_studio.project(BRUSH)
     label_studio.upload(project, [*_photos(), ("broken.jpg", _rotated(9)[:400])])
-    command = [sys.executable, "-c", "from prelabel.cli import main; main()"]
-    command += ["label-studio", "prelabel", "--project", str(project), "--url", label_studio.url]
+    command = [sys.executable, "-m", "prelabel"]
+    command += ["label-studio", "predict", "--project", str(project), "--url", label_studio.url]
     command += ["--backbone", "color-texture", "--recipe", "fast", "--strict"]
     done = subprocess.run(
         command,
@@ -309,7 +310,7 @@ def test_bulk__a_token_that_is_revoked_half_way(label_studio: Server, tmp_path: 
 
     def revoked(client: Client, project_id: int, predictions: Any) -> int:
         done = imported(client, project_id, predictions)
-        client._token = "0" * 40
+        client._transport.token._token = "0" * 40
         return done
 
     with pytest.MonkeyPatch.context() as patch:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from prelabel.label_studio.fit import keep_ids, project_config
-from prelabel.label_studio.format.label_config import parse
+from prelabel.label_studio.format.label_config import parse_label_config
 from support.small_photos import tiny_config
 
 E = np.eye(4, dtype=np.float32)
@@ -53,7 +53,7 @@ def test_keep_ids__loses_none(old: np.ndarray, new: np.ndarray) -> None:  # type
 
 
 def test_project_config__labels_of_the_project_unless_the_config_says_more() -> None:
-    wanted = parse(
+    wanted = parse_label_config(
         '<View><Image name="i" value="$image"/><BrushLabels name="b" toName="i">'
         '<Label value="cat"/><Label value="dog"/></BrushLabels></View>'
     )

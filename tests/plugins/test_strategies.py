@@ -239,11 +239,11 @@ def _plain_guided_filter(p: Float, image: NDArray[np.uint8], radius: int, epsilo
             rows = np.vstack([np.hstack([window, np.ones((side * side, 1))]), ridge])
             values = np.append(target[y : y + side, x : x + side].ravel(), np.zeros(3))
             model[y, x] = np.linalg.lstsq(rows, values, rcond=None)[0]
-    model = np.pad(model, ((radius,) * 2, (radius,) * 2, (0, 0)), mode="symmetric")
+    padded = np.pad(model, ((radius,) * 2, (radius,) * 2, (0, 0)), "symmetric")
     result = np.zeros((height, width))
     for y in range(height):
         for x in range(width):
-            mean = model[y : y + side, x : x + side].reshape(-1, 4).mean(axis=0)
+            mean = padded[y : y + side, x : x + side].reshape(-1, 4).mean(axis=0)
             result[y, x] = mean[:3] @ (image[y, x] / 255.0) + mean[3]
     return np.clip(result, 0, 1)
 

@@ -167,18 +167,17 @@ def test_thumbnails__cut_out_is_grey_outside_the_region(tmp_path: Path) -> None:
     Thumbnails(tmp_path).add(photo, regions)
     sprite = opened(tmp_path / Thumbnails.sprite_name(photo.digest, regions))
     assert sprite.shape == (112, 224, 3)
-    near = {"atol": 12}
-    np.testing.assert_allclose(sprite[56, 56], (120, 120, 120), **near)
-    np.testing.assert_allclose(sprite[2, 56], (230, 230, 230), **near)  # its margin
+    np.testing.assert_allclose(sprite[56, 56], (120, 120, 120), atol=12)
+    np.testing.assert_allclose(sprite[2, 56], (230, 230, 230), atol=12)  # its margin
     # Mask and colours meet: nothing of the dark photo shows at the edge, and the size is right:
     # 400 pixels of 448, the box and its margin, in a cell of 112.
     cell = sprite[:, :112]
     assert cell[:, :, 0].min() > 100
     assert np.count_nonzero(cell[:, :, 0] < 175) == pytest.approx(100**2, rel=0.03)
     # The second is four times as wide as high and lies in the photo's corner.
-    np.testing.assert_allclose(sprite[56, 112 + 50], (0, 0, 40), **near)
-    np.testing.assert_allclose(sprite[10, 112 + 50], (230, 230, 230), **near)
-    np.testing.assert_allclose(sprite[100, 112 + 50], (230, 230, 230), **near)
+    np.testing.assert_allclose(sprite[56, 112 + 50], (0, 0, 40), atol=12)
+    np.testing.assert_allclose(sprite[10, 112 + 50], (230, 230, 230), atol=12)
+    np.testing.assert_allclose(sprite[100, 112 + 50], (230, 230, 230), atol=12)
 
 
 def test_thumbnails__made_once_per_content(tmp_path: Path) -> None:
@@ -633,9 +632,9 @@ def test_browser__real_photos_to_look_at(browser: Any, tmp_path: Path) -> None:
         photo = picture(getattr(skimage.data, name)())
         shape = photo.pixels.shape[:2]
         regions = []
-        for *ellipse_at, score, cluster in ellipses:
+        for row, column, height, width, score, cluster in ellipses:
             mask = np.zeros(shape, dtype=np.bool_)
-            mask[ellipse(*ellipse_at, shape=shape)] = True
+            mask[ellipse(row, column, height, width, shape=shape)] = True
             regions.append(region(mask, score=score, cluster=cluster))
         thumbnails.add(photo, regions)
         found.append(prediction(f"photos/{name}.png", photo, regions))

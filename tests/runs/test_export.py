@@ -14,12 +14,14 @@ from pycocotools.coco import COCO
 from typer.testing import CliRunner, Result
 
 from prelabel.cli.main import app
+from prelabel.data.brush import encode_brush
 from prelabel.data.dataset import Dataset, Problems
-from prelabel.data.masks import Mask, encode_brush, encode_rle, rle_area, rle_box
+from prelabel.data.masks import Mask, encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import PhotoError, UserError
-from prelabel.label_studio.api.client import ServerFault
+from prelabel.label_studio.api.client import ProjectInfo
 from prelabel.label_studio.api.dataset import project_dataset
+from prelabel.label_studio.api.errors import ServerFault
 from prelabel.runs.datasets import open_dataset
 from prelabel.runs.export import convert, export_dataset
 from prelabel.runs.predictions import read_predictions, write_predictions
@@ -258,7 +260,7 @@ def test_export__a_run_or_a_project_but_not_both(tmp_path: Path) -> None:
     assert "found both a RUN and a --project" in both.stderr
     photos = _cli("export", "--project", 1, "--photos", tmp_path, *rest)
     assert photos.exit_code == 2
-    assert "--photos-into puts them into a folder" in photos.stderr
+    assert "--photos-into" in photos.stderr
 
 
 # A project whose server fails in the middle, or whose photos cannot be had
@@ -271,8 +273,8 @@ class _Client:
         self.given = tasks
         self.fails = fails
 
-    def project(self, project_id: int) -> dict[str, Any]:
-        return {"id": project_id, "label_config": "<View/>", "task_number": len(self.given)}
+    def project(self, project_id: int) -> ProjectInfo:
+        return ProjectInfo(project_id, label_config="<View/>", task_number=len(self.given))
 
     def tasks(self, _: int) -> Iterator[dict[str, Any]]:
         yield from self.given

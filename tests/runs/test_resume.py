@@ -78,7 +78,7 @@ def after(function: Callable[..., Any], n: int, error: BaseException) -> Callabl
     ("place", "name", "n", "features", "segments"),
     [
         (images, "read_bytes", 7, (4, 6), (0, 0)),
-        (images, "decode_picture", 1, (0, 0), (0, 0)),
+        (images, "decode_image", 1, (0, 0), (0, 0)),
         (Extractor, "extract", 6, (5, 5), (0, 0)),
         (levels, "fit_dataset", 1, (N, N), (0, 0)),
         (levels, "fit_category", 1, (N, N), (0, 0)),
@@ -98,7 +98,7 @@ def test_ctrl_c__in_each_stage(
     features: tuple[int, int],
     segments: tuple[int, int],
 ) -> None:
-    wanted = unbroken(photos)
+    expected = unbroken(photos)
     with monkeypatch.context() as patch:
         patch.setattr(place, name, after(getattr(place, name), n, KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
@@ -106,7 +106,7 @@ def test_ctrl_c__in_each_stage(
     assert features[0] <= stored(photos, "features") <= features[1]  # what was done is kept
     assert segments[0] <= stored(photos, "segments") <= segments[1]
     assert not list(photos.parent.rglob(".tmp-*"))
-    assert whole_way(photos) == wanted
+    assert whole_way(photos) == expected
 
 
 def half_written(file: Path, *_: Any, **__: Any) -> int:
@@ -135,7 +135,7 @@ def test_full_disk__at_each_kind_of_write(
     features: int,
     segments: int,
 ) -> None:
-    wanted = unbroken(photos)
+    expected = unbroken(photos)
     write, left = getattr(Path, method), [n]
 
     def full_from_then_on(file: Path, *args: Any, **kwargs: Any) -> Any:
@@ -150,12 +150,12 @@ def test_full_disk__at_each_kind_of_write(
     assert stored(photos, "features") == features
     assert stored(photos, "segments") == segments
     assert not list(photos.parent.rglob(".tmp-*"))
-    assert whole_way(photos) == wanted
+    assert whole_way(photos) == expected
 
 
 @pytest.mark.slow
 def test_full_disk__while_renaming(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wanted = unbroken(photos)
+    expected = unbroken(photos)
     for n in range(1, 9):
         with monkeypatch.context() as patch:
             error = OSError(errno.ENOSPC, "No space left on device")
@@ -163,7 +163,7 @@ def test_full_disk__while_renaming(photos: Path, monkeypatch: pytest.MonkeyPatch
             with pytest.raises(OSError, match="No space left"):
                 whole_way(photos)
         assert not list(photos.parent.rglob(".tmp-*"))
-        assert whole_way(photos) == wanted
+        assert whole_way(photos) == expected
         shutil.rmtree(photos.parent / "cache")
         shutil.rmtree(photos.parent / "model")
 
@@ -173,13 +173,13 @@ def test_full_disk__while_renaming(photos: Path, monkeypatch: pytest.MonkeyPatch
 def test_damaged_shards__are_computed_again(
     photos: Path, kind: str, damage: Callable[[bytes], bytes]
 ) -> None:
-    wanted = whole_way(photos)
+    expected = whole_way(photos)
     shards = sorted((photos.parent / "cache" / kind).rglob("*.safetensors"))
     assert len(shards) == 3
     whole = [shard.read_bytes() for shard in shards]
     for shard in shards[:2]:
         shard.write_bytes(damage(shard.read_bytes()))
-    assert whole_way(photos) == wanted
+    assert whole_way(photos) == expected
     # Features are not missed by predict, nor by a fit whose segments are all there but its own.
     assert stored(photos, kind) == N
     assert shards[2].read_bytes() == whole[2]
@@ -277,8 +277,8 @@ def clear():
 
 
 assert not forked(0)
-wanted = contents()
-assert len(wanted["left in the cache"]) == 4
+expected = contents()
+assert len(expected["left in the cache"]) == 4
 n = 0
 while True:
     n += 1
@@ -287,7 +287,7 @@ while True:
         break
     assert not forked(0)
     found = contents()
-    differ = [k for k in wanted | found if wanted.get(k) != found.get(k)]
+    differ = [k for k in expected | found if expected.get(k) != found.get(k)]
     # Shards may hold other photos together, as what was done before has shards of its own.
     differ = [k for k in differ if k != "left in the cache"]
     assert not differ, f"killed {moment} {n}: {differ}"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
+from scipy.spatial.distance import cdist
 
 from prelabel.data.masks import decode_rle
 from prelabel.data.records import LevelResult
@@ -209,8 +210,7 @@ class Nearest:
         return np.unique(points, axis=0)[:k]
 
     def assign(self, points: Float, centroids: Float) -> NDArray[np.int64]:
-        distances = np.linalg.norm(points[:, None] - centroids[None], axis=2)
-        return np.asarray(distances.argmin(axis=1))
+        return np.asarray(cdist(points, centroids).argmin(axis=1))
 
 
 class Unlucky(Nearest):
@@ -244,7 +244,7 @@ def test_fit_classes__of_many_regions_a_sample() -> None:
     assert found.tolist() == np.eye(3)[[0, 2, 1]].tolist()
 
 
-def test_fit_classes__more_wanted_than_the_sample_has() -> None:
+def test_fit_classes__more_classes_than_the_sample_has_regions() -> None:
     angles = np.linspace(0, np.pi / 2, 2100)
     vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
     found = fit_classes(vectors, k=2050, clusterer=Nearest(), seed=0)

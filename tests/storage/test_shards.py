@@ -17,7 +17,6 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from prelabel.storage.files import cache_folder, replacing
 from prelabel.storage.shards import SHARD, ShardStore
 
 
@@ -208,37 +207,3 @@ def test_store__memory_for_each_entry(tmp_path: Path) -> None:
         tracemalloc.stop()
     assert len(store) == 6400
     assert used / 6400 < 250
-
-
-def test_replacing__all_or_nothing(tmp_path: Path) -> None:
-    file = tmp_path / "sub" / "a.txt"
-    with replacing(file) as beside:
-        beside.write_text("one")
-        assert beside.parent == file.parent
-        assert not file.exists()
-    assert file.read_text() == "one"
-    with pytest.raises(RuntimeError), replacing(file) as beside:
-        beside.write_text("tw")
-        raise RuntimeError
-    assert file.read_text() == "one"
-    assert list(file.parent.iterdir()) == [file]
-
-
-def test_replacing__two_at_once_do_not_meet(tmp_path: Path) -> None:
-    with replacing(tmp_path / "a") as one, replacing(tmp_path / "a") as two:
-        assert one != two
-        one.write_text("one")
-        two.write_text("two")
-    assert (tmp_path / "a").read_text() == "one"  # the last to end
-    assert len(list(tmp_path.iterdir())) == 1
-
-
-def test_cache_folder__from_the_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PRELABEL_CACHE", str(tmp_path / "c"))
-    assert cache_folder() == tmp_path / "c"
-    assert not (tmp_path / "c").exists()
-    monkeypatch.delenv("PRELABEL_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
-    assert cache_folder() == tmp_path / "x" / "prelabel"

@@ -16,7 +16,7 @@ def _blas_threads() -> set[int]:
     return {int(lib["num_threads"]) for lib in threadpool_info() if lib["user_api"] == "blas"}
 
 
-def test_ahead__in_order_and_never_far() -> None:
+def test_prefetch_map__keeps_order_and_never_runs_far_ahead() -> None:
     taken: list[int] = []
 
     def items() -> Iterator[int]:
@@ -30,13 +30,13 @@ def test_ahead__in_order_and_never_far() -> None:
     assert list(stream) == [(i, i * i) for i in range(1, 10)]
 
 
-def test_ahead__more_than_one_at_once() -> None:
+def test_prefetch_map__more_than_one_at_once() -> None:
     both = threading.Barrier(2, timeout=20)
     # Neither comes back before the other has started.
     assert len(list(prefetch_map(lambda _: both.wait(), range(2), workers=2))) == 2
 
 
-def test_ahead__an_error_comes_at_its_item() -> None:
+def test_prefetch_map__an_error_comes_at_its_item() -> None:
     stream = prefetch_map(lambda i: 1 // i, [2, 1, 0, 3], workers=2)
     assert [next(stream), next(stream)] == [(2, 0), (1, 1)]
     with pytest.raises(ZeroDivisionError):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, make_dataclass, replace
+from dataclasses import dataclass, make_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,24 +67,24 @@ CALLS = iter(range(10**9))
 @pytest.mark.parametrize(
     ("answer", "problem"),
     [
-        (lambda p, _: p[:, :-1], "returned shape (1, 0), wanted (1, 1)"),
-        (lambda p, _: p[None], "returned shape (1, 1, 1), wanted (1, 1)"),
-        (lambda p, _: p.tolist(), "returned list, wanted an array"),
-        (lambda p, _: None, "returned NoneType, wanted an array"),
-        (lambda p, _: p.astype(np.float64), "returned float64, wanted float32"),
-        (lambda p, _: p > 0.5, "returned bool, wanted float32"),
-        (lambda p, _: p * 2, "returned values from"),
-        (lambda p, _: p * np.float32(np.nan), "returned values that are not finite"),
-        (lambda p, _: p + np.float32(next(CALLS) % 2 / 1000), "two calls gave different answers"),
-        (lambda p, _: np.clip(p, 0.1, 0.9, out=p), "when given arrays that are read-only"),
-        (lambda p, _: 1 / 0, "raised ZeroDivisionError: division by zero"),
+        (lambda p, _: p[:, :-1], r"\(1, 0\).*\(1, 1\)"),
+        (lambda p, _: p[None], r"\(1, 1, 1\).*\(1, 1\)"),
+        (lambda p, _: p.tolist(), "list.*array"),
+        (lambda p, _: None, "NoneType.*array"),
+        (lambda p, _: p.astype(np.float64), "float64.*float32"),
+        (lambda p, _: p > 0.5, "bool.*float32"),
+        (lambda p, _: p * 2, r"from 0\.\d+ to 1\.\d+.*0 to 1"),
+        (lambda p, _: p * np.float32(np.nan), "not finite"),
+        (lambda p, _: p + np.float32(next(CALLS) % 2 / 1000), "two calls"),
+        (lambda p, _: np.clip(p, 0.1, 0.9, out=p), "read-only"),
+        (lambda p, _: 1 / 0, "ZeroDivisionError: division by zero"),
     ],
 )
 def test_check__a_refiner_that_breaks_its_promise(
     broken: Broken, answer: Callable[[Any, Any], Any], problem: str
 ) -> None:
     promises = broken("refiner", _refine(answer))
-    assert any(problem in promise for promise in promises), promises
+    assert any(re.search(problem, promise) for promise in promises), promises
     assert all(promise.startswith("refine (") for promise in promises)
     assert all("\n" not in promise for promise in promises)
     assert len(promises) < 20  # the cases of one problem share a line
@@ -103,11 +104,9 @@ def test_check__changed_inputs(broken: Broken) -> None:
 
 
 def test_check__a_case_that_only_one_size_shows(broken: Broken) -> None:
-    promises = broken("refiner", _refine(lambda p, _: p if p.size > 1 else 1 / 0))
-    assert promises == [
-        "refine (1 × 1 pixels of noise, P random; 5 more): "
-        "raised ZeroDivisionError: division by zero"
-    ]
+    (promise,) = broken("refiner", _refine(lambda p, _: p if p.size > 1 else 1 / 0))
+    assert promise.startswith("refine (1 × 1 pixels of noise, P random; 5 more): ")
+    assert "ZeroDivisionError" in promise
 
 
 # The other kinds
@@ -125,7 +124,7 @@ class SharedClusters:
 
 
 @dataclass(frozen=True)
-class GreedyClusters(SharedClusters):
+class TooManyClusters(SharedClusters):
     def fit(self, points: Any, *, k: int, seed: int) -> Any:
         return np.repeat(points[:1], k, axis=0)
 
@@ -137,7 +136,7 @@ class UnseededClusters(SharedClusters):
 
 
 @dataclass(frozen=True)
-class Optimist:
+class HighForEmpty:
     """Scores a cluster without patches above a half."""
 
     def score(self, clusters: Any, *, k: int, attention: Any, border: Any) -> Any:
@@ -145,7 +144,7 @@ class Optimist:
 
 
 @dataclass(frozen=True)
-class LastLevel:
+class NeedsThreeLevels:
     """Wants three levels."""
 
     def combine(self, levels: Any) -> Any:
@@ -153,7 +152,7 @@ class LastLevel:
 
 
 @dataclass(frozen=True)
-class Crowd:
+class CountsRegions:
     """Describes a region by the number of regions."""
 
     def embed(self, image: Any, masks: Any, *, features: Any, backbone: Any) -> Any:
@@ -161,7 +160,7 @@ class Crowd:
 
 
 @dataclass(frozen=True)
-class PixelEmbedder:
+class LengthOfPhoto:
     """As many values as the photo has columns."""
 
     def embed(self, image: Any, masks: Any, *, features: Any, backbone: Any) -> Any:
@@ -169,7 +168,7 @@ class PixelEmbedder:
 
 
 @dataclass(frozen=True)
-class Scribbler:
+class OverwritesInPlace:
     """An exporter that overwrites, in place, and clears its folder."""
 
     def write(self, predictions: Iterable[Any], folder: Path, context: Any) -> Path:
@@ -182,7 +181,7 @@ class Scribbler:
 
 
 @dataclass(frozen=True)
-class Reporter:
+class ReturnsText:
     """An exporter that counts before it writes, and returns a str."""
 
     def write(self, predictions: Sequence[Any], folder: Path, context: Any) -> Any:
@@ -191,17 +190,17 @@ class Reporter:
 
 
 @dataclass(frozen=True)
-class Negative:
+class DependsOnBatch:
     """A backbone with attention below 0, in double precision, and a photo that knows its batch."""
 
     patch: int = 4
     dim: int = 2
     batch: int = 2
 
-    def resolve(self) -> Negative:
+    def resolve(self) -> DependsOnBatch:
         return self
 
-    def identity(self) -> Mapping[str, Any]:
+    def identity(self) -> Mapping[str, object]:
         return {}
 
     def extract(self, images: Any) -> Sequence[PatchFeatures]:
@@ -212,13 +211,13 @@ class Negative:
 
 
 @dataclass(frozen=True)
-class Minus(Negative):
+class NegativeAttention(DependsOnBatch):
     def extract(self, images: Any) -> Sequence[PatchFeatures]:
         return [replace(a, attention=-a.attention) for a in super().extract(images * 0)]
 
 
 @dataclass(frozen=True)
-class Double(Negative):
+class DoublePrecision(DependsOnBatch):
     def extract(self, images: Any) -> Sequence[PatchFeatures]:
         return [
             replace(a, patches=a.patches.astype(np.float64)) for a in super().extract(images * 0)
@@ -226,14 +225,14 @@ class Double(Negative):
 
 
 @dataclass(frozen=True)
-class OneShort(Negative):
+class OneTooFew(DependsOnBatch):
     def extract(self, images: Any) -> Sequence[PatchFeatures]:
         return super().extract(images * 0)[1:]
 
 
 @dataclass(frozen=True)
-class Secretive(Negative):
-    def identity(self) -> Mapping[str, Any]:
+class PathInIdentity(DependsOnBatch):
+    def identity(self) -> Mapping[str, object]:
         return {"weights": Path("a")}
 
     def extract(self, images: Any) -> Sequence[PatchFeatures]:
@@ -241,12 +240,12 @@ class Secretive(Negative):
 
 
 @dataclass(frozen=True)
-class NoPatch(Negative):
+class PatchOfZero(DependsOnBatch):
     patch: Any = 0
 
 
 @dataclass(frozen=True)
-class Weightless(Negative):
+class WithoutWeights(DependsOnBatch):
     @property
     def _weights(self) -> Any:
         raise UserError("no weights here: fetch them")
@@ -258,32 +257,32 @@ class Weightless(Negative):
 @pytest.mark.parametrize(
     ("section", "strategy", "problem"),
     [
-        ("clusterer", SharedClusters, "a point's cluster changed with the other points"),
-        ("clusterer", GreedyClusters, "returned 3 centroids, wanted 1 to 1"),
-        ("clusterer", UnseededClusters, "two calls gave different answers, wanted equal ones"),
-        ("foreground", Optimist, "a cluster without patches got 0.7, wanted 0.5 or less"),
+        ("clusterer", SharedClusters, "other points"),
+        ("clusterer", TooManyClusters, "3 centroids.*1 to 1"),
+        ("clusterer", UnseededClusters, "two calls"),
+        ("foreground", HighForEmpty, r"0\.7.*0\.5"),
         (
             "consistency",
-            LastLevel,
-            "(1 levels of 1 × 1 patches; 5 more): raised IndexError",
+            NeedsThreeLevels,
+            r"\(1 levels of 1 × 1 patches; 5 more\).*IndexError",
         ),
-        ("embedder", Crowd, "a region's vector changed with the others"),
-        ("embedder", PixelEmbedder, "vectors of [1, 9, 56] values, wanted one length"),
-        ("exporter", Scribbler, "changed a file that it did not write"),
-        ("exporter", Scribbler, "changed out.txt although the predictions broke off"),
-        ("exporter", Reporter, "raised TypeError"),
-        ("backbone", Negative, "a photo's features changed with its neighbours"),
-        ("backbone", Minus, "attention is at least -1 with mean -1, wanted at least 0, mean 1"),
-        ("backbone", Double, "patches returned float64, wanted float16"),
-        ("backbone", OneShort, "returned 1 results, wanted 2"),
-        ("backbone", Secretive, "identity: returned what JSON cannot hold"),
-        ("backbone", NoPatch, "patch: is 0, wanted a whole number of at least 1"),
-        ("backbone", Weightless, "raised UserError: no weights here: fetch them"),
+        ("embedder", CountsRegions, "changed with the others"),
+        ("embedder", LengthOfPhoto, r"\[1, 9, 56\]"),
+        ("exporter", OverwritesInPlace, "file that it did not write"),
+        ("exporter", OverwritesInPlace, r"out\.txt.*broke off"),
+        ("exporter", ReturnsText, "TypeError"),
+        ("backbone", DependsOnBatch, "neighbours"),
+        ("backbone", NegativeAttention, "attention.*mean -1.*mean 1"),
+        ("backbone", DoublePrecision, "patches.*float64.*float16"),
+        ("backbone", OneTooFew, "1 results.*2"),
+        ("backbone", PathInIdentity, "identity: .*JSON"),
+        ("backbone", PatchOfZero, "patch: .*0.*1"),
+        ("backbone", WithoutWeights, "UserError: no weights here: fetch them"),
     ],
 )
 def test_check__other_kinds(broken: Broken, section: str, strategy: Any, problem: str) -> None:
     promises = broken(section, strategy)
-    assert any(problem in promise for promise in promises), promises
+    assert any(re.search(problem, promise) for promise in promises), promises
     assert all("\n" not in promise for promise in promises)
 
 
@@ -291,7 +290,7 @@ def test_check__other_kinds(broken: Broken, section: str, strategy: Any, problem
 
 
 @dataclass(frozen=True)
-class Handing:
+class Identity:
     """Hands on what it gets."""
 
     def refine(self, foreground: Any, image: Any) -> Any:
@@ -299,22 +298,17 @@ class Handing:
 
 
 @dataclass(frozen=True)
-class Untyped(Handing):
+class Untyped(Identity):
     radius: Any = 3
 
 
 @dataclass(frozen=True)
-class Needy(Handing):
+class WithoutDefault(Identity):
     radius: int
 
 
-@dataclass(frozen=True)
-class Moody(Handing):
-    seeds: list[float] = field(default_factory=lambda: [float(next(CALLS))])
-
-
 @dataclass
-class Loose:
+class NotFrozen:
     """Not frozen."""
 
     def refine(self, foreground: Any, image: Any) -> Any:
@@ -332,19 +326,19 @@ class Slotted:
 
 
 def test_form__kept(broken: Broken) -> None:
-    assert broken("refiner", Handing) == []
+    assert broken("refiner", Identity) == []
     assert broken("refiner", Slotted) == []
 
 
 def test_form__broken(broken: Broken) -> None:
     assert broken("refiner", Untyped) == ["setting (radius): has type Any"]
-    assert any("refiner.radius" in p and "required" in p for p in broken("refiner", Needy))
-    assert "an attribute could be set" in broken("refiner", Loose)[0]
+    assert any("refiner.radius" in p and "required" in p for p in broken("refiner", WithoutDefault))
+    assert "frozen" in broken("refiner", NotFrozen)[0]
 
 
 def test_form__cannot_be_pickled(broken: Broken) -> None:
     @dataclass(frozen=True)
-    class Local(Handing):
+    class Local(Identity):
         """Lies in a function, where pickle does not find it."""
 
     promises = broken("refiner", Local)

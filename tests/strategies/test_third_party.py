@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -41,9 +42,8 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Cli:
     }
 
     def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        code = "from prelabel.cli import main; main()"
         return subprocess.run(
-            [sys.executable, "-c", code, *map(str, arguments)],
+            [sys.executable, "-m", "prelabel", *map(str, arguments)],
             capture_output=True,
             text=True,
             encoding="utf-8",
@@ -133,7 +133,7 @@ def test_plugins_check__kept(cli: Cli, name: str) -> None:
 def test_plugins_check__broken_promises(cli: Cli) -> None:
     done = cli("plugins", "check", "example-wrong-shape")
     assert done.returncode == 2
-    assert "returned shape (0, 1), wanted (1, 1)" in done.stdout
+    assert re.search(r"\(0, 1\).*\(1, 1\)", done.stdout)
     done = cli("plugins", "check", "example-broken")
     assert done.returncode == 2
     assert "No module named 'a_library_that_nobody_has'" in done.stdout
@@ -144,8 +144,7 @@ def test_run__a_wrong_shape_stops_with_the_strategys_name_and_both_shapes(
 ) -> None:
     done = _run(cli, photos, tmp_path / "out", "refiner.name=example-wrong-shape")
     assert done.returncode == 2
-    wanted = "refiner 'example-wrong-shape' returned shape (79, 96), wanted (80, 96)"
-    assert wanted in done.stderr
+    assert re.search(r"'example-wrong-shape'.*\(79, 96\).*\(80, 96\)", done.stderr)
     assert "Traceback" not in done.stderr
 
 

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 LEGACY = "0123456789abcdef0123456789abcdef01234567"
 Answer = tuple[int, dict[str, str], bytes]
+Route = Callable[[str, str], Answer]
 
 
 def answer(value: object, status: int = 200) -> Answer:
@@ -22,7 +23,7 @@ class Server:
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, str | None]] = []
         self.bodies: list[bytes] = []
-        self.route: Callable[[str, str], Answer] = lambda method, path: answer({}, 404)
+        self.route: Route = lambda method, path: answer({}, 404)
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -65,6 +66,6 @@ class Server:
             thread.join()
 
 
-def in_turn(*answers: Answer) -> Callable[[str, str], Answer]:
+def in_turn(*answers: Answer) -> Route:
     left = list(answers)
     return lambda method, path: left.pop(0) if len(left) > 1 else left[0]

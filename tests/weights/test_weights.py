@@ -196,11 +196,11 @@ class _Anything:
     """Something that is no tensor, and that torch refuses to unpickle."""
 
 
-BROKEN: dict[str, Callable[[Path, State], None]] = {
-    "text.pth": lambda file, _: file.write_text("<html>404</html>") and None,
-    "text.safetensors": lambda file, _: file.write_text("<html>404</html>") and None,
-    "empty.pth": lambda file, _: file.write_bytes(b"") and None,
-    "empty.safetensors": lambda file, _: file.write_bytes(b"") and None,
+BROKEN: dict[str, Callable[[Path, State], object]] = {
+    "text.pth": lambda file, _: file.write_text("<html>404</html>"),
+    "text.safetensors": lambda file, _: file.write_text("<html>404</html>"),
+    "empty.pth": lambda file, _: file.write_bytes(b""),
+    "empty.safetensors": lambda file, _: file.write_bytes(b""),
     "cut.pth": lambda file, state: _cut(_saved(state, file)),
     "cut.safetensors": lambda file, state: _cut(_saved(state, file)),
     "objects.pth": lambda file, _: torch.save({"model": _Anything()}, file),

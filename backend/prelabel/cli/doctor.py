@@ -1,38 +1,26 @@
-"""What `prelabel doctor` says: versions, devices, weights, and what is missing."""
+"""What the command doctor prints: versions, devices, weights, and what is missing."""
 
 from __future__ import annotations
 
 import os
 import platform
-import re
 import shutil
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, version
 
 from prelabel.errors import UserError
+from prelabel.extras import EXTRAS, install_command
 from prelabel.storage.files import cache_folder
 from prelabel.strategies import registry
 
 Row = tuple[str, str]
 
 _LIBRARIES = ("torch", "timm", "numpy", "opencv-python-headless", "scikit-learn", "pillow")
-_USED_FOR = {
-    "dense-crf": "the dense-crf refiner and the recipe paper",
-    "fast-evaluation": "prelabel evaluate --fast",
-    "label-studio": "talking to Label Studio",
-    "labelformat": "the formats yolo-seg and boxes",
-    "samples": "prelabel samples",
-    "serve": "prelabel serve, the ML backend of Label Studio",
-    "stand-in": "prelabel weights pull stand-in",
-    "test": "running the tests",
-}
-_HINTS = {"dense-crf": "; it is compiled on installation: a C++ compiler is needed"}
-_INSTEAD = "--backbone FILE or --backbone stand-in will do"
-_EXTRA = re.compile(r"""([\w.-]+).*;.*\bextra\s*==\s*['"]([\w-]+)['"]""")
+_INSTEAD = "use --backbone FILE or --backbone stand-in"
 
 
 def sections() -> Iterator[tuple[str, list[Row]]]:
-    """Headings, each with its rows of name and finding. Asks the hub, which takes 5 s at most."""
+    """Headings with rows of a name and a finding. A request to the hub takes up to 5 s."""
     yield "Versions", list(_versions())
     yield "Devices", list(_devices())
     yield "Weights", list(_weights())
@@ -58,7 +46,7 @@ def _devices() -> Iterator[Row]:
     yield "CUDA", torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     yield "MPS", "present" if torch.backends.mps.is_available() else "none"
     yield "used", str(best)
-    bfloat16 = "yes" if computes_bfloat16(best) else f"{best} has none of its own: float32 is used"
+    bfloat16 = "yes" if computes_bfloat16(best) else f"not supported by {best}: float32 is used"
     yield "bfloat16", bfloat16
 
 
@@ -69,7 +57,7 @@ def _weights() -> Iterator[Row]:
     if weights.hub_cached(model):
         yield model, "in the hub's cache"
     elif weights.hub_reachable(model):
-        yield model, "the hub answers: fetched when first used"
+        yield model, "the hub answers: downloaded on first use"
     else:
         yield model, f"not in the cache, and the hub does not answer: {_INSTEAD}"
     if weights.stand_in_file().exists():
@@ -79,22 +67,20 @@ def _weights() -> Iterator[Row]:
 
 
 def _extras() -> Iterator[Row]:
-    found: dict[str, list[str]] = {}
-    for requirement in requires("prelabel") or ():
-        if match := _EXTRA.match(requirement):
-            found.setdefault(match[2], []).append(match[1])
-    for extra, distributions in found.items():
-        missing = [name for name in distributions if not _version(name)]
-        what = _USED_FOR.get(extra, "")
+    for name, extra in EXTRAS.items():
+        missing = [package for package in extra.packages if not _version(package)]
         if missing:
-            hint = f"pip install 'prelabel[{extra}]'{_HINTS.get(extra, '')}"
-            yield extra, f"missing ({', '.join(missing)}), needed for {what}: {hint}"
+            yield (
+                name,
+                f"missing ({', '.join(missing)}), needed for {extra.purpose}: "
+                f"{install_command(name)}",
+            )
         else:
-            yield extra, ", ".join(f"{name} {_version(name)}" for name in distributions)
+            yield name, ", ".join(f"{package} {_version(package)}" for package in extra.packages)
 
 
 def _plugins() -> Iterator[Row]:
-    """One line a kind, and one for each strategy that cannot be used."""
+    """A row for each kind, and one for each strategy that cannot be used."""
     for section in registry.KINDS:
         usable, broken = [], []
         for name in registry.names(section):
@@ -102,7 +88,9 @@ def _plugins() -> Iterator[Row]:
                 registry.load(section, name)
                 usable.append(name)
             except UserError as error:
-                if name != "dense-crf" or _version("pydensecrf2"):  # else its extra has said so
+                if name != "dense-crf" or _version(
+                    "pydensecrf2"
+                ):  # else it is listed with its extra
                     broken.append((section, str(error)))
         yield section, ", ".join(usable) or "none"
         yield from broken

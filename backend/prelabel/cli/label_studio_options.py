@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from prelabel.errors import UserError
+LOCAL = "http://127.0.0.1:8080"
+"""Where Label Studio listens by default."""
 
 Project = Annotated[int, typer.Option(metavar="N", help="The project's number.")]
-Url = Annotated[str, typer.Option(envvar="LABEL_STUDIO_URL", help="Where Label Studio is.")]
+Url = Annotated[str, typer.Option(envvar="LABEL_STUDIO_URL", help="The address of Label Studio.")]
 TOKEN = (
-    "An access token, personal or legacy, from Account & Settings. Better in the environment, where "
-    "no list of processes shows it."
+    "An access token, personal or legacy, from Account & Settings. It is safer in the environment, "
+    "as other users can see a command's options."
 )
 Token = Annotated[
     str,
@@ -24,19 +23,20 @@ Token = Annotated[
 MinScore = Annotated[
     float, typer.Option(min=0, max=1, help="Leave out regions with a lower score.")
 ]
-MaxRegions = Annotated[int, typer.Option(min=1, help="At most so many in a photo.")]
+MaxRegions = Annotated[int, typer.Option(min=1, help="The largest number of regions in a photo.")]
 Gap = Annotated[
-    int, typer.Option(min=0, help="Fragments of one class so many pixels apart are merged.")
+    int,
+    typer.Option(min=0, help="Merge regions of one class that are at most this many pixels apart."),
 ]
 Tolerance = Annotated[
-    float, typer.Option(min=0, help="Pixels that a polygon may stray from the outline.")
+    float, typer.Option(min=0, help="How far a polygon may be from the outline, in pixels.")
 ]
 AllowHost = Annotated[
     list[str],
     typer.Option(
         metavar="HOST",
         default_factory=list,
-        help="Fetch photos from there as well; may be repeated.",
+        help="Allow photos to be fetched from this host too; may be repeated.",
         show_default=False,
     ),
 ]
@@ -48,14 +48,3 @@ LocalFiles = Annotated[
         show_default=False,
     ),
 ]
-
-
-@contextmanager
-def needs(extra: str) -> Iterator[None]:
-    """Say what to install where a library of an extra is missing."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("prelabel"):
-            raise
-        raise UserError(f"{error.name} is missing: pip install 'prelabel[{extra}]'") from error

@@ -1,4 +1,4 @@
-"""Options that several commands share, and how they become a Config."""
+"""Options that several commands share, and the Config made from them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import difflib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -31,14 +31,17 @@ Out = Annotated[
     typer.Option(
         "--out",
         metavar="DIR",
-        help="Where the results go: a new or an empty folder, or that of an earlier call of the "
+        help="The folder for the results: a new or an empty one, or that of an earlier call of the "
         "same command, whose results are replaced.",
         show_default=False,
     ),
 ]
 Recipe = Annotated[
     str,
-    typer.Option(metavar="NAME|FILE", help="A named set of settings: see prelabel recipes list."),
+    typer.Option(
+        metavar="NAME|FILE",
+        help="A named set of settings (see prelabel recipes list) or a TOML file.",
+    ),
 ]
 Set = Annotated[
     list[str],
@@ -47,7 +50,7 @@ Set = Annotated[
         default_factory=list,
         metavar="SECTION.NAME=VALUE",
         help="Change one setting; may be repeated. prelabel recipes show NAME --all lists them. "
-        "A format's own settings go by its name, as in label-studio.url_prefix=URL.",
+        "The section of a format's settings is its name, as in label-studio.url_prefix=URL.",
         show_default=False,
     ),
 ]
@@ -55,8 +58,9 @@ Backbone = Annotated[
     str,
     typer.Option(
         metavar="NAME|FILE",
-        help="What sees the photos: a timm model's name, a file of weights, stand-in, or a "
-        "backbone plugin such as color-texture. Left out: DINO from the hub, else the stand-in.",
+        help="The network that describes the photos: a timm model's name, a file of weights, "
+        "stand-in, or a backbone plugin such as color-texture. Default: DINO from the hub, or the "
+        "stand-in if the hub cannot be reached.",
         show_default=False,
     ),
 ]
@@ -64,17 +68,17 @@ Labels = Annotated[
     str,
     typer.Option(
         metavar="A,B,…",
-        help="The labels that annotators will use, separated by commas. They decide the number of "
-        "classes: two for each label.",
+        help="The labels that annotators will use, separated by commas. The number of classes is "
+        "twice the number of labels.",
         show_default=False,
     ),
 ]
 Seed = Annotated[
     int | None,
-    typer.Option(help="Seed of everything that is drawn. [default: 0]", show_default=False),
+    typer.Option(help="Seed of all random choices. [default: 0]", show_default=False),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 if photos were skipped.")]
-_FORMATS = "What to export: coco, voc, label-studio or an exporter plugin; may be repeated."
+_FORMATS = "Export format: coco, voc, label-studio or an exporter plugin; may be repeated."
 NamedFormats = Annotated[
     list[str], typer.Option("--format", metavar="NAME", help=_FORMATS, show_default=False)
 ]
@@ -91,19 +95,19 @@ Formats = Annotated[
 
 
 def example(line: str) -> str:
-    """An epilog that stays on lines of its own."""
+    """An epilog whose lines are not joined."""
     return f"\b\nExample:\n  {line}"
 
 
 def chosen_config(
     recipe: str,
     *,
-    backbone: str,
-    labels: str,
-    seed: int | None,
-    settings: Sequence[str],
+    backbone: str = "",
+    labels: str = "",
+    seed: int | None = None,
+    settings: Sequence[str] = (),
 ) -> Config:
-    """The recipe with the options laid over it; ``--set`` has the last word. Raises UserError."""
+    """The recipe changed by the options, ``--set`` last. Raises UserError."""
     from prelabel import config
 
     overrides = backbone_settings(backbone) if backbone else []
@@ -130,7 +134,7 @@ def backbone_settings(name: str) -> list[str]:
     if name == STAND_IN:
         weights = name
     elif file.is_file():
-        weights = str(file.resolve())  # a fitted model must find it from any folder
+        weights = str(file.resolve())  # found from any folder later
     else:
         if close := difflib.get_close_matches(name, [STAND_IN, *plugins], n=1, cutoff=0.75):
             raise UserError(f"no backbone is named {name!r}; did you mean {close[0]!r}?")
@@ -149,19 +153,19 @@ def backbone_settings(name: str) -> list[str]:
 
 def exporter_settings(
     formats: Sequence[str], settings: Sequence[str]
-) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """``--set`` apart: what belongs to the formats, by name, and the rest. Raises UserError."""
+) -> tuple[dict[str, dict[str, object]], list[str]]:
+    """``--set`` divided into each format's settings and all others. Raises UserError."""
     from prelabel import config
     from prelabel.strategies import registry
 
-    exporters: dict[str, dict[str, Any]] = {}
+    exporters: dict[str, dict[str, object]] = {}
     others = []
     for setting in settings:
         section = setting.partition("=")[0].partition(".")[0].strip()
         if section not in registry.names("exporter"):
             others.append(setting)
         elif section not in formats:
-            raise UserError(f"--set {setting!r}: there is no --format {section} to set it for")
+            raise UserError(f"--set {setting!r}: expected --format {section} with it")
         else:
             _, name, value = config.parse_override(setting)
             exporters.setdefault(section, {})[name] = value

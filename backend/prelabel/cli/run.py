@@ -1,4 +1,4 @@
-"""run, fit, predict, samples: the commands that write something."""
+"""The commands run, fit, predict and samples."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def run(
     labels: options.Labels = "",
     seed: options.Seed = None,
     single_file: Annotated[
-        bool, typer.Option("--single-file", help="The report's pictures go into its one page.")
+        bool, typer.Option("--single-file", help="Put the report's pictures into its page.")
     ] = False,
     strict: options.Strict = False,
 ) -> None:
-    """Photos to pseudo-masks with classes: fit, predict, export, report.
+    """Make pseudo-masks with classes of photos: fit, predict, export, report.
 
-    Run again after an interruption, it goes on from where it was.
+    After an interruption, the same command continues where it stopped.
     """
     progress = console.progress()
     with console.stage(progress, "start"):
@@ -43,7 +43,7 @@ def run(
         from prelabel.steps.photos import find_photos
 
         exporters, others = options.exporter_settings(formats, settings)
-        running.make_exporters(formats, exporters)  # a wrong name before anything is computed
+        running.make_exporters(formats, exporters)  # a wrong name is found first
         photo_set = find_photos(photos)
         config = options.chosen_config(
             recipe, backbone=backbone, labels=labels, seed=seed, settings=others
@@ -72,9 +72,9 @@ def fit(
     seed: options.Seed = None,
     strict: options.Strict = False,
 ) -> None:
-    """Learn levels and classes from photos, without labels.
+    """Fit a model (clusters and classes) to photos, without labels.
 
-    Leaves a fitted model.
+    Writes a folder with the fitted model.
     """
     progress = console.progress()
     with console.stage(progress, "start"):
@@ -93,7 +93,7 @@ def predict(
     model: Annotated[
         Path,
         typer.Argument(
-            metavar="MODEL", help="The folder of a fit or of a run.", show_default=False
+            metavar="MODEL", help="The folder that fit or run wrote.", show_default=False
         ),
     ],
     photos: options.Photos,
@@ -102,7 +102,7 @@ def predict(
 ) -> None:
     """Find the regions of photos with a fitted model.
 
-    Leaves predictions.jsonl.
+    Writes predictions.jsonl.
     """
     progress = console.progress()
     with console.stage(progress, "start"):
@@ -122,12 +122,12 @@ def samples(
         Path,
         typer.Argument(
             metavar="DIR",
-            help="A new or an empty folder, or one with sample photos.",
+            help="A new or an empty folder, or an earlier one of this command.",
             show_default=False,
         ),
     ],
 ) -> None:
-    """Write sample photos with ground truth, to try prelabel on."""
+    """Write sample photos with ground truth, for trying prelabel."""
     with console.stage(console.progress(), "samples"):
         from prelabel.samples import write_samples
 

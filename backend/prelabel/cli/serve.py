@@ -1,18 +1,25 @@
-"""prelabel serve: the ML backend for Label Studio."""
+"""The command serve: the ML backend for Label Studio."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from prelabel import extras
 from prelabel.cli import console, options
 from prelabel.cli import label_studio_options as ls_options
 from prelabel.cli.options import example
 from prelabel.errors import UserError
 
+if TYPE_CHECKING:
+    import uvicorn
+    from starlette.types import ASGIApp
+
+    from prelabel.label_studio.server.guard import Access
+
 app = typer.Typer()
-_HERE = ("127.0.0.1", "localhost", "::1")
+_THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 
 
 @app.command(epilog=example("prelabel serve --port 9090 --backbone stand-in"))
@@ -20,14 +27,16 @@ def serve(
     *,
     host: Annotated[
         str,
-        typer.Option(help="Where to listen; beyond this machine, a password or token is wanted."),
+        typer.Option(
+            help="The address to listen on; one that other machines can reach needs a password or token."
+        ),
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535)] = 9090,
     url: Annotated[
         str,
         typer.Option(
             envvar="LABEL_STUDIO_URL",
-            help="Where Label Studio is, in place of the address that it gives itself.",
+            help="The address of Label Studio, if not the one that it sends.",
             show_default=False,
         ),
     ] = "",
@@ -35,8 +44,8 @@ def serve(
         str,
         typer.Option(
             envvar="LABEL_STUDIO_API_KEY",
-            help=f"{ls_options.TOKEN} Left out: the one that Label Studio sends, which works where legacy "
-            "tokens are allowed.",
+            help=f"{ls_options.TOKEN} Default: the one that Label Studio sends, which works if it allows "
+            "legacy tokens.",
             show_default=False,
         ),
     ] = "",
@@ -45,7 +54,7 @@ def serve(
         typer.Option(
             envvar="PRELABEL_BASIC_AUTH",
             metavar="USER:PASSWORD",
-            help="What Label Studio must say when it connects. Better in the environment.",
+            help="The user and password that Label Studio connects with. Safer in the environment.",
             show_default=False,
         ),
     ] = "",
@@ -54,7 +63,7 @@ def serve(
         typer.Option(
             envvar="PRELABEL_TOKEN",
             metavar="TOKEN",
-            help="Another way in, for scripts: Authorization: Bearer TOKEN.",
+            help="A token that is accepted too, for scripts: Authorization: Bearer TOKEN.",
             show_default=False,
         ),
     ] = "",
@@ -68,7 +77,7 @@ def serve(
         int,
         typer.Option(
             min=0,
-            help="Fit a project anew after so many new tasks, earlier while it is small; 0: never.",
+            help="Fit a project again after this many new tasks, sooner if it is small; 0: never.",
         ),
     ] = 500,
     min_score: ls_options.MinScore = 0.0,
@@ -77,55 +86,66 @@ def serve(
     tolerance: ls_options.Tolerance = 1.0,
     allow_host: ls_options.AllowHost,
     local_files: ls_options.LocalFiles = None,
-    max_request_mb: Annotated[int, typer.Option(min=1, help="The largest request.")] = 100,
+    max_request_mb: Annotated[
+        int, typer.Option(min=1, help="The largest request that is accepted, in MB.")
+    ] = 100,
 ) -> None:
-    """The ML backend for Label Studio: connect it in a project's Settings, Model.
+    """Run the ML backend for Label Studio: connect it in a project's Settings, Model.
 
-    Its page, at the same address, shows what is fitted and what it is doing.
+    The page at its address shows the projects, their models, and what is being computed.
     """
-    with console.stage(console.progress(), "start"), ls_options.needs("serve"):
-        import uvicorn
-
+    with console.stage(console.progress(), "start"), extras.required("serve"):
         from prelabel.label_studio.api.photos import Sources
         from prelabel.label_studio.predict.task_prediction import ResultOptions
-        from prelabel.label_studio.server.app import Access, create_app
-        from prelabel.label_studio.server.service import Service, Settings
+        from prelabel.label_studio.server.app import create_app
+        from prelabel.label_studio.server.guard import Access
+        from prelabel.label_studio.server.service import Service
+        from prelabel.label_studio.server.settings import Settings
 
         access = Access(basic_auth, access_token, max_request_mb * 1_000_000)
-        if basic_auth and not all(basic_auth.partition(":")):
-            raise UserError("--basic-auth: USER:PASSWORD wanted")
-        if access.open and host not in _HERE:
-            raise UserError(
-                f"--host {host}: others can reach that; set PRELABEL_BASIC_AUTH=USER:PASSWORD and "
-                "give Label Studio the same when you connect"
-            )
-        if token and not url:
-            raise UserError(
-                "LABEL_STUDIO_API_KEY is set, LABEL_STUDIO_URL is not: say which server the token is for"
-            )
-        config = options.chosen_config(
-            recipe, backbone=backbone, labels="", seed=None, settings=settings
-        )
+        _check(access, host=host, url=url, token=token)
         service = Service(
             Settings(
-                config,
+                options.chosen_config(recipe, backbone=backbone, settings=settings),
                 url=url,
                 token=token,
                 sources=Sources(tuple(allow_host), local_files),
-                shape=ResultOptions(min_score, max_regions, gap, tolerance),
+                result_options=ResultOptions(min_score, max_regions, gap, tolerance),
                 fit_after=fit_after,
             )
         )
-        server = uvicorn.Server(
-            uvicorn.Config(
-                create_app(service, access),
-                host=host,
-                port=port,
-                log_level="warning",
-                access_log=False,
-                server_header=False,
-                timeout_graceful_shutdown=3,
-            )
-        )
-    console.say(f"http://{host}:{port} is the backend's address; its page is there too")
+        server = _server(create_app(service, access), host=host, port=port)
+    console.say(f"http://{host}:{port} is the backend's address; a status page is there too")
     server.run()
+
+
+def _check(access: Access, *, host: str, url: str, token: str) -> None:
+    """Raises UserError for options that do not go together."""
+    if access.basic and not all(access.basic.partition(":")):
+        raise UserError("--basic-auth: expected USER:PASSWORD")
+    if access.open and host not in _THIS_MACHINE:
+        raise UserError(
+            f"--host {host}: other machines can reach it; set PRELABEL_BASIC_AUTH=USER:PASSWORD and "
+            "enter the same in Label Studio when you connect the backend"
+        )
+    if token and not url:
+        raise UserError(
+            "LABEL_STUDIO_API_KEY is set, LABEL_STUDIO_URL is not: set it to the address of the "
+            "Label Studio that the token belongs to"
+        )
+
+
+def _server(app: ASGIApp, *, host: str, port: int) -> uvicorn.Server:
+    import uvicorn
+
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=host,
+            port=port,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=3,
+        )
+    )

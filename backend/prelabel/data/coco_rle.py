@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from prelabel.data.records import Rle
+from prelabel.data.masks import Rle
 
 _TEXT = re.compile("[0-o]*[0-O]")
 """Characters of 6 bits, the last of which ends a count: joined, no text runs on into the next."""

@@ -18,8 +18,12 @@ class Problems:
         self.examples: dict[str, list[str]] = {}
 
     def note(self, kind: str, place: str = "") -> None:
-        """One more. ``kind``: what happened, as a plural ("polygons with holes, kept as RLE");
-        ``place``: the file and the id or name in it."""
+        """Count one more.
+
+        Args:
+            kind: what happened, as a plural ("polygons with holes, kept as RLE").
+            place: the file, and the id or name in it.
+        """
         self.counts[kind] = self.counts.get(kind, 0) + 1
         if place and len(known := self.examples.setdefault(kind, [])) < 3:
             known.append(place)
@@ -37,8 +41,11 @@ class Problems:
 class ExportContext:
     """What an exporter may know beside the predictions.
 
-    ``photos``: folder that the photos' names are relative to. ``classes``: names by class id.
-    ``problems``: takes what the format could not keep.
+    Attributes:
+        photos: the folder that the photos' names are relative to.
+        classes: names by class id.
+        model_version: of the model that predicted; "" for what people made.
+        problems: takes what the format could not keep.
     """
 
     photos: Path
@@ -51,10 +58,13 @@ class ExportContext:
 class Dataset:
     """Labelled photos that were found somewhere.
 
-    ``photos``: the folder that their names are relative to, None where nothing tells it.
-    ``classes``: names by class id. ``stream``: the labels of one photo after the other, anew with
-    each call; raises UserError where the source is damaged. ``problems``: what was left out or
-    mended while streaming. ``model_version``: "" for what people made.
+    Attributes:
+        photos: the folder that their names are relative to, None where nothing tells it.
+        classes: names by class id.
+        stream: the labels of one photo after the other, anew with each call; raises UserError where
+            the source is damaged.
+        problems: what was left out or mended while streaming.
+        model_version: of the model that predicted; "" for what people made.
     """
 
     photos: Path | None

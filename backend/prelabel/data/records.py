@@ -1,29 +1,29 @@
 """The records that travel through the pipeline. All are frozen; arrays in them are not written to.
 
 Those that files hold are msgspec structs, which are read and written several times as fast as
-dataclasses: ``msgspec.structs.replace`` changes one."""
+dataclasses: ``msgspec.structs.replace`` changes one.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-
-class Rle(TypedDict):
-    """COCO's compressed run lengths. ``size``: height and width in pixels."""
-
-    size: list[int]
-    counts: str
+from prelabel.data.masks import Mask, Rle, decode_rle
 
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """A photo's place. ``name`` is its path relative to the dataset, with ``/``: its identity."""
+    """Where a photo is.
+
+    Attributes:
+        name: its path relative to the dataset's folder, with ``/``: the photo's identity.
+        file: its path.
+    """
 
     name: str
     file: Path
@@ -33,9 +33,11 @@ class ImageFile:
 class Image:
     """A photo's pixels, oriented by EXIF and reduced to the working size.
 
-    ``pixels``: uint8 (h, w, 3) RGB, at most ``images.WORKING_SIDE`` on the long side.
-    ``width``, ``height``: the oriented photo's full size, in pixels.
-    ``digest``: hash of the file's bytes, 32 hex digits.
+    Attributes:
+        pixels: uint8 (h, w, 3) RGB, at most ``images.WORKING_SIDE`` on the long side.
+        width: of the oriented photo at full size, in pixels.
+        height: likewise.
+        digest: hash of the file's bytes, 32 hex digits.
     """
 
     pixels: NDArray[np.uint8]
@@ -46,11 +48,13 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class PatchFeatures:
-    """What a backbone says of one photo, on a grid of h × w patches.
+    """A backbone's features of one photo, on a grid of h × w patches.
 
-    ``patches``: float16 (h, w, dim). ``cls``: float16 (dim,).
-    ``attention``: float16 (h, w), the CLS token's attention to each patch (mean over heads)
-    relative to the photo's mean: 1 is average, never negative.
+    Attributes:
+        patches: float16 (h, w, dim).
+        cls: float16 (dim,).
+        attention: float16 (h, w), the CLS token's attention to each patch (mean over heads)
+            relative to the photo's mean: 1 is average, never negative.
     """
 
     patches: NDArray[np.float16]
@@ -60,11 +64,13 @@ class PatchFeatures:
 
 @dataclass(frozen=True, slots=True)
 class LevelResult:
-    """One level's answer for one photo; a level runs several clusterings (one for each k).
+    """One level's answer for one photo; a level runs several clusterings, one for each k.
 
-    ``clusters``: int16 (n_runs, h, w), the cluster of each patch.
-    ``scores``: for each run float32 (k,), each cluster's P(foreground) in [0, 1].
-    ``foreground``: float32 (h, w) in [0, 1], the mean of the runs' scores at each patch.
+    Attributes:
+        name: "dataset", "category" or "image".
+        clusters: int16 (n_runs, h, w), the cluster of each patch.
+        scores: for each run float32 (k,), each cluster's P(foreground) in [0, 1].
+        foreground: float32 (h, w) in [0, 1], the mean of the runs' scores at each patch.
     """
 
     name: str
@@ -76,10 +82,17 @@ class LevelResult:
 class Region(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One connected part of a photo's foreground; it may hold several touching objects.
 
-    ``rle``: the mask at the photo's full size. ``box``: x, y, width, height in pixels.
-    ``area``: pixels. ``score``: [0, 1]. ``cluster``: class id, from 0; -1 before classes are known.
-    ``crowd``: in ground truth, pixels that count neither as right nor as wrong (COCO's crowds; with
-    cluster -1, VOC's void).
+    Attributes:
+        rle: the mask at the photo's full size, as COCO's compressed run lengths.
+        box: x, y, width, height in whole pixels, from the upper left corner.
+        area: pixels inside the mask.
+        score: in [0, 1], the mean P(foreground) inside times the levels' agreement there.
+        cluster: class id, from 0; -1 before classes are known.
+        crowd: in ground truth, pixels that count neither as right nor as wrong (COCO's crowds;
+            with cluster -1, VOC's void).
+
+    Example:
+        >>> cutout = photo[region.mask]  # photo: (h, w, 3); all pixels of the region, (area, 3)
     """
 
     rle: Rle
@@ -89,13 +102,32 @@ class Region(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     cluster: int = -1
     crowd: bool = False
 
+    @property
+    def mask(self) -> Mask:
+        """The mask as bool (h, w), the EXIF-oriented photo's height and width.
+
+        It is decoded anew each time: keep it where you need it twice.
+        """
+        return decode_rle(self.rle)
+
 
 class Prediction(msgspec.Struct, frozen=True, gc=False):
     """All regions of one photo, highest score first; none is a valid answer.
 
-    ``photo``: the photo's name. ``digest``: hash of its file's bytes. ``width``, ``height``: pixels
-    of the EXIF-oriented photo. ``foreground``: share of its pixels inside regions.
-    ``dropped``: connected parts left out: too small, or surroundings.
+    Attributes:
+        photo: the photo's name: its path relative to the folder of photos, with ``/``.
+        digest: hash of the file's bytes, 32 hex digits; "" where there was no file.
+        width: of the EXIF-oriented photo, in pixels.
+        height: likewise.
+        regions: what was found.
+        foreground: share of the photo's pixels inside regions, in [0, 1].
+        dropped: how many connected parts were left out: too small, or surroundings.
+        model_version: of the model that predicted it; "" for what people made.
+
+    Example:
+        >>> for region in prediction.regions:
+        ...     print(region.cluster, region.box, round(region.score, 2))
+        3 (12, 40, 200, 180) 0.81
     """
 
     photo: str

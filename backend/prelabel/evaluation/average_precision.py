@@ -15,8 +15,8 @@ import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
+from prelabel import extras
 from prelabel.data.records import Region
-from prelabel.errors import UserError
 from prelabel.evaluation.pairing import Pair
 
 STATS = (
@@ -94,9 +94,7 @@ def _void_by_class(pair: Pair, class_of: Mapping[int, int]) -> list[Region]:
 def need_hotcoco() -> None:
     """Raises UserError, with what to do, unless hotcoco is installed."""
     if find_spec("hotcoco") is None:
-        raise UserError(
-            "--fast needs hotcoco: pip install 'prelabel[fast-evaluation]', or leave it out"
-        )
+        raise extras.missing("hotcoco", "fast-evaluation")
 
 
 def _columns(photos: Sequence[Sequence[Region]], class_of: Callable[[int], int]) -> Columns:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
+from functools import lru_cache
+from pathlib import Path
 
 from prelabel.config import Config
+from prelabel.errors import UserError
+from prelabel.model import ModelFacts
+from prelabel.model_code import code_now, version_hash
 
 _OURS = re.compile(r"(image-level-)?[0-9a-f]{12}-[0-9]+")
-"""A model version as this tool writes it: ``<fit hash>-<names revision>``."""
+"""A model version as this tool writes it: ``<hash>-<names revision>``."""
 
 
 def is_own(model_version: object) -> bool:
@@ -16,6 +20,24 @@ def is_own(model_version: object) -> bool:
     return isinstance(model_version, str) and bool(_OURS.fullmatch(model_version))
 
 
+def fitted_version(folder: Path, revision: int) -> str:
+    """The version of what a fitted model and the code that is installed now answer with the names
+    of a revision. ``folder``: the model's, which has its fit hash for a name; its tensors are not
+    read."""
+    try:
+        answers = version_hash(folder.name, saved_facts(folder).code_now)
+    except UserError:  # damaged: whoever loads it says so
+        answers = folder.name
+    return f"{answers}-{revision}"
+
+
+@lru_cache(64)
+def saved_facts(folder: Path) -> ModelFacts:
+    """What ``model.json`` says of a model whose fit hash is the folder's name. Raises UserError."""
+    return ModelFacts.read(folder)
+
+
 def image_level_version(config: Config) -> str:
     """The version of masks that were made without a fitted model: it says so."""
-    return f"image-level-{hashlib.blake2b(config.digest().encode(), digest_size=6).hexdigest()}-0"
+    code = code_now(config.image_level())
+    return f"image-level-{version_hash(config.digest(), code)}-0"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import re
@@ -10,35 +9,38 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Self
 from urllib.parse import urlsplit
 
+import msgspec
 from filelock import FileLock
 
 from prelabel.config import Config
 from prelabel.errors import UserError
-from prelabel.label_studio.model_version import image_level_version
+from prelabel.label_studio.model_version import fitted_version, image_level_version
 from prelabel.label_studio.names.exemplars import ExemplarFile, read_revision
 from prelabel.model import FittedModel
 from prelabel.storage.files import data_folder, replacing
 
-STATE = "project.json"
+_STATE = "project.json"
 _QUIET, _LONGEST = 30.0, 300.0
 """Seconds without a new name, or since the first, after which new names go live."""
 
 
-@dataclass(frozen=True)
-class State:
-    """What is known of a project.
+class ProjectState(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a project, as ``project.json`` holds it.
 
-    ``server``, ``project``: its address and ``id.timestamp``, as Label Studio says it.
-    ``label_config``: as last seen. ``model``: the live model's fit hash, "" for none; ``newest``:
-    the one fitted last, which goes live next. ``revision``: the live names'. ``versions``: those
-    that were given out before the live one. ``n_tasks``: tasks that the newest fit has known.
+    Fields that a file lacks have their defaults; fields that a newer version of this tool has
+    written are kept when the file is written again.
+
+    ``server``, ``project``: its address and ``id.timestamp``, as Label Studio sends them.
+    ``label_config``: the XML that was seen last. ``model``: the live model's fit hash, "" for none;
+    ``newest``: that of the model fitted last, which goes live next. ``revision``: of the live names.
     ``gathering_since``: when a name that is not live yet was first seen, in seconds since 1970; 0
-    for none. ``fit_wanted``: a fit was asked for and has not ended.
+    for none. ``version``: the live model version; ``versions``: those given out before it.
+    ``n_tasks``: tasks that the project had at the newest fit. ``fit_wanted``: a fit was requested
+    and has not ended.
     """
 
     server: str = ""
@@ -54,56 +56,50 @@ class State:
     fit_wanted: bool = False
 
 
-def project_folder(server: str, project_id: int) -> Path:
-    """Where a project's folder is."""
-    place = urlsplit(server)
-    host = re.sub(r"[^A-Za-z0-9.]+", "_", f"{place.netloc.rpartition('@')[2]}{place.path}")
-    return data_folder() / "label-studio" / (host.strip("_.") or "unknown") / str(project_id)
-
-
-def known_projects() -> Iterator[ProjectFolder]:
-    """The projects that have a folder."""
-    for file in sorted((data_folder() / "label-studio").glob(f"*/*/{STATE}")):
-        yield ProjectFolder(file.parent)
-
-
 class ProjectFolder:
-    """A project's folder. Several threads and processes may use it at once."""
+    """A project's folder ``path``. Several threads and processes may use it at once."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.names = folder / "names.jsonl"
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.names = path / "names.jsonl"
+
+    @classmethod
+    def of(cls, server: str, project_id: int) -> Self:
+        """The folder of a project of the Label Studio at the address ``server``."""
+        place = urlsplit(server)
+        host = re.sub(r"[^A-Za-z0-9.]+", "_", f"{place.netloc.rpartition('@')[2]}{place.path}")
+        return cls(_all_projects() / (host.strip("_.") or "unknown") / str(project_id))
+
+    @classmethod
+    def known(cls) -> Iterator[Self]:
+        """The folders of all projects that have one."""
+        for file in sorted(_all_projects().glob(f"*/*/{_STATE}")):
+            yield cls(file.parent)
 
     @property
-    def state(self) -> State:
+    def state(self) -> ProjectState:
         """As it is on disk now. Raises UserError for a damaged file."""
-        file = self.folder / STATE
         try:
-            found = json.loads(file.read_text(encoding="utf-8"))
-            found["versions"] = tuple(found["versions"])
-            return State(**found)
-        except (FileNotFoundError, NotADirectoryError):
-            return State()
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise UserError(
-                f"{file} is damaged ({type(error).__name__}): put back a copy of it, or remove it; "
-                "the fitted model and the names stay"
-            ) from error
+            return msgspec.convert(self._fields(), ProjectState)
+        except msgspec.ValidationError as error:
+            raise self._damaged(error) from error
 
-    def update(self, **changes: Any) -> State:
+    def update(self, **changes: object) -> ProjectState:
         """Change some of the state; what others have changed meanwhile stays."""
         with self._lock():
-            return self._write(dataclasses.replace(self.state, **changes))
+            return self._write(msgspec.structs.replace(self.state, **changes))
 
-    def go_live(self, config: Config, *, now: bool = False) -> State:
+    def go_live(self, config: Config, *, now: bool = False) -> ProjectState:
         """Make the newest model and names live. New names are gathered: they go live when nobody
         has given one for 30 seconds, or after 5 minutes; with ``now``, at once."""
         with self._lock():
             state = self.state
             revision, since = self._names_to_go_live(state, now=now)
-            version = f"{state.newest}-{revision}" if state.newest else image_level_version(config)
+            version = image_level_version(config)
+            if state.newest:
+                version = fitted_version(self.model_folder(state.newest), revision)
             versions = [v for v in (*state.versions, state.version) if v and v != version]
-            live = dataclasses.replace(
+            live = msgspec.structs.replace(
                 state,
                 model=state.newest,
                 revision=revision,
@@ -118,18 +114,18 @@ class ProjectFolder:
 
     def model_folder(self, fit_hash: str) -> Path:
         """Where the model of this hash is."""
-        return self.folder / "models" / fit_hash
+        return self.path / "models" / fit_hash
 
     def names_file(self, revision: int) -> Path:
         """The names as they were at a live revision."""
-        return self.folder / f"names-{revision}.jsonl"
+        return self.path / f"names-{revision}.jsonl"
 
-    def save_model(self, model: FittedModel, *, n_tasks: int) -> State:
+    def save_model(self, model: FittedModel, *, n_tasks: int) -> ProjectState:
         """Keep a model as the newest; it is not live yet."""
         with self._lock():  # else somebody who goes live removes it before it is the newest
             model.save(self.model_folder(model.fit_hash))
             return self._write(
-                dataclasses.replace(
+                msgspec.structs.replace(
                     self.state, newest=model.fit_hash, n_tasks=n_tasks, fit_wanted=False
                 )
             )
@@ -146,20 +142,36 @@ class ProjectFolder:
 
     def fit_lock(self) -> FileLock:
         """Held by the one process that fits this project."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(self.folder / "fit.lock")
+        self.path.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.path / "fit.lock")
 
     def _lock(self) -> FileLock:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(self.folder / "project.lock", timeout=30)
+        self.path.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.path / "project.lock", timeout=30)
 
-    def _write(self, state: State) -> State:
-        with replacing(self.folder / STATE) as beside:
-            text = json.dumps(dataclasses.asdict(state), indent=1, ensure_ascii=False)
+    def _fields(self) -> dict[str, object]:
+        """The file's content, {} without a file. Raises UserError for a damaged one."""
+        try:
+            return msgspec.json.decode((self.path / _STATE).read_bytes(), type=dict[str, object])
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        except (OSError, msgspec.DecodeError) as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: Exception) -> UserError:
+        return UserError(
+            f"{self.path / _STATE} is damaged ({error}): put back a copy of it, or remove it; the "
+            "fitted model and the names stay"
+        )
+
+    def _write(self, state: ProjectState) -> ProjectState:
+        fields = {**self._fields(), **msgspec.structs.asdict(state)}
+        with replacing(self.path / _STATE) as beside:
+            text = json.dumps(fields, indent=1, ensure_ascii=False)
             beside.write_text(text + "\n", encoding="utf-8")
         return state
 
-    def _names_to_go_live(self, state: State, *, now: bool) -> tuple[int, float]:
+    def _names_to_go_live(self, state: ProjectState, *, now: bool) -> tuple[int, float]:
         """The revision that is live from now on, and since when newer names are gathered."""
         learned = read_revision(self.names)
         if learned <= state.revision:
@@ -178,12 +190,16 @@ class ProjectFolder:
                 os.link(self.names, beside)  # the file is replaced, never written to
             except OSError:
                 shutil.copyfile(self.names, beside)
-        for file in self.folder.glob("names-*.jsonl"):
+        for file in self.path.glob("names-*.jsonl"):
             with suppress(ValueError):
                 if int(file.stem.partition("-")[2]) not in (revision, before):
                     file.unlink(missing_ok=True)
 
     def _remove_models(self, *, keep: tuple[str, ...]) -> None:
-        for folder in (self.folder / "models").glob("*"):
+        for folder in (self.path / "models").glob("*"):
             if folder.name not in keep:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _all_projects() -> Path:
+    return data_folder() / "label-studio"

@@ -16,16 +16,36 @@ from prelabel.strategies.protocols import Reader
 
 
 def open_dataset(
-    source: Path,
+    source: str | Path,
     *,
     format: str = "",
-    photos: Path | None = None,
+    photos: str | Path | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Dataset:
-    """The labels of a run's or predict's folder, a predictions file, or a file or folder of a
-    format. ``format``: its name, else it is found by looking. ``photos``: the folder that names are
-    relative to, in place of what the source says; a reader with a setting ``photos`` gets it.
-    ``settings``: of formats, by name. Raises UserError."""
+    """Open labels that lie on disk: of a run, predictions, or any format that can be read.
+
+    Args:
+        source: the folder of a `prelabel run` or `prelabel predict`, a ``predictions.jsonl``, or a
+            file or folder of a format (COCO's instances.json, a VOC folder, Label Studio tasks …).
+        format: name of the format; left out, it is found by looking.
+        photos: the folder that the photos' names are relative to, in place of what ``source`` says.
+            Formats that do not state the photos' sizes look them up there.
+        settings: settings of formats, by format and name.
+
+    Returns:
+        The photos' folder, the classes' names and a stream of one `Prediction` for each photo.
+
+    Raises:
+        UserError: there is no such source, its format is not known or cannot be read, or the folder
+            is that of a run that was not finished. Damage inside it is raised while streaming.
+
+    Example:
+        >>> dataset = open_dataset("annotations/instances.json", photos="photos/")
+        >>> areas = [r.area for labels in dataset.stream() for r in labels.regions]
+        >>> dataset.problems.lines()  # what was left out or mended
+        []
+    """
+    source, photos = Path(source), Path(photos) if photos is not None else None
     if not source.exists():
         raise UserError(f"{str(source)!r}: no such file or folder")
     if not format and (source.suffix == Path(FILE).suffix or (source / FILE).is_file()):

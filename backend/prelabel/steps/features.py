@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from prelabel.data.records import Image, PatchFeatures
 from prelabel.errors import ContractError
 from prelabel.storage.files import cache_folder
 from prelabel.storage.shards import ShardStore
+from prelabel.strategies.code_digest import modules_code, strategy_code
 from prelabel.strategies.protocols import Backbone
 
 
@@ -36,7 +36,8 @@ class Extractor:
 
     def store(self) -> ShardStore:
         """The store of this backbone's features at this size, in the cache."""
-        key = identity_key(self.name, {**self.backbone.identity(), "size": self.size, "format": 1})
+        code = features_code(self.name)
+        key = identity_key(self.name, {**self.backbone.identity(), "size": self.size, "code": code})
         return ShardStore(cache_folder() / "features" / key)
 
     def extract(self, pictures: Sequence[Image]) -> list[PatchFeatures]:
@@ -82,11 +83,16 @@ class Extractor:
         return PatchFeatures(**arrays)
 
 
-def identity_key(name: str, identity: Mapping[str, Any]) -> str:
+def identity_key(name: str, identity: Mapping[str, object]) -> str:
     """16 hex digits that stand for a backbone's features. What its weights are called is for
     people; their hash counts."""
     facts = json.dumps({k: v for k, v in identity.items() if k != "weights"}, sort_keys=True)
     return hashlib.blake2b(f"{name} {facts}".encode(), digest_size=8).hexdigest()
+
+
+def features_code(backbone: str) -> str:
+    """Digest of the code that extracts features with the backbone of that name, as installed now."""
+    return f"{modules_code(__name__)} {strategy_code('backbone', backbone)}"
 
 
 def to_arrays(features: PatchFeatures) -> dict[str, np.ndarray]:  # type: ignore[type-arg]

@@ -11,6 +11,7 @@ from prelabel.errors import ContractError
 from prelabel.strategies.protocols import Clusterer
 
 Float = NDArray[np.float32]
+Array = NDArray[Any]
 
 
 def fit_centroids(clusterer: Clusterer, vectors: Float, *, k: int, seed: int) -> Float:
@@ -20,8 +21,8 @@ def fit_centroids(clusterer: Clusterer, vectors: Float, *, k: int, seed: int) ->
     check_array(name, centroids, (None, vectors.shape[1]))
     most = min(k, len(vectors))
     if not 1 <= len(centroids) <= most:
-        wanted = f"(1 to {most}, {vectors.shape[1]})"
-        raise ContractError(f"{name} returned shape {centroids.shape}, wanted {wanted}")
+        expected = f"(1 to {most}, {vectors.shape[1]})"
+        raise ContractError(f"{name} returned shape {centroids.shape}, expected {expected}")
     return centroids
 
 
@@ -33,37 +34,43 @@ def assign(clusterer: Clusterer, vectors: Float, centroids: Float) -> NDArray[np
 
 
 def check_array(
-    strategy: str, array: Any, shape: tuple[int | None, ...], *, probability: bool = False
-) -> None:
-    """Raise ContractError, naming the strategy, unless the array is of floats, finite, of that
-    shape (None: any), and in [0, 1] if it is a probability."""
-    _check_shape(strategy, array, shape)
-    if array.dtype.kind != "f":
-        raise ContractError(f"{strategy} returned {array.dtype}, wanted float32")
-    if not np.isfinite(array).all():
+    strategy: str, array: object, shape: tuple[int | None, ...], *, probability: bool = False
+) -> Array:
+    """The array, if it is of floats, finite, of that shape (None: any), and in [0, 1] if it is a
+    probability. Raises ContractError, naming the strategy, if it is not."""
+    checked = _check_shape(strategy, array, shape)
+    if checked.dtype.kind != "f":
+        raise ContractError(f"{strategy} returned {checked.dtype}, expected float32")
+    if not np.isfinite(checked).all():
         raise ContractError(f"{strategy} returned values that are not finite")
-    if probability and array.size and not (array.min() >= -1e-6 and array.max() <= 1 + 1e-6):
-        low, high = float(array.min()), float(array.max())
+    if probability and checked.size:
+        low, high = float(checked.min()), float(checked.max())
+        if not (low >= -1e-6 and high <= 1 + 1e-6):
+            raise ContractError(
+                f"{strategy} returned values from {low:.3g} to {high:.3g}, expected 0 to 1"
+            )
+    return checked
+
+
+def check_labels(strategy: str, array: object, *, n: int, k: int) -> Array:
+    """The array, if it is n whole numbers in [0, k). Raises ContractError, naming the strategy, if
+    it is not."""
+    checked = _check_shape(strategy, array, (n,))
+    if checked.dtype.kind != "i":
+        raise ContractError(f"{strategy} returned {checked.dtype}, expected int64")
+    if n and not (checked.min() >= 0 and checked.max() < k):
         raise ContractError(
-            f"{strategy} returned values from {low:.3g} to {high:.3g}, wanted 0 to 1"
+            f"{strategy} returned values from {checked.min()} to {checked.max()}, "
+            f"expected 0 to {k - 1}"
         )
+    return checked
 
 
-def check_labels(strategy: str, array: Any, *, n: int, k: int) -> None:
-    """Raise ContractError, naming the strategy, unless these are n whole numbers in [0, k)."""
-    _check_shape(strategy, array, (n,))
-    if array.dtype.kind != "i":
-        raise ContractError(f"{strategy} returned {array.dtype}, wanted int64")
-    if n and not (array.min() >= 0 and array.max() < k):
-        raise ContractError(
-            f"{strategy} returned values from {array.min()} to {array.max()}, wanted 0 to {k - 1}"
-        )
-
-
-def _check_shape(strategy: str, array: Any, shape: tuple[int | None, ...]) -> None:
+def _check_shape(strategy: str, array: object, shape: tuple[int | None, ...]) -> Array:
     if not isinstance(array, np.ndarray):
-        raise ContractError(f"{strategy} returned {type(array).__name__}, wanted an array")
+        raise ContractError(f"{strategy} returned {type(array).__name__}, expected an array")
     fits = len(array.shape) == len(shape)
     if not fits or any(w is not None and f != w for f, w in zip(array.shape, shape, strict=True)):
-        wanted = tuple("any" if n is None else n for n in shape)
-        raise ContractError(f"{strategy} returned shape {array.shape}, wanted {wanted}")
+        expected = tuple("any" if n is None else n for n in shape)
+        raise ContractError(f"{strategy} returned shape {array.shape}, expected {expected}")
+    return array

@@ -6,7 +6,7 @@ import copy
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Generic, TypeGuard, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,16 +14,18 @@ from numpy.typing import NDArray
 from prelabel.data.masks import encode_rle, rle_area, rle_box
 from prelabel.data.records import LevelResult, PatchFeatures, Prediction, Region
 from prelabel.errors import ContractError
-from prelabel.strategies.checks import check_array
+from prelabel.strategies.checks import Array, check_array
+
+S = TypeVar("S")
 
 FAILED = object()
 """The answer of a call that raised."""
 
 
-class Trial:
-    """A strategy under test. What breaks is noted by method and problem, with the cases."""
+class Harness(Generic[S]):
+    """Calls a strategy and notes what breaks, by method and problem, with the cases."""
 
-    def __init__(self, strategy: Any) -> None:
+    def __init__(self, strategy: S) -> None:
         self.strategy = strategy
         self._noted: dict[tuple[str, str], list[str]] = {}
 
@@ -39,17 +41,19 @@ class Trial:
         return lines
 
     def note(self, method: str, case: str, problem: str) -> None:
+        """A promise was broken; ``case`` is "" where there is but one."""
         cases = self._noted.setdefault((method, problem), [])
         if case not in cases:
             cases.append(case)
 
     def expect(self, kept: bool, method: str, case: str, problem: str) -> None:
+        """Note the problem unless the promise was kept."""
         if not kept:
             self.note(method, case, problem)
 
-    def call(self, case: str, method: str, *args: Any, **kwargs: Any) -> Any:
+    def call(self, case: str, method: str, *args: object, **kwargs: object) -> object:
         """The answer, or FAILED where there is none. Called twice: the answers must be equal, the
-        inputs must stay as they were, and the second time they cannot be written to."""
+        inputs must stay as they were, and the second time they are read-only."""
         given = copy.deepcopy((args, kwargs))
         for array in arrays([args, kwargs]):
             array.flags.writeable = False
@@ -62,36 +66,33 @@ class Trial:
                 self.note(method, case, f"raised {line(error)}{hint}")
                 return FAILED
         self.expect(equal(given, (args, kwargs)), method, case, "changed its inputs")
-        self.expect(
-            equal(answers[0], answers[1]),
-            method,
-            case,
-            "two calls gave different answers, wanted equal ones",
-        )
+        same = equal(answers[0], answers[1])
+        self.expect(same, method, case, "two calls gave different answers, expected equal ones")
         return answers[0]
 
-    def array(
+    def is_array(
         self,
-        array: Any,
+        answer: object,
         shape: tuple[int | None, ...],
         method: str,
         case: str,
         *,
         what: str = "",
-        dtype: type = np.float32,
+        dtype: type[np.generic] = np.float32,
         probability: bool = False,
-    ) -> bool:
-        """Whether the answer is a finite array of that shape; what is wrong with it is noted."""
+    ) -> TypeGuard[Array]:
+        """Whether the answer is a finite array of that shape; what is wrong with it is noted.
+        FAILED is not an array either, and was noted before."""
+        if answer is FAILED:
+            return False
         try:
-            check_array(what, array, shape, probability=probability)
+            array = check_array(what, answer, shape, probability=probability)
         except ContractError as error:
             self.note(method, case, str(error).strip())
             return False
         prefix = f"{what} " if what else ""
-        wanted = np.dtype(dtype)
-        self.expect(
-            array.dtype == wanted, method, case, f"{prefix}returned {array.dtype}, wanted {wanted}"
-        )
+        found = f"{prefix}returned {array.dtype}, expected {np.dtype(dtype)}"
+        self.expect(array.dtype == dtype, method, case, found)
         return True
 
 
@@ -104,16 +105,19 @@ class MeanColour:
     batch: int = 2
 
     def resolve(self) -> MeanColour:
+        """Itself."""
         return self
 
-    def identity(self) -> Mapping[str, Any]:
+    def identity(self) -> Mapping[str, object]:
+        """Nothing: its features are never stored."""
         return {}
 
     def extract(self, images: NDArray[np.uint8]) -> Sequence[PatchFeatures]:
+        """uint8 (2, height, width, 3) RGB to two PatchFeatures. Raises ContractError."""
         n, height, width, _ = images.shape
         if n != self.batch:
             raise ContractError(
-                f"the backbone was given {n} photos, wanted its batch, {self.batch}"
+                f"the backbone was given {n} photos, expected its batch, {self.batch}"
             )
         rows, columns = height // self.patch, width // self.patch
         blocks = images.reshape(n, rows, self.patch, columns, self.patch, 3) / 255
@@ -125,6 +129,7 @@ class MeanColour:
 
 
 def level(seed: int, height: int, width: int) -> LevelResult:
+    """A level of two random clusterings."""
     rng = np.random.default_rng(seed)
     ks = (2, 5)
     clusters = np.stack([rng.integers(0, k, (height, width)) for k in ks]).astype(np.int16)
@@ -134,6 +139,7 @@ def level(seed: int, height: int, width: int) -> LevelResult:
 
 
 def prediction(number: int, *, n_regions: int) -> Prediction:
+    """A photo of 8 × 6 pixels with up to 6 regions, each of its own class."""
     regions = []
     for cluster in range(n_regions):
         mask = np.zeros((6, 8), dtype=np.bool_)
@@ -146,7 +152,7 @@ def prediction(number: int, *, n_regions: int) -> Prediction:
     )
 
 
-def arrays(value: Any) -> Iterator[NDArray[Any]]:
+def arrays(value: object) -> Iterator[Array]:
     """All arrays inside sequences, mappings and dataclasses, in order."""
     if isinstance(value, np.ndarray):
         yield value
@@ -160,7 +166,7 @@ def arrays(value: Any) -> Iterator[NDArray[Any]]:
             yield from arrays(item)
 
 
-def equal(one: Any, other: Any) -> bool:
+def equal(one: object, other: object) -> bool:
     """Whether the same arrays are inside both."""
     ones, others = list(arrays(one)), list(arrays(other))
     return len(ones) == len(others) and all(
@@ -170,5 +176,6 @@ def equal(one: Any, other: Any) -> bool:
 
 
 def line(error: BaseException) -> str:
+    """An error's type and the first line of its message."""
     text = next(iter(str(error).splitlines()), "")
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,52 +26,93 @@ Float = NDArray[np.float32]
 class Backbone(Protocol):
     """Photos to patch features.
 
-    - ``patch``: side of a patch in pixels; ``dim``: length of a feature vector.
-    - ``batch``: photos in one call; the caller always passes exactly this many (it pads), so that
-      a photo's features do not depend on its neighbours.
-    - ``identity()``: JSON-ready facts that decide the features (weights' hash, layer, precision …);
-      features are cached under them, and a model's version depends on them. ``weights``, if there,
-      is the weights' name for people and decides nothing.
-    - ``settled()``: the same strategy with everything decided that was left open (which weights).
-    - ``extract(images)``: images uint8 (batch, height, width, 3) RGB, height and width multiples of
-      ``patch``; returns one PatchFeatures per image with grid (height / patch, width / patch),
-      finite values, attention ≥ 0 with mean 1 (all 1 where the network says nothing).
-    - May raise UserError when its weights cannot be had.
+    Every method may raise UserError where the weights cannot be had.
     """
 
     @property
-    def patch(self) -> int: ...
+    def patch(self) -> int:
+        """Side of a patch in pixels, ≥ 1."""
+        ...
+
     @property
-    def dim(self) -> int: ...
+    def dim(self) -> int:
+        """Length of a feature vector, ≥ 1."""
+        ...
+
     @property
-    def batch(self) -> int: ...
-    def resolve(self) -> Backbone: ...
-    def identity(self) -> Mapping[str, Any]: ...
-    def extract(self, images: NDArray[np.uint8]) -> Sequence[PatchFeatures]: ...
+    def batch(self) -> int:
+        """Photos in one call of ``extract``, ≥ 1.
+
+        The caller always passes exactly this many (it pads with black ones), so that a photo's
+        features do not depend on its neighbours.
+        """
+        ...
+
+    def resolve(self) -> Backbone:
+        """Decide everything that was left open, such as which weights.
+
+        Returns:
+            The same strategy, fully specified; resolving that one again changes nothing.
+        """
+        ...
+
+    def identity(self) -> Mapping[str, object]:
+        """Tell what decides the features.
+
+        Returns:
+            JSON-ready facts: the weights' hash, layer, precision … Features are cached under them,
+            and a model's version depends on them. ``weights``, if there, is the weights' name for
+            people and decides nothing.
+        """
+        ...
+
+    def extract(self, images: NDArray[np.uint8]) -> Sequence[PatchFeatures]:
+        """Compute the features of one batch of photos.
+
+        Args:
+            images: uint8 (batch, height, width, 3) RGB, height and width multiples of ``patch``.
+
+        Returns:
+            One PatchFeatures for each image, all float16 and finite: ``patches`` (height / patch,
+            width / patch, dim); ``cls`` (any length, the same for every photo); ``attention``
+            (height / patch, width / patch), ≥ 0 with mean 1 (all 1 where the network has none).
+        """
+        ...
 
 
 @runtime_checkable
 class Clusterer(Protocol):
-    """Points to clusters.
+    """Points to clusters."""
 
-    - ``fit(points, k, seed)``: points float32 (n, d), n ≥ 1, any scale; returns centroids float32
-      (j, d) with 1 ≤ j ≤ min(k, n). Fewer than k when points coincide.
-    - ``assign(points, centroids)``: int64 (n,), the nearest centroid of each point by the
-      clusterer's own distance; each point's answer depends on that point alone.
-    """
+    def fit(self, points: Float, *, k: int, seed: int) -> Float:
+        """Find the clusters of some points.
 
-    def fit(self, points: Float, *, k: int, seed: int) -> Float: ...
-    def assign(self, points: Float, centroids: Float) -> NDArray[np.int64]: ...
+        Args:
+            points: float32 (n, d), n ≥ 1, of any scale.
+            k: most clusters, ≥ 1.
+            seed: of everything that is drawn.
+
+        Returns:
+            Centroids float32 (j, d) with 1 ≤ j ≤ min(k, n); fewer than k where points coincide.
+        """
+        ...
+
+    def assign(self, points: Float, centroids: Float) -> NDArray[np.int64]:
+        """Find the nearest centroid of each point, by the clusterer's own distance.
+
+        Args:
+            points: float32 (n, d).
+            centroids: float32 (j, d), as ``fit`` returned them.
+
+        Returns:
+            int64 (n,) in [0, j). Each point's answer depends on that point alone.
+        """
+        ...
 
 
 @runtime_checkable
 class Foreground(Protocol):
-    """Clusters to P(foreground).
-
-    ``score(clusters, k, attention, border)``: clusters int64 (n,) in [0, k), attention float32 (n,)
-    (CLS attention relative to the photo's mean), border bool (n,) (the patch touches its photo's
-    frame); returns float32 (k,) in [0, 1]. A cluster without patches gets 0.5 or less.
-    """
+    """Clusters to P(foreground)."""
 
     def score(
         self,
@@ -80,34 +121,58 @@ class Foreground(Protocol):
         k: int,
         attention: Float,
         border: NDArray[np.bool_],
-    ) -> Float: ...
+    ) -> Float:
+        """Tell how likely the patches of each cluster are to be foreground.
+
+        Args:
+            clusters: int64 (n,) in [0, k), the cluster of each patch of many photos.
+            k: number of clusters.
+            attention: float32 (n,), the CLS token's attention to each patch relative to its photo's
+                mean: 1 is average, never negative.
+            border: bool (n,), whether the patch touches its photo's frame.
+
+        Returns:
+            float32 (k,) in [0, 1]; 0.5 or less for a cluster without patches.
+        """
+        ...
 
 
 @runtime_checkable
 class Consistency(Protocol):
-    """Levels to one answer: ``combine(levels)`` takes at least one LevelResult, coarse to fine, on
-    one grid, and returns P(foreground) float32 (h, w) in [0, 1]."""
+    """The answers of several levels to one."""
 
-    def combine(self, levels: Sequence[LevelResult]) -> Float: ...
+    def combine(self, levels: Sequence[LevelResult]) -> Float:
+        """Make one P(foreground) out of the levels'.
+
+        Args:
+            levels: at least one, coarse to fine, all on one grid of patches (h, w).
+
+        Returns:
+            float32 (h, w) in [0, 1].
+        """
+        ...
 
 
 @runtime_checkable
 class Refiner(Protocol):
-    """Sharpens P(foreground) along the photo's edges: ``refine(foreground, image)`` takes float32
-    (h, w) in [0, 1] and uint8 (h, w, 3) RGB of the same size and returns float32 (h, w) in [0, 1].
-    """
+    """Sharpens P(foreground) along the photo's edges."""
 
-    def refine(self, foreground: Float, image: NDArray[np.uint8]) -> Float: ...
+    def refine(self, foreground: Float, image: NDArray[np.uint8]) -> Float:
+        """Make P(foreground) follow the photo.
+
+        Args:
+            foreground: float32 (h, w) in [0, 1], enlarged from the patch grid.
+            image: uint8 (h, w, 3) RGB, at most 1 024 pixels on the long side.
+
+        Returns:
+            float32 (h, w) in [0, 1]; above 0.5 is foreground.
+        """
+        ...
 
 
 @runtime_checkable
 class Embedder(Protocol):
-    """Regions to vectors.
-
-    ``embed(image, masks, features, backbone)``: image uint8 (h, w, 3) RGB at working size, masks
-    bool (n, h, w), n ≥ 1, each with at least one pixel, features of the whole photo; returns
-    float32 (n, d), d the same for every photo. A region's vector does not depend on the others.
-    """
+    """Regions to vectors; regions with similar vectors become one class."""
 
     def embed(
         self,
@@ -116,29 +181,66 @@ class Embedder(Protocol):
         *,
         features: PatchFeatures,
         backbone: Backbone,
-    ) -> Float: ...
+    ) -> Float:
+        """Describe the regions of one photo.
+
+        Args:
+            image: uint8 (h, w, 3) RGB, at most 1 024 pixels on the long side.
+            masks: bool (n, h, w), n ≥ 1, each with at least one pixel.
+            features: of the whole photo.
+            backbone: for another forward pass.
+
+        Returns:
+            float32 (n, d), d the same for every photo. A region's vector does not depend on the
+            other regions.
+        """
+        ...
 
 
 @runtime_checkable
 class Exporter(Protocol):
-    """Predictions to files: ``write(predictions, folder, context)`` streams over the predictions,
-    writes into ``folder`` (it exists; files are written beside and then renamed) and returns the
-    path to show to the user. It overwrites only what it writes itself."""
+    """Predictions to files."""
 
     def write(
         self, predictions: Iterable[Prediction], folder: Path, context: ExportContext
-    ) -> Path: ...
+    ) -> Path:
+        """Write predictions as one format.
+
+        Args:
+            predictions: streamed over once, never held together.
+            folder: exists; only what the exporter itself writes is overwritten. Files are written
+                beside and then renamed, so that what breaks off leaves the old ones.
+            context: the photos' folder and the classes' names; its ``problems`` take what the
+                format could not keep.
+
+        Returns:
+            The file or folder to show to the user.
+
+        Raises:
+            UserError: the format cannot hold the predictions.
+        """
+        ...
 
 
 @runtime_checkable
 class Reader(Protocol):
-    """What an exporter has as well if its format can be read.
+    """What an exporter has as well if its format can be read."""
 
-    - ``recognizes(source)``: whether a file or folder is of this format, by a quick look; never
-      raises.
-    - ``read(source)``: its labels. Raises UserError, with the file, for what is damaged; what is
-      wrong with one photo or label costs that one and is noted in the dataset's ``problems``.
-    """
+    def recognizes(self, source: Path) -> bool:
+        """Tell whether a file or folder is of this format, by a quick look; never raises."""
+        ...
 
-    def recognizes(self, source: Path) -> bool: ...
-    def read(self, source: Path) -> Dataset: ...
+    def read(self, source: Path) -> Dataset:
+        """Open the labels of a file or folder.
+
+        Args:
+            source: a file or folder of this format.
+
+        Returns:
+            The labels, read while they are streamed. What is wrong with one photo or label costs
+            that one and is noted in the dataset's ``problems``.
+
+        Raises:
+            UserError: the source is damaged; names the file. Also while streaming.
+        """
+        ...

@@ -12,6 +12,7 @@ from typing import Any
 import pydantic
 
 from prelabel.errors import UserError
+from prelabel.extras import extra_of, install_command
 from prelabel.storage.text import nearest
 from prelabel.strategies.protocols import (
     Backbone,
@@ -47,10 +48,6 @@ KINDS: dict[str, Kind] = {
 }
 
 
-_EXTRAS = {"pydensecrf": "dense-crf", "labelformat": "labelformat"}
-"""Extras that bring a package which strategies of ours import."""
-
-
 def names(section: str) -> list[str]:
     """Names of the installed strategies of a kind, sorted, whether or not they import."""
     return sorted(_entry_points(section))
@@ -66,8 +63,8 @@ def load(section: str, name: str) -> type[Any]:
         strategy = point.load()
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
-        extra = _EXTRAS.get(getattr(error, "name", None) or "")
-        remedy = f": pip install 'prelabel[{extra}]'" if extra else ""
+        extra = extra_of(getattr(error, "name", None))
+        remedy = f": {install_command(extra)}" if extra else ""
         raise UserError(f"{section} {name!r} cannot be imported ({reason}){remedy}") from error
     if not dataclasses.is_dataclass(strategy) or not isinstance(strategy, type):
         raise UserError(f"{section} {name!r} ({point.value}) is no dataclass")
@@ -99,9 +96,14 @@ def make(section: str, name: str, settings: Mapping[str, Any]) -> Any:
 
 
 def origin(section: str, name: str) -> str:
-    """The distribution and version that a strategy comes from, for people and models."""
-    dist = _entry_points(section)[name].dist
-    return f"{dist.name} {dist.version}" if dist else "unknown"
+    """The distribution and version that a strategy comes from, for people to read."""
+    point = entry_point(section, name)
+    return f"{point.dist.name} {point.dist.version}" if point and point.dist else "unknown"
+
+
+def entry_point(section: str, name: str) -> EntryPoint | None:
+    """Where a strategy is; None for one that is not installed."""
+    return _entry_points(section).get(name)
 
 
 @cache

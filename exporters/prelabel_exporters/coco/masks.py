@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from prelabel.data.masks import crosses, encode_rle
-from prelabel.data.records import Rle
+from prelabel.data.masks import Rle, encode_rle
+from prelabel.data.polygons import crosses
 from prelabel_exporters.coco.file import Annotation
 
 _LONGEST_WALK = 10**7

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from prelabel.data.masks import decode_rle, outlines
-from prelabel.data.records import Rle
+from prelabel.data.masks import Rle, decode_rle
+from prelabel.data.polygons import outlines
 
 
 def polygons(rle: Rle) -> list[list[float]] | None:

@@ -10,7 +10,8 @@ from pathlib import Path
 from prelabel.data import images
 from prelabel.data.coco_rle import measure_rles
 from prelabel.data.dataset import Dataset, Problems
-from prelabel.data.records import Prediction, Region, Rle
+from prelabel.data.masks import Rle
+from prelabel.data.records import Prediction, Region
 from prelabel.errors import PhotoError
 from prelabel_exporters.coco.classes import Classes, id_of
 from prelabel_exporters.coco.file import Annotation, ImageRecord, InstancesFile, load_instances

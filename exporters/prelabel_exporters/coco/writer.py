@@ -14,6 +14,7 @@ from typing import Any, TextIO
 from prelabel.data.colors import class_color
 from prelabel.data.dataset import Dataset, ExportContext
 from prelabel.data.records import Prediction, Region
+from prelabel.storage.files import replacing_files
 from prelabel_exporters.coco.file import is_instances
 from prelabel_exporters.coco.panoptic import panoptic
 from prelabel_exporters.coco.polygons import polygons
@@ -22,8 +23,8 @@ from prelabel_exporters.common import (
     JsonList,
     category_ids,
     class_name,
-    replacing,
     stable_id,
+    text_file,
     without_class,
 )
 
@@ -33,16 +34,7 @@ _REGIONS_PER_PHOTO = 4096
 
 @dataclass(frozen=True)
 class Coco:
-    """Writes ``instances.json``, which pycocotools loads, and reads such files.
-
-    - ``polygons``: regions as polygons, for tools that know no RLE. A region with holes, or one
-      that pycocotools would draw otherwise from its polygons, stays RLE and is counted.
-    - ``results``: for predictions, ``results.json`` as well, the list that pycocotools' ``loadRes``
-      wants.
-    - ``panoptic``: ``panoptic.json`` and PNGs in ``panoptic/`` as well, as in COCO's panoptic
-      format; where regions overlap, the higher score wins.
-    - ``photos``: for reading, the folder that ``file_name`` is relative to; sizes that the file
-      does not say are looked up there, and labels of another size than their photo left out.
+    """COCO instances: writes and reads ``instances.json``, which pycocotools loads.
 
     - ``file_name`` is the photo's name, relative to the folder of photos; ``width`` and ``height``
       are those of the EXIF-oriented photo. Photos without regions are listed too.
@@ -55,8 +47,18 @@ class Coco:
       (40 bits), an annotation's is its image's × 4 096 + the region's place in the photo. All are
       under 2 ** 53, which floats and JavaScript hold exactly.
 
-    Raises UserError for a region whose class the context does not name. Read are polygons,
-    compressed and uncompressed RLE; what is wrong with one annotation costs that one.
+    Polygons, compressed and uncompressed RLE are read; what is wrong with one annotation costs that
+    one. Writing raises UserError for a region whose class the context does not name.
+
+    Attributes:
+        polygons: regions as polygons, for tools without RLE. A region with holes, or one that
+            pycocotools would draw otherwise from its polygons, stays RLE and is counted.
+        results: for predictions, ``results.json`` as well, the list that pycocotools' ``loadRes``
+            expects.
+        panoptic: ``panoptic.json`` and PNGs in ``panoptic/`` as well, as in COCO's panoptic format;
+            where regions overlap, the higher score wins.
+        photos: for reading, the folder that ``file_name`` is relative to; sizes that the file does
+            not state are looked up there, and labels of another size than their photo left out.
     """
 
     polygons: bool = False
@@ -67,22 +69,22 @@ class Coco:
     def write(
         self, predictions: Iterable[Prediction], folder: Path, context: ExportContext
     ) -> Path:
-        file = folder / FILE
         categories = category_ids(context)
         listed_categories = [_category(name, number) for name, number in categories.items()]
         taken: set[int] = set()
         with contextlib.ExitStack() as stack:
-            out = stack.enter_context(replacing(file))
+            beside = stack.enter_context(replacing_files(folder))
+            out = stack.enter_context(text_file(beside / FILE))
             rest = stack.enter_context(
                 TemporaryFile("w+", dir=folder, encoding="utf-8", newline="\n")
             )
             results = None
             if self.results and context.model_version:
-                results = JsonList(stack.enter_context(replacing(folder / RESULTS)))
+                results = JsonList(stack.enter_context(text_file(beside / RESULTS)))
             segments = None
             if self.panoptic:
                 segments = stack.enter_context(
-                    panoptic(folder, listed_categories, context.problems)
+                    panoptic(beside, listed_categories, context.problems)
                 )
             out.write(f'{{"info": {json.dumps(_info(context))},\n"licenses": [],\n"categories": ')
             _write_list(out, listed_categories)
@@ -107,7 +109,7 @@ class Coco:
             rest.seek(0)
             shutil.copyfileobj(rest, out)
             out.write("}\n")
-        return file
+        return folder / FILE
 
     def recognizes(self, source: Path) -> bool:
         """A JSON file with COCO's lists, or a folder that ``write`` filled."""

@@ -6,36 +6,35 @@ photo after the other (CVAT's, say) are not here: its own command makes them fro
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from msgspec import structs
 
+from prelabel import extras
 from prelabel.data.dataset import ExportContext
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
-from prelabel.label_studio.format.items import results
+from prelabel.label_studio.format.items import encode_regions
 from prelabel.label_studio.format.label_config import Control
+from prelabel.storage.files import replacing_files
 from prelabel_exporters.common import class_name
 
 _POLYGON = Control(kind="polygon", name="label", to_name="image", image_key="image", labels=())
-_PART = ".labelformat.part"
+_Points = list[tuple[float, float]]
 _Object = Callable[[Region, Prediction, Any], Any]
 """A region as labelformat's object of this category; None for one that cannot be held."""
 
 
 @dataclass(frozen=True)
 class YoloSeg:
-    """Writes YOLO's segmentation format (v8 and later): ``data.yaml`` and, for each photo
-    ``a/x.jpg``, ``labels/a/x.txt`` with a line for each region: its class, and a polygon in shares
-    of width and height. Training wants the photos in ``images/`` beside: put a link to their folder
-    there. A photo without regions has an empty file.
+    """YOLO's segmentation format (v8 and later): ``data.yaml`` and a text file for each photo.
 
-    ``tolerance``: pixels that a polygon may stray from the outline; 0 is exact.
+    A photo ``a/x.jpg`` has ``labels/a/x.txt`` with a line for each region: its class, and a polygon
+    in shares of width and height; the file of a photo without regions is empty. Training expects
+    the photos in ``images/`` beside: put a link to their folder there.
 
     Polygons have no holes, and a region has one polygon: holes are filled, and separate parts are
     joined by lines without width; both are counted. So are crowds, regions without a class and
@@ -43,6 +42,9 @@ class YoloSeg:
 
     Raises UserError if labelformat is missing, for a region whose class the context does not name,
     and for a photo whose name leads out of the folder.
+
+    Attributes:
+        tolerance: pixels that a polygon may stray from the outline; ≥ 0, 0 is exact.
     """
 
     tolerance: float = 1.0
@@ -57,7 +59,9 @@ class YoloSeg:
 
         def polygons(region: Region, prediction: Prediction, category: Any) -> Any:
             alone = structs.replace(prediction, regions=(region,))
-            items, losses = results(alone, {region.cluster: ""}, _POLYGON, tolerance=self.tolerance)
+            items, losses = encode_regions(
+                alone, {region.cluster: ""}, _POLYGON, tolerance=self.tolerance
+            )
             for _ in range(losses.holes):
                 context.problems.note("holes filled, which polygons have not", prediction.photo)
             if len(items) > 1:
@@ -65,7 +69,10 @@ class YoloSeg:
                     "regions in several parts, joined by lines without width", prediction.photo
                 )
             scale = prediction.width / 100, prediction.height / 100
-            parts = [[(x * scale[0], y * scale[1]) for x, y in i["value"]["points"]] for i in items]
+            parts = [
+                [(x * scale[0], y * scale[1]) for x, y in cast(_Points, item["value"]["points"])]
+                for item in items
+            ]
             if not parts:
                 context.problems.note("regions without a pixel, left out", prediction.photo)
                 return None
@@ -74,7 +81,7 @@ class YoloSeg:
             )
 
         labels = _Labels(predictions, context, polygons, model.ImageInstanceSegmentation)
-        with _Beside(folder) as beside:
+        with replacing_files(folder) as beside:
             model.YOLOv8InstanceSegmentationOutput(
                 output_file=beside / "data.yaml", output_split="train"
             ).save(labels)
@@ -83,13 +90,14 @@ class YoloSeg:
 
 @dataclass(frozen=True)
 class Boxes:
-    """Writes the regions' boxes, whose masks are lost, in a detection format.
-
-    ``format``: ``yolo`` (data.yaml and labels/, v5 and later), ``kitti`` or ``lightly`` (a file for
-    each photo).
+    """Boxes in a detection format; the regions' masks are lost.
 
     Crowds, regions without a class, and photos whose label file another photo has already are left
-    out and counted. Raises UserError as YoloSeg does.
+    out and counted. Raises UserError as ``yolo-seg`` does.
+
+    Attributes:
+        format: ``yolo`` (data.yaml and labels/, v5 and later), ``kitti`` or ``lightly`` (a file for
+            each photo).
     """
 
     format: Literal["yolo", "kitti", "lightly"] = "yolo"
@@ -112,7 +120,7 @@ class Boxes:
             )
 
         labels = _Labels(predictions, context, box, model.ImageObjectDetection)
-        with _Beside(folder) as beside:
+        with replacing_files(folder) as beside:
             if self.format == "yolo":
                 output = model.YOLOv8ObjectDetectionOutput(beside / "data.yaml", "train")
             elif self.format == "kitti":
@@ -188,35 +196,8 @@ class _Labels:
         return self._as_object(region, prediction, self._categories[name])
 
 
-class _Beside:
-    """A folder beside the files of an export, which take their places once all are written. It has
-    a fixed name, so that what a killed run leaves is cleared away by the next."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._beside = folder / _PART
-
-    def __enter__(self) -> Path:
-        shutil.rmtree(self._beside, ignore_errors=True)
-        self._beside.mkdir()
-        return self._beside
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            written = os.walk(self._beside) if kind is None else iter(())
-            for folder, _subfolders, names in written:
-                place = self._folder / Path(folder).relative_to(self._beside)
-                place.mkdir(parents=True, exist_ok=True)
-                for name in names:
-                    Path(folder, name).replace(place / name)
-        finally:
-            shutil.rmtree(self._beside, ignore_errors=True)
-
-
 def _labelformat() -> Any:
     """What of the package is used, in one place. Raises UserError if it is missing."""
-    try:
+    with extras.required("labelformat"):
         from prelabel_exporters.labelformat import names
-    except ModuleNotFoundError as error:
-        raise UserError("labelformat is missing: pip install 'prelabel[labelformat]'") from error
     return names

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +20,14 @@ from prelabel.data.dataset import Dataset, ExportContext
 from prelabel.data.masks import Box, Mask, decode_rle
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
+from prelabel.storage.files import replacing_files
 from prelabel_exporters.common import (
     category_ids,
     class_name,
     free_file,
     in_front,
-    move,
-    replacing,
     stable_id,
+    text_file,
     without_class,
 )
 from prelabel_exporters.voc.annotation import annotation
@@ -50,15 +49,7 @@ _PALETTE = [channel for value in range(256) for channel in voc_color(value)]
 
 @dataclass(frozen=True)
 class Voc:
-    """Writes the folders of PASCAL VOC's segmentation task, and reads such folders.
-
-    - ``images``: ``link`` or ``copy`` puts the photos into ``JPEGImages/``; one that is no JPEG, or
-      lies on its side (EXIF), is written upright as a JPEG and counted.
-    - ``void_border``: width in pixels of a line of 255 along the borders of objects, half of it on
-      either side (VOC's own has 5; of an odd width, the pixel in the middle goes right and down).
-    - ``val_share``, ``seed``: the share of photos in ``val.txt``. Where a photo goes depends on its
-      name and the seed alone, so that it stays there when others come.
-    - ``devkit``: everything below ``VOCdevkit/VOC2012/``, where torchvision looks for it.
+    """PASCAL VOC: writes and reads the folders of its segmentation task.
 
     - A photo ``a/x.jpg`` is ``a/x`` in the lists: ``SegmentationClass/a/x.png`` and
       ``SegmentationObject/a/x.png``, of the EXIF-oriented photo's size, with VOC's palette, and
@@ -74,8 +65,20 @@ class Voc:
       single spaces); ``labelmap.txt`` says the same as CVAT and datumaro do.
     - Files of an earlier export are replaced once all are written; others are left alone.
 
-    Raises UserError for more than 254 classes, a region whose class the context does not name, and
-    a photo whose name leads out of the folder.
+    Writing raises UserError for more than 254 classes, a region whose class the context does not
+    name, and a photo whose name leads out of the folder.
+
+    Attributes:
+        images: ``link`` or ``copy`` puts the photos into ``JPEGImages/``, ``none`` leaves them where
+            they are. One that is not a JPEG, or is rotated by EXIF, is written upright as a JPEG
+            and counted.
+        void_border: width in pixels of a line of 255 along the borders of objects, half of it on
+            either side; ≥ 0. VOC's own has 5; of an odd width, the pixel in the middle goes right
+            and down.
+        val_share: the share of photos in ``val.txt``; in [0, 1]. Where a photo goes depends on its
+            name and the seed alone, so that it stays there when others come.
+        seed: of that choice.
+        devkit: everything below ``VOCdevkit/VOC2012/``, where torchvision looks for it.
     """
 
     images: Literal["none", "link", "copy"] = "none"
@@ -95,10 +98,7 @@ class Voc:
         root = folder / DEVKIT if self.devkit else folder
         root.mkdir(parents=True, exist_ok=True)
         ids = category_ids(context)
-        # A fixed name, so that what a killed run leaves is cleared away by the next.
-        beside = root / ".voc.part"
-        shutil.rmtree(beside, ignore_errors=True)
-        try:
+        with replacing_files(root) as beside:
             for name in (CLASSES, OBJECTS, BOXES, LISTS):
                 (beside / name).mkdir(parents=True)
             with contextlib.ExitStack() as stack:
@@ -117,19 +117,16 @@ class Voc:
                         continue
                     for chosen in ("trainval", self._side(prediction.photo)):
                         lists[chosen].write(f"{name}\n")
-            with replacing(root / LABELS) as labels:
+            with text_file(beside / LABELS) as labels:
                 labels.write("0\tbackground\n")
                 for name, value in ids.items():
                     labels.write(f"{value}\t{' '.join(name.split())}\n")
-            with replacing(root / LABELMAP) as labels:
+            with text_file(beside / LABELMAP) as labels:
                 # Void is named as well: datumaro refuses masks with a color that is not.
                 labels.write("# label:color_rgb:parts:actions\n")
                 for name, value in _labelmap(ids, context):
                     color = ",".join(str(channel) for channel in voc_color(value))
                     labels.write(f"{name}:{color}::\n")
-            move(beside, root)
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
         return root / CLASSES
 
     def recognizes(self, source: Path) -> bool:
@@ -206,8 +203,10 @@ def _painted(
     void_border: int,
     context: ExportContext,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], list[Region]]:
-    """Classes and objects, uint8 (height, width), and the regions that are objects there, with the
-    boxes of what can be seen of them."""
+    """Classes and objects, uint8 (height, width), and the regions that are objects there.
+
+    The regions' boxes are those of what can be seen of them.
+    """
     shape = (prediction.height, prediction.width)
     numbers = np.zeros(shape, dtype=np.int32)
     for i in sorted(range(len(regions)), key=lambda i: in_front(regions[i])):
@@ -248,8 +247,10 @@ def _box(mask: Mask) -> Box:
 
 
 def _borders(numbers: NDArray[np.int32], width: int) -> NDArray[np.bool_]:
-    """Where a square of ``width`` + 1 pixels has several objects in it: a straight border lies
-    inside ``width`` such squares."""
+    """Where a square of ``width`` + 1 pixels has several objects in it.
+
+    A straight border lies inside ``width`` such squares.
+    """
     objects = numbers.astype(np.float32)  # OpenCV takes no int32
     kernel = np.ones((width + 1, width + 1), dtype=np.uint8)
     return np.asarray(cv2.dilate(objects, kernel) != cv2.erode(objects, kernel))

@@ -1,0 +1,1 @@
+"""Backbones: photos to patch features."""

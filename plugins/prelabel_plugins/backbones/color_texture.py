@@ -19,10 +19,14 @@ _ORIENTATIONS = 8
 
 @dataclass(frozen=True)
 class ColorTexture:
-    """Per patch: mean and spread of Lab colour, the same around it, and a histogram of gradient
-    orientations. Knows nothing of objects; made for tests and for trying the rest in milliseconds.
+    """Colour and texture of each patch: a backbone without weights that knows nothing of objects.
 
-    - ``patch``: side of a patch in pixels; ≥ 2.
+    A vector holds mean and spread of the patch's Lab colour, the mean around it, and a histogram of
+    gradient orientations. The attention is made up: how far a patch's colour is from that of the
+    photo's frame. For tests, and for trying everything else in milliseconds a photo.
+
+    Attributes:
+        patch: side of a patch in pixels; ≥ 2.
     """
 
     patch: Annotated[int, Field(ge=2)] = 16
@@ -41,7 +45,7 @@ class ColorTexture:
         """Photos in one call."""
         return 1
 
-    def identity(self) -> Mapping[str, Any]:
+    def identity(self) -> Mapping[str, object]:
         """No weights; the patch size is all."""
         return {"weights": "none (colour and texture)", "weights_hash": "", "patch": self.patch}
 

@@ -23,14 +23,18 @@ from prelabel.weights import load as weight_store
 class TimmVit:
     """A vision transformer of timm: DINO, DINOv2, DINOv3 or any other with a CLS token.
 
-    - ``model``: timm's name, such as ``vit_small_patch16_224.dino``. Left out: what the weights are
-      made for; without weights, DINO from the hub or else the stand-in.
-    - ``weights``: a file (safetensors or a checkpoint), ``stand-in``, or left out for timm's hub.
-    - ``feature``: which vectors of the block describe a patch. Keys separate objects best in
-      self-supervised ViTs (LOST, arXiv 2109.14279; Deep ViT Features, arXiv 2112.05814).
-    - ``block``: which block, from the end if negative; -1 is the last.
-    - ``precision``: ``auto`` is bfloat16 where the processor computes with it, else float32.
-    - ``device``: ``auto`` is CUDA, then MPS, then the CPU.
+    The attention is that of the chosen block's CLS token, the mean over heads.
+
+    Attributes:
+        model: timm's name, such as ``vit_small_patch16_224.dino``. Left out: what the weights are
+            made for; without weights, DINO from the hub or else the stand-in.
+        weights: a file (safetensors or a checkpoint), ``stand-in``, or left out for timm's hub.
+        feature: which vectors of the block describe a patch. Keys separate objects best in
+            self-supervised ViTs (LOST, arXiv 2109.14279; Deep ViT Features, arXiv 2112.05814).
+        block: which block, from 0, or from the end if negative; -1 is the last.
+        precision: ``auto`` is bfloat16 where the processor computes with it, else float32.
+        device: ``auto`` is CUDA, then MPS, then the CPU; or a name that torch knows, such as
+            ``cuda:1``.
     """
 
     model: str = ""
@@ -62,7 +66,7 @@ class TimmVit:
         """Photos in one call: a CPU is busy with one, a GPU is not."""
         return 1 if self._network.device.type == "cpu" else 16
 
-    def identity(self) -> Mapping[str, Any]:
+    def identity(self) -> Mapping[str, object]:
         """Architecture, weights' hash and source, layer and precision."""
         network = self._network
         return {
@@ -189,8 +193,10 @@ class _Network:
         ]
 
     def _set_grid(self, rows: int, columns: int) -> None:
-        """Resample the position grid without antialiasing, as DINO's own code does; timm would
-        antialias. With grid_size set to the result, timm's own resampling changes nothing."""
+        """Resample the position grid without antialiasing, as DINO's own code does.
+
+        timm would antialias; with grid_size set to the result, its own resampling changes nothing.
+        """
         if self._positions is None or tuple(self.model.patch_embed.grid_size) == (rows, columns):
             return
         n_prefix = self._positions.shape[1] - self._grid[0] * self._grid[1]
@@ -203,8 +209,11 @@ class _Network:
 
 
 class _Attended(TorchFunctionMode):
-    """Catches the query and key that a block's attention works with, whatever normalises or
-    rotates them before; works for every attention of timm that calls the fused kernel."""
+    """Records the query and key that a block's attention works with.
+
+    They are those that the fused kernel is called with, so after any normalisation or rotation.
+    Works for every attention of timm that calls it.
+    """
 
     query: Tensor
     key: Tensor

@@ -1,0 +1,1 @@
+"""Clusterers: points to clusters."""

@@ -22,10 +22,11 @@ _filters = threading.Lock()
 
 @dataclass(frozen=True)
 class MiniBatchKMeans:
-    """Mini-batch k-means (Sculley, WWW 2010).
+    """Mini-batch k-means (Sculley, WWW 2010) of scikit-learn: points are compared by distance.
 
-    - ``batch_size``: points in one step; ≥ 1.
-    - ``restarts``: seedings tried before the best one is run; ≥ 1.
+    Attributes:
+        batch_size: points in one step; ≥ 1.
+        restarts: seedings tried before the best one is run; ≥ 1.
     """
 
     batch_size: Annotated[int, Field(ge=1)] = 4096

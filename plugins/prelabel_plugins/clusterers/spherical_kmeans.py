@@ -21,10 +21,14 @@ always, and the last rounds are most of the work."""
 
 @dataclass(frozen=True)
 class SphericalKMeans:
-    """Spherical k-means (Dhillon and Modha, Machine Learning 42, 2001), k-means++ seeded.
+    """Spherical k-means (Dhillon and Modha, Machine Learning 42, 2001): points compared by cosine.
 
-    - ``restarts``: independent seedings, the best is kept; ≥ 1. More is steadier and slower.
-    - ``iterations``: most rounds of one run; ≥ 1. It stops earlier when no point moves.
+    Seeded by k-means++ (Arthur and Vassilvitskii, SODA 2007).
+
+    Attributes:
+        restarts: independent seedings, the best is kept; ≥ 1. More is steadier and slower.
+        iterations: most rounds of one run; ≥ 1. It stops earlier when the mean distance hardly
+            shrinks.
     """
 
     restarts: Annotated[int, Field(ge=1)] = 3
@@ -48,8 +52,11 @@ class SphericalKMeans:
             return np.asarray(np.argmax(points @ centroids.T, axis=1), dtype=np.int64)
 
     def _best(self, unit: Float, runs: list[Float], *, until: float) -> Float:
-        """Lloyd's rounds from every start, side by side so that one product serves all, until in
-        none the mean cosine distance shrinks by that share; the centroids with the least."""
+        """Lloyd's rounds from every start; the centroids with the least mean cosine distance.
+
+        The starts run side by side, so that one matrix product serves all, until in none of them
+        the mean cosine distance shrinks by the share ``until``.
+        """
         rows = np.arange(len(unit))
         distances: NDArray[np.float64] = np.full(len(runs), np.inf)
         for _ in range(self.iterations):

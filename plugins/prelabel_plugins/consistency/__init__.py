@@ -1,0 +1,1 @@
+"""Consistencies: the answers of several levels to one."""

@@ -13,8 +13,11 @@ from prelabel.data.records import LevelResult
 
 @dataclass(frozen=True)
 class Cascade:
-    """A cluster of the finest level is foreground if most of its patches are foreground in every
-    coarser level. P(foreground) is the mean over the finest level's clusterings of that answer.
+    """Clusters of the finest level are foreground where the coarser levels say so.
+
+    A cluster of the finest level counts as foreground if more than half of its patches are
+    foreground (P > 0.5) in every coarser level. P(foreground) of a patch is the share of the finest
+    level's clusterings in which its cluster is foreground. A single level is taken as it is.
     """
 
     def combine(self, levels: Sequence[LevelResult]) -> NDArray[np.float32]:

@@ -13,8 +13,10 @@ from prelabel.data.records import LevelResult
 
 @dataclass(frozen=True)
 class Vote:
-    """P(foreground) is the share of levels above 0.5: two of three decide. An even split is 0.5,
-    which the cut counts as foreground."""
+    """P(foreground) is the share of levels above 0.5: two of three decide.
+
+    An even split is 0.5, which is not above the default ``regions.threshold``.
+    """
 
     def combine(self, levels: Sequence[LevelResult]) -> NDArray[np.float32]:
         """float32 (h, w) in [0, 1]."""

@@ -1,0 +1,1 @@
+"""Embedders: regions to vectors."""

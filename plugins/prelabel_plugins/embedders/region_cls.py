@@ -16,13 +16,15 @@ from prelabel.strategies.protocols import Backbone
 
 @dataclass(frozen=True)
 class RegionCls:
-    """The region's crop goes through the backbone once more (arXiv 2311.18628); the CLS token, as
-    a unit vector, describes the region.
+    """The CLS token of the region's crop, as a unit vector.
 
-    - ``size``: side in pixels that the crop is resized to, in whole patches; ≥ 28. Larger sees
-      more detail and costs more.
-    - ``margin``: context on each side of the region's box, as a share of its longer side; ≥ 0. The
-      crop is a square where the photo is wide enough, so that shapes keep their proportions.
+    The crop goes through the backbone once more (arXiv 2311.18628). It is a square where the photo
+    is large enough, so that shapes keep their proportions.
+
+    Attributes:
+        size: side in pixels that the crop is resized to, rounded to whole patches; ≥ 28. Larger
+            sees more detail and costs more.
+        margin: context on each side of the region's box, as a share of its longer side; ≥ 0.
     """
 
     size: Annotated[int, Field(ge=28)] = 224

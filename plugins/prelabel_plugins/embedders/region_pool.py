@@ -14,8 +14,10 @@ from prelabel.strategies.protocols import Backbone
 
 @dataclass(frozen=True)
 class RegionPool:
-    """Mean patch feature, each patch weighted by the share of it that the region covers, as a unit
-    vector. Needs no second forward pass."""
+    """The mean patch feature, as a unit vector; needs no second forward pass.
+
+    Each patch weighs as much as the region covers of it.
+    """
 
     def embed(
         self,

@@ -1,0 +1,1 @@
+"""Foreground rules: clusters to P(foreground)."""

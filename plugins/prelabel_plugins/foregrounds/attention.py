@@ -14,14 +14,17 @@ Float = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Attention:
-    """P(foreground) of a cluster with mean relative attention a is a^s / (a^s + 1): a cluster that
-    is looked at as much as the average patch (a = 1) is undecided.
+    """Clusters that the CLS token attends to are foreground.
 
-    - ``sharpness``: s; > 0. With 1 a cluster looked at twice as much as average has P = 0.67, and
-      a mean over levels goes to whoever is a little surer; with 4 it has 0.94, and the mean is
-      nearly a vote.
-    - ``clip``: attention above this quantile of all patches counts as the quantile; in (0, 1].
-      A few patches draw most of a ViT's attention whatever they show (arXiv 2309.16588).
+    P(foreground) of a cluster with mean relative attention a is a^s / (a^s + 1): one that gets as
+    much attention as the average patch (a = 1) is undecided.
+
+    Attributes:
+        sharpness: s; in (0, 50]. With 1 a cluster with twice the average attention has P = 0.67,
+            and in the mean over levels the most certain level decides; with 4 it has 0.94, and the
+            mean is nearly a vote.
+        clip: attention above this quantile of all patches counts as the quantile; in (0, 1].
+            A few patches draw most of a ViT's attention whatever they show (arXiv 2309.16588).
     """
 
     sharpness: Annotated[float, Field(gt=0, le=50)] = 4.0

@@ -12,10 +12,11 @@ Float = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Border:
-    """P(foreground) of a cluster is the share of its patches inside the frame, when border and
-    inside patches count the same in all: 1 never touches the frame, 0.5 is as common there.
+    """Clusters that are rarer on the photos' frame than inside are foreground.
 
-    The boundary prior of Wei et al., ECCV 2012 (Geodesic Saliency), for clusters. It needs no
+    P(foreground) of a cluster is its share of the inside patches, over the sum of that and its share
+    of the frame's patches: 1 never touches the frame, 0.5 is as common there as inside.
+    The boundary prior of Wei et al. (Geodesic Saliency, ECCV 2012), for clusters. It needs no
     attention, so it works with any backbone.
     """
 

@@ -1,0 +1,1 @@
+"""Refiners: P(foreground) along the photo's edges."""

@@ -15,14 +15,18 @@ Float = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class DenseCrf:
-    """Fully connected CRF (Krähenbühl and Koltun, NeurIPS 2011) with two labels.
+    """A fully connected CRF with two labels (Krähenbühl and Koltun, NeurIPS 2011).
 
     The defaults are the setting that MaskContrast, MaskDistill and STEGO share. Widths are in
     pixels of a photo of 500 on its long side, and scale with the photo.
 
-    - ``iterations``: mean-field rounds; ≥ 1.
-    - ``w_pos``, ``sxy_pos``: weight and width (pixels) of the smoothness kernel.
-    - ``w_bi``, ``sxy_bi``, ``srgb``: weight and widths (pixels, grey levels) of the colour kernel.
+    Attributes:
+        iterations: mean-field rounds; ≥ 1.
+        w_pos: weight of the smoothness kernel; ≥ 0.
+        sxy_pos: its width in pixels; > 0.
+        w_bi: weight of the colour kernel; ≥ 0.
+        sxy_bi: its width in pixels; > 0.
+        srgb: its width in grey levels of 0 to 255; > 0. Smaller follows weaker edges.
     """
 
     iterations: Annotated[int, Field(ge=1)] = 10

@@ -18,18 +18,19 @@ Filter, arXiv 1505.00996)."""
 
 @dataclass(frozen=True)
 class GuidedFilter:
-    """Guided filter with a colour guide (He, Sun and Tang, TPAMI 2013), from box filters only.
+    """The guided filter with a colour guide (He, Sun and Tang, TPAMI 2013), in rounds.
 
-    It is run in rounds: each filters what the last one found, sharpened and added to what the
-    patches said. That is mean-field inference as in a dense CRF, with the guided filter in the
-    place of the bilateral kernel.
+    Each round filters what the last one gave, sharpened and added to the input. That is mean-field
+    inference as in a dense CRF, with the guided filter in the place of the bilateral kernel.
+    Coefficients are computed at a quarter of the size (Fast Guided Filter, arXiv 1505.00996).
 
-    - ``radius``: of the window, as a share of the photo's long side; in (0, 0.5]. About the size
-      of a patch: larger reaches further for an edge and loses thin parts.
-    - ``epsilon``: colour variance (of values in [0, 1]) below which a window counts as flat; > 0.
-      Smaller follows weaker edges.
-    - ``rounds``: ≥ 1; with 1 it is the plain guided filter.
-    - ``sharpness``: slope at which P is pushed to 0 or 1 between rounds; > 0.
+    Attributes:
+        radius: of the window, as a share of the photo's long side; in (0, 0.5]. About the size of a
+            patch: larger reaches further for an edge and loses thin parts.
+        epsilon: colour variance (of values in [0, 1]) below which a window counts as flat; > 0.
+            Smaller follows weaker edges.
+        rounds: ≥ 1; 1 is the plain guided filter.
+        sharpness: slope at which P is pushed to 0 or 1 between rounds; > 0.
     """
 
     radius: Annotated[float, Field(gt=0, le=0.5)] = 0.05

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class NoRefiner:
-    """Hands P(foreground) on: fastest, with the soft outlines of the patch grid."""
+    """Leaves P(foreground) as it is: fastest, with the soft outlines of the patch grid."""
 
     def refine(
         self, foreground: NDArray[np.float32], image: NDArray[np.uint8]

@@ -17,12 +17,6 @@ from prelabel.label_studio.api.photos import Fetcher
 from support.http_server import LEGACY, Server, answer, in_turn
 
 
-@pytest.fixture(autouse=True)
-def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_PROXY", "*")
-    monkeypatch.setenv("no_proxy", "*")
-
-
 @pytest.fixture
 def server() -> Iterator[Server]:
     with Server().running() as running:

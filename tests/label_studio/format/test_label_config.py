@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 from label_studio_sdk.label_interface import LabelInterface
 
 from prelabel.errors import UserError
-from prelabel.label_studio.format.label_config import Control, Label, Prompt, parse
+from prelabel.label_studio.format.label_config import (
+    Control,
+    Label,
+    Prompt,
+    parse_label_config,
+)
+from prelabel.label_studio.format.shapes import Kind
 
 IMAGE = '<Image name="image" value="$photo"/>'
 BRUSH = '<BrushLabels name="b" toName="image"><Label value="Dog"/></BrushLabels>'
@@ -25,13 +33,13 @@ def _view(*tags: str) -> str:
         ("RectangleLabels", "rectangle"),
     ],
 )
-def test_parse__each_tag_and_what_the_sdk_reads_in_it(tag: str, kind: str) -> None:
+def test_parse_label_config__each_tag_and_what_the_sdk_reads_in_it(tag: str, kind: Kind) -> None:
     labels = (
         '<Label value="Dog &amp; cat" background="#800000" predicted_values="object 1, Object 2,"/>'
         '<View><Label value="été"/></View>'
     )
     xml = _view(IMAGE, f'<{tag} name="tag" toName="image">{labels}</{tag}>')
-    (control,) = parse(xml).controls
+    (control,) = parse_label_config(xml).controls
     dog = Label("Dog & cat", "#800000", ("object 1", "Object 2"))
     assert control == Control(kind, "tag", "image", "photo", (dog, Label("été")))
     sdk = LabelInterface(xml)
@@ -40,8 +48,8 @@ def test_parse__each_tag_and_what_the_sdk_reads_in_it(tag: str, kind: str) -> No
     assert sdk.get_object("image").value_name == control.image_key
 
 
-def test_parse__several_images_and_controls_in_order() -> None:
-    config = parse(
+def test_parse_label_config__several_images_and_controls_in_order() -> None:
+    config = parse_label_config(
         _view(
             '<PolygonLabels name="p" toName="left, right"><Label value="A"/><Label value="B"/>',
             "</PolygonLabels>",
@@ -59,71 +67,73 @@ def test_parse__several_images_and_controls_in_order() -> None:
     assert (config.interactive, config.score_threshold) == ((), 0.0)
 
 
-def test_parse__smart_tags_are_prompts() -> None:
+def test_parse_label_config__smart_tags_are_prompts() -> None:
     points = (
         '<KeyPointLabels name="k" toName="image" smart="true"><Label value="A"/></KeyPointLabels>'
     )
     boxes = '<RectangleLabels name="r" toName="image" smart="True"/>'
     dull = '<KeyPointLabels name="dull" toName="image"/>'
-    config = parse(_view(IMAGE, points, boxes, dull, BRUSH))
+    config = parse_label_config(_view(IMAGE, points, boxes, dull, BRUSH))
     assert config.interactive == (
         Prompt("keypoint", "k", "image", "photo", (Label("A"),)),
         Prompt("rectangle", "r", "image", "photo", ()),
     )
     assert [c.name for c in config.controls] == ["b"]
-    assert [c.name for c in parse(_view(IMAGE, boxes)).controls] == ["r"]
+    assert [c.name for c in parse_label_config(_view(IMAGE, boxes)).controls] == ["r"]
 
 
-def test_parse__a_smart_brush_is_a_control() -> None:
-    config = parse(_view(IMAGE, BRUSH.replace("<BrushLabels", '<BrushLabels smart="true"')))
+def test_parse_label_config__a_smart_brush_is_a_control() -> None:
+    config = parse_label_config(
+        _view(IMAGE, BRUSH.replace("<BrushLabels", '<BrushLabels smart="true"'))
+    )
     assert (len(config.controls), config.interactive) == (1, ())
 
 
-def test_parse__the_largest_threshold_counts() -> None:
+def test_parse_label_config__the_largest_threshold_counts() -> None:
     first = '<BrushLabels name="a" toName="image" model_score_threshold="0.25"/>'
     second = '<PolygonLabels name="p" toName="image" model_score_threshold="0.5"/>'
-    assert parse(_view(IMAGE, first, second, BRUSH)).score_threshold == 0.5
+    assert parse_label_config(_view(IMAGE, first, second, BRUSH)).score_threshold == 0.5
 
 
-def test_parse__tags_for_other_things_are_passed_over() -> None:
+def test_parse_label_config__tags_for_other_things_are_passed_over() -> None:
     video = '<Video name="v" value="$v"/><RectangleLabels name="r" toName="v"/>'
-    assert [c.name for c in parse(_view(IMAGE, video, BRUSH)).controls] == ["b"]
+    assert [c.name for c in parse_label_config(_view(IMAGE, video, BRUSH)).controls] == ["b"]
 
 
 @pytest.mark.parametrize(
     ("xml", "found"),
     [
-        ("", "no well-formed XML"),
-        ("<View><Image></View>", "no well-formed XML .mismatched tag"),
-        (_view("\ud800"), "no well-formed XML"),
-        (_view(IMAGE), "found View, Image; wanted BrushLabels"),
+        ("", "well-formed XML"),
+        ("<View><Image></View>", "well-formed XML .mismatched tag"),
+        (_view("\ud800"), "well-formed XML"),
+        (_view(IMAGE), "found View, Image; expected BrushLabels"),
         (_view(IMAGE, '<Choices name="c" toName="image"/>'), "found View, Image, Choices"),
         (_view('<Video name="v" value="$v"/><RectangleLabels name="r" toName="v"/>'), "no tag"),
         (_view(IMAGE, BRUSH.replace('"image"', '"img"')), 'toName="img".* are named image;'),
         (_view(IMAGE, '<BrushLabels name="b"/>'), 'toName=""'),
         (_view(BRUSH), "there are none"),
         (_view(IMAGE, '<BrushLabels toName="image"/>'), "BrushLabels has no name"),
-        (_view('<Image name="image" value="photo"/>', BRUSH), 'value="photo", wanted a key'),
-        (_view('<Image name="image"/>', BRUSH), 'value="", wanted a key'),
+        (_view('<Image name="image" value="photo"/>', BRUSH), 'value="photo", expected a key'),
+        (_view('<Image name="image"/>', BRUSH), 'value="", expected a key'),
         (_view(IMAGE, BRUSH.replace(" toName", ' model_score_threshold="x" toName')), '="x"'),
         (_view(IMAGE, BRUSH.replace(" toName", ' model_score_threshold="nan" toName')), "nan"),
         (_view(IMAGE, BRUSH.replace(" toName", ' model_score_threshold="50" toName')), "0 to 1"),
     ],
 )
-def test_parse__says_what_is_wrong_on_one_line(xml: str, found: str) -> None:
+def test_parse_label_config__says_what_is_wrong_on_one_line(xml: str, found: str) -> None:
     with pytest.raises(UserError, match=found) as error:
-        parse(xml)
+        parse_label_config(xml)
     assert "\n" not in str(error.value)
     assert "value=" in str(error.value) or "0 to 1" in str(error.value)
 
 
-def test_parse__a_doctype_is_not_read() -> None:
+def test_parse_label_config__a_doctype_is_not_read() -> None:
     entities = '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]>'
     for doctype in (entities, '<!DOCTYPE x SYSTEM "file:///etc/passwd">'):
         with pytest.raises(UserError, match="DOCTYPE"):
-            parse(doctype + _view(IMAGE, BRUSH))
+            parse_label_config(doctype + _view(IMAGE, BRUSH))
     # In a comment it is harmless.
-    assert parse(_view("<!-- <!DOCTYPE x> -->", IMAGE, BRUSH)).controls
+    assert parse_label_config(_view("<!-- <!DOCTYPE x> -->", IMAGE, BRUSH)).controls
 
 
 def test_label_for__predicted_values_go_before_the_label_s_own_name() -> None:
@@ -135,3 +145,16 @@ def test_label_for__predicted_values_go_before_the_label_s_own_name() -> None:
     assert control.label_for("cat") is None
     assert control.label_for("object 3") is None
     assert control.label_for("") is None
+
+
+def test_accepts__its_own_labels_or_any_if_it_has_none() -> None:
+    own = Control("brush", "b", "image", "photo", (Label("Dog"), Label("Cat")))
+    assert [own.accepts(label) for label in ("Dog", "Cat", "dog", "")] == [True, True, False, False]
+    assert Control("brush", "b", "image", "photo", ()).accepts("Yak")
+
+
+def test_label_config__travels_to_other_processes() -> None:
+    config = parse_label_config(_view(IMAGE, BRUSH))
+    assert pickle.loads(pickle.dumps(config)) == config
+    with pytest.raises(AttributeError):
+        config.score_threshold = 0.5  # type: ignore[misc]

@@ -15,8 +15,9 @@ import pytest
 from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from prelabel.data.records import Rle
+from prelabel.data.masks import Rle
 from prelabel.errors import UserError
 from prelabel.label_studio.names import exemplars as exemplars_module
 from prelabel.label_studio.names.exemplars import ExemplarFile, read_revision
@@ -32,7 +33,7 @@ def at(degrees: float, name: str, photo: str = "p") -> Exemplar:
     return Exemplar(photo, RLE, vector(degrees), name)
 
 
-def vector(degrees: float) -> np.ndarray:
+def vector(degrees: float) -> NDArray[np.float32]:
     angle = np.deg2rad(degrees)
     return np.array([np.cos(angle), np.sin(angle)], dtype=np.float32)
 
@@ -254,7 +255,7 @@ def test_exemplar_file__is_replaced_not_written_to(tmp_path: Path) -> None:
     assert ExemplarFile(tmp_path / "snapshot.jsonl").exemplars[0].name == "cat"
 
 
-def of(kept: ExemplarFile, centroids: np.ndarray = CENTROIDS) -> Names:
+def of(kept: ExemplarFile, centroids: NDArray[np.float32] = CENTROIDS) -> Names:
     """The names as another process would read them."""
     return Names(ExemplarFile(kept.file).exemplars, centroids, clusterer=CLUSTERER)
 

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prelabel.data.masks import encode_rle, rle_area, rle_box
+import builders
 from prelabel.data.records import Region
 from prelabel.errors import UserError
-from prelabel.interactive import Prompts
-from prelabel.label_studio.api.tasks import TaskPhoto
-from prelabel.label_studio.format.items import decode
-from prelabel.label_studio.format.label_config import LabelConfig, parse
-from prelabel.label_studio.predict.prompts import read, result
+from prelabel.interactive.prompts import Prompts
+from prelabel.label_studio.format.items import decode_item
+from prelabel.label_studio.format.label_config import LabelConfig, parse_label_config
+from prelabel.label_studio.format.photos import TaskPhoto
+from prelabel.label_studio.predict.prompts import build_result, read_request
 
 CONFIG = """<View><Image name="img" value="$image"/><Image name="side" value="$side"/>
 <PolygonLabels name="poly" toName="img"><Label value="cat"/><Label value="bird"/></PolygonLabels>
@@ -25,7 +25,7 @@ CONFIG = """<View><Image name="img" value="$image"/><Image name="side" value="$s
 <KeyPointLabels name="click" toName="img,side" smart="true"><Label value="cat"/></KeyPointLabels>
 <RectangleLabels name="box" toName="img" smart="true"><Label value="cat"/></RectangleLabels>
 <KeyPointLabels name="eye" toName="img"><Label value="left"/></KeyPointLabels></View>"""
-WANTED = parse(CONFIG)
+WANTED = parse_label_config(CONFIG)
 
 
 def click(x: float, y: float, label: str = "cat", **more: Any) -> dict[str, Any]:
@@ -43,73 +43,73 @@ def context(*items: Any) -> dict[str, Any]:
     return {"result": list(items)}
 
 
-def test_read__a_click_in_fractions() -> None:
-    found = read(context(click(25, 50)), WANTED)
-    assert found.pointed == Prompts(points=((0.25, 0.5, True),))
-    assert (found.key, found.index, found.label) == ("image", None, "cat")
+def test_read_request__a_click_in_fractions() -> None:
+    found = read_request(context(click(25, 50)), WANTED)
+    assert found.prompts == Prompts(points=((0.25, 0.5, True),))
+    assert (found.key, found.item_index, found.label) == ("image", 0, "cat")
 
 
 @pytest.mark.parametrize("no", [0, False])
-def test_read__negative_clicks_are_unwanted(no: object) -> None:
-    found = read(context(click(25, 50), click(75, 50, is_positive=no)), WANTED)
-    assert found.pointed.points == ((0.25, 0.5, True), (0.75, 0.5, False))
+def test_read_request__negative_clicks_are_unwanted(no: object) -> None:
+    found = read_request(context(click(25, 50), click(75, 50, is_positive=no)), WANTED)
+    assert found.prompts.points == ((0.25, 0.5, True), (0.75, 0.5, False))
 
 
 @pytest.mark.parametrize("yes", [1, True, None])
-def test_read__other_clicks_are_wanted(yes: object) -> None:
-    assert read(context(click(25, 50, is_positive=yes)), WANTED).pointed.points[0][2]
+def test_read_request__other_clicks_are_wanted(yes: object) -> None:
+    assert read_request(context(click(25, 50, is_positive=yes)), WANTED).prompts.points[0][2]
 
 
-def test_read__a_box_by_its_corners() -> None:
-    found = read(context(box(10, 20, 30, 40), click(25, 50)), WANTED)
-    assert found.pointed.boxes[0] == pytest.approx((0.1, 0.2, 0.4, 0.6))
-    assert found.pointed.points == ((0.25, 0.5, True),)
+def test_read_request__a_box_by_its_corners() -> None:
+    found = read_request(context(box(10, 20, 30, 40), click(25, 50)), WANTED)
+    assert found.prompts.boxes[0] == pytest.approx((0.1, 0.2, 0.4, 0.6))
+    assert found.prompts.points == ((0.25, 0.5, True),)
 
 
 @pytest.mark.parametrize(
     ("label", "holder"), [("cat", "brush"), ("dog", "brush"), ("bird", "poly"), ("yak", "brush")]
 )
-def test_read__the_finest_control_that_has_the_label_holds_the_answer(
+def test_read_request__the_finest_control_that_has_the_label_holds_the_answer(
     label: str, holder: str
 ) -> None:
-    assert read(context(click(1, 1, label)), WANTED).control.name == holder
+    assert read_request(context(click(1, 1, label)), WANTED).control.name == holder
 
 
-def test_read__no_label_chosen() -> None:
-    found = read(context(click(1, 1, "")), WANTED)
+def test_read_request__no_label_chosen() -> None:
+    found = read_request(context(click(1, 1, "")), WANTED)
     assert (found.label, found.control.name) == ("", "brush")
 
 
-def test_read__the_newest_says_which_photo_and_label() -> None:
+def test_read_request__the_newest_says_which_photo_and_label() -> None:
     first, second = click(10, 10, "dog"), click(20, 20, to_name="side")
-    found = read(context(first, second), WANTED)
+    found = read_request(context(first, second), WANTED)
     assert (found.key, found.label, found.control.name) == ("side", "cat", "other")
-    assert found.pointed.points == ((0.2, 0.2, True),)
-    found = read(context(second, first), WANTED)
-    assert (found.key, found.label, found.pointed.points) == ("image", "dog", ((0.1, 0.1, True),))
+    assert found.prompts.points == ((0.2, 0.2, True),)
+    found = read_request(context(second, first), WANTED)
+    assert (found.key, found.label, found.prompts.points) == ("image", "dog", ((0.1, 0.1, True),))
 
 
-def test_read__only_the_photo_of_the_list_that_the_newest_is_on() -> None:
-    wanted = parse(CONFIG.replace('name="img" value', 'name="img" valueList'))
+def test_read_request__only_the_photo_of_the_list_that_the_newest_is_on() -> None:
+    wanted = parse_label_config(CONFIG.replace('name="img" value', 'name="img" valueList'))
     items = [click(10, 10, item_index=0), click(20, 20, item_index=2), click(30, 30, item_index=2)]
-    found = read(context(*items), wanted)
-    assert (found.index, found.pointed.points) == (2, ((0.2, 0.2, True), (0.3, 0.3, True)))
-    assert read(context(click(1, 1)), wanted).index == 0
+    found = read_request(context(*items), wanted)
+    assert (found.item_index, found.prompts.points) == (2, ((0.2, 0.2, True), (0.3, 0.3, True)))
+    assert read_request(context(click(1, 1)), wanted).item_index == 0
 
 
-def test_read__what_is_no_smart_tag_is_passed_over() -> None:
+def test_read_request__what_is_no_smart_tag_is_passed_over() -> None:
     eye = click(90, 90, from_name="eye")
     stroke = {"type": "brushlabels", "from_name": "brush", "to_name": "img", "value": {"rle": [1]}}
-    found = read(context(stroke, eye, click(25, 50), None, "text"), WANTED)
-    assert found.pointed.points == ((0.25, 0.5, True),)
+    found = read_request(context(stroke, eye, click(25, 50), None, "text"), WANTED)
+    assert found.prompts.points == ((0.25, 0.5, True),)
 
 
 @pytest.mark.parametrize(
     "result", [None, 5, "click", {"x": 1}, [], [3], [click(1, 1, to_name="x")]]
 )
-def test_read__nothing_pointed_at_says_so(result: Any) -> None:
+def test_read_request__nothing_pointed_at_says_so(result: Any) -> None:
     with pytest.raises(UserError, match="nothing was pointed at"):
-        read({"result": result}, WANTED)
+        read_request({"result": result}, WANTED)
 
 
 @pytest.mark.parametrize(
@@ -128,15 +128,17 @@ def test_read__nothing_pointed_at_says_so(result: Any) -> None:
         {"x": None, "y": 1},
     ],
 )
-def test_read__a_click_without_a_place_says_so(value: Any) -> None:
-    with pytest.raises(UserError, match="x and y in percent wanted"):
-        read(context(click(1, 1, value=value)), WANTED)
+def test_read_request__a_click_without_a_place_says_so(value: Any) -> None:
+    with pytest.raises(UserError, match="x and y in percent"):
+        read_request(context(click(1, 1, value=value)), WANTED)
 
 
-def test_read__an_image_that_no_control_is_for() -> None:
-    wanted = parse(CONFIG.replace('name="other" toName="side"', 'name="other" toName="img"'))
+def test_read_request__an_image_that_no_control_is_for() -> None:
+    wanted = parse_label_config(
+        CONFIG.replace('name="other" toName="side"', 'name="other" toName="img"')
+    )
     with pytest.raises(UserError, match="click points at side, for which no tag holds masks"):
-        read(context(click(1, 1, to_name="side")), wanted)
+        read_request(context(click(1, 1, to_name="side")), wanted)
 
 
 json_like = st.recursive(
@@ -161,44 +163,43 @@ json_like = st.recursive(
         },
     )
 )
-def test_read__whatever_comes_is_read_or_refused(item: dict[str, Any]) -> None:
+def test_read_request__whatever_comes_is_read_or_refused(item: dict[str, Any]) -> None:
     try:
-        found = read(context(item), WANTED)
+        found = read_request(context(item), WANTED)
     except UserError:
         return
-    assert all(np.isfinite(found.pointed.points[0][:2]))
+    assert all(np.isfinite(found.prompts.points[0][:2]))
     assert isinstance(found.label, str)
 
 
 def region() -> Region:
-    mask = np.zeros((20, 40), dtype=np.bool_)
-    mask[2:8, 10:15] = True
-    rle = encode_rle(mask)
-    return Region(rle=rle, box=rle_box(rle), area=rle_area(rle), score=0.7)
+    return builders.region(builders.box(10, 2, 5, 6, photo=(20, 40)), score=0.7, cluster=-1)
 
 
-def test_result__the_object_with_its_label_and_a_new_id_each_time() -> None:
-    request = read(context(click(30, 20, "dog")), WANTED)
-    photo = TaskPhoto("9/image", "image", None, "/a.png")
-    once, twice = (result(request, region(), photo) for _ in range(2))
+def test_build_result__the_object_with_its_label_and_a_new_id_each_time() -> None:
+    request = read_request(context(click(30, 20, "dog")), WANTED)
+    photo = TaskPhoto(9, "image", None, "/a.png")
+    once, twice = (build_result(request, region(), photo) for _ in range(2))
     (item,) = once
     assert item["id"] != twice[0]["id"]
     assert (item["from_name"], item["to_name"], item["type"]) == ("brush", "img", "brushlabels")
     assert item["value"]["brushlabels"] == ["dog"]
     assert (item["original_width"], item["original_height"], item["score"]) == (40, 20, 0.7)
-    mask = decode(item, height=20, width=40)
+    mask = decode_item(item, height=20, width=40)
     assert mask is not None
     assert mask.sum() == 30
     assert mask[2:8, 10:15].all()
 
 
-def test_result__nothing_there_is_an_empty_answer() -> None:
-    request = read(context(click(30, 20)), WANTED)
-    assert result(request, None, TaskPhoto("9/image", "image", None, "/a.png")) == []
+def test_build_result__nothing_there_is_an_empty_answer() -> None:
+    request = read_request(context(click(30, 20)), WANTED)
+    assert build_result(request, None, TaskPhoto(9, "image", None, "/a.png")) == []
 
 
-def test_result__says_which_photo_of_a_list() -> None:
-    wanted: LabelConfig = parse(CONFIG.replace('name="img" value', 'name="img" valueList'))
-    request = read(context(click(30, 20, item_index=3)), wanted)
-    (item,) = result(request, region(), TaskPhoto("9/image/3", "image", 3, "/a.png"))
+def test_build_result__says_which_photo_of_a_list() -> None:
+    wanted: LabelConfig = parse_label_config(
+        CONFIG.replace('name="img" value', 'name="img" valueList')
+    )
+    request = read_request(context(click(30, 20, item_index=3)), wanted)
+    (item,) = build_result(request, region(), TaskPhoto(9, "image", 3, "/a.png"))
     assert item["item_index"] == 3

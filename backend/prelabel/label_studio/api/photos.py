@@ -11,20 +11,29 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import SplitResult, parse_qs, unquote, unquote_to_bytes, urlencode, urlsplit
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 import httpx
 
-from prelabel.data.images import EXTENSIONS
 from prelabel.errors import PhotoError, UserError
-from prelabel.label_studio.api.client import Client, check_size, copy
+from prelabel.label_studio.api.client import Client
+from prelabel.label_studio.api.download import check_size, write_photo
+from prelabel.label_studio.api.uris import (
+    LOCAL_FILES,
+    PORTS,
+    decode_data_url,
+    file_ending,
+    host_and_port,
+    local_file_name,
+    path_on_server,
+    request_path,
+    split_uri,
+)
 from prelabel.storage.files import cache_folder, replacing
 
-_LOCAL_FILES = "/data/local-files/"
 _CLOUD = ("s3", "gs", "azure-blob")
-_PORTS = {"http": 80, "https": 443}
 _IN_USE = 600.0
 """Seconds during which a photo that was fetched is not removed."""
 _LOOK_EVERY = 10.0
@@ -34,14 +43,6 @@ _ATTEMPTS = 3
 _PATIENCE = 20
 """Timeouts that a whole download may take."""
 _OURS = re.compile(r"[0-9a-f]{32}(\.[a-z]+)?|\.tmp-[0-9a-f-]+(\.[a-z]+)?")
-_MEDIA = {
-    "image/jpeg": ".jpg",
-    "image/png": ".png",
-    "image/webp": ".webp",
-    "image/bmp": ".bmp",
-    "image/tiff": ".tif",
-    "image/gif": ".gif",
-}
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,8 @@ class Fetcher:
         if local:
             return local
         name = hashlib.blake2b(f"{self.server}\n{uri}".encode(), digest_size=16)
-        file = self.folder / f"{name.hexdigest()}{_suffix(uri)}"
-        with self._locks[name.digest()[0]]:  # two threads that want one photo ask once
+        file = self.folder / f"{name.hexdigest()}{file_ending(uri)}"
+        with self._locks[name.digest()[0]]:  # two threads that need one photo fetch it once
             try:
                 os.utime(file)
                 return file
@@ -127,10 +128,11 @@ class Fetcher:
 
     def _local(self, uri: str) -> Path | None:
         """The file below ``local_root``, if the URI means one that is there."""
-        if self._local_root is None or not _path_of(uri, self.client).startswith(_LOCAL_FILES):
+        url = self.client.url if self.client else ""
+        if self._local_root is None or not path_on_server(uri, url).startswith(LOCAL_FILES):
             return None
         try:
-            file = (self._local_root / _local_name(uri)).resolve()
+            file = (self._local_root / local_file_name(uri)).resolve()
             if not (file.is_relative_to(self._local_root) and file.is_file()):
                 return None
             n_bytes = file.stat().st_size
@@ -140,19 +142,19 @@ class Fetcher:
         return file
 
     def _write(self, uri: str, into: BinaryIO, task_id: int | None) -> None:
-        place = _split(uri)
+        place = split_uri(uri)
         if place.scheme == "data":
-            into.write(_decoded(uri, self._max_bytes))
+            into.write(decode_data_url(uri, self._max_bytes))
         elif place.scheme in ("http", "https"):
-            if self.client and _host(place) == _host(urlsplit(self.client.url)):
-                self._from_server(_server_path(place), into)
+            if self.client and host_and_port(place) == host_and_port(urlsplit(self.client.url)):
+                self._from_server(request_path(place), into)
             else:
                 self._from_elsewhere(uri, into)
         elif place.scheme in _CLOUD:
             if task_id is None:
                 raise PhotoError(
                     f"lies at {place.scheme}://, which Label Studio resolves for a task: "
-                    "the task's id is wanted"
+                    "expected the task's id"
                 )
             encoded = base64.urlsafe_b64encode(uri.encode()).decode()
             path = f"/tasks/{task_id}/resolve/?{urlencode({'fileuri': encoded})}"
@@ -162,8 +164,8 @@ class Fetcher:
         else:
             found = f"at {place.scheme}:" if place.scheme else "at a relative path"
             raise PhotoError(
-                f"lies {found}, where no photo is fetched from: an absolute path of the server, "
-                "http://, https://, s3://, gs://, azure-blob:// or data: wanted"
+                f"lies {found}, where no photo is fetched from: expected an absolute path of the "
+                "server, http://, https://, s3://, gs://, azure-blob:// or data:"
             )
 
     def _from_server(self, path: str, into: BinaryIO) -> None:
@@ -188,17 +190,17 @@ class Fetcher:
                 if slow or attempt == _ATTEMPTS:
                     reason = "did not answer in time" if slow else "cannot be reached or broke off"
                     raise PhotoError(
-                        f"cannot be fetched ({_split(address).hostname} {reason})"
+                        f"cannot be fetched ({split_uri(address).hostname} {reason})"
                     ) from error
 
     def _follow(self, address: str, into: BinaryIO) -> None:
         for _ in range(_REDIRECTS + 1):
-            self._check_host(_split(address))
+            self._check_host(split_uri(address))
             with self._http.stream(
                 "GET", address, headers={"Accept-Encoding": "identity"}
             ) as response:
                 if not response.has_redirect_location:
-                    copy(response, into, self._max_bytes, seconds=_PATIENCE * self._timeout)
+                    write_photo(response, into, self._max_bytes, seconds=_PATIENCE * self._timeout)
                     return
                 try:
                     address = str(response.url.join(response.headers["location"]))
@@ -207,13 +209,15 @@ class Fetcher:
         raise PhotoError(f"cannot be fetched (more than {_REDIRECTS} redirects)")
 
     def _check_host(self, place: SplitResult) -> None:
-        host = (place.hostname or "").lower()
-        if place.scheme not in ("http", "https") or not host:
-            raise PhotoError(f"leads to {place.scheme or 'no'}: address, http or https wanted")
-        with_port = f"{host}:{place.port or _PORTS[place.scheme]}"
-        if not self._allowed & {"*", host, with_port}:
+        name = (place.hostname or "").lower()
+        if place.scheme not in ("http", "https") or not name:
             raise PhotoError(
-                f"lies on {host}, which is not among the hosts that photos may come from: "
+                f"is redirected to {place.scheme or 'no'}: address, expected http or https"
+            )
+        with_port = f"{name}:{place.port or PORTS[place.scheme]}"
+        if not self._allowed & {"*", name, with_port}:
+            raise PhotoError(
+                f"lies on {name}, which is not among the hosts that photos may come from: "
                 "allow that host if you trust it"
             )
 
@@ -249,69 +253,3 @@ def open_fetcher(client: Client | None, sources: Sources, *, server: str = "") -
         allowed_hosts=sources.allowed_hosts,
         local_root=sources.local_root,
     )
-
-
-def _split(uri: str) -> SplitResult:
-    try:
-        place = urlsplit(uri)
-        _ = place.port  # raises on reading
-    except ValueError:
-        raise PhotoError("cannot be fetched (its address is not valid)") from None
-    return place
-
-
-def _host(place: SplitResult) -> tuple[str, int | None]:
-    """Host and port; the usual ports of http and https are one server."""
-    port = None if place.port == _PORTS.get(place.scheme) else place.port
-    return (place.hostname or "").lower(), port
-
-
-def _server_path(place: SplitResult) -> str:
-    return (place.path or "/") + (f"?{place.query}" if place.query else "")
-
-
-def _path_of(uri: str, client: Client | None) -> str:
-    """The path on the server, without the one that the server is below; "" for what lies elsewhere."""
-    if uri.startswith("data:"):
-        return ""
-    place, server = _split(uri), urlsplit(client.url if client else "")
-    if place.netloc and _host(place) != _host(server):
-        return ""
-    if place.scheme not in (("http", "https") if place.netloc else ("",)):
-        return ""
-    return place.path.removeprefix(server.path)
-
-
-def _local_name(uri: str) -> str:
-    """What ``?d=`` names."""
-    return parse_qs(_split(uri).query).get("d", [""])[0]
-
-
-def _suffix(uri: str) -> str:
-    """The file ending of a picture that the URI has, in small letters, or ""."""
-    if uri.startswith("data:"):
-        return _MEDIA.get(re.split("[;,]", uri[5:105], maxsplit=1)[0].lower(), "")
-    place = _split(uri)
-    path = _local_name(uri) if place.path.endswith(_LOCAL_FILES) else unquote(place.path)
-    ending = PurePosixPath(path).suffix.lower()
-    return ending if ending in EXTENSIONS else ""
-
-
-def _decoded(uri: str, max_bytes: int) -> bytes:
-    """The bytes of a ``data:`` URL (RFC 2397)."""
-    head, comma, text = uri[5:].partition(",")
-    if not comma:
-        raise PhotoError("is a data: URL without a comma: data:image/png;base64,… wanted")
-    if text:
-        check_size(max(1, len(text) // 4), max_bytes)  # before it is decoded: at most 4 a byte
-    if head.lower().replace(" ", "").endswith(";base64"):
-        try:
-            # Both alphabets and missing padding are seen in the wild, line ends too.
-            packed = re.sub(r"\s", "", unquote(text)).rstrip("=").translate({45: "+", 95: "/"})
-            data = base64.b64decode(packed + "=" * (-len(packed) % 4), validate=True)
-        except ValueError:
-            raise PhotoError("is a data: URL whose base64 is broken") from None
-    else:
-        data = unquote_to_bytes(text)
-    check_size(len(data), max_bytes)
-    return data

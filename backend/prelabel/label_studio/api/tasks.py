@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from prelabel.data.records import ImageFile
-from prelabel.errors import PhotoError
+from prelabel.errors import PhotoError, UserError
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.photos import Fetcher
-from prelabel.label_studio.format.annotations import newest_annotation
+from prelabel.label_studio.format.annotations import newest_annotation, stamp_of
 from prelabel.label_studio.format.label_config import LabelConfig
+from prelabel.label_studio.format.photos import NO_IMAGE, TaskPhoto, task_photos
 from prelabel.label_studio.model_version import is_own
-from prelabel.label_studio.names.lessons import stamp
+from prelabel.storage.json import JsonObject
 from prelabel.storage.progress import RunLog
 from prelabel.storage.threads import prefetch_map
 
 _DOWNLOADS = 8
 """Photos fetched at once: a server's own workers are about as many."""
-NO_IMAGE = "has no image in its data: see whether the label config's Image names the right key"
-
-
-@dataclass(frozen=True, slots=True)
-class TaskPhoto:
-    """One photo of a task. ``name``: ``<task>/<key>``, or ``<task>/<key>/<index>`` in a list of
-    photos; ``key``: of the task's data; ``uri``: where it lies."""
-
-    name: str
-    key: str
-    index: int | None
-    uri: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,51 +33,41 @@ class Task:
     own: tuple[tuple[int, str], ...] = ()
 
 
-def task_photos(task_id: int, data: Mapping[str, Any], wanted: LabelConfig) -> list[TaskPhoto]:
-    """The photos that the controls look at, each once; what is no address is passed over."""
-    found: dict[str, TaskPhoto] = {}
-    for control in wanted.controls:
-        value = data.get(control.image_key)
-        uris = list(value) if isinstance(value, list) else [value]
-        for index, uri in enumerate(uris):
-            if isinstance(uri, str) and uri.strip():
-                place = index if control.is_list else None
-                name = f"{task_id}/{control.image_key}" + (f"/{index}" if control.is_list else "")
-                found.setdefault(name, TaskPhoto(name, control.image_key, place, uri))
-            if not control.is_list:
-                break
-    return list(found.values())
-
-
-def read_task(task: Mapping[str, Any], wanted: LabelConfig) -> Task:
+def read_task(task: JsonObject, label_config: LabelConfig) -> Task:
     """A task as the server's API gives it."""
-    annotation = newest_annotation(task)
+    annotation, number = newest_annotation(task), task_id(task)
     return Task(
-        id=int(task["id"]),
-        photos=tuple(task_photos(int(task["id"]), task.get("data") or {}, wanted)),
+        id=number,
+        photos=task_photos(number, task.get("data"), label_config),
         labelled=bool(task.get("total_annotations") or task.get("annotations")),
-        stamp=stamp_of(annotation, wanted),
-        own=tuple(
-            (int(p["id"]), p["model_version"])
-            for p in task.get("predictions") or ()
-            if is_own(p.get("model_version"))
-        ),
+        stamp=stamp_of(annotation, label_config),
+        own=tuple(_own_predictions(task.get("predictions"))),
     )
 
 
-def stamp_of(annotation: Mapping[str, Any] | None, wanted: LabelConfig) -> str:
-    """What is learned from an annotation is kept under this: its number, and what it says."""
-    return f"{annotation.get('id')}:{stamp(annotation, wanted)}" if annotation else ""
+def task_id(task: JsonObject) -> int:
+    """The id of a task as the server's API gives it. Raises UserError if it has none."""
+    number = task.get("id")
+    if not isinstance(number, int):
+        raise UserError(f"a task has the id {number!r}, expected a whole number")
+    return number
+
+
+def _own_predictions(predictions: object) -> Iterator[tuple[int, str]]:
+    """Id and model version of those of this tool."""
+    for entry in predictions if isinstance(predictions, list) else ():
+        if isinstance(entry, Mapping) and is_own(entry.get("model_version")):
+            yield int(entry["id"]), str(entry["model_version"])
 
 
 def read_tasks(
-    client: Client, project_id: int, n_tasks: int, wanted: LabelConfig, log: RunLog
+    client: Client, project_id: int, n_tasks: int, label_config: LabelConfig, log: RunLog
 ) -> list[Task]:
     """All tasks of a project, without their masks. ``n_tasks``: about how many. Raises UserError."""
     tasks = []
     with log.stage("tasks", n_tasks):
         for task in client.tasks(project_id):
-            tasks.append(read_task(task, wanted))
+            tasks.append(read_task(task, label_config))
             log.advance()
     return tasks
 

@@ -75,7 +75,7 @@ def backend(server: LocalServer, folder: Path, arguments: Sequence[str]) -> Iter
     with (folder / "backend.log").open("ab") as log:
         process = subprocess.Popen(
             [
-                *(sys.executable, "-c", "from prelabel.cli import main; main()", "serve"),
+                *(sys.executable, "-m", "prelabel", "serve"),
                 *("--port", found.url.rpartition(":")[2], *arguments),
             ],
             env={**os.environ, **secret},

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from prelabel.data.records import Rle
+from prelabel.data.masks import Rle
 from prelabel.steps.levels import unit
 from prelabel.strategies.checks import assign
 from prelabel.strategies.protocols import Clusterer

@@ -10,13 +10,15 @@ from contextlib import suppress
 import numpy as np
 from numpy.typing import NDArray
 
-from prelabel.config import Config, StrategyChoice
+from prelabel.config import Config
 from prelabel.data import images
 from prelabel.data.masks import Mask
 from prelabel.data.records import Image, PatchFeatures, Prediction, Region
-from prelabel.interactive import Prompts, object_mask
+from prelabel.interactive.mask import object_mask
+from prelabel.interactive.prompts import Prompts
 from prelabel.label_studio.predict.feature_cache import FeatureCache
 from prelabel.model import FittedModel
+from prelabel.model_code import code_now, segments_code
 from prelabel.pipeline import classified
 from prelabel.segment import Segment, Segmenter
 from prelabel.steps import levels
@@ -40,7 +42,7 @@ class Predictor:
     def __init__(self, model: FittedModel | None, config: Config) -> None:
         """Raises UserError if the weights cannot be had."""
         self.model = model
-        self.config = model.config if model else _with_border_rule(config)
+        self.config = model.config if model else config.image_level()
         backbone: Backbone = self.config.strategy("backbone").resolve()
         self.config = self.config.with_strategy("backbone", backbone)
         self._clusterer: Clusterer = self.config.strategy("clusterer")
@@ -51,7 +53,10 @@ class Predictor:
         self._stored = self._extractor.store()
         # The store's name says which backbone at which size.
         self._recent = FeatureCache(cache_folder() / "recent" / self._stored.folder.name)
-        facts = f"{self.config.digest()} {self._stored.folder.name}"
+        if model:
+            model.tell_if_fitted_by_other_code()
+        code = segments_code(code_now(self.config), also=["foreground"])
+        facts = f"{self.config.digest()} {self._stored.folder.name} {code}"
         alone = f"image-level-{hashlib.blake2b(facts.encode(), digest_size=8).hexdigest()}"
         self._done = ShardStore(
             cache_folder() / "segments" / (model.segment_hash if model else alone)
@@ -130,7 +135,7 @@ class Predictor:
                 self._seen.move_to_end(digest)
                 return self._seen[digest]
             stored = self._stored.read(digest) if digest in self._stored else None
-        picture = images.decode_picture(data)
+        picture = images.decode_image(data)
         features = from_arrays(stored) if stored is not None else self._recent.get(digest)
         if features is None:
             with _backbones:
@@ -162,7 +167,16 @@ class Predictor:
         )
         nothing = np.zeros((0, dim), dtype=np.float32)
         found = levels.Levels(center, dataset, nothing, np.zeros(0, dtype=np.float32), ())
-        return Segmenter(FittedModel(self.config, {}, {}, found, nothing, n_photos=1))
+        return Segmenter(
+            FittedModel(
+                config=self.config,
+                backbone={},
+                origins={},
+                n_photos=1,
+                levels=found,
+                classes=nothing,
+            )
+        )
 
 
 def _at_working_size(mask: Mask, height: int, width: int) -> Mask:
@@ -173,7 +187,3 @@ def _at_working_size(mask: Mask, height: int, width: int) -> Mask:
         small = small.copy()
         small[y, x] = True
     return small
-
-
-def _with_border_rule(config: Config) -> Config:
-    return config.model_copy(update={"foreground": StrategyChoice(name="border")})

@@ -23,4 +23,5 @@ class Median:
         self, foreground: NDArray[np.float32], image: NDArray[np.uint8]
     ) -> NDArray[np.float32]:
         """float32 (h, w) in [0, 1]."""
-        return np.asarray(cv2.medianBlur(foreground, self.side)).reshape(foreground.shape)
+        median = cv2.medianBlur(foreground, self.side)
+        return np.asarray(median, dtype=np.float32).reshape(foreground.shape)

@@ -1,0 +1,63 @@
+"""prelabel label-studio fit: a project's model, fitted anew."""
+
+from __future__ import annotations
+
+import typer
+
+from prelabel import extras
+from prelabel.cli import console, options
+from prelabel.cli import label_studio_options as ls_options
+from prelabel.cli.options import example
+from prelabel.storage.text import table
+
+app = typer.Typer()
+
+
+@app.command(epilog=example("prelabel label-studio fit --project 1"))
+def fit(
+    project: ls_options.Project,
+    *,
+    url: ls_options.Url = ls_options.LOCAL,
+    token: ls_options.Token,
+    recipe: options.Recipe = "default",
+    settings: options.Set,
+    backbone: options.Backbone = "",
+    allow_host: ls_options.AllowHost,
+    local_files: ls_options.LocalFiles = None,
+) -> None:
+    """Fit a new model on the photos that a project has now.
+
+    A backend on this machine uses it from Label Studio's next request on.
+    """
+    progress = console.progress()
+    with console.stage(progress, "start"), extras.required("label-studio"):
+        from prelabel.label_studio.api.client import Client
+        from prelabel.label_studio.api.photos import Sources
+        from prelabel.label_studio.fit import FitRequest, fit_project
+        from prelabel.label_studio.format.label_config import parse_label_config
+        from prelabel.label_studio.predict.task_prediction import ResultOptions
+        from prelabel.label_studio.project_folder import ProjectFolder
+        from prelabel.storage.progress import RunLog
+
+        config = options.chosen_config(recipe, backbone=backbone, settings=settings)
+    with Client(url, token) as client:
+        label_config = parse_label_config(client.project(project).label_config)
+    folder = ProjectFolder.of(url, project)
+    request = FitRequest(
+        folder=folder.path,
+        server=url,
+        token=token,
+        project_id=project,
+        label_config=label_config,
+        config=config,
+        sources=Sources(tuple(allow_host), local_files),
+        result_options=ResultOptions(),
+        newest=folder.state.newest,
+    )
+    fit_project(
+        request,
+        RunLog(progress),
+        on_wait=lambda: console.say("another process is fitting this project; waiting for it"),
+    )
+    state = folder.state
+    print(table([("fitted on", f"{state.n_tasks} tasks"), ("model", state.newest)]))

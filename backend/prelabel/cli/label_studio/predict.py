@@ -1,0 +1,124 @@
+"""prelabel label-studio predict: predictions for the tasks of a project."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from prelabel import extras
+from prelabel.cli import console, options
+from prelabel.cli import label_studio_options as ls_options
+from prelabel.cli.options import example
+from prelabel.storage.text import one_line, table
+
+if TYPE_CHECKING:
+    from prelabel.label_studio.bulk import Totals
+
+app = typer.Typer()
+
+_EXAMPLE = example("prelabel label-studio predict --project 1 --dry-run")
+_SHOWN = 5
+"""Failed tasks that the summary names."""
+
+
+@app.command("prelabel", hidden=True, epilog=_EXAMPLE)  # its former name
+@app.command("predict", epilog=_EXAMPLE)
+def predict(
+    project: ls_options.Project,
+    *,
+    url: ls_options.Url = ls_options.LOCAL,
+    token: ls_options.Token,
+    recipe: options.Recipe = "default",
+    settings: options.Set,
+    backbone: options.Backbone = "",
+    all_tasks: Annotated[
+        bool,
+        typer.Option(
+            "--all/--only-unlabelled",
+            help="Predict tasks that have annotations too; annotations are never changed.",
+        ),
+    ] = False,
+    replace_own: Annotated[
+        bool,
+        typer.Option("--replace-own", help="Replace earlier predictions made by prelabel."),
+    ] = False,
+    refit: Annotated[
+        bool,
+        typer.Option("--refit", help="Fit a new model on the photos that the project has now."),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Change nothing on the server.")
+    ] = False,
+    min_score: ls_options.MinScore = 0.0,
+    max_regions: ls_options.MaxRegions = 50,
+    gap: ls_options.Gap = 0,
+    tolerance: ls_options.Tolerance = 1.0,
+    allow_host: ls_options.AllowHost,
+    local_files: ls_options.LocalFiles = None,
+    strict: options.Strict = False,
+) -> None:
+    """Predict every task of a project: fit if needed, predict, import the predictions.
+
+    After an interruption, the same command continues where it stopped.
+    """
+    progress = console.progress()
+    with console.stage(progress, "start"), extras.required("label-studio"):
+        from prelabel.label_studio import bulk
+        from prelabel.label_studio.api.client import Client
+        from prelabel.label_studio.api.photos import Sources, open_fetcher
+        from prelabel.label_studio.predict.task_prediction import ResultOptions
+        from prelabel.label_studio.project_folder import ProjectFolder
+
+        config = options.chosen_config(recipe, backbone=backbone, settings=settings)
+    with Client(url, token) as client:
+        totals = bulk.predict_project(
+            client,
+            open_fetcher(client, Sources(tuple(allow_host), local_files)),
+            project,
+            ProjectFolder.of(url, project),
+            config,
+            bulk.Options(
+                labelled=all_tasks,
+                replace_own=replace_own,
+                refit=refit,
+                dry_run=dry_run,
+                result_options=ResultOptions(min_score, max_regions, gap, tolerance),
+            ),
+            progress=progress,
+        )
+    print(table(totals_rows(totals, dry_run=dry_run)))
+    if strict and totals.failed:
+        raise typer.Exit(1)
+
+
+def totals_rows(totals: Totals, *, dry_run: bool) -> list[tuple[str, str]]:
+    """The summary of a project's predictions."""
+    would = "would get" if dry_run else "got"
+    lost = totals.losses
+    rows = [
+        ("tasks", str(totals.tasks)),
+        ("predicted", f"{totals.imported} {would} a prediction, {totals.empty} without a region"),
+        ("regions", f"{totals.regions}, {lost.unnamed} of them without a name yet"),
+        ("left alone", f"{totals.labelled} labelled, {totals.current} predicted by this model"),
+    ]
+    if totals.earlier:
+        rows.append(("", f"{totals.earlier} predicted by an earlier one (--replace-own)"))
+    if totals.removed:
+        rows.append(("replaced", f"{totals.removed} earlier predictions"))
+    counts = {
+        "regions below --min-score": lost.below_threshold,
+        "regions over --max-regions": lost.over_limit,
+        "holes filled, since polygons have none": lost.holes,
+    }
+    rows += [("left out", f"{n} {what}") for what, n in counts.items() if n]
+    if totals.learned_from:
+        rows.append(("names", f"learned from {totals.learned_from} annotated photos"))
+    if totals.failed:
+        rows.append(("failed", f"{len(totals.failed)} tasks"))
+    shown = list(totals.failed.items())[:_SHOWN]
+    rows += [("", one_line(f"task {task}: {reason}")) for task, reason in shown]
+    if len(totals.failed) > _SHOWN:
+        rows.append(("", f"… and {len(totals.failed) - _SHOWN} more"))
+    rows.append(("model", totals.model_version))
+    return rows

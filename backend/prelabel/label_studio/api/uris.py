@@ -1,0 +1,92 @@
+"""What the URI of a photo says: where it is, and what kind of file."""
+
+from __future__ import annotations
+
+import base64
+import re
+from pathlib import PurePosixPath
+from urllib.parse import SplitResult, parse_qs, unquote, unquote_to_bytes, urlsplit
+
+from prelabel.data.images import EXTENSIONS
+from prelabel.errors import PhotoError
+from prelabel.label_studio.api.download import check_size
+
+LOCAL_FILES = "/data/local-files/"
+PORTS = {"http": 80, "https": 443}
+_MEDIA = {
+    "image/jpeg": ".jpg",
+    "image/png": ".png",
+    "image/webp": ".webp",
+    "image/bmp": ".bmp",
+    "image/tiff": ".tif",
+    "image/gif": ".gif",
+}
+
+
+def split_uri(uri: str) -> SplitResult:
+    """Raises PhotoError for an address that is not valid."""
+    try:
+        place = urlsplit(uri)
+        _ = place.port  # raises on reading
+    except ValueError:
+        raise PhotoError("cannot be fetched (its address is not valid)") from None
+    return place
+
+
+def host_and_port(place: SplitResult) -> tuple[str, int | None]:
+    """Host and port; the usual ports of http and https are one server."""
+    port = None if place.port == PORTS.get(place.scheme) else place.port
+    return (place.hostname or "").lower(), port
+
+
+def request_path(place: SplitResult) -> str:
+    """Path and query, as they are requested from the server."""
+    return (place.path or "/") + (f"?{place.query}" if place.query else "")
+
+
+def path_on_server(uri: str, server_url: str) -> str:
+    """The path on the server, without the one that the server is below; "" for a URI that is
+    elsewhere."""
+    if uri.startswith("data:"):
+        return ""
+    place, server = split_uri(uri), urlsplit(server_url)
+    if place.netloc and host_and_port(place) != host_and_port(server):
+        return ""
+    if place.scheme not in (("http", "https") if place.netloc else ("",)):
+        return ""
+    return place.path.removeprefix(server.path)
+
+
+def local_file_name(uri: str) -> str:
+    """What ``?d=`` names."""
+    return parse_qs(split_uri(uri).query).get("d", [""])[0]
+
+
+def file_ending(uri: str) -> str:
+    """The file ending of a picture that the URI has, in small letters, or ""."""
+    if uri.startswith("data:"):
+        return _MEDIA.get(re.split("[;,]", uri[5:105], maxsplit=1)[0].lower(), "")
+    place = split_uri(uri)
+    path = local_file_name(uri) if place.path.endswith(LOCAL_FILES) else unquote(place.path)
+    ending = PurePosixPath(path).suffix.lower()
+    return ending if ending in EXTENSIONS else ""
+
+
+def decode_data_url(uri: str, max_bytes: int) -> bytes:
+    """The bytes of a ``data:`` URL (RFC 2397)."""
+    head, comma, text = uri[5:].partition(",")
+    if not comma:
+        raise PhotoError("is a data: URL without a comma: expected data:image/png;base64,…")
+    if text:
+        check_size(max(1, len(text) // 4), max_bytes)  # before it is decoded: at most 4 a byte
+    if head.lower().replace(" ", "").endswith(";base64"):
+        try:
+            # Both alphabets and missing padding are seen in the wild, line ends too.
+            packed = re.sub(r"\s", "", unquote(text)).rstrip("=").translate({45: "+", 95: "/"})
+            data = base64.b64decode(packed + "=" * (-len(packed) % 4), validate=True)
+        except ValueError:
+            raise PhotoError("is a data: URL whose base64 is broken") from None
+    else:
+        data = unquote_to_bytes(text)
+    check_size(len(data), max_bytes)
+    return data

@@ -1,0 +1,81 @@
+"""The demo from its start to its end: two servers, a project, predictions and exports of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from prelabel.config import Config
+from prelabel.label_studio.api.client import Client
+from prelabel.label_studio.api.dataset import project_dataset
+from prelabel.label_studio.api.photos import Fetcher, Sources, open_fetcher
+from prelabel.label_studio.bulk import Options, Totals, predict_project
+from prelabel.label_studio.demo import demo
+from prelabel.label_studio.demo.demo import Backend
+from prelabel.label_studio.demo.local_server import Login
+from prelabel.label_studio.project_folder import ProjectFolder
+from prelabel.runs.export import export_dataset
+from prelabel.samples import write_samples
+from prelabel.storage.progress import Progress, RunLog
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A running demo. ``page``: the address of the project's tasks. ``exports``: what was written,
+    by format."""
+
+    page: str
+    login: Login
+    backend: Backend
+    totals: Totals
+    exports: Mapping[str, Path]
+
+
+@contextmanager
+def running_demo(
+    command: Path, folder: Path, config: Config, *, backbone: str, progress: Progress
+) -> Iterator[Demo]:
+    """Label Studio and the backend with a project of sample photos, predicted and exported; both
+    are stopped at the end.
+
+    ``command``: the label-studio program. ``folder``: keeps everything from start to start.
+    ``backbone``: as for ``prelabel serve``, "" for its default. Raises UserError.
+    """
+    os.environ.setdefault("PRELABEL_HOME", str((folder / "models").resolve()))
+    samples = write_samples(folder / "samples")
+    photos = sorted(file for file in samples.photos.rglob("*") if file.is_file())
+    data = (folder / "label-studio").resolve()
+    log = RunLog(progress)
+    with ExitStack() as running:
+        with log.stage("Label Studio", 1):
+            server = running.enter_context(demo.label_studio(command.resolve(), data))
+            log.advance()
+        with log.stage("backend", 1):
+            arguments = ["--backbone", backbone] if backbone else []
+            backend = running.enter_context(demo.backend(server, data, arguments))
+            log.advance()
+        client = running.enter_context(Client(server.url, server.login.token))
+        project = demo.project(client, photos, list(samples.n_objects), backend, log)
+        fetcher = open_fetcher(client, Sources())
+        home = ProjectFolder.of(server.url, project)
+        totals = predict_project(
+            client, fetcher, project, home, config, Options(), progress=progress
+        )
+        yield Demo(
+            page=f"{server.url}/projects/{project}/data",
+            login=server.login,
+            backend=backend,
+            totals=totals,
+            exports=_export(client, fetcher, project, folder / "export", progress),
+        )
+
+
+def _export(
+    client: Client, fetcher: Fetcher, project: int, folder: Path, progress: Progress
+) -> Mapping[str, Path]:
+    """The project in other formats: a task's annotation where it has one, else its prediction."""
+    with project_dataset(client, fetcher, project, what="both", progress=progress) as dataset:
+        return export_dataset(dataset, folder, ["coco", "voc"], progress=progress).files
