@@ -21,8 +21,9 @@ from prelabel.strategies.contracts import check
 from prelabel.strategies.registry import make
 from prelabel.weights.timm_import import timm
 
-TINY = "vit_tiny_patch16_224"
-HEADS = 3
+TINY = "test_vit"
+"""timm's own for tests, with all that DINO's have: 160 × 160 pixels in patches of 16."""
+SIDE, GRID, DIM, BLOCKS, HEADS = 160, 10, 64, 6, 2
 REGISTERS = "vit_small_patch14_reg4_dinov2"
 ROTATED = ["vit_small_patch16_dinov3", "vit_small_patch16_dinov3_qkvb"]
 
@@ -39,8 +40,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Any:
                 network = timm.create_model(architecture, pretrained=False, num_classes=0)
             generator = torch.Generator().manual_seed(0)
             # Large enough that attention is far from uniform and every bias counts.
+            scale = 0.2 if architecture == TINY else 0.1
             state = {
-                name: torch.randn(tensor.shape, generator=generator) * 0.1
+                name: torch.randn(tensor.shape, generator=generator) * scale
                 + (1.0 if "norm" in name and name.endswith("weight") else 0.0)
                 for name, tensor in network.state_dict().items()
             }
@@ -70,7 +72,7 @@ def vit(files: Any) -> Any:
     return backbone
 
 
-def _photo(height: int = 224, width: int = 224, *, seed: int = 0) -> NDArray[np.uint8]:
+def _photo(height: int = SIDE, width: int = SIDE, *, seed: int = 0) -> NDArray[np.uint8]:
     small = np.random.default_rng(seed).integers(0, 256, (7, 7, 3), dtype=np.uint8)
     rows, columns = np.arange(height) * 7 // height, np.arange(width) * 7 // width
     return np.ascontiguousarray(small[rows][:, columns])
@@ -79,12 +81,14 @@ def _photo(height: int = 224, width: int = 224, *, seed: int = 0) -> NDArray[np.
 class _Reference:
     """timm's own network in its plain form, with what a forward hook sees of a block's qkv."""
 
-    def __init__(self, file: Path, *, height: int = 224, width: int = 224, block: int = -1) -> None:
+    def __init__(
+        self, file: Path, *, height: int = SIDE, width: int = SIDE, block: int = -1
+    ) -> None:
         from safetensors.torch import load_file
 
         state = load_file(file)
         grid = (height // 16, width // 16)
-        if grid != (14, 14):
+        if grid != (GRID, GRID):
             state["pos_embed"] = _resampled(state["pos_embed"], grid)
         self.network = timm.create_model(TINY, num_classes=0, img_size=(height, width)).eval()
         self.network.load_state_dict(state)
@@ -93,7 +97,7 @@ class _Reference:
     def _keep(self, module: Any, inputs: Any, output: Tensor) -> None:
         n, tokens, _ = output.shape
         parts = output.reshape(n, tokens, 3, HEADS, -1)
-        self.query, self.key, self.value = parts.unbind(2)  # (n, tokens, heads, 64)
+        self.query, self.key, self.value = parts.unbind(2)  # (n, tokens, heads, DIM // HEADS)
 
     @torch.inference_mode()
     def __call__(self, photo: NDArray[np.uint8]) -> Tensor:
@@ -107,40 +111,40 @@ class _Reference:
         rows = []
         for head in range(HEADS):
             query, key = self.query[0, 0, head], self.key[0, :, head]
-            rows.append(torch.softmax(key @ query / 64**0.5, dim=0)[1:])
+            rows.append(torch.softmax(key @ query / (DIM // HEADS) ** 0.5, dim=0)[1:])
         mean = torch.stack(rows).mean(dim=0)
         return mean / mean.mean()
 
 
 def _resampled(positions: Tensor, grid: tuple[int, int]) -> Tensor:
     """As in DINO's repository: bicubic, without antialiasing."""
-    patches = positions[:, 1:].reshape(1, 14, 14, -1).permute(0, 3, 1, 2)
+    patches = positions[:, 1:].reshape(1, GRID, GRID, -1).permute(0, 3, 1, 2)
     patches = functional.interpolate(patches, size=grid, mode="bicubic", align_corners=False)
     return torch.cat([positions[:, :1], patches.flatten(2).transpose(1, 2)], dim=1)
 
 
-def _close(found: NDArray[np.float16], wanted: Tensor) -> bool:
-    reference = wanted.numpy().astype(np.float64)
+def _close(found: NDArray[np.float16], expected: Tensor) -> bool:
+    reference = expected.numpy().astype(np.float64)
     scale = np.abs(reference).max()
     assert scale > 0.01
     return bool(np.abs(found.astype(np.float64) - reference).max() < 2e-3 * scale)
 
 
-@pytest.mark.parametrize("block", [-1, 5])
+@pytest.mark.parametrize("block", [-1, 2])
 @pytest.mark.parametrize("feature", ["key", "query", "value"])
 def test_extract__projections_are_what_a_hook_sees(
     vit: Any, files: Any, feature: str, block: int
 ) -> None:
     reference = _Reference(files(TINY), block=block)
     reference(_photo())
-    wanted = getattr(reference, feature)[0, 1:].reshape(14, 14, 192)
+    expected = getattr(reference, feature)[0, 1:].reshape(GRID, GRID, DIM)
     answer = vit(feature=feature, block=block).extract(_photo()[None])[0]
-    assert answer.patches.shape == (14, 14, 192)
-    assert _close(answer.patches, wanted)
-    assert _close(answer.attention, reference.attention().reshape(14, 14))
+    assert answer.patches.shape == (GRID, GRID, DIM)
+    assert _close(answer.patches, expected)
+    assert _close(answer.attention, reference.attention().reshape(GRID, GRID))
 
 
-@pytest.mark.parametrize(("height", "width"), [(224, 224), (160, 304), (64, 48), (16, 16)])
+@pytest.mark.parametrize(("height", "width"), [(160, 160), (160, 304), (64, 48), (16, 16)])
 def test_extract__tokens_and_attention_are_timms(
     vit: Any, files: Any, height: int, width: int
 ) -> None:
@@ -149,8 +153,8 @@ def test_extract__tokens_and_attention_are_timms(
     tokens = reference(photo)
     answer = vit(feature="token").extract(photo[None])[0]
     grid = (height // 16, width // 16)
-    assert answer.patches.shape == (*grid, 192)
-    assert _close(answer.patches, tokens[1:].reshape(*grid, 192))
+    assert answer.patches.shape == (*grid, DIM)
+    assert _close(answer.patches, tokens[1:].reshape(*grid, DIM))
     assert _close(answer.cls, tokens[0])
     assert _close(answer.attention, reference.attention().reshape(grid))
     assert np.ptp(reference.attention().numpy()) > 0.1 or grid == (1, 1)
@@ -160,12 +164,11 @@ def test_extract__tokens_of_an_earlier_block(vit: Any, files: Any) -> None:
     reference = _Reference(files(TINY)).network
     pixels = torch.from_numpy(_photo()).float().permute(2, 0, 1)[None] / 127.5 - 1
     with torch.inference_mode():
-        wanted = reference.get_intermediate_layers(pixels, n=[9], norm=True, reshape=True)[0][0]
-    answer = vit(feature="token", block=9).extract(_photo()[None])[0]
-    assert _close(answer.patches, wanted.permute(1, 2, 0))
+        layers = reference.get_intermediate_layers(pixels, n=[3], norm=True, reshape=True)
+    answer = vit(feature="token", block=3).extract(_photo()[None])[0]
+    assert _close(answer.patches, layers[0][0].permute(1, 2, 0))
 
 
-@pytest.mark.slow
 def test_extract__with_timms_fused_attention_switched_off(
     vit: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,17 +198,17 @@ def test_extract__a_photo_does_not_depend_on_its_batch(vit: Any) -> None:
     assert not np.array_equal(together[0].cls, together[1].cls)
 
     # As the pipeline calls it, to the bit.
-    pictures = [Image(photo, 224, 224, str(i)) for i, photo in enumerate(photos)]
-    extractor = Extractor(backbone, name="timm", size=224)
+    pictures = [Image(photo, SIDE, SIDE, str(i)) for i, photo in enumerate(photos)]
+    extractor = Extractor(backbone, name="timm", size=SIDE)
     alone = [extractor.extract([picture])[0] for picture in pictures]
     for one, other in zip(extractor.extract(pictures), alone, strict=True):
         assert np.array_equal(one.patches, other.patches)
         assert np.array_equal(one.attention, other.attention)
 
 
-@pytest.mark.parametrize("block", [12, -13, 99])
+@pytest.mark.parametrize("block", [6, -7, 99])
 def test_extract__no_such_block(vit: Any, block: int) -> None:
-    with pytest.raises(UserError, match=rf"backbone\.block = {block}: {TINY} has 12 blocks"):
+    with pytest.raises(UserError, match=rf"backbone\.block = {block}: {TINY} has {BLOCKS} blocks"):
         vit(block=block).extract(_photo()[None])
 
 
@@ -217,7 +220,7 @@ def test_settings__that_cannot_be() -> None:
 
 
 def test_device__that_is_not_there(vit: Any) -> None:
-    with pytest.raises(UserError, match="device 'abacus' cannot be used"):
+    with pytest.raises(UserError, match="'abacus'"):
         _ = vit(device="abacus").patch
 
 
@@ -227,7 +230,7 @@ def test_extract__needs_a_cls_token(tmp_path: Path) -> None:
     state = {k: torch.zeros(v.shape, dtype=v.dtype) for k, v in convolutional.state_dict().items()}
     save_file(state, tmp_path / "resnet.safetensors")
     settings = {"model": "resnet18", "weights": str(tmp_path / "resnet.safetensors")}
-    with pytest.raises(UserError, match="resnet18 is no vision transformer with a CLS token"):
+    with pytest.raises(UserError, match=r"resnet18 .*CLS token"):
         _ = make("backbone", "timm", settings).patch
 
 
@@ -235,18 +238,18 @@ def test_identity__tells_what_decides_the_features(vit: Any) -> None:
     identity = vit().identity()
     assert identity["architecture"] == TINY
     assert identity["feature"] == "key"
-    assert identity["block"] == vit(block=11).identity()["block"] == 11
+    assert identity["block"] == vit(block=BLOCKS - 1).identity()["block"] == BLOCKS - 1
     assert identity["precision"] == "float32"
     assert identity == vit().identity()
     for other in (vit(feature="value"), vit(block=3), vit(precision="bfloat16")):
         assert other.identity() != identity
 
 
-def test_settled__and_pickled(vit: Any) -> None:
+def test_resolve__and_pickled(vit: Any) -> None:
     backbone = vit()
     assert backbone.resolve() == backbone
     assert pickle.loads(pickle.dumps(backbone)) == backbone
-    assert (backbone.patch, backbone.dim, backbone.batch) == (16, 192, 1)
+    assert (backbone.patch, backbone.dim, backbone.batch) == (16, DIM, 1)
 
 
 def test_precision__bfloat16_is_close(vit: Any) -> None:
