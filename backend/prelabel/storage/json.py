@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 
 T = TypeVar("T")
+JsonObject = Mapping[str, object]
+"""An object of somebody else's JSON: what is in it has to be looked at first."""
 
 
 def decode(data: bytes, wanted: type[T], *, otherwise: type[T] | None = None) -> T:

@@ -204,9 +204,9 @@ def test_setup__no_usable_tag_is_the_parsers_error(
 ) -> None:
     project, _ = server.project(0)
     for xml, says in (
-        (UNUSABLE, "no tag that can hold masks, found View, Image, Choices; wanted BrushLabels"),
-        ("<View>", "no well-formed XML"),
-        ("", "no well-formed XML"),
+        (UNUSABLE, "no tag that can hold masks, found View, Image, Choices; expected BrushLabels"),
+        ("<View>", "well-formed XML"),
+        ("", "well-formed XML"),
         ("<!DOCTYPE x [<!ENTITY a 'b'>]><View>&a;</View>", "DOCTYPE"),
     ):
         answer = open_http.post("/setup", json=setup_body(server, project, xml))
@@ -420,9 +420,9 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no
 @pytest.mark.slow
 def test_serve__beyond_this_machine_wants_a_password() -> None:
     for arguments, says in (
-        (["--host", "0.0.0.0"], "--host 0.0.0.0: others can reach that; set PRELABEL_BASIC_AUTH"),
-        (["--basic-auth", "no-password"], "--basic-auth: USER:PASSWORD wanted"),
-        (["--basic-auth", ":x"], "--basic-auth: USER:PASSWORD wanted"),
+        (["--host", "0.0.0.0"], "set PRELABEL_BASIC_AUTH"),
+        (["--basic-auth", "no-password"], "--basic-auth: expected USER:PASSWORD"),
+        (["--basic-auth", ":x"], "--basic-auth: expected USER:PASSWORD"),
     ):
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PRELABEL_")}
         done = subprocess.run(
