@@ -143,5 +143,5 @@ def samples(
 
 def _end(summary: Summary, *, strict: bool) -> None:
     console.summarise(summary)
-    if strict and summary.skipped:
+    if strict and summary.facts.photos.skipped:
         raise typer.Exit(1)
