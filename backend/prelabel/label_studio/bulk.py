@@ -145,7 +145,7 @@ class _Batch:
         facts = prediction.to_json(self._totals.model_version)
         self._predictions.append({"task": task.id, **facts})
         self.replace(number for number, _ in task.own)
-        self._size += sum(len(item["value"].get("rle", ())) for item in prediction.result)
+        self._size += prediction.n_numbers
         if len(self._predictions) >= _BATCH or self._size >= _BATCH_NUMBERS:
             self.send()
 

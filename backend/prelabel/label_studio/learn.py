@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from prelabel.data import images
 from prelabel.errors import PhotoError
 from prelabel.label_studio.api.client import Client, TaskGone
 from prelabel.label_studio.api.photos import Fetcher
-from prelabel.label_studio.api.tasks import Task
-from prelabel.label_studio.format.annotations import newest_annotation, stamp_of
+from prelabel.label_studio.api.tasks import Task, task_id
+from prelabel.label_studio.format.annotations import newest_annotation, result_items, stamp_of
 from prelabel.label_studio.format.label_config import LabelConfig
 from prelabel.label_studio.format.photos import TaskPhoto, task_photos
 from prelabel.label_studio.names.exemplars import ExemplarFile
@@ -20,6 +19,7 @@ from prelabel.label_studio.predict.predictor import Predictor
 from prelabel.label_studio.predict.task_prediction import ResultOptions
 from prelabel.label_studio.project_folder import ProjectFolder
 from prelabel.model import FittedModel
+from prelabel.storage.json import JsonObject
 from prelabel.storage.progress import RunLog
 
 Lessons = dict[str, tuple[str, tuple[Exemplar, ...]]]
@@ -29,7 +29,7 @@ _AT_ONCE = 50
 
 
 def learn_task(
-    task: Mapping[str, Any],
+    task: JsonObject,
     label_config: LabelConfig,
     names: ExemplarFile,
     predictor: Predictor,
@@ -41,14 +41,17 @@ def learn_task(
     annotation = newest_annotation(task)
     stamp = stamp_of(annotation, label_config)
     found: Lessons = {}
-    for photo in task_photos(int(task["id"]), task.get("data") or {}, label_config):
+    photos = task_photos(task_id(task), task.get("data"), label_config)
+    for photo in photos:
         if (names.stamp_of(photo.name) or "") == stamp:
             continue
         found[photo.name] = stamp, ()
         if annotation is not None:
             found[photo.name] = (
                 stamp,
-                _exemplars(annotation, label_config, photo, predictor, options, read(photo)),
+                _exemplars(
+                    annotation, photo, photos, label_config, predictor, options, read(photo)
+                ),
             )
     return found
 
@@ -97,22 +100,17 @@ def learn_tasks(
 
 
 def _exemplars(
-    annotation: Mapping[str, Any],
-    label_config: LabelConfig,
+    annotation: JsonObject,
     photo: TaskPhoto,
+    photos: Sequence[TaskPhoto],
+    label_config: LabelConfig,
     predictor: Predictor,
     options: ResultOptions,
     data: bytes,
 ) -> tuple[Exemplar, ...]:
     segment = predictor.segment(data)
-    drawing = read_drawing(
-        annotation["result"],
-        label_config,
-        image_key=photo.key,
-        item_index=photo.index,
-        height=segment.height,
-        width=segment.width,
-    )
+    size = segment.width, segment.height
+    drawing = read_drawing(annotation, photo, photos, size, label_config)
     least = max(options.min_score, label_config.score_threshold)
     shown = [r for r in segment.regions if r.score >= least][: options.max_regions]
     taught = find_lessons(drawing, shown)
@@ -133,9 +131,9 @@ def _exemplars(
     )
 
 
-def _began_with_prediction(annotation: Mapping[str, Any]) -> bool:
+def _began_with_prediction(annotation: JsonObject) -> bool:
     """Whether the annotator corrected a prediction and did not begin with a blank canvas."""
-    origins = (str(item.get("origin", "")) for item in annotation["result"])
+    origins = (str(item.get("origin", "")) for item in result_items(annotation))
     return bool(annotation.get("parent_prediction")) or any(
         origin.startswith("prediction") for origin in origins
     )

@@ -16,7 +16,7 @@ from prelabel.data import images
 from prelabel.errors import PhotoError, UserError
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.photos import Fetcher, open_fetcher
-from prelabel.label_studio.format.photos import NO_IMAGE, TaskPhoto, task_photos
+from prelabel.label_studio.format.photos import NO_IMAGE, TaskPhoto, find_photo, task_photos
 from prelabel.label_studio.learn import learn_task
 from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.label_studio.names.table import Names
@@ -139,7 +139,7 @@ class _Worker:
     def _answer_prompt(self, job: Job) -> bytes:
         photos = _photos(job)
         request = prompts.read_request(job.context or {}, job.label_config)
-        photo = next((p for p in photos if (p.key, p.index) == (request.key, request.index)), None)
+        photo = find_photo(photos, request.key, request.item_index)
         if photo is None:
             raise PhotoError(NO_IMAGE)
         predictor = self._predictor(job)
@@ -211,7 +211,7 @@ class _Worker:
             return self._fetchers[server, token]
 
 
-def _photos(job: Job) -> list[TaskPhoto]:
+def _photos(job: Job) -> tuple[TaskPhoto, ...]:
     photos = task_photos(job.task_id, job.data, job.label_config)
     if not photos:
         raise PhotoError(NO_IMAGE)
