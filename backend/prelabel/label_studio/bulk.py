@@ -22,7 +22,7 @@ from prelabel.label_studio.predict import task_prediction
 from prelabel.label_studio.predict.task_prediction import NamedRegions, ResultOptions
 from prelabel.label_studio.project_folder import ProjectFolder
 from prelabel.model import FittedModel
-from prelabel.pipeline import classified, segments
+from prelabel.photo_segmenter import PhotoSegmenter
 from prelabel.storage.progress import Progress, RunLog
 from prelabel.strategies.protocols import Clusterer
 
@@ -172,6 +172,9 @@ def _answers(
     """An answer for each task. A task with a photo that cannot be used has failed, whatever its
     other photos are."""
     clusterer: Clusterer = model.config.strategy("clusterer")
+    if not todo:
+        return  # the weights need not be loaded
+    segmenter = PhotoSegmenter(model, model.config)
     for start in range(0, len(todo), _PORTION):
         portion = {task.id: task for task in todo[start : start + _PORTION]}
         quiet = RunLog()  # one bar for all portions
@@ -179,10 +182,10 @@ def _answers(
         places = {p.name: p for task in portion.values() for p in task.photos}
         left = {t: len(portion[t].photos) for t in dict.fromkeys(task_of(p.name) for p in photos)}
         parts: dict[int, list[NamedRegions]] = {}
-        for photo, segment in segments(photos, model, quiet):
+        for photo, segment in segmenter.each(photos, quiet):
             task = task_of(photo.name)
-            prediction = classified(
-                photo.name, segment, classes=model.classes, clusterer=clusterer, version=""
+            prediction = segment.classified(
+                photo.name, classes=model.classes, clusterer=clusterer, version=""
             )
             parts.setdefault(task, []).append(
                 task_prediction.name_regions(

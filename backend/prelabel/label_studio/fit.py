@@ -16,9 +16,9 @@ from prelabel.label_studio.api.tasks import Task, download
 from prelabel.label_studio.format.label_config import LabelConfig
 from prelabel.label_studio.project_folder import ProjectFolder
 from prelabel.model import FittedModel
-from prelabel.pipeline import choose, fit
+from prelabel.pipeline import fit
 from prelabel.steps.levels import unit
-from prelabel.steps.photos import PhotoSet
+from prelabel.steps.photos import PhotoSet, draw_sample
 from prelabel.storage.progress import RunLog
 
 Float = NDArray[np.float32]
@@ -39,7 +39,7 @@ def fit_tasks(
     ids of the old one's classes where they match. Raises UserError."""
     if not tasks:
         raise UserError("the project has no tasks: import photos first")
-    sample = choose(tasks, most=config.fit.photos, seed=config.fit.seed)
+    sample = draw_sample(tasks, most=config.fit.photos, seed=config.fit.seed)
     failed: dict[int, str] = {}  # of those that are to be predicted, the reason is told then
     with log.stage("photos", len(sample)):
         photos = download(fetcher, sample, failed, log)

@@ -23,7 +23,7 @@ from prelabel.label_studio.predict.task_prediction import ResultOptions
 from prelabel.label_studio.project_folder import ProjectFolder
 from prelabel.label_studio.server.child_process import Child, die_with
 from prelabel.model import FittedModel
-from prelabel.pipeline import choose
+from prelabel.steps.photos import draw_sample
 from prelabel.storage.progress import RunLog
 
 _STOPPED = "the backend was stopped"
@@ -202,7 +202,7 @@ def fit_project(request: FitRequest, log: RunLog, *, waiting: Callable[[], None]
             else:
                 tasks = [read_task(task, wanted) for task in request.tasks]
             if request.most:
-                tasks = choose(tasks, most=request.most, seed=request.config.fit.seed)
+                tasks = draw_sample(tasks, most=request.most, seed=request.config.fit.seed)
             model = _newest(home)
             if model is None or home.state.newest == request.newest:
                 config = project_config(request.config, wanted)
