@@ -105,7 +105,7 @@ def measure(folder: Path, recipe: str, source: str, seed: int, *, half: str) -> 
     n_photos = n_objects = 0
     cv2.setNumThreads(1)
     for mask in sorted((folder / "masks").glob("*.png"))[half == "other" :: 2]:
-        picture, truth = images.read_picture(files[mask.stem]), np.asarray(PilImage.open(mask))
+        picture, truth = images.read_image(files[mask.stem]), np.asarray(PilImage.open(mask))
         if truth.shape != (picture.height, picture.width):
             continue
         n_photos += 1

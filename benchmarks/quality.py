@@ -157,7 +157,7 @@ def measure(
     for prediction in predictions:
         stem = Path(prediction.photo).stem
         truth = truths[stem]
-        picture = images.read_picture(files[stem])
+        picture = images.read_image(files[stem])
         features = extract(picture)
         has_object = bool(((truth > 0) & (truth != metrics.VOID)).any())
         for name, found in _alone(segmenter, picture, features):
@@ -270,12 +270,12 @@ def _on_background(
         if height * width >= truth.size / 4 and min(height, width) >= 96:
             crops.append((height * width / truth.size, stem, (top, left, height, width)))
     for _, stem, (top, left, height, width) in sorted(crops, reverse=True)[:MOST_CROPS]:
-        pixels = images.read_picture(files[stem]).pixels
+        pixels = images.read_image(files[stem]).pixels
         if pixels.shape[:2] != truths[stem].shape:
             continue
         file = io.BytesIO()
         PilImage.fromarray(pixels[top : top + height, left : left + width]).save(file, "PNG")
-        picture = images.decode_picture(file.getvalue())
+        picture = images.decode_image(file.getvalue())
         found = segmenter.find(picture, extract(picture))
         yield float(found.masks.any(axis=0).mean()) if len(found.masks) else 0.0
 

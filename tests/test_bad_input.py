@@ -66,7 +66,7 @@ def test_broken_photos__are_named_and_the_others_are_as_without_them(folder: Pat
     assert reasons["empty.jpg"] == "is empty (0 bytes)"
     assert reasons["text.jpg"] == "is not a picture that can be decoded (16 bytes)"
     assert reasons["gone.png"] == "cannot be read (No such file or directory)"
-    assert reasons["pipe.jpg"] == "is no file"
+    assert reasons["pipe.jpg"] == "is not a file"
     assert all("\n" not in reason for reason in reasons.values())
 
 

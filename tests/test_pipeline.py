@@ -126,13 +126,13 @@ def test_fit__a_sample_of_the_photos(photos: Path) -> None:
 
 def count_decodes(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     seen: Counter[str] = Counter()
-    decode = images.decode_picture
+    decode = images.decode_image
 
     def counted(data: bytes) -> Image:
         seen[images.digest(data)] += 1
         return decode(data)
 
-    monkeypatch.setattr(images, "decode_picture", counted)
+    monkeypatch.setattr(images, "decode_image", counted)
     return seen
 
 

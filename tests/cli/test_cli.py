@@ -390,8 +390,7 @@ def test_signal__the_rerun_equals(tmp_path: Path, kind: signal.Signals) -> None:
     if kind == signal.SIGINT:
         assert run.returncode == 130
         assert (
-            said.splitlines()[-1]
-            == "prelabel: interrupted; the same command again goes on from here"
+            said.splitlines()[-1] == "prelabel: interrupted; the same command continues from here"
         )
     else:
         assert run.returncode == -signal.SIGKILL
@@ -490,7 +489,7 @@ def test_plugins() -> None:
     checked = cli("plugins", "check", "mean")
     assert (checked.exit_code, checked.stdout) == (
         0,
-        "consistency mean: keeps all promises of its kind\n",
+        "consistency mean: keeps the contract of its kind\n",
     )
     assert "did you mean 'guided-filter'?" in refused("plugins", "check", "guided-filtr")
     assert "did you mean 'refiner'?" in refused("plugins", "check", "none", "--kind", "refinr")

@@ -1,4 +1,4 @@
-"""Reading pictures: every mode, every orientation, broken and huge ones."""
+"""Reading photos: every mode, every orientation, broken and huge ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from prelabel.data import images
-from prelabel.data.images import decode_picture, grid_size, read_picture, read_size, resize
+from prelabel.data.images import decode_image, grid_size, read_image, read_size, resize
 from prelabel.errors import PhotoError
 
 RNG = np.random.default_rng(0)
@@ -36,7 +36,7 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
 
 def pixel(image: Image.Image, kind: str = "PNG", **options: Any) -> list[int]:
     """The first pixel of the decoded photo."""
-    first: list[int] = decode_picture(encoded(image, kind, **options)).pixels[0, 0].tolist()
+    first: list[int] = decode_image(encoded(image, kind, **options)).pixels[0, 0].tolist()
     return first
 
 
@@ -56,7 +56,7 @@ def png_header(width: int, height: int) -> bytes:
 
 
 def test_decode__rgb_is_unchanged() -> None:
-    picture = decode_picture(encoded(Image.fromarray(NOISE)))
+    picture = decode_image(encoded(Image.fromarray(NOISE)))
     np.testing.assert_array_equal(picture.pixels, NOISE)
     assert (picture.width, picture.height) == (30, 20)
     assert picture.pixels.dtype == np.uint8
@@ -99,13 +99,13 @@ def test_decode__half_transparent_is_mixed_with_white() -> None:
 @pytest.mark.parametrize("high", [65535, 4095])
 def test_decode__sixteen_bits_are_stretched(kind: str, high: int) -> None:
     values = np.array([[0, high // 5, high]], dtype=np.uint16)  # 0, a fifth, all
-    picture = decode_picture(encoded(Image.fromarray(values), kind))
+    picture = decode_image(encoded(Image.fromarray(values), kind))
     assert picture.pixels[0, :, 0].tolist() == [0, 51, 255]
 
 
 def test_decode__sixteen_bits_big_endian_tiff() -> None:
     image = Image.frombytes("I;16B", (3, 1), struct.pack(">3H", 100, 600, 200))
-    assert decode_picture(encoded(image, "TIFF")).pixels[0, :, 0].tolist() == [0, 255, 51]
+    assert decode_image(encoded(image, "TIFF")).pixels[0, :, 0].tolist() == [0, 255, 51]
 
 
 def test_decode__sixteen_bits_of_one_value_are_black() -> None:
@@ -114,7 +114,7 @@ def test_decode__sixteen_bits_of_one_value_are_black() -> None:
 
 def test_decode__float_tiff_with_values_that_are_not_finite() -> None:
     values = np.array([[0.0, 1.0, 5.0, np.nan, np.inf, -np.inf]], dtype=np.float32)
-    picture = decode_picture(encoded(Image.fromarray(values), "TIFF"))
+    picture = decode_image(encoded(Image.fromarray(values), "TIFF"))
     assert picture.pixels[0, :, 0].tolist() == [0, 51, 255, 0, 255, 0]
 
 
@@ -135,7 +135,7 @@ def test_decode__animated_gif_is_its_first_frame() -> None:
 
 
 def test_decode__one_pixel() -> None:
-    picture = decode_picture(encoded(Image.new("RGB", (1, 1), (1, 2, 3))))
+    picture = decode_image(encoded(Image.new("RGB", (1, 1), (1, 2, 3))))
     assert picture.pixels.tolist() == [[[1, 2, 3]]]
     assert (picture.width, picture.height) == (1, 1)
 
@@ -149,9 +149,9 @@ def test_decode__exif_orientation_equals_pillows(kind: str, orientation: int) ->
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encoded(Image.fromarray(NOISE), kind, exif=exif)
-    wanted = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"))
-    picture = decode_picture(data)
-    np.testing.assert_array_equal(picture.pixels, wanted)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"))
+    picture = decode_image(data)
+    np.testing.assert_array_equal(picture.pixels, expected)
     size = (30, 20) if orientation < 5 else (20, 30)
     assert (picture.width, picture.height) == size
 
@@ -177,13 +177,13 @@ def test_decode__exif_orientation_of_a_jpeg_decoded_smaller(orientation: int) ->
     data = encoded(image, "JPEG", exif=exif, quality=95)
     small = Image.fromarray(quadrants)
     small.getexif()[0x0112] = orientation
-    wanted = np.asarray(ImageOps.exif_transpose(small))
+    expected = np.asarray(ImageOps.exif_transpose(small))
 
-    picture = decode_picture(data)
+    picture = decode_image(data)
     height, width = picture.pixels.shape[:2]
     assert max(height, width) == images.WORKING_SIDE
     found = picture.pixels[height // 4 :: height // 2, width // 4 :: width // 2, 0]
-    assert np.abs(found.astype(int) - wanted).max() <= 2
+    assert np.abs(found.astype(int) - expected).max() <= 2
     assert (picture.width, picture.height) == ((4200, 2400) if orientation < 5 else (2400, 4200))
 
 
@@ -191,7 +191,7 @@ def test_decode__exif_orientation_of_a_jpeg_decoded_smaller(orientation: int) ->
 def test_decode__unknown_orientation_is_upright(orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    picture = decode_picture(encoded(Image.fromarray(NOISE), "PNG", exif=exif))
+    picture = decode_image(encoded(Image.fromarray(NOISE), "PNG", exif=exif))
     np.testing.assert_array_equal(picture.pixels, NOISE)
 
 
@@ -204,12 +204,12 @@ def test_decode__large_equals_pillows_resize(size: tuple[int, int]) -> None:
     row = np.linspace(0, 255, width).astype(np.uint8)
     values = (row[None, :] // 2 + np.linspace(0, 127, height).astype(np.uint8)[:, None])[..., None]
     image = Image.fromarray(np.repeat(values, 3, axis=2))
-    picture = decode_picture(encoded(image, "BMP"))
+    picture = decode_image(encoded(image, "BMP"))
     scale = 1024 / max(size)
     small = (max(1, round(width * scale)), max(1, round(height * scale)))
-    wanted = image.resize(small, Image.Resampling.BOX)
+    expected = image.resize(small, Image.Resampling.BOX)
     assert picture.pixels.shape == (small[1], small[0], 3)
-    assert np.abs(picture.pixels.astype(int) - np.asarray(wanted)).max() <= 2
+    assert np.abs(picture.pixels.astype(int) - np.asarray(expected)).max() <= 2
     assert (picture.width, picture.height) == size
 
 
@@ -217,20 +217,20 @@ def test_decode__large_equals_pillows_resize(size: tuple[int, int]) -> None:
 def test_decode__bands_leave_no_seams(monkeypatch: pytest.MonkeyPatch) -> None:
     image = Image.fromarray(RNG.integers(0, 4096, (2500, 4200), dtype=np.uint16))
     data = encoded(image, "TIFF")
-    whole = decode_picture(data)
+    whole = decode_image(data)
     monkeypatch.setattr(images, "_BAND", 10_000)
-    np.testing.assert_array_equal(decode_picture(data).pixels, whole.pixels)
+    np.testing.assert_array_equal(decode_image(data).pixels, whole.pixels)
 
 
 def test_decode__20000_pixels_wide() -> None:
-    picture = decode_picture(encoded(Image.new("RGB", (20_000, 600), (9, 8, 7)), "PNG"))
+    picture = decode_image(encoded(Image.new("RGB", (20_000, 600), (9, 8, 7)), "PNG"))
     assert picture.pixels.shape == (31, 1024, 3)
     assert (picture.width, picture.height) == (20_000, 600)
 
 
 def test_decode__beyond_the_limit_is_refused_by_its_header() -> None:
-    with pytest.raises(PhotoError, match="is 20000 × 13000 pixels; at most 256 megapixels"):
-        decode_picture(png_header(20_000, 13_000))
+    with pytest.raises(PhotoError, match=r"20000 × 13000 .* 256 megapixels"):
+        decode_image(png_header(20_000, 13_000))
 
 
 def test_decode__pillows_own_limit_neither_stops_nor_warns_and_stays(
@@ -239,11 +239,11 @@ def test_decode__pillows_own_limit_neither_stops_nor_warns_and_stays(
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # 20 × 30 is more than twice that
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        picture = decode_picture(encoded(Image.fromarray(NOISE)))
+        picture = decode_image(encoded(Image.fromarray(NOISE)))
     np.testing.assert_array_equal(picture.pixels, NOISE)
     assert Image.MAX_IMAGE_PIXELS == 100
     with pytest.raises(PhotoError):
-        decode_picture(b"no picture")
+        decode_image(b"no picture")
     assert Image.MAX_IMAGE_PIXELS == 100
 
 
@@ -252,10 +252,10 @@ def peak_memory(file: Path) -> int:
     program = """
 import re, sys
 from pathlib import Path
-from prelabel.data.images import read_picture
+from prelabel.data.images import read_image
 peak = lambda: int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 before = peak()
-read_picture(Path(sys.argv[1]))
+read_image(Path(sys.argv[1]))
 print((peak() - before) // 1024)
 """
     command = [sys.executable, "-c", program, str(file)]
@@ -293,21 +293,21 @@ def broken(name: str) -> bytes:
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF"])
 def test_decode__truncated(kind: str) -> None:
     with pytest.raises(PhotoError, match=r"cannot be decoded|not a picture"):
-        decode_picture(broken(kind))
+        decode_image(broken(kind))
 
 
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"", r"^is empty \(0 bytes\)$"),
-        (b"Dear Sir or Madam", r"^is not a picture that can be decoded \(17 bytes\)$"),
-        (b"\xff\xd8\xff", r"^is not a picture that can be decoded \(3 bytes\)$"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is not a picture"),
+        (b"", "0 bytes"),
+        (b"Dear Sir or Madam", "not a picture.*17 bytes"),
+        (b"\xff\xd8\xff", "not a picture.*3 bytes"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture"),
     ],
 )
-def test_decode__no_picture(data: bytes, reason: str) -> None:
+def test_decode__not_a_picture(data: bytes, reason: str) -> None:
     with pytest.raises(PhotoError, match=reason):
-        decode_picture(data)
+        decode_image(data)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -323,7 +323,7 @@ def test_decode__damaged_bytes_cost_the_photo_at_most() -> None:
         for _ in range(rng.choice([1, 3, 10])):
             data[rng.randrange(min(len(data), 200))] = rng.randrange(256)
         try:
-            picture = decode_picture(bytes(data))
+            picture = decode_image(bytes(data))
         except PhotoError as error:
             assert "\n" not in str(error)
         else:
@@ -338,19 +338,19 @@ def test_decode__any_failure_of_a_decoder_is_a_photo_error(monkeypatch: pytest.M
     with pytest.raises(
         PhotoError, match=r"cannot be decoded \(unpack requires a buffer; \d+ bytes"
     ):
-        decode_picture(encoded(Image.fromarray(NOISE)))
+        decode_image(encoded(Image.fromarray(NOISE)))
 
 
 def test_read__missing_file(tmp_path: Path) -> None:
-    with pytest.raises(PhotoError, match=r"cannot be read \(No such file or directory\)"):
-        read_picture(tmp_path / "a.jpg")
+    with pytest.raises(PhotoError, match="No such file"):
+        read_image(tmp_path / "a.jpg")
 
 
-def test_read_size__of_what_is_no_picture(tmp_path: Path) -> None:
-    with pytest.raises(PhotoError, match=r"cannot be read \(No such file or directory\)"):
+def test_read_size__of_what_is_not_a_picture(tmp_path: Path) -> None:
+    with pytest.raises(PhotoError, match="No such file"):
         read_size(tmp_path / "a.jpg")
     (tmp_path / "a.jpg").write_bytes(b"none")
-    with pytest.raises(PhotoError, match="is not a picture that can be decoded"):
+    with pytest.raises(PhotoError, match="not a picture"):
         read_size(tmp_path / "a.jpg")
 
 
@@ -364,29 +364,29 @@ def test_read__file_without_permission(tmp_path: Path, monkeypatch: pytest.Monke
             raise PermissionError(13, "Permission denied")
 
         monkeypatch.setattr(Path, "read_bytes", refuse)
-    with pytest.raises(PhotoError, match=r"cannot be read \(Permission denied\)"):
-        read_picture(file)
+    with pytest.raises(PhotoError, match="Permission denied"):
+        read_image(file)
 
 
-def test_read__pipe_and_folder_are_no_files(tmp_path: Path) -> None:
+def test_read__pipe_and_folder_are_not_files(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")  # to read it would wait for ever
     (tmp_path / "folder.jpg").mkdir()
     for name in ("pipe.jpg", "folder.jpg"):
-        with pytest.raises(PhotoError, match="is no file"):
-            read_picture(tmp_path / name)
+        with pytest.raises(PhotoError, match="not a file"):
+            read_image(tmp_path / name)
 
 
 def test_read__link_to_itself(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").symlink_to("a.jpg")
     with pytest.raises(PhotoError, match="cannot be read"):
-        read_picture(tmp_path / "a.jpg")
+        read_image(tmp_path / "a.jpg")
 
 
 def test_read__huge_file_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "a.tif").open("wb") as file:
         file.truncate(images.MAX_BYTES + 1)  # a hole: takes no room on disk
-    with pytest.raises(PhotoError, match="has 1024 MB; at most 1024 MB are read"):
-        read_picture(tmp_path / "a.tif")
+    with pytest.raises(PhotoError, match="1024 MB"):
+        read_image(tmp_path / "a.tif")
 
 
 # Sizes
@@ -424,5 +424,5 @@ def test_resize__shrinks_by_area_and_grows_bicubically() -> None:
     checks = np.array([[0, 100], [200, 100]], dtype=np.uint8)[..., None].repeat(3, axis=2)
     assert resize(checks, height=1, width=1).tolist() == [[[100, 100, 100]]]
     assert resize(checks, height=2, width=2) is checks
-    wanted = cv2.resize(checks, (6, 6), interpolation=cv2.INTER_CUBIC)
-    np.testing.assert_array_equal(resize(checks, height=6, width=6), wanted)
+    expected = cv2.resize(checks, (6, 6), interpolation=cv2.INTER_CUBIC)
+    np.testing.assert_array_equal(resize(checks, height=6, width=6), expected)

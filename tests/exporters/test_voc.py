@@ -17,7 +17,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from prelabel.data.dataset import ExportContext
-from prelabel.data.images import read_picture
+from prelabel.data.images import read_image
 from prelabel.data.masks import Mask, decode_rle, encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
@@ -238,7 +238,7 @@ def test_write__photos_of_any_depth_as_they_were_looked_at(tmp_path: Path) -> No
     Voc(images="copy").write(photos, tmp_path / "out", told)
     put = tmp_path / "out" / "JPEGImages"
     assert sorted(file.name for file in put.iterdir()) == ["clear.jpg", "deep.jpg"]
-    shown = read_picture(tmp_path / "deep.png").pixels
+    shown = read_image(tmp_path / "deep.png").pixels
     assert np.abs(np.asarray(Image.open(put / "deep.jpg")).astype(int) - shown).max() < 12
     assert np.asarray(Image.open(put / "clear.jpg")).min() > 250  # on white
     notes = "\n".join(told.problems.lines())

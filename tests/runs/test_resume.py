@@ -78,7 +78,7 @@ def after(function: Callable[..., Any], n: int, error: BaseException) -> Callabl
     ("place", "name", "n", "features", "segments"),
     [
         (images, "read_bytes", 7, (4, 6), (0, 0)),
-        (images, "decode_picture", 1, (0, 0), (0, 0)),
+        (images, "decode_image", 1, (0, 0), (0, 0)),
         (Extractor, "extract", 6, (5, 5), (0, 0)),
         (levels, "fit_dataset", 1, (N, N), (0, 0)),
         (levels, "fit_category", 1, (N, N), (0, 0)),

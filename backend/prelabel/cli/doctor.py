@@ -1,4 +1,4 @@
-"""What `prelabel doctor` says: versions, devices, weights, and what is missing."""
+"""What the command doctor prints: versions, devices, weights, and what is missing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _INSTEAD = "use --backbone FILE or --backbone stand-in"
 
 
 def sections() -> Iterator[tuple[str, list[Row]]]:
-    """Headings, each with its rows of name and finding. Asks the hub, which takes 5 s at most."""
+    """Headings with rows of a name and a finding. A request to the hub takes up to 5 s."""
     yield "Versions", list(_versions())
     yield "Devices", list(_devices())
     yield "Weights", list(_weights())
@@ -46,7 +46,7 @@ def _devices() -> Iterator[Row]:
     yield "CUDA", torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     yield "MPS", "present" if torch.backends.mps.is_available() else "none"
     yield "used", str(best)
-    bfloat16 = "yes" if computes_bfloat16(best) else f"{best} has none of its own: float32 is used"
+    bfloat16 = "yes" if computes_bfloat16(best) else f"not supported by {best}: float32 is used"
     yield "bfloat16", bfloat16
 
 
@@ -57,7 +57,7 @@ def _weights() -> Iterator[Row]:
     if weights.hub_cached(model):
         yield model, "in the hub's cache"
     elif weights.hub_reachable(model):
-        yield model, "the hub answers: fetched when first used"
+        yield model, "the hub answers: downloaded on first use"
     else:
         yield model, f"not in the cache, and the hub does not answer: {_INSTEAD}"
     if weights.stand_in_file().exists():
@@ -80,7 +80,7 @@ def _extras() -> Iterator[Row]:
 
 
 def _plugins() -> Iterator[Row]:
-    """One line a kind, and one for each strategy that cannot be used."""
+    """A row for each kind, and one for each strategy that cannot be used."""
     for section in registry.KINDS:
         usable, broken = [], []
         for name in registry.names(section):
@@ -88,7 +88,9 @@ def _plugins() -> Iterator[Row]:
                 registry.load(section, name)
                 usable.append(name)
             except UserError as error:
-                if name != "dense-crf" or _version("pydensecrf2"):  # else its extra has said so
+                if name != "dense-crf" or _version(
+                    "pydensecrf2"
+                ):  # else it is listed with its extra
                     broken.append((section, str(error)))
         yield section, ", ".join(usable) or "none"
         yield from broken

@@ -1,11 +1,11 @@
-"""export and convert: the commands that write labels in other formats."""
+"""The commands export and convert, which write labels in other formats."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -30,8 +30,8 @@ def export(
         Path | None,
         typer.Argument(
             metavar="[RUN|PREDICTIONS]",
-            help="The folder of a run or predict, or a predictions.jsonl; or name a Label Studio "
-            "project with --project.",
+            help="The folder that run or predict wrote, or a predictions.jsonl. For a Label Studio "
+            "project, give --project instead.",
             show_default=False,
         ),
     ] = None,
@@ -42,7 +42,7 @@ def export(
         typer.Option(
             "--out",
             metavar="DIR",
-            help="Where a folder for each format goes: the run's own folder, or a new or an empty "
+            help="Where to write a folder for each format: the run's own folder, a new or an empty "
             "one, or that of an earlier export.",
             show_default=False,
         ),
@@ -52,19 +52,19 @@ def export(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="The folder that the photos' names are relative to; a run knows its own.",
+            help="The folder that the photos' names are relative to; not needed for a run.",
             show_default=False,
         ),
     ] = None,
     project: Annotated[
         int | None,
-        typer.Option(metavar="N", help="A Label Studio project's number.", show_default=False),
+        typer.Option(metavar="N", help="The number of a Label Studio project.", show_default=False),
     ] = None,
     what: Annotated[
         What,
         typer.Option(
-            help="Of a project: the newest annotations, the newest predictions, or the annotation "
-            "of a task that has one and else its prediction."
+            help="What to export of a project's tasks: the newest annotation, the newest prediction, "
+            "or (both) the annotation if there is one, else the prediction."
         ),
     ] = "annotations",
     url: ls_options.Url = ls_options.LOCAL,
@@ -75,12 +75,12 @@ def export(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Put the project's photos there, under the names that they have in the formats.",
+            help="Write the project's photos to this folder, under the names used in the formats.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Write what a run has predicted, or a Label Studio project holds, in other formats."""
+    """Export the predictions of a run, or the labels of a Label Studio project."""
     from prelabel.runs.export import export_dataset, export_predictions
 
     own = _settings(formats, settings)
@@ -90,8 +90,8 @@ def export(
         )
     elif source is None and project is not None and photos is not None:
         raise UserError(
-            f"--photos {str(photos)!r} is for a RUN: a project knows its photos, and --photos-into "
-            "puts them into a folder"
+            f"--photos {str(photos)!r} is for a RUN; a project has its own photos, which "
+            "--photos-into writes to a folder"
         )
     elif source is None and project is not None:
         with _project(project, what, url, token, allow_host, local_files, photos_into) as dataset:
@@ -99,7 +99,8 @@ def export(
     else:
         raise UserError(
             f"found {'both' if source else 'neither'} a RUN {'and' if source else 'nor'} a "
-            "--project: name the folder of a run or predict, or a Label Studio project's number"
+            "--project: expected either the folder of a run or predict, or the number of a Label "
+            "Studio project"
         )
     _say(found)
 
@@ -110,7 +111,7 @@ def convert(
         Path,
         typer.Argument(
             metavar="A",
-            help="A file or folder of a format that can be read, or a run's folder.",
+            help="A file or folder in a format that can be read, or the folder of a run.",
             show_default=False,
         ),
     ],
@@ -118,20 +119,20 @@ def convert(
         Path,
         typer.Argument(
             metavar="B",
-            help="Where the files go: a new or an empty folder, or that of an earlier convert.",
+            help="The folder to write to: a new or an empty one, or that of an earlier convert.",
             show_default=False,
         ),
     ],
     *,
     to: Annotated[
-        str, typer.Option("--to", metavar="FORMAT", help="What to write.", show_default=False)
+        str, typer.Option("--to", metavar="FORMAT", help="The format to write.", show_default=False)
     ],
     source_format: Annotated[
         str,
         typer.Option(
             "--from",
             metavar="FORMAT",
-            help="What A is; left out, it is found by looking.",
+            help="The format of A. Default: it is recognized.",
             show_default=False,
         ),
     ] = "",
@@ -139,16 +140,16 @@ def convert(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="The folder that the photos' names are relative to. Sizes that A does not have "
-            "are looked up there, and labels of COCO that do not fit their photo left out.",
+            help="The folder that the photos' names are relative to. Sizes missing in A are read "
+            "there, and labels of COCO whose size differs from their photo's are left out.",
             show_default=False,
         ),
     ] = None,
     settings: options.Set,
 ) -> None:
-    """Labels of one format in another.
+    """Convert labels from one format to another.
 
-    What a format cannot hold, and what was wrong with A, is counted and said.
+    What a format cannot represent and what is wrong in A is counted and printed.
     """
     from prelabel.runs import export
     from prelabel.runs.datasets import open_dataset
@@ -169,7 +170,7 @@ def _project(
     local_files: Path | None,
     photos_into: Path | None,
 ) -> Iterator[Dataset]:
-    """A project's labels, as long as the context is open."""
+    """A project's labels; they can be read while the context is open."""
     with extras.required("label-studio"):
         from prelabel.label_studio.api.client import Client
         from prelabel.label_studio.api.dataset import project_dataset
@@ -188,10 +189,10 @@ def _project(
             yield dataset
 
 
-def _settings(formats: Sequence[str], settings: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _settings(formats: Sequence[str], settings: Sequence[str]) -> dict[str, dict[str, object]]:
     exporters, others = options.exporter_settings(formats, settings)
     if others:
-        raise UserError(f"--set {others[0]!r}: only the formats' settings, as FORMAT.name=value")
+        raise UserError(f"--set {others[0]!r}: expected a format's setting, as FORMAT.name=value")
     return exporters
 
 

@@ -1,7 +1,7 @@
-"""The command line. Never a traceback for a user's mistake: one line that says how to mend it.
+"""The command line. A user's mistake prints one line that says how to correct it, no traceback.
 
 Exit codes: 0 done; 1 photos were skipped and ``--strict`` was given; 2 wrong use, a full disk, or a
-plugin that breaks a promise; 130 interrupted. Bugs keep their traceback.
+plugin that breaks its contract; 130 interrupted. A bug prints its traceback.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import errno
 import logging
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,15 +33,15 @@ _FILE_PROBLEMS = (
 def main() -> None:
     """Entry point of ``prelabel``."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # any name can be shown in any terminal
+        if hasattr(stream, "reconfigure"):  # any name can be printed in any terminal
             stream.reconfigure(errors="backslashreplace")
     app()
 
 
 class _Group(TyperGroup):
-    """Turns what a user can mend into one line on standard error."""
+    """Prints what a user can correct as one line on standard error."""
 
-    def main(self, args: Any = None, *rest: Any, **options: Any) -> Any:
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
         """Like click's, with usage errors on one line."""
         options["standalone_mode"] = False
         try:
@@ -57,7 +58,7 @@ class _Group(TyperGroup):
             console.say(str(error))
             raise typer.Exit(2) from error
         except KeyboardInterrupt as error:
-            console.say("interrupted; the same command again goes on from here")
+            console.say("interrupted; the same command continues from here")
             raise typer.Exit(130) from error
         except Exception as error:
             if not (line := _file_problem(error)):
@@ -96,7 +97,7 @@ def _version(value: bool) -> None:
 def prelabel(
     ctx: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Its version.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Pseudo-masks, grouped into classes, for a whole image dataset before anyone labels it."""
@@ -126,17 +127,17 @@ def _file_problem(error: Exception) -> str:
         return ""
     if error.errno in _DISK_FULL:
         return (
-            f"the disk is full: {error.filename or _fullest()} cannot be written; what is done is "
+            f"the disk is full: {error.filename or _fullest()} cannot be written; finished work is "
             "kept: free some space and run the same command again"
         )
     if error.errno in _FILE_PROBLEMS and error.filename is not None:
         reason = (error.strerror or "").lower()
-        return f"{error.filename} cannot be used ({reason}): mend that and run the command again"
+        return f"{error.filename} cannot be used ({reason}): correct that and run the command again"
     return ""
 
 
 def _fullest() -> str:
-    """Of the places that are written to, the one with the least space."""
+    """The folder with the least space, of those that are written to."""
     from prelabel.storage.files import cache_folder
 
     places = [place for place in (cache_folder(), Path.cwd()) if place.exists()]

@@ -6,7 +6,7 @@ import difflib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -153,12 +153,12 @@ def backbone_settings(name: str) -> list[str]:
 
 def exporter_settings(
     formats: Sequence[str], settings: Sequence[str]
-) -> tuple[dict[str, dict[str, Any]], list[str]]:
+) -> tuple[dict[str, dict[str, object]], list[str]]:
     """``--set`` divided into each format's settings and all others. Raises UserError."""
     from prelabel import config
     from prelabel.strategies import registry
 
-    exporters: dict[str, dict[str, Any]] = {}
+    exporters: dict[str, dict[str, object]] = {}
     others = []
     for setting in settings:
         section = setting.partition("=")[0].partition(".")[0].strip()

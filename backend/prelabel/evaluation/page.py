@@ -71,7 +71,7 @@ def _thumbnail(thumbnails: Thumbnails, evaluation: Evaluation, index: int) -> st
     if not file.resolve().is_relative_to(photos.resolve()):
         return ""
     try:
-        picture = images.read_picture(file)
+        picture = images.read_image(file)
     except PhotoError:
         return ""
     if (picture.width, picture.height) != (labels.width, labels.height):

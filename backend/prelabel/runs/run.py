@@ -282,7 +282,7 @@ class _Pictures:
             photo = next(p for p in files if p.name == prediction.photo)
             if self.thumbnails and not self.thumbnails.has(prediction):
                 try:
-                    picture = images.read_picture(photo.file)
+                    picture = images.read_image(photo.file)
                 except PhotoError:
                     picture = None  # it has gone since: the report shows an empty field
                 if picture and picture.digest == prediction.digest:

@@ -27,7 +27,7 @@ def read_ahead(
         try:
             data = images.read_bytes(photo.file)
             digest = images.digest(data)
-            return digest, None if known(digest) else images.decode_picture(data)
+            return digest, None if known(digest) else images.decode_image(data)
         except PhotoError as error:
             return error
 

@@ -34,7 +34,7 @@ def read_tasks(
         if photos is None:
             return photo.stated
         try:
-            picture = images.read_picture(photos / photo.name)
+            picture = images.read_image(photos / photo.name)
         except PhotoError as error:
             if photo.stated is None:
                 raise

@@ -113,7 +113,7 @@ def _look_at(
     def size(photo: NamedPhoto) -> Size | PhotoError:
         try:
             file = fetcher.fetch(photo.uri, task_id=photo.task)
-            picture = images.read_picture(file)
+            picture = images.read_image(file)
         except PhotoError as error:
             return error
         if folder:

@@ -83,7 +83,7 @@ class Predictor:
             if digest in self._seen:
                 self._seen.move_to_end(digest)
                 return self._seen[digest]
-        image = images.decode_picture(data)
+        image = images.decode_image(data)
         [features] = self._photos.features([image])
         with self._lock:
             self._seen[digest] = image, features
