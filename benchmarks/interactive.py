@@ -37,7 +37,8 @@ from prelabel.data import images
 from prelabel.data.masks import Mask, decode_rle
 from prelabel.data.records import Image, PatchFeatures, Region
 from prelabel.evaluation.metrics import VOID
-from prelabel.interactive import Prompts, object_mask
+from prelabel.interactive.mask import object_mask
+from prelabel.interactive.prompts import Prompts
 from prelabel.segment import Segmenter
 from prelabel.steps.features import Extractor, from_arrays
 from prelabel.steps.photos import find_photos

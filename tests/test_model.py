@@ -7,10 +7,10 @@ import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from prelabel import config
 from prelabel.errors import UserError
@@ -21,7 +21,7 @@ from support.messages import assert_says
 RNG = np.random.default_rng(0)
 
 
-def some(*shape: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+def some(*shape: int) -> NDArray[np.float32]:
     return RNG.random(shape).astype(np.float32)
 
 
@@ -45,13 +45,13 @@ def make(n_groups: int = 2, n_classes: int = 3) -> FittedModel:
     )
 
 
-def flat(value: Any) -> Any:
+def flat(value: object) -> object:
     """A model as nested plain values."""
     if isinstance(value, np.ndarray):
         return (value.dtype.str, value.shape, value.tolist())
     if isinstance(value, tuple):
         return [flat(v) for v in value]
-    if dataclasses.is_dataclass(value):
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: flat(getattr(value, f.name)) for f in dataclasses.fields(value)}
     return value
 
@@ -109,7 +109,7 @@ def test_model__a_full_disk_leaves_the_earlier_model(
     first = make()
     first.save(tmp_path)
 
-    def full(file: Path, data: Any, **_: Any) -> int:
+    def full(file: Path, data: bytes | str, **_: object) -> int:
         with file.open("wb") as half:
             half.write(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -124,7 +124,7 @@ def test_model__a_full_disk_leaves_the_earlier_model(
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def edit(**changes: Any) -> Callable[[Path], None]:
+def edit(**changes: object) -> Callable[[Path], None]:
     def change(folder: Path) -> None:
         facts = json.loads((folder / "model.json").read_text()) | changes
         text = json.dumps({k: v for k, v in facts.items() if v is not None})

@@ -1,12 +1,10 @@
-"""What the exporters share: files that appear whole or not at all, ids, and categories."""
+"""What the exporters share: text files, ids, categories, and the names of files."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, TextIO
 
@@ -16,19 +14,9 @@ from prelabel.data.records import Prediction, Region
 from prelabel.errors import PhotoError, UserError
 
 
-@contextmanager
-def replacing(file: Path) -> Iterator[TextIO]:
-    """A text file (UTF-8) to write to, which takes ``file``'s place only if all went well.
-
-    It has a fixed name, so that what a killed run leaves is overwritten by the next.
-    """
-    beside = file.with_name(f".{file.name}.part")
-    try:
-        with beside.open("w", encoding="utf-8", newline="\n") as out:
-            yield out
-        beside.replace(file)
-    finally:
-        beside.unlink(missing_ok=True)
+def text_file(file: Path) -> TextIO:
+    """A new text file to write: UTF-8, with the same line ends on every system."""
+    return file.open("w", encoding="utf-8", newline="\n")
 
 
 class JsonList:
@@ -117,12 +105,3 @@ def free_file(root: Path, photo: str) -> Path:
     while file.exists():
         file, whole = parent / whole, f"_{whole}"
     return file
-
-
-def move(source: Path, target: Path) -> None:
-    """Every file below ``source`` to its place below ``target``, one rename each."""
-    for folder, _, names in os.walk(source):
-        place = target / Path(folder).relative_to(source)
-        place.mkdir(parents=True, exist_ok=True)
-        for name in names:
-            Path(folder, name).replace(place / name)

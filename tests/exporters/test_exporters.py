@@ -135,13 +135,11 @@ def test_exporter__a_failed_export_changes_nothing(
 
 @pytest.mark.parametrize("name", EXPORTERS)
 def test_exporter__what_a_killed_run_left_is_cleared_away(name: str, tmp_path: Path) -> None:
-    written = _exporter(name).write([_two_regions("x.jpg")], tmp_path, CONTEXT)
+    _exporter(name).write([_two_regions("x.jpg")], tmp_path, CONTEXT)
     expected = _files(tmp_path)
-    left = tmp_path / (".voc.part" if name == "voc" else f".{written.name}.part")
-    if written.is_dir():
-        left.mkdir()
-        left = left / "gone.png"
-    left.write_bytes(b"half")
+    (tmp_path / ".tmp-1").mkdir()
+    (tmp_path / ".tmp-1" / "gone.png").write_bytes(b"half")
+    (tmp_path / ".tmp-2.json").write_bytes(b"half")
     _exporter(name).write([_two_regions("x.jpg")], tmp_path, CONTEXT)
     assert _files(tmp_path) == expected
 

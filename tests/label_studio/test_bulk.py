@@ -65,7 +65,7 @@ def _run(
     with Client(label_studio.url, token, attempts=2, wait=0.05) as client:
         fetcher = Fetcher(client, home / "photos")
         config = tiny_config(*overrides)
-        return bulk.prelabel_project(
+        return bulk.predict_project(
             client, fetcher, project, ProjectFolder(home / "project"), config, Options(**options)
         )
 

@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from prelabel.config import Levels as Settings
-from prelabel.data.records import PatchFeatures
+from prelabel.data.records import LevelResult, PatchFeatures
 from prelabel.errors import ContractError
 from prelabel.steps import levels
 from prelabel.steps.groups import group_photos
 from prelabel.steps.levels import Clusters, Levels, Patches
 from prelabel.strategies.protocols import Clusterer
 from prelabel.strategies.registry import make
+from support.messages import assert_says
 
 Float = NDArray[np.float32]
 SPHERICAL: Clusterer = make("clusterer", "spherical-kmeans", {"restarts": 5})
 ATTENTION = make("foreground", "attention", {"clip": 1.0, "sharpness": 1})
 
+Vectors = Sequence[Sequence[float]]
+
 X, Y = [1.0, 0.0], [0.0, 1.0]
 
 
-def _array(values: Any) -> Float:
+def _array(values: ArrayLike) -> Float:
     return np.array(values, dtype=np.float32)
 
 
-def _patches(vectors: Any, attention: Any) -> Patches:
+def _patches(vectors: Vectors, attention: ArrayLike) -> Patches:
     return Patches(_array(vectors), _array(attention), np.zeros(len(vectors), dtype=np.bool_))
 
 
@@ -92,13 +96,13 @@ def test_fit_category__half_from_above_and_half_its_own() -> None:
 
 def test_score_patches__the_mean_over_the_clusterings() -> None:
     clusters = Clusters(
-        (_array([X, Y]), _array([[-1, 0], Y])), (_array([0.8, 0.2]), _array([0.5, 0.4]))
+        (_array([X, Y]), _array([[-1.0, 0.0], Y])), (_array([0.8, 0.2]), _array([0.5, 0.4]))
     )
     # x: 0.8 and, nearest by cosine to Y (0) rather than to -x, 0.4. y: 0.2 and 0.4.
     assert np.allclose(levels.score_patches(_array([X, Y]), clusters, SPHERICAL), [0.6, 0.3])
 
 
-def _fitted(*, groups: Any, reach: Any, center: Any = (0.0, 0.0)) -> Levels:
+def _fitted(*, groups: Vectors, reach: ArrayLike, center: ArrayLike = (0.0, 0.0)) -> Levels:
     dataset = Clusters((_array([X, Y]),), (_array([0.9, 0.1]),))
     category = Clusters((_array([X, Y]),), (_array([0.5, 0.3]),))
     return Levels(
@@ -110,14 +114,14 @@ def _fitted(*, groups: Any, reach: Any, center: Any = (0.0, 0.0)) -> Levels:
     )
 
 
-def _features(cls: Any = X, *, shift: Any = (0.0, 0.0)) -> PatchFeatures:
+def _features(cls: ArrayLike = X, *, shift: ArrayLike = (0.0, 0.0)) -> PatchFeatures:
     grid = np.array([[X, X, Y], [Y, X, Y]]) + np.array(shift)
     return PatchFeatures(
         grid.astype(np.float16), np.array(cls, np.float16), np.ones((2, 3), np.float16)
     )
 
 
-def _judge(features: PatchFeatures, fitted: Levels) -> list[Any]:
+def _judge(features: PatchFeatures, fitted: Levels) -> list[LevelResult]:
     return list(levels.judge(features, fitted, image_ks=(2,), clusterer=SPHERICAL, seed=0))
 
 
@@ -153,7 +157,7 @@ def test_judge__a_photo_unlike_all_groups_has_no_category() -> None:
     ("cls", "group"),
     [([7, 0], 0), ([1, 2], 1), ([0, -1], None), ([0, 0], None), ([2, 1.9], None), ([3, 1], 0)],
 )
-def test_find_group__the_nearest_one_within_its_reach(cls: Any, group: int | None) -> None:
+def test_find_group__the_nearest_one_within_its_reach(cls: ArrayLike, group: int | None) -> None:
     # (2, 1.9) is nearest to x, at 0.72, out of its reach, although it is within that of y.
     fitted = _fitted(groups=[X, Y], reach=[0.9, 0.5])
     assert levels.find_group(np.array(cls, np.float16), fitted) == group
@@ -194,8 +198,9 @@ def _cls(*directions: tuple[float, int]) -> Float:
     return _array(np.stack([np.cos(turned), np.sin(turned)], axis=1) * lengths[:, None])
 
 
-def _group(cls: Float, **options: Any) -> tuple[Float, Float, NDArray[np.int64]]:
-    return group_photos(cls, settings=Settings(**options), clusterer=SPHERICAL, seed=0)
+def _group(cls: Float, **options: int) -> tuple[Float, Float, NDArray[np.int64]]:
+    settings = Settings.model_validate(options)
+    return group_photos(cls, settings=settings, clusterer=SPHERICAL, seed=0)
 
 
 def test_group_photos__two_kinds_of_photos() -> None:
@@ -285,21 +290,23 @@ class Columns(OutOfRange):
 
 @dataclass(frozen=True)
 class Halves(OutOfRange):
-    def assign(self, points: Float, centroids: Float) -> NDArray[Any]:
+    def assign(self, points: Float, centroids: Float) -> NDArray[np.float64]:  # type: ignore[override]
         return np.zeros(len(points))
 
 
 @pytest.mark.parametrize(
-    ("clusterer", "message"),
+    ("clusterer", "parts"),
     [
-        (Flat(), r"clusterer Flat returned shape (2,), expected ('any', 2)"),
-        (TooMany(), r"clusterer TooMany returned shape (3, 2), expected (1 to 2, 2)"),
-        (OutOfRange(), r"clusterer OutOfRange returned values from 1 to 1, expected 0 to 0"),
-        (Columns(), r"clusterer Columns returned shape (4, 1), expected (4,)"),
-        (Halves(), r"clusterer Halves returned float64, expected int64"),
+        (Flat(), ("clusterer Flat", "shape (2,)", "('any', 2)")),
+        (TooMany(), ("clusterer TooMany", "shape (3, 2)", "(1 to 2, 2)")),
+        (OutOfRange(), ("clusterer OutOfRange", "from 1 to 1", "0 to 0")),
+        (Columns(), ("clusterer Columns", "shape (4, 1)", "(4,)")),
+        (Halves(), ("clusterer Halves", "float64", "int64")),
     ],
 )
-def test_fit_dataset__a_clusterer_that_breaks_its_promise(clusterer: Any, message: str) -> None:
+def test_fit_dataset__a_clusterer_that_breaks_its_promise(
+    clusterer: Clusterer, parts: tuple[str, ...]
+) -> None:
     with pytest.raises(ContractError) as raised:
         levels.fit_dataset(
             _patches([X, X, Y, Y], [1, 1, 1, 1]),
@@ -308,7 +315,7 @@ def test_fit_dataset__a_clusterer_that_breaks_its_promise(clusterer: Any, messag
             foreground=ATTENTION,
             seed=0,
         )
-    assert str(raised.value) == message
+    assert_says(raised.value, *parts)
 
 
 @dataclass(frozen=True)
@@ -322,16 +329,16 @@ class Answers:
 
 
 @pytest.mark.parametrize(
-    ("answer", "message"),
+    ("answer", "parts"),
     [
-        (_array([1, 1, 1]), "foreground Answers returned shape (3,), expected (2,)"),
-        (_array([0, 2]), "foreground Answers returned values from 0 to 2, expected 0 to 1"),
-        (_array([0, np.nan]), "foreground Answers returned values that are not finite"),
-        ([0.5, 0.5], "foreground Answers returned list, expected an array"),
-        (np.array([0, 1]), "foreground Answers returned int64, expected float32"),
+        (_array([1, 1, 1]), ("shape (3,)", "(2,)")),
+        (_array([0, 2]), ("from 0 to 2", "0 to 1")),
+        (_array([0, np.nan]), ("not finite",)),
+        ([0.5, 0.5], ("list", "array")),
+        (np.array([0, 1]), ("int64", "float32")),
     ],
 )
-def test_fit_dataset__a_rule_that_breaks_its_promise(answer: Any, message: str) -> None:
+def test_fit_dataset__a_rule_that_breaks_its_promise(answer: Any, parts: tuple[str, ...]) -> None:
     with pytest.raises(ContractError) as raised:
         levels.fit_dataset(
             _patches([X, X, Y, Y], [1, 1, 1, 1]),
@@ -340,4 +347,4 @@ def test_fit_dataset__a_rule_that_breaks_its_promise(answer: Any, message: str) 
             foreground=Answers(answer),
             seed=0,
         )
-    assert str(raised.value) == message
+    assert_says(raised.value, "foreground Answers", *parts)

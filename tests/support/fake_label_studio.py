@@ -28,15 +28,15 @@ Task = dict[str, Any]
 
 
 class FakeLabelStudio:
-    """``asked``: method and path of every request. ``held``: requests whose path this pattern
-    finds wait until it is taken away."""
+    """``asked``: method and path of every request."""
 
     def __init__(self) -> None:
         self.tasks: dict[int, Task] = {}
         self.configs: dict[int, str] = {}
         self.photos: dict[str, bytes] = {}
         self.asked: list[tuple[str, str]] = []
-        self.held = ""
+        self._held = ""
+        self._changed = threading.Condition()
         self._server = _Server(("127.0.0.1", 0), _handler(self))
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
@@ -64,6 +64,38 @@ class FakeLabelStudio:
         at = f"2026-02-03T04:05:06.{time.monotonic_ns() % 1_000_000:06}Z"
         annotation = {"id": 7000 + task, "task": task, "result": result, "updated_at": at}
         self.tasks[task]["annotations"] = [annotation]
+
+    @property
+    def held(self) -> str:
+        """Requests whose path this pattern matches wait until it is changed; "" holds none."""
+        return self._held
+
+    @held.setter
+    def held(self, pattern: str) -> None:
+        with self._changed:
+            self._held = pattern
+            self._changed.notify_all()
+
+    @contextmanager
+    def holding(self, pattern: str) -> Iterator[None]:
+        """Hold requests while inside."""
+        self.held = pattern
+        try:
+            yield
+        finally:
+            self.held = ""
+
+    def receive(self, method: str, path: str) -> None:
+        """Note a request, and wait while it is held."""
+        with self._changed:
+            self.asked.append((method, path))
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: not (self._held and re.search(self._held, path)))
+
+    def await_requests(self, pattern: str, n: int = 1) -> None:
+        """Wait until there were so many requests that a pattern matches."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self.count(pattern) >= n, 60), pattern
 
     def count(self, pattern: str) -> int:
         """Requests, as ``GET /path``, that a pattern finds."""
@@ -125,9 +157,7 @@ def _handler(server: FakeLabelStudio) -> type[BaseHTTPRequestHandler]:
             self._answer(*self._found())
 
         def _found(self) -> tuple[int, Any]:
-            server.asked.append((self.command, self.path))
-            while server.held and re.search(server.held, self.path):
-                time.sleep(0.02)
+            server.receive(self.command, self.path)
             if self.headers["Authorization"] != f"Token {TOKEN}":
                 return 401, {"detail": "Invalid token."}
             place = urlsplit(self.path)

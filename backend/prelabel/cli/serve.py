@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import uvicorn
     from starlette.types import ASGIApp
 
-    from prelabel.label_studio.server.app import Access
+    from prelabel.label_studio.server.guard import Access
 
 app = typer.Typer()
 _THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
@@ -97,8 +97,10 @@ def serve(
     with console.stage(console.progress(), "start"), extras.required("serve"):
         from prelabel.label_studio.api.photos import Sources
         from prelabel.label_studio.predict.task_prediction import ResultOptions
-        from prelabel.label_studio.server.app import Access, create_app
-        from prelabel.label_studio.server.service import Service, Settings
+        from prelabel.label_studio.server.app import create_app
+        from prelabel.label_studio.server.guard import Access
+        from prelabel.label_studio.server.service import Service
+        from prelabel.label_studio.server.settings import Settings
 
         access = Access(basic_auth, access_token, max_request_mb * 1_000_000)
         _check(access, host=host, url=url, token=token)
@@ -108,7 +110,7 @@ def serve(
                 url=url,
                 token=token,
                 sources=Sources(tuple(allow_host), local_files),
-                shape=ResultOptions(min_score, max_regions, gap, tolerance),
+                result_options=ResultOptions(min_score, max_regions, gap, tolerance),
                 fit_after=fit_after,
             )
         )

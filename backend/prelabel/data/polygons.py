@@ -1,6 +1,8 @@
-"""Outlines of masks as polygons."""
+"""Outlines of masks as polygons, and polygons filled."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import cv2
 import numpy as np
@@ -46,6 +48,30 @@ def crosses(points: NDArray[np.float64]) -> bool:
 
     apart = side(a) * side(b) < 0
     return bool((apart & apart.T).any())
+
+
+def fill_polygons(polygons: Iterable[NDArray[np.float64]], *, height: int, width: int) -> Mask:
+    """The pixels whose centres are inside polygons, by the even-odd rule over all of them: one
+    that lies inside another is its hole.
+
+    ``polygons``: float64 (n, 2) each, x and y in pixels from the picture's upper left corner, which
+    may lie outside of it. OpenCV's ``fillPoly`` adds every pixel that the line touches, and
+    pycocotools draws polygons on a grid of its own, which is right for COCO's alone.
+    """
+    # Walking along a row, each edge turns outside into inside or back.
+    turns = np.zeros((height, width + 1), dtype=np.uint8)
+    for points in polygons:
+        x0, y0 = (points - 0.5).T  # centres are whole numbers now
+        x1, y1 = np.roll(x0, -1), np.roll(y0, -1)
+        first = np.clip(np.ceil(np.minimum(y0, y1)), 0, height).astype(np.int64)
+        counts = np.clip(np.ceil(np.maximum(y0, y1)), 0, height).astype(np.int64) - first
+        edge = np.repeat(np.arange(len(points)), counts)
+        row = np.arange(len(edge)) - np.repeat(np.cumsum(counts) - counts, counts) + first[edge]
+        slope = (x1 - x0)[edge] / (y1 - y0)[edge]
+        column = np.clip(np.ceil(x0[edge] + (row - y0[edge]) * slope), 0, width).astype(np.int64)
+        np.add.at(turns, (row, column), 1)
+    inside: Mask = np.bitwise_xor.accumulate(turns & 1, axis=1)[:, :width].astype(np.bool_)
+    return inside
 
 
 def _corners(points: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,9 +1,12 @@
-"""Fitting a model on a Label Studio project's photos."""
+"""Fitting a model on a Label Studio project's photos, and learning names from its annotations."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +14,12 @@ from scipy.optimize import linear_sum_assignment
 
 from prelabel.config import Config
 from prelabel.errors import UserError
-from prelabel.label_studio.api.photos import Fetcher
-from prelabel.label_studio.api.tasks import Task, download
+from prelabel.label_studio.api.client import Client
+from prelabel.label_studio.api.photos import Fetcher, Sources, open_fetcher
+from prelabel.label_studio.api.tasks import Task, download, read_task, read_tasks
 from prelabel.label_studio.format.label_config import LabelConfig
+from prelabel.label_studio.learn import learn_tasks
+from prelabel.label_studio.predict.task_prediction import ResultOptions
 from prelabel.label_studio.project_folder import ProjectFolder
 from prelabel.model import FittedModel
 from prelabel.pipeline import fit
@@ -24,16 +30,90 @@ from prelabel.storage.progress import RunLog
 Float = NDArray[np.float32]
 
 
-def project_config(config: Config, wanted: LabelConfig) -> Config:
+@dataclass(frozen=True, kw_only=True)
+class FitRequest:
+    """A fit of a project's model.
+
+    ``folder``: the project's. ``tasks``: as the server sent them, or None for all of the project's.
+    ``newest``: the model that was the newest when the fit was requested; if another one is by then,
+    that is the answer. ``most``: a seeded sample of at most so many tasks, 0 for all.
+    """
+
+    folder: Path
+    server: str
+    token: str = field(repr=False)
+    project_id: int
+    label_config: LabelConfig
+    config: Config
+    sources: Sources
+    result_options: ResultOptions
+    newest: str
+    tasks: tuple[Mapping[str, Any], ...] | None = None
+    most: int = 0
+
+
+def fit_project(request: FitRequest, log: RunLog, *, on_wait: Callable[[], None]) -> None:
+    """Fit a project and learn names from its annotations. ``on_wait``: called if another process is
+    fitting it; that one's model is taken then. Raises UserError."""
+    folder = ProjectFolder(request.folder)
+    lock = folder.fit_lock()
+    try:
+        lock.acquire(timeout=0)
+    except TimeoutError:
+        on_wait()
+        lock.acquire()
+    try:
+        with Client(request.server, request.token) as client:
+            fetcher = open_fetcher(client, request.sources, server=request.server)
+            tasks = _tasks(request, client, log)
+            model = _newest(folder)
+            if model is None or folder.state.newest == request.newest:
+                config = project_config(request.config, request.label_config)
+                model = fit_tasks(fetcher, tasks, folder, config, log)
+            learn_tasks(
+                client,
+                fetcher,
+                tasks,
+                folder,
+                model,
+                request.label_config,
+                request.result_options,
+                log,
+            )
+    finally:
+        lock.release()
+
+
+def _tasks(request: FitRequest, client: Client, log: RunLog) -> list[Task]:
+    if request.tasks is None:
+        n_tasks = client.project(request.project_id).task_number
+        tasks = read_tasks(client, request.project_id, n_tasks, request.label_config, log)
+    else:
+        tasks = [read_task(task, request.label_config) for task in request.tasks]
+    if request.most:
+        tasks = draw_sample(tasks, most=request.most, seed=request.config.fit.seed)
+    return tasks
+
+
+def _newest(folder: ProjectFolder) -> FittedModel | None:
+    """The model that was fitted last. A damaged one counts as none: it is fitted anew."""
+    try:
+        return folder.newest_model()
+    except UserError:
+        folder.update(newest="")
+        return None
+
+
+def project_config(config: Config, label_config: LabelConfig) -> Config:
     """The config with the project's labels, unless it names some itself: two classes for each."""
     if config.classes.labels or config.classes.count:
         return config
-    classes = config.classes.model_copy(update={"labels": tuple(wanted.label_names)})
+    classes = config.classes.model_copy(update={"labels": tuple(label_config.label_names)})
     return config.model_copy(update={"classes": classes})
 
 
 def fit_tasks(
-    fetcher: Fetcher, tasks: Sequence[Task], home: ProjectFolder, config: Config, log: RunLog
+    fetcher: Fetcher, tasks: Sequence[Task], folder: ProjectFolder, config: Config, log: RunLog
 ) -> FittedModel:
     """Fit on a seeded sample of the tasks' photos; the model is the project's newest then, with the
     ids of the old one's classes where they match. Raises UserError."""
@@ -48,10 +128,10 @@ def fit_tasks(
         raise UserError(f"no photo of {len(sample)} tasks can be had; task {task}: {reason}")
     model = fit(PhotoSet(fetcher.folder, tuple(photos)), config, log=log)
     log.skipped.clear()
-    old = home.newest_model()
+    old = folder.newest_model()
     if old is not None:
         model = dataclasses.replace(model, classes=keep_ids(old.classes, model.classes))
-    home.save_model(model, n_tasks=len(tasks))
+    folder.save_model(model, n_tasks=len(tasks))
     return model
 
 

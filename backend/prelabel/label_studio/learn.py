@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from prelabel.data import images
 from prelabel.errors import PhotoError
 from prelabel.label_studio.api.client import Client, TaskGone
 from prelabel.label_studio.api.photos import Fetcher
-from prelabel.label_studio.api.tasks import Task
-from prelabel.label_studio.format.annotations import newest_annotation, stamp_of
+from prelabel.label_studio.api.tasks import Task, task_id
+from prelabel.label_studio.format.annotations import newest_annotation, result_items, stamp_of
 from prelabel.label_studio.format.label_config import LabelConfig
 from prelabel.label_studio.format.photos import TaskPhoto, task_photos
 from prelabel.label_studio.names.exemplars import ExemplarFile
@@ -20,6 +19,7 @@ from prelabel.label_studio.predict.predictor import Predictor
 from prelabel.label_studio.predict.task_prediction import ResultOptions
 from prelabel.label_studio.project_folder import ProjectFolder
 from prelabel.model import FittedModel
+from prelabel.storage.json import JsonObject
 from prelabel.storage.progress import RunLog
 
 Lessons = dict[str, tuple[str, tuple[Exemplar, ...]]]
@@ -29,26 +29,29 @@ _AT_ONCE = 50
 
 
 def learn_task(
-    task: Mapping[str, Any],
-    wanted: LabelConfig,
+    task: JsonObject,
+    label_config: LabelConfig,
     names: ExemplarFile,
     predictor: Predictor,
-    shape: ResultOptions,
+    options: ResultOptions,
     read: Callable[[TaskPhoto], bytes],
 ) -> Lessons:
     """What a task, as the server's API gives it, teaches that is not in ``names`` yet. A task whose
     annotations are gone teaches nothing any more. ``read``: a photo's bytes. Raises PhotoError."""
     annotation = newest_annotation(task)
-    stamp = stamp_of(annotation, wanted)
+    stamp = stamp_of(annotation, label_config)
     found: Lessons = {}
-    for photo in task_photos(int(task["id"]), task.get("data") or {}, wanted):
+    photos = task_photos(task_id(task), task.get("data"), label_config)
+    for photo in photos:
         if (names.stamp_of(photo.name) or "") == stamp:
             continue
         found[photo.name] = stamp, ()
         if annotation is not None:
             found[photo.name] = (
                 stamp,
-                _exemplars(annotation, wanted, photo, predictor, shape, read(photo)),
+                _exemplars(
+                    annotation, photo, photos, label_config, predictor, options, read(photo)
+                ),
             )
     return found
 
@@ -57,15 +60,15 @@ def learn_tasks(
     client: Client,
     fetcher: Fetcher,
     tasks: Sequence[Task],
-    home: ProjectFolder,
+    folder: ProjectFolder,
     model: FittedModel,
-    wanted: LabelConfig,
-    shape: ResultOptions,
+    label_config: LabelConfig,
+    options: ResultOptions,
     log: RunLog,
 ) -> int:
     """Learn from those tasks whose annotations were changed since; from how many photos. A photo
     that cannot be had, or a task that is gone meanwhile, teaches nothing. Raises UserError."""
-    names = ExemplarFile(home.names)
+    names = ExemplarFile(folder.names)
     changed = [
         task
         for task in tasks
@@ -84,7 +87,7 @@ def learn_tasks(
 
             try:
                 whole = client.task(task.id)
-                found |= learn_task(whole, wanted, names, predictor, shape, read)
+                found |= learn_task(whole, label_config, names, predictor, options, read)
             except (PhotoError, TaskGone) as error:
                 log.skip(f"{task.id}", str(error))
             if n % _AT_ONCE == 0 or n == len(changed):
@@ -97,24 +100,19 @@ def learn_tasks(
 
 
 def _exemplars(
-    annotation: Mapping[str, Any],
-    wanted: LabelConfig,
+    annotation: JsonObject,
     photo: TaskPhoto,
+    photos: Sequence[TaskPhoto],
+    label_config: LabelConfig,
     predictor: Predictor,
-    shape: ResultOptions,
+    options: ResultOptions,
     data: bytes,
 ) -> tuple[Exemplar, ...]:
     segment = predictor.segment(data)
-    drawing = read_drawing(
-        annotation["result"],
-        wanted,
-        image_key=photo.key,
-        item_index=photo.index,
-        height=segment.height,
-        width=segment.width,
-    )
-    least = max(shape.min_score, wanted.score_threshold)
-    shown = [r for r in segment.regions if r.score >= least][: shape.max_regions]
+    size = segment.width, segment.height
+    drawing = read_drawing(annotation, photo, photos, size, label_config)
+    least = max(options.min_score, label_config.score_threshold)
+    shown = [r for r in segment.regions if r.score >= least][: options.max_regions]
     taught = find_lessons(drawing, shown)
     if not _began_with_prediction(annotation):  # what nobody was shown, nobody has deleted
         taught = [lesson for lesson in taught if lesson.name]
@@ -133,9 +131,9 @@ def _exemplars(
     )
 
 
-def _began_with_prediction(annotation: Mapping[str, Any]) -> bool:
+def _began_with_prediction(annotation: JsonObject) -> bool:
     """Whether the annotator corrected a prediction and did not begin with a blank canvas."""
-    origins = (str(item.get("origin", "")) for item in annotation["result"])
+    origins = (str(item.get("origin", "")) for item in result_items(annotation))
     return bool(annotation.get("parent_prediction")) or any(
         origin.startswith("prediction") for origin in origins
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from prelabel.errors import UserError
 from prelabel.runs.predictions import FILE
-from prelabel.storage.files import replacing
+from prelabel.storage.files import remove_leftovers, replacing
 from prelabel.storage.marker import MARKER, read_marker
 
 EVALUATION = "evaluation.json"
@@ -44,8 +44,7 @@ def prepare_output_folder(out: Path, *, command: str) -> dict[str, Any]:
     """
     earlier = check_output_folder(out, command=command)
     for folder in (out, out / "model", out / "report"):
-        for left in folder.glob(".tmp-*"):  # of a run that was killed while it wrote
-            left.unlink()
+        remove_leftovers(folder)
     earlier = earlier or {}
     if earlier.get("state") != "started":
         kept = {key: earlier[key] for key in ("model_version", "formats") if key in earlier}

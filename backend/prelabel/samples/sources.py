@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from prelabel.data.masks import Mask
+from prelabel.data.polygons import fill_polygons
 from prelabel.errors import UserError
 from prelabel.extras import install_command
 
@@ -110,7 +111,9 @@ def fill(
     ``rings``: (n, 2) each, x and y in pixels, may reach outside. ``shrink`` moves the edge
     inwards by so many pixels (not at the picture's border), ``soften`` blurs it (sigma, pixels).
     """
-    grid: NDArray[Any] = _inside([ring * _FINE for ring in rings], height * _FINE, width * _FINE)
+    grid: NDArray[Any] = fill_polygons(
+        [ring * _FINE for ring in rings], height=height * _FINE, width=width * _FINE
+    ).astype(np.uint8)
     if shrink > 0:
         radius = max(1, round(shrink * _FINE))
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
@@ -132,23 +135,6 @@ def drawn_masks(outline: Outline) -> list[Mask]:
 def as_arrays(rings: Sequence[Ring]) -> list[NDArray[np.float64]]:
     """Rings as arrays (n, 2)."""
     return [np.array(ring, dtype=np.float64) for ring in rings]
-
-
-def _inside(rings: Sequence[NDArray[np.float64]], height: int, width: int) -> NDArray[np.uint8]:
-    """1 where a pixel's centre is inside by the even-odd rule, else 0, (height, width).
-
-    ``cv2.fillPoly`` would add every pixel that the line touches, half a pixel on average.
-    """
-    crossed = np.zeros((height, width + 1), dtype=np.uint8)
-    for ring in rings:
-        for (x1, y1), (x2, y2) in zip(ring, np.roll(ring, -1, axis=0), strict=True):
-            first, end = (int(np.clip(np.ceil(y - 0.5), 0, height)) for y in sorted((y1, y2)))
-            if first == end:
-                continue
-            rows = np.arange(first, end)
-            x = x1 + (rows + 0.5 - y1) * (x2 - x1) / (y2 - y1)
-            crossed[rows, np.clip(np.ceil(x - 0.5), 0, width).astype(int)] ^= 1
-    return np.bitwise_xor.accumulate(crossed[:, :width], axis=1)
 
 
 def _rings(lists: list[list[list[float]]]) -> tuple[Ring, ...]:

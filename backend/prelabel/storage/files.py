@@ -6,6 +6,8 @@ import hashlib
 import os
 import secrets
 import shutil
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -56,11 +58,45 @@ def _gigabytes(text: str) -> float:
         raise UserError(f"PRELABEL_CACHE_GB = {text!r}: a number of gigabytes wanted") from None
 
 
+LEFTOVERS = ".tmp-*"
+"""What a killed process leaves of ``replacing`` and ``replacing_files``, hidden and read by nobody."""
+
+
+def remove_leftovers(folder: Path, *, older_than: float = 0.0) -> None:
+    """Remove the leftovers in a folder. ``older_than``: in seconds, where others may be writing."""
+    for left in folder.glob(LEFTOVERS):
+        with suppress(FileNotFoundError):
+            if older_than and time.time() - left.stat().st_mtime <= older_than:
+                continue
+            if left.is_dir():
+                shutil.rmtree(left)
+            else:
+                left.unlink()
+
+
+@contextmanager
+def replacing_files(folder: Path) -> Iterator[Path]:
+    """A folder inside ``folder`` to write files to; only if all went well, each takes the place of
+    the file of its name in ``folder``, where other files stay as they are. Nobody else may be
+    writing to ``folder``: what a killed process left is removed."""
+    remove_leftovers(folder)
+    beside = Path(tempfile.mkdtemp(prefix=LEFTOVERS.removesuffix("*"), dir=folder))
+    try:
+        yield beside
+        for place, _, names in os.walk(beside):
+            target = folder / Path(place).relative_to(beside)
+            target.mkdir(parents=True, exist_ok=True)
+            for name in names:
+                Path(place, name).replace(target / name)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
 @contextmanager
 def replacing(file: Path) -> Iterator[Path]:
     """A path beside ``file`` to write to; it takes ``file``'s place only if all went well.
 
-    A killed process leaves at most a hidden ``.tmp-*`` file that nobody reads.
+    A killed process leaves at most a file that ``remove_leftovers`` removes.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     name = hashlib.blake2b(os.fsencode(file.name), digest_size=6).hexdigest()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,7 +13,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from prelabel.storage.files import replacing
+from prelabel.storage.files import remove_leftovers, replacing
 from prelabel.storage.memory import trim_heap
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -36,10 +34,7 @@ class ShardStore:
         self._shards: list[Path] = []
         self._where: dict[bytes, int] = {}
         self._pending: dict[str, dict[str, NDArray[Any]]] = {}
-        for left in folder.glob(".tmp-*"):  # of a run that was killed, not one that is writing
-            with suppress(OSError):
-                if time.time() - left.stat().st_mtime > _ABANDONED:
-                    left.unlink()
+        remove_leftovers(folder, older_than=_ABANDONED)  # another process may be writing
         for shard in sorted(folder.glob("[0-9a-f]*.safetensors")):
             self._index(shard)
 

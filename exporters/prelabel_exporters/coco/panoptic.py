@@ -16,7 +16,7 @@ from PIL import Image
 from prelabel.data.dataset import Problems
 from prelabel.data.masks import decode_rle
 from prelabel.data.records import Prediction, Region
-from prelabel_exporters.common import JsonList, free_file, in_front, move, replacing
+from prelabel_exporters.common import JsonList, free_file, in_front, text_file
 
 FILE, FOLDER = "panoptic.json", "panoptic"
 Json = Mapping[str, Any]
@@ -33,53 +33,44 @@ class Add(Protocol):
 
 @contextmanager
 def panoptic(folder: Path, categories: Sequence[Json], problems: Problems) -> Iterator[Add]:
-    """Writes into ``folder``; everything is there when it is left without an error.
+    """Writes ``panoptic.json`` and the PNGs into a folder that has neither yet.
 
     A segment's id is its number in the photo, from 1, and its colour is R + 256 × G + 65 536 × B =
     id; 0 is what no segment covers. Where regions overlap, the higher score wins, of equal
     ones the smaller, and any object over a crowd; a region that is covered whole has no segment and
     is counted in ``problems``. All categories are things.
     """
-    beside = folder / f".{FOLDER}.part"
-    shutil.rmtree(beside, ignore_errors=True)
-    try:
-        beside.mkdir()
-        with (
-            replacing(folder / FILE) as out,
-            TemporaryFile("w+", dir=folder, encoding="utf-8", newline="\n") as rest,
-        ):
-            things = [{**category, "isthing": 1} for category in categories]
-            out.write(f'{{"categories": {json.dumps(things)},\n"images": ')
-            images, annotations = JsonList(out), JsonList(rest)
+    pngs = folder / FOLDER
+    pngs.mkdir()
+    with (
+        text_file(folder / FILE) as out,
+        TemporaryFile("w+", dir=folder, encoding="utf-8", newline="\n") as rest,
+    ):
+        things = [{**category, "isthing": 1} for category in categories]
+        out.write(f'{{"categories": {json.dumps(things)},\n"images": ')
+        images, annotations = JsonList(out), JsonList(rest)
 
-            def add(
-                prediction: Prediction, image: Json, items: Sequence[tuple[Region, Json]]
-            ) -> None:
-                file = free_file(beside, prediction.photo)
-                segments = _draw(prediction, items, file)
-                for _ in range(len(items) - len(segments)):
-                    problems.note(
-                        "regions that others cover, left out of panoptic", prediction.photo
-                    )
-                images.append(image)
-                annotations.append(
-                    {
-                        "image_id": image["id"],
-                        "file_name": file.relative_to(beside).as_posix(),
-                        "segments_info": segments,
-                    }
-                )
+        def add(prediction: Prediction, image: Json, items: Sequence[tuple[Region, Json]]) -> None:
+            file = free_file(pngs, prediction.photo)
+            segments = _draw(prediction, items, file)
+            for _ in range(len(items) - len(segments)):
+                problems.note("regions that others cover, left out of panoptic", prediction.photo)
+            images.append(image)
+            annotations.append(
+                {
+                    "image_id": image["id"],
+                    "file_name": file.relative_to(pngs).as_posix(),
+                    "segments_info": segments,
+                }
+            )
 
-            yield add
-            images.close()
-            annotations.close()
-            out.write(',\n"annotations": ')
-            rest.seek(0)
-            shutil.copyfileobj(rest, out)
-            out.write("}\n")
-        move(beside, folder / FOLDER)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        yield add
+        images.close()
+        annotations.close()
+        out.write(',\n"annotations": ')
+        rest.seek(0)
+        shutil.copyfileobj(rest, out)
+        out.write("}\n")
 
 
 def _draw(

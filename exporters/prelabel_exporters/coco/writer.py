@@ -14,6 +14,7 @@ from typing import Any, TextIO
 from prelabel.data.colors import class_color
 from prelabel.data.dataset import Dataset, ExportContext
 from prelabel.data.records import Prediction, Region
+from prelabel.storage.files import replacing_files
 from prelabel_exporters.coco.file import is_instances
 from prelabel_exporters.coco.panoptic import panoptic
 from prelabel_exporters.coco.polygons import polygons
@@ -22,8 +23,8 @@ from prelabel_exporters.common import (
     JsonList,
     category_ids,
     class_name,
-    replacing,
     stable_id,
+    text_file,
     without_class,
 )
 
@@ -68,22 +69,22 @@ class Coco:
     def write(
         self, predictions: Iterable[Prediction], folder: Path, context: ExportContext
     ) -> Path:
-        file = folder / FILE
         categories = category_ids(context)
         listed_categories = [_category(name, number) for name, number in categories.items()]
         taken: set[int] = set()
         with contextlib.ExitStack() as stack:
-            out = stack.enter_context(replacing(file))
+            beside = stack.enter_context(replacing_files(folder))
+            out = stack.enter_context(text_file(beside / FILE))
             rest = stack.enter_context(
                 TemporaryFile("w+", dir=folder, encoding="utf-8", newline="\n")
             )
             results = None
             if self.results and context.model_version:
-                results = JsonList(stack.enter_context(replacing(folder / RESULTS)))
+                results = JsonList(stack.enter_context(text_file(beside / RESULTS)))
             segments = None
             if self.panoptic:
                 segments = stack.enter_context(
-                    panoptic(folder, listed_categories, context.problems)
+                    panoptic(beside, listed_categories, context.problems)
                 )
             out.write(f'{{"info": {json.dumps(_info(context))},\n"licenses": [],\n"categories": ')
             _write_list(out, listed_categories)
@@ -108,7 +109,7 @@ class Coco:
             rest.seek(0)
             shutil.copyfileobj(rest, out)
             out.write("}\n")
-        return file
+        return folder / FILE
 
     def recognizes(self, source: Path) -> bool:
         """A JSON file with COCO's lists, or a folder that ``write`` filled."""

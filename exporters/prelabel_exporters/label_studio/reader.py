@@ -18,36 +18,40 @@ from prelabel.label_studio.format.task_file import json_tasks
 
 
 def read_tasks(
-    file: Path, *, what: What, config: LabelConfig | None, photos: Path | None
+    file: Path, *, what: What, label_config: LabelConfig | None, photos: Path | None
 ) -> Dataset:
     """The labels of a file. ``photos``: the folder that names are relative to, if it is known.
     Raises UserError for a file that is damaged anywhere: it is looked through at once."""
     problems = Problems()
     labels = TaskLabels(
-        lambda: json_tasks(file), what=what, config=config, source=str(file), problems=problems
+        lambda: json_tasks(file),
+        what=what,
+        label_config=label_config,
+        source=str(file),
+        problems=problems,
     )
 
     names: set[str] = set()
 
-    def look(photo: NamedPhoto) -> Size | None:
-        names.add(photo.name)
+    def find_size(named: NamedPhoto) -> Size | None:
+        names.add(named.name)
         if photos is None:
-            return photo.stated
+            return named.stated
         try:
-            picture = images.read_image(photos / photo.name)
+            picture = images.read_image(photos / named.name)
         except PhotoError as error:
-            if photo.stated is None:
+            if named.stated is None:
                 raise
             problems.note(
                 "photos that are not there, whose labels are kept",
-                f"{file}, task {photo.task}: {photos / photo.name} {error}",
+                f"{file}, task {named.photo.task}: {photos / named.name} {error}",
             )
-            return photo.stated
+            return named.stated
         return picture.width, picture.height
 
     def stream() -> Iterator[Prediction]:
         names.clear()
-        yield from labels.stream(look)
+        yield from labels.stream(find_size)
         if photos is None:
             return
         for found in _photos_in(photos):

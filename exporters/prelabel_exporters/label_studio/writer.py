@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 from xml.etree import ElementTree
 
@@ -16,23 +15,23 @@ from prelabel.data.colors import class_color
 from prelabel.data.dataset import Dataset, ExportContext, Problems
 from prelabel.data.records import Prediction
 from prelabel.errors import UserError
-from prelabel.label_studio.format import label_config
 from prelabel.label_studio.format.annotations import What
-from prelabel.label_studio.format.items import Item, encode_regions
-from prelabel.label_studio.format.label_config import Control, Kind
+from prelabel.label_studio.format.items import Losses, PredictionJson, ResultItem
+from prelabel.label_studio.format.label_config import Control, LabelConfig, parse_label_config
+from prelabel.label_studio.format.routing import (
+    Route,
+    choose_route,
+    controls_by_kind,
+    encode_routed,
+)
+from prelabel.label_studio.format.shapes import SHAPE_OF, Kind
 from prelabel.label_studio.format.task_file import looks_like_tasks
-from prelabel_exporters.common import JsonList, category_ids, class_name, replacing
+from prelabel.storage.files import replacing_files
+from prelabel_exporters.common import JsonList, category_ids, class_name, text_file
 from prelabel_exporters.label_studio.reader import read_tasks
 
 TASKS = "tasks.json"
 CONFIG = "label_config.xml"
-
-_TAGS = {
-    "brush": "BrushLabels",
-    "bitmask": "BitmaskLabels",
-    "polygon": "PolygonLabels",
-    "rectangle": "RectangleLabels",
-}
 
 
 @dataclass(frozen=True)
@@ -88,25 +87,20 @@ class LabelStudio:
     ) -> Path:
         prefix = self.url_prefix.replace("{folder}", _quoted(context.photos.resolve().name))
         if self.label_config:
-            xml = _read(self.label_config)
-            controls = label_config.parse_label_config(xml).controls
+            xml = _read_text(self.label_config)
+            controls = parse_label_config(xml).controls
         else:
-            xml = _label_config(self.kind, context)
+            xml = _label_xml(self.kind, context)
             controls = (Control(self.kind, "label", "image", "image", labels=()),)
-        key, is_list = controls[0].image_key, controls[0].is_list
-        with replacing(folder / CONFIG) as config, replacing(folder / TASKS) as out:
+        with (
+            replacing_files(folder) as beside,
+            text_file(beside / CONFIG) as config,
+            text_file(beside / TASKS) as out,
+        ):
             config.write(xml)
             tasks = JsonList(out)
             for prediction in predictions:
-                address = prefix + _quoted(prediction.photo)
-                task: dict[str, Any] = {
-                    "data": {key: [address] if is_list else address},
-                    "meta": {"width": prediction.width, "height": prediction.height},
-                    "predictions": [_prediction(prediction, controls, self.tolerance, context)],
-                }
-                if _is_unicode(prediction.photo):
-                    task["meta"]["photo"] = prediction.photo
-                tasks.append(task)
+                tasks.append(_task(prediction, prefix, controls, self.tolerance, context))
             tasks.close()
         return folder / TASKS
 
@@ -116,27 +110,31 @@ class LabelStudio:
 
     def read(self, source: Path) -> Dataset:
         file = source / TASKS if source.is_dir() else source
-        beside = file.with_name(CONFIG)
-        config = self.label_config or (str(beside) if beside.is_file() else "")
         return read_tasks(
             file,
             what=self.what,
-            config=label_config.parse_label_config(_read(config)) if config else None,
+            label_config=self._config_for(file),
             photos=Path(self.photos).expanduser() if self.photos else None,
         )
 
+    def _config_for(self, tasks: Path) -> LabelConfig | None:
+        """The label config that was named, else the one beside the tasks, if there is one."""
+        beside = tasks.with_name(CONFIG)
+        file = self.label_config or (str(beside) if beside.is_file() else "")
+        return parse_label_config(_read_text(file)) if file else None
 
-def _read(file: str) -> str:
+
+def _read_text(file: str) -> str:
     try:
         return Path(file).expanduser().read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
-        raise UserError(f"{file}: no label config that can be read ({error})") from error
+        raise UserError(f"{file}: not a label config that can be read ({error})") from error
 
 
-def _label_config(kind: Kind, context: ExportContext) -> str:
+def _label_xml(kind: Kind, context: ExportContext) -> str:
     view = ElementTree.Element("View")
     ElementTree.SubElement(view, "Image", name="image", value="$image", zoom="true")
-    labels = ElementTree.SubElement(view, _TAGS[kind], name="label", toName="image")
+    labels = ElementTree.SubElement(view, SHAPE_OF[kind].tag, name="label", toName="image")
     for name, category_id in category_ids(context).items():
         color = "#{:02x}{:02x}{:02x}".format(*class_color(category_id - 1))
         ElementTree.SubElement(labels, "Label", value=name, background=color)
@@ -144,69 +142,77 @@ def _label_config(kind: Kind, context: ExportContext) -> str:
     return ElementTree.tostring(view, encoding="unicode") + "\n"
 
 
+def _task(
+    prediction: Prediction,
+    prefix: str,
+    controls: Sequence[Control],
+    tolerance: float,
+    context: ExportContext,
+) -> dict[str, object]:
+    address = prefix + _quoted(prediction.photo)
+    meta: dict[str, object] = {"width": prediction.width, "height": prediction.height}
+    if _is_unicode(prediction.photo):
+        meta["photo"] = prediction.photo
+    return {
+        "data": {controls[0].image_key: [address] if controls[0].is_list else address},
+        "meta": meta,
+        "predictions": [_prediction(prediction, controls, tolerance, context)],
+    }
+
+
 def _prediction(
     prediction: Prediction,
     controls: Sequence[Control],
     tolerance: float,
     context: ExportContext,
-) -> dict[str, Any]:
+) -> PredictionJson:
     regions = tuple(region for region in prediction.regions if not region.crowd)
     for _ in range(len(prediction.regions) - len(regions)):
         context.problems.note("crowds left out, which Label Studio has not", prediction.photo)
     kept = structs.replace(prediction, regions=regions)
-    own = [control for control in controls if control.image_key == controls[0].image_key]
-    items: list[Item] = []
-    for number, kind in enumerate(dict.fromkeys(control.kind for control in own)):
+    items: list[ResultItem] = []
+    for number, of_kind in enumerate(controls_by_kind(controls, controls[0].image_key)):
         # Another kind of tag has the same regions once more: they are counted once.
         problems = context.problems if number == 0 else Problems()
-        items += _of_kind(kept, [c for c in own if c.kind == kind], tolerance, context, problems)
+        for control, found, losses in encode_routed(
+            kept,
+            _routes(kept, of_kind, context),
+            of_kind,
+            tolerance=tolerance,
+            item_index=0 if controls[0].is_list else None,
+        ):
+            items += found
+            _note_losses(problems, prediction.photo, control, len(found), losses)
     return {"model_version": prediction.model_version, "score": kept.score, "result": items}
 
 
-def _of_kind(
-    prediction: Prediction,
-    controls: Sequence[Control],
-    tolerance: float,
-    context: ExportContext,
-    problems: Problems,
-) -> list[Item]:
-    """The items of all regions, each in one of these tags of one kind."""
-    names: dict[int, str | None] = {}
+def _routes(
+    prediction: Prediction, controls: Sequence[Control], context: ExportContext
+) -> dict[int, Route]:
+    """Where each class goes. One with a name is its own label in a control without labels."""
+    routes: dict[int, Route] = {}
     for region in prediction.regions:
-        unlabelled = region.cluster == -1
-        names[region.cluster] = None if unlabelled else class_name(region, prediction, context)
-    places = {cluster: _place(name, controls) for cluster, name in names.items()}
-    items: list[Item] = []
-    for index, control in enumerate(controls):
-        regions = tuple(r for r in prediction.regions if places[r.cluster][0] == index)
-        found, losses = encode_regions(
-            structs.replace(prediction, regions=regions),
-            {cluster: label for cluster, (_, label) in places.items()},
-            control,
-            tolerance=tolerance,
-            max_regions=len(regions),
-            item_index=0 if control.is_list else None,
-            notes={c: name for c, name in names.items() if places[c][1] is None},
-        )
-        items += found
-        counts = {
-            "holes filled, which polygons have not": losses.holes,
-            "regions without a pixel, left out": losses.empty,
-            "regions without a label": losses.unnamed,
-            "regions of which the box alone is kept": len(found) * (control.kind == "rectangle"),
-        }
-        for what, n in counts.items():
-            for _ in range(n):
-                problems.note(what, prediction.photo)
-    return items
+        name = "" if region.cluster == -1 else class_name(region, prediction, context)
+        labels = [(c.label_for(name) if c.labels else name) or None for c in controls]
+        routes.setdefault(region.cluster, choose_route(controls, labels, note=name))
+    return routes
 
 
-def _place(name: str | None, controls: Sequence[Control]) -> tuple[int, str | None]:
-    """The tag that a class goes to, by its index, and the class's label there."""
-    for index, control in enumerate(controls):
-        if name is not None and (label := control.label_for(name) if control.labels else name):
-            return index, label
-    return 0, None
+def _note_losses(
+    problems: Problems, photo: str, control: Control, n_items: int, losses: Losses
+) -> None:
+    keeps = SHAPE_OF[control.kind].keeps
+    counts = {
+        "holes filled, which polygons have not": losses.holes,
+        "regions without a pixel, left out": losses.empty,
+        "regions without a label": losses.unnamed,
+        f"regions of which the {keeps} alone is kept": 0
+        if keeps in ("mask", "outline")
+        else n_items,
+    }
+    for what, n in counts.items():
+        for _ in range(n):
+            problems.note(what, photo)
 
 
 def _is_unicode(name: str) -> bool:

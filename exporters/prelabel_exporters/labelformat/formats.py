@@ -6,12 +6,10 @@ photo after the other (CVAT's, say) are not here: its own command makes them fro
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from msgspec import structs
 
@@ -21,10 +19,11 @@ from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
 from prelabel.label_studio.format.items import encode_regions
 from prelabel.label_studio.format.label_config import Control
+from prelabel.storage.files import replacing_files
 from prelabel_exporters.common import class_name
 
 _POLYGON = Control(kind="polygon", name="label", to_name="image", image_key="image", labels=())
-_PART = ".labelformat.part"
+_Points = list[tuple[float, float]]
 _Object = Callable[[Region, Prediction, Any], Any]
 """A region as labelformat's object of this category; None for one that cannot be held."""
 
@@ -70,7 +69,10 @@ class YoloSeg:
                     "regions in several parts, joined by lines without width", prediction.photo
                 )
             scale = prediction.width / 100, prediction.height / 100
-            parts = [[(x * scale[0], y * scale[1]) for x, y in i["value"]["points"]] for i in items]
+            parts = [
+                [(x * scale[0], y * scale[1]) for x, y in cast(_Points, item["value"]["points"])]
+                for item in items
+            ]
             if not parts:
                 context.problems.note("regions without a pixel, left out", prediction.photo)
                 return None
@@ -79,7 +81,7 @@ class YoloSeg:
             )
 
         labels = _Labels(predictions, context, polygons, model.ImageInstanceSegmentation)
-        with _Beside(folder) as beside:
+        with replacing_files(folder) as beside:
             model.YOLOv8InstanceSegmentationOutput(
                 output_file=beside / "data.yaml", output_split="train"
             ).save(labels)
@@ -118,7 +120,7 @@ class Boxes:
             )
 
         labels = _Labels(predictions, context, box, model.ImageObjectDetection)
-        with _Beside(folder) as beside:
+        with replacing_files(folder) as beside:
             if self.format == "yolo":
                 output = model.YOLOv8ObjectDetectionOutput(beside / "data.yaml", "train")
             elif self.format == "kitti":
@@ -192,33 +194,6 @@ class _Labels:
             return None
         name = class_name(region, prediction, self._context)
         return self._as_object(region, prediction, self._categories[name])
-
-
-class _Beside:
-    """A folder beside the files of an export, which take their places once all are written.
-
-    It has a fixed name, so that what a killed run leaves is cleared away by the next.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._beside = folder / _PART
-
-    def __enter__(self) -> Path:
-        shutil.rmtree(self._beside, ignore_errors=True)
-        self._beside.mkdir()
-        return self._beside
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            written = os.walk(self._beside) if kind is None else iter(())
-            for folder, _subfolders, names in written:
-                place = self._folder / Path(folder).relative_to(self._beside)
-                place.mkdir(parents=True, exist_ok=True)
-                for name in names:
-                    Path(folder, name).replace(place / name)
-        finally:
-            shutil.rmtree(self._beside, ignore_errors=True)
 
 
 def _labelformat() -> Any:

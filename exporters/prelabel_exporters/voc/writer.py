@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +20,14 @@ from prelabel.data.dataset import Dataset, ExportContext
 from prelabel.data.masks import Box, Mask, decode_rle
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
+from prelabel.storage.files import replacing_files
 from prelabel_exporters.common import (
     category_ids,
     class_name,
     free_file,
     in_front,
-    move,
-    replacing,
     stable_id,
+    text_file,
     without_class,
 )
 from prelabel_exporters.voc.annotation import annotation
@@ -99,10 +98,7 @@ class Voc:
         root = folder / DEVKIT if self.devkit else folder
         root.mkdir(parents=True, exist_ok=True)
         ids = category_ids(context)
-        # A fixed name, so that what a killed run leaves is cleared away by the next.
-        beside = root / ".voc.part"
-        shutil.rmtree(beside, ignore_errors=True)
-        try:
+        with replacing_files(root) as beside:
             for name in (CLASSES, OBJECTS, BOXES, LISTS):
                 (beside / name).mkdir(parents=True)
             with contextlib.ExitStack() as stack:
@@ -121,19 +117,16 @@ class Voc:
                         continue
                     for chosen in ("trainval", self._side(prediction.photo)):
                         lists[chosen].write(f"{name}\n")
-            with replacing(root / LABELS) as labels:
+            with text_file(beside / LABELS) as labels:
                 labels.write("0\tbackground\n")
                 for name, value in ids.items():
                     labels.write(f"{value}\t{' '.join(name.split())}\n")
-            with replacing(root / LABELMAP) as labels:
+            with text_file(beside / LABELMAP) as labels:
                 # Void is named as well: datumaro refuses masks with a color that is not.
                 labels.write("# label:color_rgb:parts:actions\n")
                 for name, value in _labelmap(ids, context):
                     color = ",".join(str(channel) for channel in voc_color(value))
                     labels.write(f"{name}:{color}::\n")
-            move(beside, root)
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
         return root / CLASSES
 
     def recognizes(self, source: Path) -> bool:

@@ -16,8 +16,9 @@ from prelabel.cli.main import app
 from prelabel.data.dataset import ExportContext
 from prelabel.data.masks import Mask, decode_rle, encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
-from prelabel.label_studio.format.items import Item, encode_regions
-from prelabel.label_studio.format.label_config import Control, Kind
+from prelabel.label_studio.format.items import ResultItem, encode_regions
+from prelabel.label_studio.format.label_config import Control
+from prelabel.label_studio.format.shapes import Kind
 from prelabel.runs.datasets import open_dataset
 from prelabel.strategies import registry
 from support.label_studio_server import TOKEN, Server
@@ -52,12 +53,12 @@ SQUARE = _mask(4, 45, 12, 12)
 TALL = _mask(5, 60, 20, 30, upright=True)
 
 
-def _item(mask: Mask, kind: Kind, label: str) -> Item:
+def _item(mask: Mask, kind: Kind, label: str) -> ResultItem:
     region = Region(encode_rle(mask), rle_box(encode_rle(mask)), int(mask.sum()), 0.75, 0)
     height, width = mask.shape
     prediction = Prediction("x", "", width, height, (region,), 0.0, 0, "m-1")
     control = Control(kind, kind, "image", "image", labels=())
-    (item,), _ = encode_regions(prediction, [label], control, tolerance=0)
+    (item,), _ = encode_regions(prediction, {0: label}, control, tolerance=0)
     return item
 
 
@@ -70,7 +71,9 @@ def _photo(seed: int, *, turned: bool = False) -> bytes:
     return file.getvalue()
 
 
-def _predicted(project: int, label_studio: Server, task: int, version: str, *items: Item) -> None:
+def _predicted(
+    project: int, label_studio: Server, task: int, version: str, *items: ResultItem
+) -> None:
     label_studio.json(
         "POST",
         "/api/predictions/",

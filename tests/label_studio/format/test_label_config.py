@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 from label_studio_sdk.label_interface import LabelInterface
 
 from prelabel.errors import UserError
 from prelabel.label_studio.format.label_config import (
     Control,
-    Kind,
     Label,
     Prompt,
     parse_label_config,
 )
+from prelabel.label_studio.format.shapes import Kind
 
 IMAGE = '<Image name="image" value="$photo"/>'
 BRUSH = '<BrushLabels name="b" toName="image"><Label value="Dog"/></BrushLabels>'
@@ -101,18 +103,18 @@ def test_parse_label_config__tags_for_other_things_are_passed_over() -> None:
 @pytest.mark.parametrize(
     ("xml", "found"),
     [
-        ("", "no well-formed XML"),
-        ("<View><Image></View>", "no well-formed XML .mismatched tag"),
-        (_view("\ud800"), "no well-formed XML"),
-        (_view(IMAGE), "found View, Image; wanted BrushLabels"),
+        ("", "well-formed XML"),
+        ("<View><Image></View>", "well-formed XML .mismatched tag"),
+        (_view("\ud800"), "well-formed XML"),
+        (_view(IMAGE), "found View, Image; expected BrushLabels"),
         (_view(IMAGE, '<Choices name="c" toName="image"/>'), "found View, Image, Choices"),
         (_view('<Video name="v" value="$v"/><RectangleLabels name="r" toName="v"/>'), "no tag"),
         (_view(IMAGE, BRUSH.replace('"image"', '"img"')), 'toName="img".* are named image;'),
         (_view(IMAGE, '<BrushLabels name="b"/>'), 'toName=""'),
         (_view(BRUSH), "there are none"),
         (_view(IMAGE, '<BrushLabels toName="image"/>'), "BrushLabels has no name"),
-        (_view('<Image name="image" value="photo"/>', BRUSH), 'value="photo", wanted a key'),
-        (_view('<Image name="image"/>', BRUSH), 'value="", wanted a key'),
+        (_view('<Image name="image" value="photo"/>', BRUSH), 'value="photo", expected a key'),
+        (_view('<Image name="image"/>', BRUSH), 'value="", expected a key'),
         (_view(IMAGE, BRUSH.replace(" toName", ' model_score_threshold="x" toName')), '="x"'),
         (_view(IMAGE, BRUSH.replace(" toName", ' model_score_threshold="nan" toName')), "nan"),
         (_view(IMAGE, BRUSH.replace(" toName", ' model_score_threshold="50" toName')), "0 to 1"),
@@ -143,3 +145,16 @@ def test_label_for__predicted_values_go_before_the_label_s_own_name() -> None:
     assert control.label_for("cat") is None
     assert control.label_for("object 3") is None
     assert control.label_for("") is None
+
+
+def test_accepts__its_own_labels_or_any_if_it_has_none() -> None:
+    own = Control("brush", "b", "image", "photo", (Label("Dog"), Label("Cat")))
+    assert [own.accepts(label) for label in ("Dog", "Cat", "dog", "")] == [True, True, False, False]
+    assert Control("brush", "b", "image", "photo", ()).accepts("Yak")
+
+
+def test_label_config__travels_to_other_processes() -> None:
+    config = parse_label_config(_view(IMAGE, BRUSH))
+    assert pickle.loads(pickle.dumps(config)) == config
+    with pytest.raises(AttributeError):
+        config.score_threshold = 0.5  # type: ignore[misc]

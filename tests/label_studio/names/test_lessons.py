@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,33 +11,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from PIL import Image
 
+import builders
+from builders import prediction, region
 from prelabel.data.brush import encode_brush
-from prelabel.data.masks import Mask, decode_rle, encode_rle, rle_area, rle_box
-from prelabel.data.records import Prediction, Region
-from prelabel.label_studio import learn
-from prelabel.label_studio.api.client import TaskGone
-from prelabel.label_studio.format.annotations import newest_annotation, stamp
+from prelabel.data.masks import Mask, encode_rle, rle_area
 from prelabel.label_studio.format.items import encode_regions
 from prelabel.label_studio.format.label_config import LabelConfig, parse_label_config
-from prelabel.label_studio.format.regions import DrawnRegion
-from prelabel.label_studio.names.exemplars import ExemplarFile
-from prelabel.label_studio.names.lessons import Drawing, Lesson, find_lessons, read_drawing
-from prelabel.storage.progress import RunLog
+from prelabel.label_studio.format.photos import find_photo, task_photos
+from prelabel.label_studio.format.regions import Drawing, DrawnRegion
+from prelabel.label_studio.names.lessons import Lesson, find_lessons, read_drawing
+from prelabel.storage.json import JsonObject
+from support.label_studio_exports import read_export
 
 HEIGHT, WIDTH = 20, 30
-CONFIG = """<View><Image name="img" value="$image"/><Image name="side" value="$side"/>
+LABEL_XML = """<View><Image name="img" value="$image"/><Image name="side" value="$side"/>
 <BrushLabels name="brush" toName="img"><Label value="Cat"/><Label value="Dog"/></BrushLabels>
+<PolygonLabels name="poly" toName="img"><Label value="Cat"/></PolygonLabels>
 <RectangleLabels name="box" toName="img"><Label value="Cat"/><Label value="Dog"/></RectangleLabels>
 <BrushLabels name="other" toName="side"><Label value="Cat"/></BrushLabels>
 <Choices name="weather" toName="img"><Choice value="Sun"/></Choices></View>"""
-WANTED = parse_label_config(CONFIG)
+LABEL_CONFIG = parse_label_config(LABEL_XML)
+LIST = parse_label_config(LABEL_XML.replace('value="$image"', 'valueList="$image"'))
+DATA = {"image": "/a.jpg", "side": "/b.jpg"}
 
 
-def box(x: int, y: int, w: int, h: int) -> Mask:
-    mask = np.zeros((HEIGHT, WIDTH), dtype=np.bool_)
-    mask[y : y + h, x : x + w] = True
-    return mask
+def box(x: int, y: int, width: int, height: int) -> Mask:
+    return builders.box(x, y, width, height, photo=(HEIGHT, WIDTH))
 
 
 def brush(mask: Mask, *labels: str, name: str = "brush", **more: Any) -> dict[str, Any]:
@@ -46,30 +46,35 @@ def brush(mask: Mask, *labels: str, name: str = "brush", **more: Any) -> dict[st
     if labels:
         value["brushlabels"] = list(labels)
     to_name = "side" if name == "other" else "img"
-    item = {"id": "x", "type": "brushlabels", "from_name": name, "to_name": to_name, "value": value}
     size = {"original_width": WIDTH, "original_height": HEIGHT}
-    return {**item, **size, **more}
+    where = {"from_name": name, "to_name": to_name}
+    return {"id": "x", "type": "brushlabels", **where, "value": value, **size, **more}
 
 
-def rectangle(x: int, y: int, w: int, h: int, label: str) -> dict[str, Any]:
-    value = {"x": x * 100 / WIDTH, "width": w * 100 / WIDTH, "rectanglelabels": [label]}
+def rectangle(x: int, y: int, w: int, h: int, *labels: str, **more: Any) -> dict[str, Any]:
+    value = {"x": x * 100 / WIDTH, "width": w * 100 / WIDTH, "rectanglelabels": list(labels)}
     value |= {"y": y * 100 / HEIGHT, "height": h * 100 / HEIGHT, "rotation": 0}
-    return {"type": "rectanglelabels", "from_name": "box", "to_name": "img", "value": value}
+    where = {"from_name": "box", "to_name": "img"}
+    return {"id": "y", "type": "rectanglelabels", **where, "value": value, **more}
 
 
-def draw(*items: dict[str, Any], wanted: LabelConfig = WANTED, **place: Any) -> Drawing:
-    place = {"image_key": "image", "item_index": None, "height": HEIGHT, "width": WIDTH, **place}
-    return read_drawing(json.loads(json.dumps(items)), wanted, **place)
+def draw(
+    *items: JsonObject,
+    label_config: LabelConfig = LABEL_CONFIG,
+    data: JsonObject = DATA,
+    key: str = "image",
+    index: int | None = None,
+) -> Drawing:
+    photos = task_photos(1, data, label_config)
+    photo = find_photo(photos, key, index)
+    assert photo is not None
+    annotation = {"result": json.loads(json.dumps(items))}
+    return read_drawing(annotation, photo, photos, (WIDTH, HEIGHT), label_config)
 
 
 def seen(drawing: Drawing) -> list[tuple[int, str]]:
     """Pixels and label of each region."""
-    return [(int(decode_rle(region.rle).sum()), region.label) for region in drawing.regions]
-
-
-def region(mask: Mask) -> Region:
-    rle = encode_rle(mask)
-    return Region(rle=rle, box=rle_box(rle), area=rle_area(rle), score=0.5)
+    return [(rle_area(region.rle), region.label) for region in drawing.regions]
 
 
 def drawing(*pairs: tuple[Mask, str], unreadable: int = 0) -> Drawing:
@@ -86,22 +91,33 @@ def test_read_drawing__reads_masks_and_labels() -> None:
     found = draw(brush(box(2, 3, 4, 5), "Dog"), rectangle(15, 3, 6, 7, "Cat"))
     assert seen(found) == [(20, "Dog"), (42, "Cat")]
     assert found.unreadable == 0
-    np.testing.assert_array_equal(decode_rle(found.regions[0].rle), box(2, 3, 4, 5))
-    np.testing.assert_array_equal(decode_rle(found.regions[1].rle), box(15, 3, 6, 7))
+    assert [region.rle for region in found.regions] == [
+        encode_rle(box(2, 3, 4, 5)),
+        encode_rle(box(15, 3, 6, 7)),
+    ]
 
 
-def test_read_drawing__a_label_that_the_control_has_not_is_none() -> None:
+def test_read_drawing__the_finest_shapes_first() -> None:
+    items = (
+        rectangle(15, 3, 6, 7, "Cat"),
+        brush(box(2, 3, 4, 5), "Dog"),
+        rectangle(0, 9, 2, 2, "Cat"),
+    )
+    assert seen(draw(*items)) == [(20, "Dog"), (42, "Cat"), (4, "Cat")]
+
+
+def test_read_drawing__a_label_that_no_control_has_is_none() -> None:
     assert seen(draw(brush(box(0, 0, 2, 2)))) == [(4, "")]
     assert seen(draw(brush(box(0, 0, 2, 2), "Yak"))) == [(4, "")]
     assert seen(draw(brush(box(0, 0, 2, 2), "Dog", "Cat"))) == [(4, "Dog")]
 
 
 def test_read_drawing__a_control_without_labels_takes_any() -> None:
-    wanted = parse_label_config(
+    dynamic = parse_label_config(
         '<View><Image name="img" value="$image"/><BrushLabels name="brush" toName="img" '
         'value="$labels"/></View>'
     )
-    assert seen(draw(brush(box(0, 0, 2, 2), "Yak"), wanted=wanted)) == [(4, "Yak")]
+    assert seen(draw(brush(box(0, 0, 2, 2), "Yak"), label_config=dynamic)) == [(4, "Yak")]
 
 
 def test_read_drawing__other_photos_and_tags_are_passed_over() -> None:
@@ -111,29 +127,14 @@ def test_read_drawing__other_photos_and_tags_are_passed_over() -> None:
     other = brush(box(0, 0, 2, 3), "Cat", name="other")
     items = (choice, relation, text, other, brush(box(0, 0, 2, 2), "Cat"))
     assert draw(*items) == draw(items[-1])
-    assert seen(draw(*items, image_key="side")) == [(6, "Cat")]
+    assert seen(draw(*items, key="side")) == [(6, "Cat")]
 
 
 def test_read_drawing__a_photo_of_a_list() -> None:
-    wanted = parse_label_config(CONFIG.replace('value="$image"', 'valueList="$image"'))
+    data = {"image": ["/a.jpg", "/b.jpg", "/c.jpg"]}
     first, second = brush(box(0, 0, 2, 2), "Cat"), brush(box(0, 0, 3, 3), "Dog", item_index=1)
     for index, found in ((0, [(4, "Cat")]), (1, [(9, "Dog")]), (2, [])):
-        assert seen(draw(first, second, wanted=wanted, item_index=index)) == found
-
-
-@pytest.mark.parametrize(
-    "broken",
-    [
-        brush(np.ones((4, 4), dtype=np.bool_), "Cat"),
-        brush(box(0, 0, 2, 2), "Cat", value={"rle": [1, 2]}),
-        brush(box(0, 0, 2, 2), "Cat", value=None),
-        brush(box(0, 0, 2, 2), "Cat", original_width=HEIGHT, original_height=WIDTH),
-        {**rectangle(0, 0, 4, 4, "Cat"), "original_width": WIDTH + 1},
-    ],
-)
-def test_read_drawing__what_cannot_be_read_is_counted(broken: dict[str, Any]) -> None:
-    found = draw(broken, brush(box(9, 9, 2, 2), "Dog"))
-    assert (seen(found), found.unreadable) == ([(4, "Dog")], 1)
+        assert seen(draw(first, second, label_config=LIST, data=data, index=index)) == found
 
 
 def test_read_drawing__what_was_erased_is_nothing() -> None:
@@ -163,6 +164,88 @@ def test_read_drawing__what_one_tool_has_drawn_are_two_regions() -> None:
     assert seen(draw(brush(box(0, 0, 4, 4), "Cat"), brush(box(0, 0, 4, 5), "Cat"))) == [
         (16, "Cat"),
         (20, "Cat"),
+    ]
+
+
+# Exporting and learning read the same items. Where they once differed:
+
+SQUARE = box(4, 4, 6, 6)
+GOOD = brush(box(20, 10, 5, 5), "Dog", id="good")
+
+
+@pytest.mark.parametrize(
+    "unreadable",
+    [
+        brush(np.ones((4, 4), dtype=np.bool_), "Cat"),
+        brush(SQUARE, "Cat", value={"rle": [1, 2]}),
+        brush(SQUARE, "Cat", value=None),
+        brush(SQUARE, "Cat", original_width=HEIGHT, original_height=WIDTH),
+        rectangle(0, 0, 4, 4, "Cat", original_width=WIDTH + 1, original_height=HEIGHT),
+        brush(SQUARE, "Cat", image_rotation=90),
+        rectangle(4, 4, 6, 6, "Cat", image_rotation=270),
+        rectangle(4, 4, 6, 6, "Cat", type="ellipselabels"),
+        brush(SQUARE, "Cat", from_name="renamed", image_rotation=90),
+    ],
+)
+def test_both_readers__leave_out_what_cannot_be_read(
+    unreadable: dict[str, Any], tmp_path: Path
+) -> None:
+    found = draw(unreadable, GOOD)
+    assert (seen(found), found.unreadable) == ([(25, "Dog")], 1)
+    # It may have been the predicted region: nothing counts as deleted.
+    assert taught(find_lessons(found, [region(SQUARE)])) == [(25, "Dog", None)]
+    assert exported(tmp_path, unreadable, GOOD) == [(25, "Dog")]
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        brush(SQUARE, "Cat", from_name="renamed"),  # a tag that the config had once
+        brush(SQUARE, "Cat", to_name="renamed"),
+        brush(SQUARE, "Cat", from_name="poly"),  # a tag that was of another kind once
+        {**brush(SQUARE), "value": {"rle": encode_brush(SQUARE), "brushlabels": ["Cat", "Dog"]}},
+        brush(SQUARE, "Cat", type="brush"),
+        brush(SQUARE, "Cat", original_width="30", original_height=None),  # states no size
+        brush(SQUARE, "Cat", original_width=float(WIDTH), image_rotation=None),
+        brush(SQUARE, "Cat", item_index=7),  # on a photo that is not one of a list
+        {**brush(SQUARE, "Cat"), "value": {"rle": encode_brush(SQUARE), "brushlabels": "Cat"}},
+    ],
+)
+def test_both_readers__give_the_same_region(same: dict[str, Any], tmp_path: Path) -> None:
+    label = "" if same["value"].get("brushlabels") == "Cat" else "Cat"
+    assert seen(draw(same, GOOD)) == [(36, label), (25, "Dog")]
+    assert exported(tmp_path, same, GOOD) == [(36, label), (25, "Dog")]
+
+
+def test_both_readers__take_the_label_of_a_labels_tag(tmp_path: Path) -> None:
+    drawn = brush(SQUARE, type="brush")
+    named = {
+        "id": "x",
+        "type": "labels",
+        "from_name": "l",
+        "to_name": "img",
+        "value": {"labels": ["Cat"]},
+    }
+    for items in ((drawn, named), (named, drawn)):
+        assert seen(draw(*items)) == exported(tmp_path, *items) == [(36, "Cat")]
+
+
+def test_both_readers__a_polygon_of_two_corners_draws_nothing(tmp_path: Path) -> None:
+    value = {"points": [[0, 0], [50, 50]], "polygonlabels": ["Cat"]}
+    line = brush(SQUARE, type="polygonlabels", from_name="poly", value=value)
+    assert draw(line, GOOD) == draw(GOOD)
+    assert exported(tmp_path, line, GOOD) == [(25, "Dog")]
+
+
+def exported(folder: Path, *items: dict[str, Any]) -> list[tuple[int, str]]:
+    """Pixels and label of each region of the first photo, as exporting reads them."""
+    task = {"id": 1, "data": DATA, "annotations": [{"id": 2, "result": list(items)}]}
+    Image.new("RGB", (WIDTH, HEIGHT)).save(folder / "a.jpg")
+    dataset = read_export(folder, [task], LABEL_XML, photos=str(folder))
+    photo = next(dataset.stream())
+    return [
+        (region.area, dataset.classes[region.cluster] if region.cluster >= 0 else "")
+        for region in photo.regions
     ]
 
 
@@ -223,99 +306,19 @@ def test_find_lessons__what_was_imported_and_kept_is_the_predicted(
     tag: str, masks: list[Mask]
 ) -> None:
     """Predicted regions, as this tool imports them: each is found again, whatever the tag."""
-    wanted = parse_label_config(
-        CONFIG.replace("<BrushLabels", f"<{tag}").replace("</BrushLabels", f"</{tag}")
+    config = parse_label_config(
+        LABEL_XML.replace("<BrushLabels", f"<{tag}").replace("</BrushLabels", f"</{tag}")
     )
-    wanted = LabelConfig(controls=wanted.controls[:1])
+    config = LabelConfig(controls=config.controls[:1])
     predicted = []
     for i, small in enumerate(masks):  # side by side, one part without holes
         mask = np.zeros((HEIGHT, WIDTH), dtype=np.bool_)
         mask[4:8, 6 * i : 6 * i + 6] = True
         mask[5:8, 6 * i + 1 : 6 * i + 5] |= small
         predicted.append(region(mask))
-    prediction = Prediction("p", "", WIDTH, HEIGHT, tuple(predicted), 0.0, 0, "")
-    items, _ = encode_regions(prediction, {-1: "Dog"}, wanted.controls[0], tolerance=0)
-    found = find_lessons(draw(*items, wanted=wanted), predicted)
+    photo = prediction("p", *predicted, size=(HEIGHT, WIDTH))
+    items, _ = encode_regions(photo, {0: "Dog"}, config.controls[0], tolerance=0)
+    found = find_lessons(draw(*items, label_config=config, data={"image": "/a.jpg"}), predicted)
     assert [(lesson.name, lesson.predicted) for lesson in found] == [
         ("Dog", i) for i in range(len(predicted))
     ]
-
-
-def annotation(number: int, at: str, **more: Any) -> dict[str, Any]:
-    return {"id": number, "updated_at": at, "result": [], "was_cancelled": False, **more}
-
-
-def newest(*annotations: Any) -> int | None:
-    found = newest_annotation({"id": 1, "annotations": list(annotations)})
-    return None if found is None else int(found["id"])
-
-
-def test_newest_annotation__by_time_not_by_text() -> None:
-    # As text, "…00Z" would come behind "…00.500000Z".
-    early, late = "2024-05-01T10:00:00Z", "2024-05-01T10:00:00.500000Z"
-    assert newest(annotation(1, late), annotation(2, early)) == 1
-    assert newest(annotation(1, "2024-05-01T12:30:00+03:00"), annotation(2, early)) == 2
-    assert newest(annotation(1, early), annotation(2, early)) == 2
-
-
-def test_newest_annotation__ground_truth_first() -> None:
-    truth = annotation(1, "2024-01-01T00:00:00Z", ground_truth=True)
-    assert newest(truth, annotation(2, "2025-01-01T00:00:00Z")) == 1
-
-
-def test_newest_annotation__skipped_ones_and_drafts_teach_nothing() -> None:
-    skipped = annotation(2, "2025-01-01T00:00:00Z", was_cancelled=True)
-    assert newest(annotation(1, "2024-01-01T00:00:00Z"), skipped) == 1
-    assert newest(skipped) is None
-    assert newest(7, annotation(1, "", result=None)) is None
-    assert newest_annotation({"id": 1, "drafts": [annotation(1, "2024-01-01T00:00:00Z")]}) is None
-
-
-def test_newest_annotation__without_a_time_is_the_oldest() -> None:
-    assert newest(annotation(2, "yesterday"), annotation(1, "2024-01-01T00:00:00Z")) == 1
-
-
-def test_stamp__changes_with_what_is_learned() -> None:
-    one = annotation(1, "2024-01-01T00:00:00Z", result=[brush(box(0, 0, 2, 2), "Cat")])
-    others = [
-        {**one, "id": 2},
-        {**one, "updated_at": "2024-01-02T00:00:00Z"},
-        {**one, "result": [brush(box(0, 0, 2, 2), "Dog")]},
-    ]
-    stamps = [stamp(a, WANTED) for a in (one, *others)]
-    stamps.append(stamp(one, parse_label_config(CONFIG.replace('"Dog"', '"Fox"'))))
-    assert len(set(stamps)) == 5
-    assert (
-        stamp({**one, "lead_time": 3.5}, parse_label_config(CONFIG.replace("Sun", "Rain")))
-        == stamps[0]
-    )
-    assert stamp(dict(reversed(one.items())), WANTED) == stamps[0]
-    assert {len(s) for s in stamps} == {16}
-
-
-def test_learn_tasks__a_task_that_is_gone_meanwhile_costs_that_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Server:
-        def task(self, number: int) -> dict[str, Any]:
-            if number == 2:
-                raise TaskGone("http://x has no task 2")
-            return {"id": number}
-
-    def lesson(task: dict[str, Any], *_: object) -> learn.Lessons:
-        return {f"{task['id']}/image": ("1:x", ())}
-
-    monkeypatch.setattr(learn, "learn_task", lesson)
-    monkeypatch.setattr(learn, "Predictor", lambda *_: SimpleNamespace(flush=lambda: None))
-    tasks: Any = [
-        SimpleNamespace(id=n, stamp="1:x", photos=[SimpleNamespace(name=f"{n}/image")])
-        for n in (1, 2, 3)
-    ]
-    home: Any = SimpleNamespace(names=tmp_path / "names.jsonl")
-    unused: Any = SimpleNamespace(config=None)
-    server: Any = Server()
-    log = RunLog()
-    learned = learn.learn_tasks(server, unused, tasks, home, unused, unused, unused, log)
-    assert learned == 2
-    assert list(log.skipped) == ["2"]
-    assert ExemplarFile(home.names).photos_with({"1:"}) == ["1/image", "3/image"]

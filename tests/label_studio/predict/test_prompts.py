@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prelabel.data.masks import encode_rle, rle_area, rle_box
+import builders
 from prelabel.data.records import Region
 from prelabel.errors import UserError
-from prelabel.interactive import Prompts
+from prelabel.interactive.prompts import Prompts
 from prelabel.label_studio.format.items import decode_item
 from prelabel.label_studio.format.label_config import LabelConfig, parse_label_config
 from prelabel.label_studio.format.photos import TaskPhoto
@@ -46,7 +46,7 @@ def context(*items: Any) -> dict[str, Any]:
 def test_read_request__a_click_in_fractions() -> None:
     found = read_request(context(click(25, 50)), WANTED)
     assert found.prompts == Prompts(points=((0.25, 0.5, True),))
-    assert (found.key, found.index, found.label) == ("image", None, "cat")
+    assert (found.key, found.item_index, found.label) == ("image", 0, "cat")
 
 
 @pytest.mark.parametrize("no", [0, False])
@@ -93,8 +93,8 @@ def test_read_request__only_the_photo_of_the_list_that_the_newest_is_on() -> Non
     wanted = parse_label_config(CONFIG.replace('name="img" value', 'name="img" valueList'))
     items = [click(10, 10, item_index=0), click(20, 20, item_index=2), click(30, 30, item_index=2)]
     found = read_request(context(*items), wanted)
-    assert (found.index, found.prompts.points) == (2, ((0.2, 0.2, True), (0.3, 0.3, True)))
-    assert read_request(context(click(1, 1)), wanted).index == 0
+    assert (found.item_index, found.prompts.points) == (2, ((0.2, 0.2, True), (0.3, 0.3, True)))
+    assert read_request(context(click(1, 1)), wanted).item_index == 0
 
 
 def test_read_request__what_is_no_smart_tag_is_passed_over() -> None:
@@ -129,7 +129,7 @@ def test_read_request__nothing_pointed_at_says_so(result: Any) -> None:
     ],
 )
 def test_read_request__a_click_without_a_place_says_so(value: Any) -> None:
-    with pytest.raises(UserError, match="x and y in percent wanted"):
+    with pytest.raises(UserError, match="x and y in percent"):
         read_request(context(click(1, 1, value=value)), WANTED)
 
 
@@ -173,15 +173,12 @@ def test_read_request__whatever_comes_is_read_or_refused(item: dict[str, Any]) -
 
 
 def region() -> Region:
-    mask = np.zeros((20, 40), dtype=np.bool_)
-    mask[2:8, 10:15] = True
-    rle = encode_rle(mask)
-    return Region(rle=rle, box=rle_box(rle), area=rle_area(rle), score=0.7)
+    return builders.region(builders.box(10, 2, 5, 6, photo=(20, 40)), score=0.7, cluster=-1)
 
 
 def test_build_result__the_object_with_its_label_and_a_new_id_each_time() -> None:
     request = read_request(context(click(30, 20, "dog")), WANTED)
-    photo = TaskPhoto("9/image", "image", None, "/a.png")
+    photo = TaskPhoto(9, "image", None, "/a.png")
     once, twice = (build_result(request, region(), photo) for _ in range(2))
     (item,) = once
     assert item["id"] != twice[0]["id"]
@@ -196,7 +193,7 @@ def test_build_result__the_object_with_its_label_and_a_new_id_each_time() -> Non
 
 def test_build_result__nothing_there_is_an_empty_answer() -> None:
     request = read_request(context(click(30, 20)), WANTED)
-    assert build_result(request, None, TaskPhoto("9/image", "image", None, "/a.png")) == []
+    assert build_result(request, None, TaskPhoto(9, "image", None, "/a.png")) == []
 
 
 def test_build_result__says_which_photo_of_a_list() -> None:
@@ -204,5 +201,5 @@ def test_build_result__says_which_photo_of_a_list() -> None:
         CONFIG.replace('name="img" value', 'name="img" valueList')
     )
     request = read_request(context(click(30, 20, item_index=3)), wanted)
-    (item,) = build_result(request, region(), TaskPhoto("9/image/3", "image", 3, "/a.png"))
+    (item,) = build_result(request, region(), TaskPhoto(9, "image", 3, "/a.png"))
     assert item["item_index"] == 3

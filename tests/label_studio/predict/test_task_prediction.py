@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from prelabel.data.masks import encode_rle, rle_area, rle_box
-from prelabel.data.records import Prediction, Region
+import builders
+from builders import box, prediction
+from prelabel.data.records import Region
 from prelabel.label_studio.format.items import decode_item
 from prelabel.label_studio.format.label_config import parse_label_config
 from prelabel.label_studio.format.photos import task_photos
@@ -31,39 +32,34 @@ CLASSES = ("object 1", "object 2", "object 3")
 
 
 def region(x: int, y: int, w: int, h: int, *, score: float, cluster: int = -1) -> Region:
-    mask = np.zeros((HEIGHT, WIDTH), dtype=np.bool_)
-    mask[y : y + h, x : x + w] = True
-    rle = encode_rle(mask)
-    return Region(rle=rle, box=rle_box(rle), area=rle_area(rle), score=score, cluster=cluster)
+    mask = box(x, y, w, h, photo=(HEIGHT, WIDTH))
+    return builders.region(mask, score=score, cluster=cluster)
 
 
 def answered(
     xml: str,
     *regions: Region,
     names: tuple[str | None, ...] = (),
-    shape: ResultOptions | None = None,
+    options: ResultOptions | None = None,
     data: dict[str, Any] | None = None,
 ) -> TaskPrediction:
     """``names``: what people called the regions' classes; without them, only the config counts."""
-    wanted = parse_label_config(f"<View>{xml}</View>")
-    photos = task_photos(9, data or {"image": "/a.png"}, wanted)
+    label_config = parse_label_config(f"<View>{xml}</View>")
+    photos = task_photos(9, data or {"image": "/a.png"}, label_config)
     found = [
         NamedRegions(
             photo,
-            Prediction(photo.name, "00", WIDTH, HEIGHT, regions, 0.0, 0, "v"),
+            prediction(photo.name, *regions, size=(HEIGHT, WIDTH)),
             names or [None] * len(regions),
             [bool(names)] * len(regions),
         )
         for photo in photos
     ]
-    return build_task_prediction(found, wanted, CLASSES, shape or ResultOptions())
+    return build_task_prediction(found, label_config, CLASSES, options or ResultOptions())
 
 
-def shown(found: TaskPrediction) -> list[tuple[str, str, list[str]]]:
-    return [
-        (i["from_name"], i["to_name"], next(v for k, v in i["value"].items() if k == i["type"]))
-        for i in found.result
-    ]
+def shown(found: TaskPrediction) -> list[tuple[str, str, object]]:
+    return [(i["from_name"], i["to_name"], i["value"][i["type"]]) for i in found.result]
 
 
 def test_build_task_prediction__score_is_the_mean_of_the_regions() -> None:
@@ -85,7 +81,7 @@ def test_build_task_prediction__a_photo_without_regions_is_answered_as_empty() -
 
 def test_build_task_prediction__those_below_the_threshold_count_in_no_score() -> None:
     regions = [region(0, 0, 5, 5, score=0.9), region(10, 0, 5, 5, score=0.3)]
-    asked = answered(IMAGE + BRUSH, *regions, shape=ResultOptions(min_score=0.5))
+    asked = answered(IMAGE + BRUSH, *regions, options=ResultOptions(min_score=0.5))
     config = answered(
         IMAGE + BRUSH.replace('toName="img"', 'toName="img" model_score_threshold="0.5"'), *regions
     )
@@ -102,7 +98,7 @@ def test_build_task_prediction__max_regions_counts_over_all_controls() -> None:
         IMAGE + BRUSH + other,
         *regions,
         names=("cat", "bird", "dog", "bird"),
-        shape=ResultOptions(max_regions=3),
+        options=ResultOptions(max_regions=3),
     )
     # The best three of both, not three each: 0.9 and 0.8 are birds, 0.5 is a dog.
     assert shown(found) == [
@@ -142,42 +138,57 @@ def test_build_task_prediction__the_configs_default_names_a_class_until_people_d
     assert (shown(found)[0][2], found.losses.unnamed) == ([], 1)
 
 
+def test_build_task_prediction__labels_that_come_from_the_task() -> None:
+    dynamic = '<BrushLabels name="brush" toName="img" value="$labels"/>'
+    one = region(0, 0, 5, 5, score=0.8, cluster=1)
+    # What people named is one of them; a class's own name is not.
+    assert shown(answered(IMAGE + dynamic, one, names=("yak",)))[0][2] == ["yak"]
+    found = answered(IMAGE + dynamic, one)
+    assert (shown(found)[0][2], found.result[0]["meta"]) == ([], {"text": ["object 2"]})
+
+
+def test_task_prediction__counts_the_numbers_of_its_masks() -> None:
+    boxes = '<RectangleLabels name="box" toName="img"><Label value="cat"/></RectangleLabels>'
+    found = answered(IMAGE + BRUSH + boxes, *[region(x, 0, 5, 5, score=0.8) for x in (0, 10)])
+    brushes = [item["value"]["rle"] for item in found.result if item["type"] == "brushlabels"]
+    assert len(brushes) == 2
+    assert found.n_numbers == sum(len(rle) for rle in brushes if isinstance(rle, list)) > 0
+
+
 def test_build_task_prediction__gap_merges_regions_of_one_label_whatever_their_class() -> None:
     parts = [
         region(0, 0, 10, 10, score=0.9, cluster=0),
         region(12, 0, 10, 5, score=0.3, cluster=2),
         region(24, 0, 5, 10, score=0.5, cluster=1),
     ]
-    shape = ResultOptions(gap=4)
-    found = answered(IMAGE + BRUSH, *parts, names=("cat", "cat", "dog"), shape=shape)
+    options = ResultOptions(gap=4)
+    found = answered(IMAGE + BRUSH, *parts, names=("cat", "cat", "dog"), options=options)
     assert shown(found) == [("brush", "img", ["cat"]), ("brush", "img", ["dog"])]
     merged = (0.9 * 100 + 0.3 * 50) / 150
     assert [item["score"] for item in found.result] == pytest.approx([merged, 0.5])
     # Without labels, one class merges and two do not.
     same = [parts[0], region(12, 0, 10, 5, score=0.3, cluster=0), parts[2]]
-    assert answered(IMAGE + BRUSH, *parts, shape=shape).n_regions == 3
-    assert answered(IMAGE + BRUSH, *same, shape=shape).n_regions == 2
+    assert answered(IMAGE + BRUSH, *parts, options=options).n_regions == 3
+    assert answered(IMAGE + BRUSH, *same, options=options).n_regions == 2
 
 
 def test_build_task_prediction__gap_leaves_regions_without_a_class_alone() -> None:
     parts = [region(0, 0, 10, 10, score=0.9), region(12, 0, 10, 5, score=0.3)]
-    assert answered(IMAGE + BRUSH, *parts, shape=ResultOptions(gap=4)).n_regions == 2
+    assert answered(IMAGE + BRUSH, *parts, options=ResultOptions(gap=4)).n_regions == 2
 
 
 def test_build_task_prediction__several_photos_add_up() -> None:
     second = '<Image name="side" value="$side"/>'
     polygons = '<PolygonLabels name="poly" toName="side"><Label value="cat"/></PolygonLabels>'
-    mask = np.zeros((HEIGHT, WIDTH), dtype=np.bool_)
-    mask[2:12, 2:12] = True
-    mask[5:8, 5:9] = False  # a hole of 12 pixels
-    rle = encode_rle(mask)
-    ring = Region(rle=rle, box=rle_box(rle), area=rle_area(rle), score=0.8, cluster=0)
+    photo = (HEIGHT, WIDTH)
+    hole = box(5, 5, 4, 3, photo=photo)  # 12 pixels
+    ring = builders.region(box(2, 2, 10, 10, photo=photo) & ~hole, score=0.8)
     low = region(20, 2, 4, 4, score=0.1)
     found = answered(
         IMAGE + second + BRUSH + polygons,
         ring,
         low,
-        shape=ResultOptions(min_score=0.2),
+        options=ResultOptions(min_score=0.2),
         data={"image": "/a.png", "side": "/b.png"},
     )
     assert [item[:2] for item in shown(found)] == [("brush", "img"), ("poly", "side")]
@@ -204,18 +215,17 @@ def test_build_task_prediction__photos_of_a_list_say_which_they_are() -> None:
 
 def test_name_regions__people_come_before_the_config() -> None:
     centroids = np.eye(3, dtype=np.float32)
-    photo = task_photos(9, {"image": "/a.png"}, parse_label_config(f"<View>{IMAGE}{BRUSH}</View>"))[
-        0
-    ]
+    label_config = parse_label_config(f"<View>{IMAGE}{BRUSH}</View>")
+    (photo,) = task_photos(9, {"image": "/a.png"}, label_config)
     vectors = np.eye(3, dtype=np.float32)[[0, 2]]
     regions = (
         region(0, 0, 5, 5, score=0.8, cluster=0),
         region(9, 0, 5, 5, score=0.8, cluster=2),
     )
-    prediction = Prediction("9/image", "00", WIDTH, HEIGHT, regions, 0.0, 0, "v")
+    predicted = prediction("9/image", *regions)
     taught = Exemplar("1/image", None, centroids[2], "dog")
     names = Names([taught], centroids, clusterer=tiny_config().strategy("clusterer"))
-    found = name_regions(photo, prediction, vectors, names, 3)
+    found = name_regions(photo, predicted, vectors, names, 3)
     assert (list(found.names), list(found.known)) == ([None, "dog"], [False, True])
-    alone = name_regions(photo, prediction, np.zeros((0, 0), dtype=np.float32), None, 0)
+    alone = name_regions(photo, predicted, np.zeros((0, 0), dtype=np.float32), None, 0)
     assert (list(alone.names), list(alone.known)) == ([None, None], [False, False])

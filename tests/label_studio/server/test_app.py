@@ -3,7 +3,6 @@ played."""
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
@@ -24,9 +23,11 @@ from starlette.testclient import TestClient
 
 from prelabel.label_studio.demo.local_server import free_port
 from prelabel.label_studio.project_folder import ProjectFolder
-from prelabel.label_studio.server.app import Access, create_app
-from prelabel.label_studio.server.service import Service, Settings
-from support.fake_label_studio import BRUSH, TOKEN, FakeLabelStudio, running, wait_for
+from prelabel.label_studio.server.app import create_app
+from prelabel.label_studio.server.guard import Access
+from prelabel.label_studio.server.service import Service
+from prelabel.label_studio.server.settings import Settings
+from support.fake_label_studio import BRUSH, TOKEN, FakeLabelStudio, wait_for
 from support.small_photos import tiny_config
 
 PASSWORD, SCRIPT = "correct-horse-battery", "s3cr3t-script-token"
@@ -34,24 +35,6 @@ BASIC = f"label-studio:{PASSWORD}"
 UNUSABLE = '<View><Image name="image" value="$image"/><Choices name="c" toName="image"/></View>'
 COMMAND = (sys.executable, "-m", "prelabel", "serve")
 TINY = ("--recipe", "fast", "--backbone", "color-texture", "--set", "features.size=112")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[FakeLabelStudio]:
-    with running() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PRELABEL_HOME", str(tmp_path_factory.mktemp("home")))
-        patch.setenv("PRELABEL_CACHE", str(tmp_path_factory.mktemp("cache")))
-        found = Service(Settings(tiny_config()))
-        try:
-            yield found
-        finally:
-            found.stop()
 
 
 @pytest.fixture
@@ -68,14 +51,16 @@ def http(service: Service) -> TestClient:
     return TestClient(create_app(service, Access(BASIC, SCRIPT)))
 
 
-def asked(server: FakeLabelStudio, project: str, xml: str = BRUSH, **more: Any) -> dict[str, Any]:
-    """The body of /setup."""
+def setup_body(
+    server: FakeLabelStudio, project: str, xml: str = BRUSH, **more: object
+) -> dict[str, object]:
     facts = {"project": project, "schema": xml, "hostname": server.url, "access_token": TOKEN}
     return {**facts, "extra_params": None, **more}
 
 
-def wanted(project: str, tasks: list[Any], xml: str = BRUSH, context: Any = None) -> dict[str, Any]:
-    """The body of /predict."""
+def predict_body(
+    project: str, tasks: list[Any], xml: str = BRUSH, context: object = None
+) -> dict[str, object]:
     params = {"login": None, "password": None, "context": context}
     return {"tasks": tasks, "project": project, "label_config": xml, "params": params}
 
@@ -115,7 +100,7 @@ def test_auth__everything_but_health_and_webhook_wants_it(
     ):
         answer = http.request(method, path, headers=wrong)
         assert answer.status_code == 401, wrong
-        assert answer.json() == {"error": "user and password of this backend wanted"}
+        assert "password of this backend" in answer.json()["error"]
         assert answer.headers["www-authenticate"] == 'Basic realm="prelabel"'
 
 
@@ -188,13 +173,13 @@ def test_request__too_large_says_what_to_do(open_http: TestClient) -> None:
 @pytest.mark.parametrize(
     ("content", "kind", "says"),
     [
-        (b"{", "application/json", "the request is no JSON"),
-        (b"", "application/json", "the request is no JSON"),
-        (b"\xff\xfe", "application/json", "the request is no JSON"),
-        (b"[" * 20_000, "application/json", "the request is no JSON"),
-        (b"[]", "application/json; charset=utf-8", "the request is no JSON object"),
-        (b"{}", "text/plain", "Content-Type is text/plain: application/json wanted"),
-        (b"a=1", "", "Content-Type is not given: application/json wanted"),
+        (b"{", "application/json", "is not JSON"),
+        (b"", "application/json", "is not JSON"),
+        (b"\xff\xfe", "application/json", "is not JSON"),
+        (b"[" * 20_000, "application/json", "is not JSON"),
+        (b"[]", "application/json; charset=utf-8", "is not a JSON object"),
+        (b"{}", "text/plain", "text/plain: expected application/json"),
+        (b"a=1", "", "not given: expected application/json"),
     ],
 )
 @pytest.mark.parametrize("path", ["/setup", "/predict", "/webhook", "/versions"])
@@ -203,14 +188,15 @@ def test_request__no_json_says_so(
 ) -> None:
     headers = {"Content-Type": kind} if kind else {}
     answer = open_http.post(path, content=content, headers=headers)
-    assert (answer.status_code, answer.json()) == (400, {"error": says})
+    assert answer.status_code == 400
+    assert says in answer.json()["error"]
 
 
 @pytest.mark.parametrize("tasks", [None, 5, {}, [5], [{}], [{"id": "1"}], [{"id": None}]])
 def test_predict__tasks_without_ids_say_so(tasks: Any, open_http: TestClient) -> None:
     answer = open_http.post("/predict", json={"tasks": tasks, "project": "1.1"})
     assert answer.status_code == 400
-    assert "a list of tasks with an id each wanted" in answer.json()["error"]
+    assert "expected a list of tasks with an id each" in answer.json()["error"]
 
 
 def test_setup__no_usable_tag_is_the_parsers_error(
@@ -218,12 +204,12 @@ def test_setup__no_usable_tag_is_the_parsers_error(
 ) -> None:
     project, _ = server.project(0)
     for xml, says in (
-        (UNUSABLE, "no tag that can hold masks, found View, Image, Choices; wanted BrushLabels"),
-        ("<View>", "no well-formed XML"),
-        ("", "no well-formed XML"),
-        ("<!DOCTYPE x [<!ENTITY a 'b'>]><View>&a;</View>", "found a DOCTYPE"),
+        (UNUSABLE, "no tag that can hold masks, found View, Image, Choices; expected BrushLabels"),
+        ("<View>", "well-formed XML"),
+        ("", "well-formed XML"),
+        ("<!DOCTYPE x [<!ENTITY a 'b'>]><View>&a;</View>", "DOCTYPE"),
     ):
-        answer = open_http.post("/setup", json=asked(server, project, xml))
+        answer = open_http.post("/setup", json=setup_body(server, project, xml))
         assert answer.status_code == 400
         assert says in answer.json()["error"]
 
@@ -232,15 +218,15 @@ def test_predict__an_unusable_config_is_the_parsers_error_too(
     open_http: TestClient, server: FakeLabelStudio
 ) -> None:
     project, _ = server.project(0)
-    assert open_http.post("/setup", json=asked(server, project)).is_success
+    assert open_http.post("/setup", json=setup_body(server, project)).is_success
     for xml in (UNUSABLE, "<View>"):
-        answer = open_http.post("/predict", json=wanted(project, [], xml))
+        answer = open_http.post("/predict", json=predict_body(project, [], xml))
         assert answer.status_code == 400
         assert "label config: no" in answer.json()["error"]
 
 
 def test_predict__an_unknown_project_says_what_to_do(open_http: TestClient) -> None:
-    answer = open_http.post("/predict", json=wanted("77.1", [{"id": 1, "data": {}}]))
+    answer = open_http.post("/predict", json=predict_body("77.1", [{"id": 1, "data": {}}]))
     assert answer.status_code == 400
     assert "open Settings, Model in Label Studio" in answer.json()["error"]
 
@@ -253,7 +239,7 @@ def test_full_disk__is_told_with_what_to_do(
 
     monkeypatch.setattr(ProjectFolder, "update", full)
     project, _ = server.project(0)
-    answer = open_http.post("/setup", json=asked(server, project))
+    answer = open_http.post("/setup", json=setup_body(server, project))
     assert answer.status_code == 500
     assert "No space left on device" in answer.json()["error"]
     assert "see whether there is room" in answer.json()["error"]
@@ -268,9 +254,9 @@ def test_contract__from_setup_to_the_next_version(
 ) -> None:
     http = open_http
     project, tasks = server.project(4)
-    before = http.post("/setup", json=asked(server, project)).json()["model_version"]
+    before = http.post("/setup", json=setup_body(server, project)).json()["model_version"]
     assert before.startswith("image-level-")
-    answer = http.post("/predict", json=wanted(project, tasks[:1])).json()
+    answer = http.post("/predict", json=predict_body(project, tasks[:1])).json()
     assert [r["model_version"] for r in answer["results"]] == [before]
     home = ProjectFolder.of(server.url, int(project.partition(".")[0]))
     wait_for(lambda: home.state.newest)
@@ -278,12 +264,12 @@ def test_contract__from_setup_to_the_next_version(
     page = http.get("/").text
     assert "A newer model goes live when Label Studio asks next." in page
     assert f"{server.url}/projects/{project.partition('.')[0]}/data" in page
-    after = http.post("/setup", json=asked(server, project)).json()["model_version"]
+    after = http.post("/setup", json=setup_body(server, project)).json()["model_version"]
     assert after == f"{home.state.newest}-0"
 
     broken = server.task(1, image=server.upload(4000, b"broken"))
     results = http.post(
-        "/predict", json=wanted(project, [tasks[0], broken, server.task(1, text="none")])
+        "/predict", json=predict_body(project, [tasks[0], broken, server.task(1, text="none")])
     ).json()["results"]
     assert results[0]["model_version"] == after
     assert results[1:] == [[], []]
@@ -329,7 +315,7 @@ def test_metrics__can_be_parsed(open_http: TestClient) -> None:
     assert counts["/health", "200"] >= 1
     assert counts["other", "404"] >= 1  # not a label for each path that somebody makes up
     urgencies = {s.labels["urgency"] for s in families["prelabel_queue"].samples}
-    assert urgencies == {"point", "open", "batch", "background", "at work"}
+    assert urgencies == {"interactive", "opened", "batch", "background", "at work"}
 
 
 @pytest.mark.slow
@@ -348,11 +334,11 @@ def test_secrets__are_in_no_log_error_page_or_figure(
     with TestClient(app) as http:  # and stops the service
         http.auth = ("label-studio", PASSWORD)
         project, tasks = server.project(2)
-        said = [http.post("/setup", json=asked(server, project, access_token=secret)).text]
+        said = [http.post("/setup", json=setup_body(server, project, access_token=secret)).text]
         other = server.project(0)[0]
         address = f"http://admin:{secret}@127.0.0.1:1"
-        said.append(http.post("/setup", json=asked(server, other, hostname=address)).text)
-        said.append(http.post("/predict", json=wanted(project, tasks)).text)
+        said.append(http.post("/setup", json=setup_body(server, other, hostname=address)).text)
+        said.append(http.post("/predict", json=predict_body(project, tasks)).text)
         wrong = ("label-studio", secret)
         said.append(http.get("/", auth=wrong).text)
         said.append(http.post("/setup", content=f'{{"access_token": "{secret}"').text)
@@ -434,9 +420,9 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no
 @pytest.mark.slow
 def test_serve__beyond_this_machine_wants_a_password() -> None:
     for arguments, says in (
-        (["--host", "0.0.0.0"], "--host 0.0.0.0: others can reach that; set PRELABEL_BASIC_AUTH"),
-        (["--basic-auth", "no-password"], "--basic-auth: USER:PASSWORD wanted"),
-        (["--basic-auth", ":x"], "--basic-auth: USER:PASSWORD wanted"),
+        (["--host", "0.0.0.0"], "set PRELABEL_BASIC_AUTH"),
+        (["--basic-auth", "no-password"], "--basic-auth: expected USER:PASSWORD"),
+        (["--basic-auth", ":x"], "--basic-auth: expected USER:PASSWORD"),
     ):
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PRELABEL_")}
         done = subprocess.run(
@@ -473,12 +459,12 @@ def test_serve__interrupted_ends_with_all_its_processes(
     with serving(tmp_path, server) as (process, http):
         project, tasks = server.project(4)
         server.asked.clear()
-        assert http.post("/setup", json=asked(server, project)).is_success
+        assert http.post("/setup", json=setup_body(server, project)).is_success
         server.held = "/api/projects|/data/upload"
         try:
             # A fit, predictions and a look at the project are under way, and none comes to an end.
             with ThreadPoolExecutor(1) as clients:
-                waiting = clients.submit(http.post, "/predict", json=wanted(project, tasks))
+                waiting = clients.submit(http.post, "/predict", json=predict_body(project, tasks))
                 wait_for(lambda: server.count("/data/upload") and server.count("/api/projects"))
                 wait_for(lambda: len(group(process.pid)) >= 3)
                 began = time.monotonic()
@@ -505,10 +491,10 @@ def test_serve__killed_during_a_fit_takes_its_processes_along_and_begins_anew(
     try:
         with serving(tmp_path, server) as (process, http):
             server.asked.clear()
-            assert http.post("/setup", json=asked(server, project)).is_success
+            assert http.post("/setup", json=setup_body(server, project)).is_success
             assert http.post(f"/fit?project={project}").status_code == 303
             with ThreadPoolExecutor(1) as clients:
-                waiting = clients.submit(http.post, "/predict", json=wanted(project, tasks))
+                waiting = clients.submit(http.post, "/predict", json=predict_body(project, tasks))
                 wait_for(lambda: server.count(server.held) >= 2)  # by the fit and by the worker
                 os.kill(process.pid, signal.SIGKILL)
                 wait_for(lambda: not group(process.pid), seconds=10)
@@ -522,9 +508,9 @@ def test_serve__killed_during_a_fit_takes_its_processes_along_and_begins_anew(
     configured = {"LABEL_STUDIO_URL": server.url, "LABEL_STUDIO_API_KEY": TOKEN}
     with serving(tmp_path, server, **configured) as (_, http):
         wait_for(lambda: home.state.newest)
-        version = http.post("/setup", json=asked(server, project)).json()["model_version"]
+        version = http.post("/setup", json=setup_body(server, project)).json()["model_version"]
         assert version == f"{home.state.newest}-0"
-        results = http.post("/predict", json=wanted(project, tasks)).json()["results"]
+        results = http.post("/predict", json=predict_body(project, tasks)).json()["results"]
         assert {r["model_version"] for r in results} == {version}
         assert server.count(first) == n_asked  # it was kept
 
@@ -534,9 +520,9 @@ def test_serve__killed_during_a_fit_takes_its_processes_along_and_begins_anew(
 def test_serve__fifty_clients_at_once(server: FakeLabelStudio, tmp_path: Path) -> None:
     with serving(tmp_path, server) as (_, http):
         project, tasks = server.project(40)
-        body = asked(server, project)
+        body = setup_body(server, project)
         assert http.post("/setup", json=body).is_success
-        first = http.post("/predict", json=wanted(project, tasks)).json()["results"]
+        first = http.post("/predict", json=predict_body(project, tasks)).json()["results"]
         version = http.post("/setup", json=body).json()["model_version"]
         assert {r["model_version"] for r in first} == {version}
         new = [server.task(1) for _ in range(50)]
@@ -559,7 +545,7 @@ def test_serve__fifty_clients_at_once(server: FakeLabelStudio, tmp_path: Path) -
             """One task of its own, one that all ask for, and some that others ask for too."""
             own = [new[number], tasks[0], *tasks[number % 8 : number % 8 + 4]]
             with httpx.Client(base_url=http.base_url, timeout=120) as client:
-                answer = client.post("/predict", json=wanted(project, own))
+                answer = client.post("/predict", json=predict_body(project, own))
                 results: list[Any] = answer.json()["results"]
                 return results
 
@@ -583,9 +569,8 @@ def test_serve__fifty_clients_at_once(server: FakeLabelStudio, tmp_path: Path) -
 
 
 def test_status__json_is_safe_for_a_page(open_http: TestClient, service: Service) -> None:
-    service._problem("<script>alert(1)</script>")
+    service.problems.add("<script>alert(1)</script>")
     page = open_http.get("/")
     assert "<script>" not in page.text
     assert "&lt;script&gt;" in page.text
     assert "default-src 'none'" in page.headers["content-security-policy"]
-    assert json.dumps(service.status())

@@ -50,21 +50,21 @@ class FakeService:
         self.asked: list[tuple[str, str, Any]] = []
         self.events: list[tuple[str, Mapping[str, Any]]] = []
 
-    def version(self, project: str) -> str:
-        self.versions_of.append(project)
+    def version(self, name: str) -> str:
+        self.versions_of.append(name)
         return self.live
 
     def answers(
         self,
-        project: str,
+        name: str,
         tasks: Sequence[Mapping[str, Any]],
-        label_config: str,
+        label_xml: str,
         context: Mapping[str, Any] | None = None,
     ) -> list[bytes]:
-        self.asked.append((project, label_config, context))
+        self.asked.append((name, label_xml, context))
         return [ANSWERS[task["id"]] for task in tasks]
 
-    def event(self, action: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:
+    def event(self, action: str, payload: Mapping[str, Any]) -> Mapping[str, object]:
         self.events.append((action, payload))
         return EVENTS.get(action, {"status": "noted"})
 
@@ -194,19 +194,13 @@ def test_predict__a_config_of_an_earlier_request_serves(
     assert service.asked == [("7", CONFIG, None), ("8", "", None)]
 
 
-def test_predict__a_request_without_a_project_takes_the_tasks(
+def test_predict__a_request_without_a_project_leaves_it_to_the_tasks(
     model_class: Any, service: FakeService
 ) -> None:
     body = recorded("predict")[0]
     del body["project"]  # the server makes "None" of it
     ask(model_class, body)
-    assert service.asked[0][0] == "7"
-
-
-def test_answers__are_the_services_own_bytes(model_class: Any) -> None:
-    model = model_class("7.1764086400", label_config=CONFIG)
-    assert model.answers([{"id": 42}, {"id": 41}]) == [b"[]", MASK]
-    assert model.answers([]) == []
+    assert service.asked[0][0] == ""
 
 
 _VALUES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
@@ -222,7 +216,7 @@ def test_predict__gives_what_the_service_says_in_the_order_of_the_tasks(
     texts = [json.dumps(answer).encode() for answer in answers]
     tasks = [{"id": i} for i in reversed(range(len(answers)))]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(service, "answers", lambda tasks, **_: [texts[t["id"]] for t in tasks])
+        patch.setattr(service, "answers", lambda _, tasks, *more: [texts[t["id"]] for t in tasks])
         assert model_class("7", label_config=CONFIG).predict(tasks) == answers[::-1]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import pytest
@@ -21,12 +21,14 @@ from prelabel.label_studio.format.items import decode_item
 from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.label_studio.predict.task_prediction import ResultOptions
 from prelabel.label_studio.project_folder import ProjectFolder
-from prelabel.label_studio.server import worker
-from prelabel.label_studio.server.worker import Done, Job, WorkerSettings, work
+from prelabel.label_studio.server import worker as worker_module
+from prelabel.label_studio.server.jobs import JobKind, JobResult, WorkerSettings
+from prelabel.label_studio.server.worker import work
 from prelabel.model import FittedModel
 from prelabel.pipeline import fit
 from prelabel.storage import shards
-from support.fake_label_studio import BRUSH, TOKEN, FakeLabelStudio, Task, running, wait_for
+from support.fake_label_studio import BRUSH, TOKEN, FakeLabelStudio, Task, wait_for
+from support.jobs import job
 from support.small_photos import tiny_config, write_scenes
 
 IMAGE = '<Image name="image" value="$image"/>'
@@ -41,57 +43,70 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> FittedModel:
     return fit(photos, tiny_config())
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[FakeLabelStudio]:
-    with running() as found:
-        yield found
+class Options(TypedDict, total=False):
+    """What of a job differs: ``xml`` is its label config."""
+
+    kind: JobKind
+    xml: str
+    version: str
+    context: Mapping[str, object]
 
 
-class Works:
-    """A worker and what it answers. ``said``: everything, ``trouble``: what is no job's."""
+class Worker:
+    """A running worker and its answers. ``problems``: those that belong to no job."""
 
     def __init__(
-        self, pipe: Connection, server: FakeLabelStudio, home: ProjectFolder, model: str
+        self, pipe: Connection, server: FakeLabelStudio, folder: ProjectFolder, model: str
     ) -> None:
-        self.pipe, self.server, self.home, self.model = pipe, server, home, model
-        self.trouble: list[str] = []
+        self.pipe, self.server, self.folder, self.model = pipe, server, folder, model
+        self.problems: list[str] = []
         self._number = 0
 
-    def begin(self, task: Task, *, kind: Any = "predict", xml: str = BRUSH, **more: Any) -> int:
+    def send(self, task: Task, **options: Unpack[Options]) -> None:
         self._number += 1
-        facts: dict[str, Any] = {"model": self.model, "revision": 0, "token": TOKEN}
-        facts |= {"version": f"{self.model}-0", "server": self.server.url}
-        facts |= {"home": self.home.path, "label_config": xml, **more}
-        self.pipe.send(Job(number=self._number, kind=kind, task=task, **facts))
-        return self._number
+        self.pipe.send(
+            job(
+                options.get("kind", "predict"),
+                label_xml=options.get("xml", BRUSH),
+                server=self.server.url,
+                token=TOKEN,
+                folder=self.folder.path,
+                model=self.model,
+                version=options.get("version", f"{self.model}-0"),
+                task_id=task["id"],
+                data=task.get("data"),
+                context=options.get("context"),
+                number=self._number,
+            )
+        )
 
-    def hear(self) -> Done:
+    def receive(self) -> JobResult:
         while True:
             assert self.pipe.poll(60)
-            done: Done = self.pipe.recv()
-            if done.number:
-                return done
-            self.trouble.append(done.problem)
+            result: JobResult = self.pipe.recv()
+            if result.number:
+                return result
+            self.problems.append(result.problem)
 
-    def do(self, task: Task, **more: Any) -> Done:
-        self.begin(task, **more)
-        return self.hear()
+    def do(self, task: Task, **options: Unpack[Options]) -> JobResult:
+        self.send(task, **options)
+        return self.receive()
 
-    def items(self, task: Task, **more: Any) -> list[dict[str, Any]]:
-        done = self.do(task, **more)
-        assert done.problem == ""
-        found: list[dict[str, Any]] = json.loads(done.answer)["result"]
+    def items(self, task: Task, **options: Unpack[Options]) -> list[dict[str, Any]]:
+        result = self.do(task, **options)
+        assert result.problem == ""
+        found: list[dict[str, Any]] = json.loads(result.answer)["result"]
         return found
 
 
 @contextmanager
-def at_work(home: ProjectFolder, server: FakeLabelStudio, model: str) -> Iterator[Works]:
+def running_worker(folder: ProjectFolder, server: FakeLabelStudio, model: str) -> Iterator[Worker]:
     ours, theirs = multiprocessing.Pipe()
-    desk = WorkerSettings(tiny_config(), Sources(), ResultOptions())
-    thread = threading.Thread(target=work, args=(theirs, desk), daemon=True)
+    worker_settings = WorkerSettings(tiny_config(), Sources(), ResultOptions())
+    thread = threading.Thread(target=work, args=(theirs, worker_settings), daemon=True)
     thread.start()
     try:
-        yield Works(ours, server, home, model)
+        yield Worker(ours, server, folder, model)
     finally:
         ours.close()
         thread.join(10)
@@ -99,13 +114,13 @@ def at_work(home: ProjectFolder, server: FakeLabelStudio, model: str) -> Iterato
 
 
 @pytest.fixture
-def works(
+def worker(
     tmp_path: Path, model: FittedModel, server: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Works]:
+) -> Iterator[Worker]:
     monkeypatch.setenv("PRELABEL_CACHE", str(tmp_path / "cache"))
-    home = ProjectFolder(tmp_path / "1")
-    home.save_model(model, n_tasks=8)
-    with at_work(home, server, model.fit_hash) as found:
+    folder = ProjectFolder(tmp_path / "1")
+    folder.save_model(model, n_tasks=8)
+    with running_worker(folder, server, model.fit_hash) as found:
         yield found
 
 
@@ -117,16 +132,16 @@ def control(kind: str, name: str, labels: str = LABELS, to: str = "image") -> st
     return f'<{kind}Labels name="{name}" toName="{to}">{labels}</{kind}Labels>'
 
 
-def test_predict__is_signed_and_scored(works: Works, server: FakeLabelStudio) -> None:
-    done = works.do(with_regions(server))
+def test_predict__is_signed_and_scored(worker: Worker, server: FakeLabelStudio) -> None:
+    done = worker.do(with_regions(server))
     answer = json.loads(done.answer)
-    assert answer["model_version"] == f"{works.model}-0"
+    assert answer["model_version"] == f"{worker.model}-0"
     assert answer["result"]
     assert answer["score"] == pytest.approx(np.mean([item["score"] for item in answer["result"]]))
 
 
 def test_predict__a_broken_photo_costs_that_task_and_says_why(
-    works: Works, server: FakeLabelStudio
+    worker: Worker, server: FakeLabelStudio
 ) -> None:
     broken = server.task(1, image=server.upload(901, server.photos[server.upload(9)][:200]))
     gone = server.task(1, image="/data/upload/never.png")
@@ -137,34 +152,34 @@ def test_predict__a_broken_photo_costs_that_task_and_says_why(
         (server.task(1, image=5), "has no image in its data"),
         ({"id": 5, "data": None}, "has no image in its data"),
     ):
-        done = works.do(task)
+        done = worker.do(task)
         assert done.answer == b"[]"
         assert reason in done.problem
         assert TOKEN not in done.problem
-    assert works.items(with_regions(server))
+    assert worker.items(with_regions(server))
 
 
-def test_predict__two_images_have_results_each(works: Works, server: FakeLabelStudio) -> None:
+def test_predict__two_images_have_results_each(worker: Worker, server: FakeLabelStudio) -> None:
     xml = (
         f'<View>{IMAGE}<Image name="side" value="$side"/>'
         f"{control('Brush', 'a')}{control('Brush', 'b', to='side')}</View>"
     )
-    items = works.items(server.task(1, image=server.upload(1), side=server.upload(2)), xml=xml)
+    items = worker.items(server.task(1, image=server.upload(1), side=server.upload(2)), xml=xml)
     assert {(i["from_name"], i["to_name"]) for i in items} == {("a", "image"), ("b", "side")}
     one_tag = control("Brush", "a", to="image,side")
     both = f'<View>{IMAGE}<Image name="side" value="$side"/>{one_tag}</View>'
-    again = works.items(server.task(1, image=server.upload(1), side=server.upload(2)), xml=both)
+    again = worker.items(server.task(1, image=server.upload(1), side=server.upload(2)), xml=both)
     assert {(i["from_name"], i["to_name"]) for i in again} == {("a", "image"), ("a", "side")}
     assert [i["value"]["rle"] for i in again] == [i["value"]["rle"] for i in items]
     # One of two is enough for a task; one that is broken is told.
-    one = works.items(server.task(1, image=server.upload(1)), xml=xml)
+    one = worker.items(server.task(1, image=server.upload(1)), xml=xml)
     assert {i["to_name"] for i in one} == {"image"}
 
 
-def test_predict__a_list_of_images(works: Works, server: FakeLabelStudio) -> None:
+def test_predict__a_list_of_images(worker: Worker, server: FakeLabelStudio) -> None:
     xml = f"<View>{IMAGE.replace('value', 'valueList')}{control('Brush', 'a')}</View>"
     uris = [server.upload(n) for n in (1, 2, 1)]
-    items = works.items(server.task(1, image=uris), xml=xml)
+    items = worker.items(server.task(1, image=uris), xml=xml)
     assert {item["item_index"] for item in items} == {0, 1, 2}
     assert len({item["id"] for item in items}) == len(items)
     first, third = ([i["value"] for i in items if i["item_index"] == n] for n in (0, 2))
@@ -178,9 +193,9 @@ def mask_of(item: Mapping[str, Any]) -> Mask:
     return mask
 
 
-def test_predict__several_controls(works: Works, server: FakeLabelStudio) -> None:
+def test_predict__several_controls(worker: Worker, server: FakeLabelStudio) -> None:
     xml = f"<View>{IMAGE}{''.join(control(kind, kind) for kind in KINDS)}</View>"
-    items = works.items(with_regions(server), xml=xml)
+    items = worker.items(with_regions(server), xml=xml)
     assert {item["from_name"] for item in items} == set(KINDS)
     assert all(item["type"] == f"{item['from_name'].lower()}labels" for item in items)
     assert len({item["id"] for item in items}) == len(items)
@@ -196,7 +211,7 @@ def test_predict__several_controls(works: Works, server: FakeLabelStudio) -> Non
 
 
 def test_predict__two_controls_share_the_regions_by_label(
-    works: Works, server: FakeLabelStudio, model: FittedModel
+    worker: Worker, server: FakeLabelStudio, model: FittedModel
 ) -> None:
     """Every class has a label, in one control or the other."""
     n = len(model.classes)
@@ -209,7 +224,7 @@ def test_predict__two_controls_share_the_regions_by_label(
         for part, odd in (("odd", 1), ("even", 0))
     )
     xml = f"<View>{IMAGE}{control('Brush', 'a', first)}{control('Brush', 'b', second)}</View>"
-    items = [i for seed in range(1, 9) for i in works.items(server.task(1), xml=xml) if seed]
+    items = [i for seed in range(1, 9) for i in worker.items(server.task(1), xml=xml) if seed]
     by_control = {
         name: {
             i["value"]["brushlabels"][0].rstrip("0123456789")
@@ -222,103 +237,106 @@ def test_predict__two_controls_share_the_regions_by_label(
 
 
 def test_predict__the_config_has_changed_since_the_fit(
-    works: Works, server: FakeLabelStudio, model: FittedModel
+    worker: Worker, server: FakeLabelStudio, model: FittedModel
 ) -> None:
     task = with_regions(server)
     names = "".join(
         f'<Label value="n{i}" predicted_values="object {i + 1}"/>'
         for i in range(len(model.classes))
     )
-    before = works.items(task, xml=f"<View>{IMAGE}{control('Brush', 'a', names)}</View>")
+    before = worker.items(task, xml=f"<View>{IMAGE}{control('Brush', 'a', names)}</View>")
     assert all(len(item["value"]["brushlabels"]) == 1 for item in before)
     # The labels are gone: the regions stay, unlabelled.
     yak = control("Brush", "a", '<Label value="yak"/>')
-    after = works.items(task, xml=f"<View>{IMAGE}{yak}</View>")
+    after = worker.items(task, xml=f"<View>{IMAGE}{yak}</View>")
     assert [item["value"]["brushlabels"] for item in after] == [[] for _ in before]
     # Another kind of tag with another name, for another key.
     other = f"<View>{IMAGE.replace('$image', '$photo')}{control('Rectangle', 'r', names)}</View>"
-    boxes = works.items({**task, "data": {"photo": task["data"]["image"]}}, xml=other)
+    boxes = worker.items({**task, "data": {"photo": task["data"]["image"]}}, xml=other)
     assert [i["value"]["rectanglelabels"] for i in boxes] == [
         i["value"]["brushlabels"] for i in before
     ]
-    # None that holds masks.
-    assert "no tag that can hold masks" in works.do(task, xml=f"<View>{IMAGE}</View>").problem
 
 
 def test_predict__without_a_model_regions_have_no_class_and_are_kept(
-    works: Works, server: FakeLabelStudio
+    worker: Worker, server: FakeLabelStudio
 ) -> None:
-    works.model = ""
+    worker.model = ""
     task = with_regions(server)
-    first = works.items(task, version="image-level-0123456789ab-0")
+    first = worker.items(task, version="image-level-0123456789ab-0")
     assert first
     assert [item["value"]["brushlabels"] for item in first] == [[] for _ in first]
-    works.pipe.send(None)  # an orderly end: what was found is kept
-    wait_for(lambda: list((works.home.path.parent / "cache/segments").glob("image-level-*/*")))
+    worker.pipe.send(None)  # an orderly end: what was found is kept
+    wait_for(lambda: list((worker.folder.path.parent / "cache/segments").glob("image-level-*/*")))
 
 
 def test_predict__answers_come_though_the_disk_is_full(
-    works: Works, server: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
+    worker: Worker, server: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(file: Path) -> Any:
         raise OSError(errno.ENOSPC, "No space left on device", str(file))
 
     monkeypatch.setattr(shards, "replacing", full)
-    monkeypatch.setattr(worker, "_KEEP_EVERY", 0.1)
-    with at_work(works.home, server, works.model) as other:
+    monkeypatch.setattr(worker_module, "_FLUSH_EVERY", 0.1)
+    with running_worker(worker.folder, server, worker.model) as other:
         tasks = [server.task(1) for _ in range(shards.SHARD + 8)]
         assert [other.do(task).problem for task in tasks] == [""] * len(tasks)
         for _ in range(50):
-            if other.trouble:
+            if other.problems:
                 break
             other.do(tasks[0])
-        assert "No space left" in other.trouble[0]
-        assert "make room, or set PRELABEL_CACHE" in other.trouble[0]
-        assert len(other.trouble) == 1  # told once, not every time
+        assert "No space left" in other.problems[0]
+        assert "make room, or set PRELABEL_CACHE" in other.problems[0]
+        assert len(other.problems) == 1  # told once, not every time
 
 
 def test_learn__a_task_of_another_project_teaches_nothing(
-    works: Works, server: FakeLabelStudio
+    worker: Worker, server: FakeLabelStudio
 ) -> None:
     own, other = with_regions(server), with_regions(server, project=2)
     for task in (own, other):
-        items = works.items(task)
+        items = worker.items(task)
         for item in items:
             item["value"]["brushlabels"] = ["dog"]
         server.annotate(task["id"], [{**i, "origin": "prediction"} for i in items])
-    assert works.do({"id": own["id"]}, kind="learn").problem == ""
-    done = works.do({"id": other["id"]}, kind="learn")
+    assert worker.do({"id": own["id"]}, kind="learn").problem == ""
+    done = worker.do({"id": other["id"]}, kind="learn")
     assert "is of another project: nothing is learned" in done.problem
-    learned = ExemplarFile(works.home.names).exemplars
+    learned = ExemplarFile(worker.folder.names).exemplars
     assert {e.photo for e in learned} == {f"{own['id']}/image"}
     assert {e.name for e in learned} == {"dog"}
 
 
-def test_point__answers_where_the_click_is(works: Works, server: FakeLabelStudio) -> None:
+def test_interactive__answers_where_the_click_is(worker: Worker, server: FakeLabelStudio) -> None:
     task = with_regions(server)
-    item = works.items(task)[0]
+    item = worker.items(task)[0]
     mask = mask_of(item)
     rows, columns = np.nonzero(mask)
     middle = len(rows) // 2
     y, x = int(rows[middle]), int(columns[middle])
     value = {"x": 100 * (x + 0.5) / 96, "y": 100 * (y + 0.5) / 64, "keypointlabels": ["dog"]}
     click = {"type": "keypointlabels", "from_name": "click", "to_name": "image", "value": value}
-    (found,) = works.items(task, kind="point", context={"result": [click]})
+    (found,) = worker.items(task, kind="interactive", context={"result": [click]})
     assert found["value"]["brushlabels"] == ["dog"]
     inside = mask_of(found)
     assert inside is not None
     assert inside[y, x]
-    assert "nothing was pointed at" in works.do(task, kind="point", context={"result": []}).problem
+    assert (
+        "nothing was pointed at"
+        in worker.do(task, kind="interactive", context={"result": []}).problem
+    )
 
 
 def test_work__ends_with_its_pipe_though_a_photo_is_still_awaited(
-    works: Works, server: FakeLabelStudio
+    worker: Worker, server: FakeLabelStudio
 ) -> None:
     task = with_regions(server)
     server.held = task["data"]["image"]
     try:
-        with at_work(works.home, server, works.model) as other:  # it is awaited for 10 seconds
-            other.begin(task)
+        with running_worker(
+            worker.folder, server, worker.model
+        ) as other:  # it is awaited for 10 seconds
+            other.send(task)
             wait_for(lambda: server.count(server.held))
     finally:
         server.held = ""

@@ -33,30 +33,31 @@ def fit(
     with console.stage(progress, "start"), extras.required("label-studio"):
         from prelabel.label_studio.api.client import Client
         from prelabel.label_studio.api.photos import Sources
+        from prelabel.label_studio.fit import FitRequest, fit_project
+        from prelabel.label_studio.format.label_config import parse_label_config
         from prelabel.label_studio.predict.task_prediction import ResultOptions
         from prelabel.label_studio.project_folder import ProjectFolder
-        from prelabel.label_studio.server.fits import FitRequest, fit_project
         from prelabel.storage.progress import RunLog
 
         config = options.chosen_config(recipe, backbone=backbone, settings=settings)
     with Client(url, token) as client:
-        label_config = client.project(project).label_config
-    home = ProjectFolder.of(url, project)
+        label_config = parse_label_config(client.project(project).label_config)
+    folder = ProjectFolder.of(url, project)
     request = FitRequest(
-        home=home.path,
+        folder=folder.path,
         server=url,
         token=token,
         project_id=project,
         label_config=label_config,
         config=config,
         sources=Sources(tuple(allow_host), local_files),
-        shape=ResultOptions(),
-        newest=home.state.newest,
+        result_options=ResultOptions(),
+        newest=folder.state.newest,
     )
     fit_project(
         request,
         RunLog(progress),
-        waiting=lambda: console.say("another process is fitting this project; waiting for it"),
+        on_wait=lambda: console.say("another process is fitting this project; waiting for it"),
     )
-    state = home.state
+    state = folder.state
     print(table([("fitted on", f"{state.n_tasks} tasks"), ("model", state.newest)]))

@@ -72,7 +72,7 @@ def predict(
 
         config = options.chosen_config(recipe, backbone=backbone, settings=settings)
     with Client(url, token) as client:
-        totals = bulk.prelabel_project(
+        totals = bulk.predict_project(
             client,
             open_fetcher(client, Sources(tuple(allow_host), local_files)),
             project,
@@ -83,7 +83,7 @@ def predict(
                 replace_own=replace_own,
                 refit=refit,
                 dry_run=dry_run,
-                shape=ResultOptions(min_score, max_regions, gap, tolerance),
+                result_options=ResultOptions(min_score, max_regions, gap, tolerance),
             ),
             progress=progress,
         )

@@ -5,22 +5,21 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from prelabel.data import images
 from prelabel.data.dataset import Dataset, Problems
 from prelabel.errors import PhotoError, UserError
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.photos import Fetcher
-from prelabel.label_studio.format import label_config
 from prelabel.label_studio.format.annotations import What, chosen
 from prelabel.label_studio.format.dataset import NamedPhoto, TaskLabels
-from prelabel.label_studio.format.label_config import LabelConfig
+from prelabel.label_studio.format.label_config import LabelConfig, parse_label_config
 from prelabel.label_studio.format.regions import Size
 from prelabel.storage.files import replacing
+from prelabel.storage.json import JsonObject
 from prelabel.storage.progress import Progress, RunLog
 from prelabel.storage.threads import prefetch_map
 
@@ -56,26 +55,26 @@ def project_dataset(
         labels = TaskLabels(
             lambda: _tasks(file),
             what=what,
-            config=_config(project.label_config),
+            label_config=_parse_leniently(project.label_config),
             source=f"project {project_id}",
             problems=problems,
         )
-        wanted = [p.name for p in labels.photos() if photos or p.stated is None]
-        with log.stage("photos", len(wanted)):
-            sizes, failed = _look_at(labels, fetcher, photos, log)
+        n_fetched = sum(bool(photos) or named.stated is None for named in labels.photos())
+        with log.stage("photos", n_fetched):
+            sizes, failed = _fetch_sizes(labels, fetcher, photos, log)
 
-        def look(photo: NamedPhoto) -> Size | None:
-            if photo.name in failed:
-                if photo.stated is None:
-                    raise failed[photo.name]
+        def find_size(named: NamedPhoto) -> Size | None:
+            if named.name in failed:
+                if named.stated is None:
+                    raise failed[named.name]
                 problems.note(
                     "photos that cannot be had, whose labels are kept",
-                    f"task {photo.task}: {photo.name} {failed[photo.name]}",
+                    f"task {named.photo.task}: {named.name} {failed[named.name]}",
                 )
-            return sizes.get(photo.name, photo.stated)
+            return sizes.get(named.name, named.stated)
 
         yield Dataset(
-            photos, labels.classes, lambda: labels.stream(look), problems, labels.model_version
+            photos, labels.classes, lambda: labels.stream(find_size), problems, labels.model_version
         )
 
 
@@ -90,44 +89,44 @@ def _keep_tasks(client: Client, project_id: int, what: What, file: Path, log: Ru
             log.advance()
 
 
-def _tasks(file: Path) -> Iterator[Mapping[str, Any]]:
+def _tasks(file: Path) -> Iterator[JsonObject]:
     with file.open(encoding="ascii") as lines:
         for line in lines:
             yield json.loads(line)
 
 
-def _config(xml: str) -> LabelConfig | None:
+def _parse_leniently(label_xml: str) -> LabelConfig | None:
     """None for one that this tool could not fill (Brush and Labels apart, say): what is drawn can
     still be read."""
     try:
-        return label_config.parse_label_config(xml)
+        return parse_label_config(label_xml)
     except UserError:
         return None
 
 
-def _look_at(
+def _fetch_sizes(
     labels: TaskLabels, fetcher: Fetcher, folder: Path | None, log: RunLog
 ) -> tuple[dict[str, Size], dict[str, PhotoError]]:
     """Sizes by name, and why there is none. Several photos are fetched at once."""
 
-    def size(photo: NamedPhoto) -> Size | PhotoError:
+    def size(named: NamedPhoto) -> Size | PhotoError:
         try:
-            file = fetcher.fetch(photo.uri, task_id=photo.task)
+            file = fetcher.fetch(named.photo.uri, task_id=named.photo.task)
             picture = images.read_image(file)
         except PhotoError as error:
             return error
         if folder:
-            _put(file, folder / photo.name)
+            _put(file, folder / named.name)
         return picture.width, picture.height
 
     sizes: dict[str, Size] = {}
     failed: dict[str, PhotoError] = {}
-    wanted = (photo for photo in labels.photos() if folder or photo.stated is None)
-    for photo, answer in prefetch_map(size, wanted, workers=_DOWNLOADS):
+    photos = (named for named in labels.photos() if folder or named.stated is None)
+    for named, answer in prefetch_map(size, photos, workers=_DOWNLOADS):
         if isinstance(answer, PhotoError):
-            failed[photo.name] = answer
+            failed[named.name] = answer
         else:
-            sizes[photo.name] = answer
+            sizes[named.name] = answer
         log.advance()
     return sizes, failed
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from prelabel.data.records import ImageFile
-from prelabel.errors import PhotoError
+from prelabel.errors import PhotoError, UserError
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.photos import Fetcher
 from prelabel.label_studio.format.annotations import newest_annotation, stamp_of
 from prelabel.label_studio.format.label_config import LabelConfig
 from prelabel.label_studio.format.photos import NO_IMAGE, TaskPhoto, task_photos
 from prelabel.label_studio.model_version import is_own
+from prelabel.storage.json import JsonObject
 from prelabel.storage.progress import RunLog
 from prelabel.storage.threads import prefetch_map
 
@@ -33,20 +33,31 @@ class Task:
     own: tuple[tuple[int, str], ...] = ()
 
 
-def read_task(task: Mapping[str, Any], label_config: LabelConfig) -> Task:
+def read_task(task: JsonObject, label_config: LabelConfig) -> Task:
     """A task as the server's API gives it."""
-    annotation = newest_annotation(task)
+    annotation, number = newest_annotation(task), task_id(task)
     return Task(
-        id=int(task["id"]),
-        photos=tuple(task_photos(int(task["id"]), task.get("data") or {}, label_config)),
+        id=number,
+        photos=task_photos(number, task.get("data"), label_config),
         labelled=bool(task.get("total_annotations") or task.get("annotations")),
         stamp=stamp_of(annotation, label_config),
-        own=tuple(
-            (int(p["id"]), p["model_version"])
-            for p in task.get("predictions") or ()
-            if is_own(p.get("model_version"))
-        ),
+        own=tuple(_own_predictions(task.get("predictions"))),
     )
+
+
+def task_id(task: JsonObject) -> int:
+    """The id of a task as the server's API gives it. Raises UserError if it has none."""
+    number = task.get("id")
+    if not isinstance(number, int):
+        raise UserError(f"a task has the id {number!r}, expected a whole number")
+    return number
+
+
+def _own_predictions(predictions: object) -> Iterator[tuple[int, str]]:
+    """Id and model version of those of this tool."""
+    for entry in predictions if isinstance(predictions, list) else ():
+        if isinstance(entry, Mapping) and is_own(entry.get("model_version")):
+            yield int(entry["id"]), str(entry["model_version"])
 
 
 def read_tasks(

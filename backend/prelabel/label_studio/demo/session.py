@@ -12,7 +12,7 @@ from prelabel.config import Config
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.dataset import project_dataset
 from prelabel.label_studio.api.photos import Fetcher, Sources, open_fetcher
-from prelabel.label_studio.bulk import Options, Totals, prelabel_project
+from prelabel.label_studio.bulk import Options, Totals, predict_project
 from prelabel.label_studio.demo import demo
 from prelabel.label_studio.demo.demo import Backend
 from prelabel.label_studio.demo.local_server import Login
@@ -61,7 +61,7 @@ def running_demo(
         project = demo.project(client, photos, list(samples.n_objects), backend, log)
         fetcher = open_fetcher(client, Sources())
         home = ProjectFolder.of(server.url, project)
-        totals = prelabel_project(
+        totals = predict_project(
             client, fetcher, project, home, config, Options(), progress=progress
         )
         yield Demo(

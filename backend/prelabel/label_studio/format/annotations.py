@@ -1,4 +1,4 @@
-"""Which of a task's annotations and predictions counts."""
+"""Which of a task's annotations and predictions counts, and what is in it."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 
 from prelabel.label_studio.format.label_config import LabelConfig
+from prelabel.storage.json import JsonObject
 
 What = Literal["annotations", "predictions", "both"]
 """``both``: a task's annotation if it has one, else its prediction."""
 
-Entry = Mapping[str, Any]
-"""An annotation or prediction in full, as the server's API gives it."""
 
-
-def newest_annotation(task: Mapping[str, Any]) -> Entry | None:
+def newest_annotation(task: JsonObject) -> JsonObject | None:
     """The annotation of a task that counts: ground truth before others, then the newest
     ``updated_at``; None if there is none. Drafts and cancelled (skipped) ones do not count.
 
@@ -27,12 +25,12 @@ def newest_annotation(task: Mapping[str, Any]) -> Entry | None:
     return max(submitted, key=_annotation_rank, default=None)
 
 
-def newest_prediction(task: Mapping[str, Any]) -> Entry | None:
+def newest_prediction(task: JsonObject) -> JsonObject | None:
     """The newest prediction of a task by ``created_at``; None if there is none in full."""
     return max(_full(task, "predictions"), key=_prediction_rank, default=None)
 
 
-def chosen(task: Mapping[str, Any], what: What) -> tuple[Entry | None, bool]:
+def chosen(task: JsonObject, what: What) -> tuple[JsonObject | None, bool]:
     """The annotation or prediction that counts, if any, and whether it is a prediction.
 
     An annotation without a region counts: somebody looked and found nothing.
@@ -43,12 +41,21 @@ def chosen(task: Mapping[str, Any], what: What) -> tuple[Entry | None, bool]:
     return newest_prediction(task), True
 
 
-def stamp_of(annotation: Mapping[str, Any] | None, label_config: LabelConfig) -> str:
-    """What is learned from an annotation is kept under this: its number, and what it says."""
+def result_items(entry: JsonObject | None) -> list[JsonObject]:
+    """The result items of an annotation or prediction; none if there is no entry."""
+    result = entry.get("result") if entry else None
+    return (
+        [item for item in result if isinstance(item, Mapping)] if isinstance(result, list) else []
+    )
+
+
+def stamp_of(annotation: JsonObject | None, label_config: LabelConfig) -> str:
+    """What is learned from an annotation is kept under this: its number, and a hash of what it
+    says; "" without an annotation."""
     return f"{annotation.get('id')}:{stamp(annotation, label_config)}" if annotation else ""
 
 
-def stamp(annotation: Mapping[str, Any], label_config: LabelConfig) -> str:
+def stamp(annotation: JsonObject, label_config: LabelConfig) -> str:
     """16 hex digits that change with the annotation (id, ``updated_at``, result) or with the
     controls and labels that it is read by."""
     controls = [
@@ -60,7 +67,8 @@ def stamp(annotation: Mapping[str, Any], label_config: LabelConfig) -> str:
     return hashlib.blake2b(text.encode("ascii"), digest_size=8).hexdigest()
 
 
-def _full(task: Mapping[str, Any], key: str) -> list[Entry]:
+def _full(task: JsonObject, key: str) -> list[JsonObject]:
+    """Those that are there in full; some exports have numbers only."""
     found = task.get(key)
     return [
         entry
@@ -69,11 +77,11 @@ def _full(task: Mapping[str, Any], key: str) -> list[Entry]:
     ]
 
 
-def _annotation_rank(entry: Entry) -> tuple[bool, float, int]:
+def _annotation_rank(entry: JsonObject) -> tuple[bool, float, int]:
     return bool(entry.get("ground_truth")), _seconds(entry.get("updated_at")), _number(entry)
 
 
-def _prediction_rank(entry: Entry) -> tuple[float, int]:
+def _prediction_rank(entry: JsonObject) -> tuple[float, int]:
     return _seconds(entry.get("created_at")), _number(entry)
 
 
@@ -85,6 +93,6 @@ def _seconds(moment: object) -> float:
         return float("-inf")
 
 
-def _number(entry: Entry) -> int:
+def _number(entry: JsonObject) -> int:
     number = entry.get("id")
     return number if isinstance(number, int) else -1

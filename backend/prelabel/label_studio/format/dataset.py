@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pycocotools import mask as coco_mask
 
@@ -13,14 +12,19 @@ from prelabel.data.dataset import Problems
 from prelabel.data.masks import rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import PhotoError
-from prelabel.label_studio.format.annotations import Entry, What, chosen
-from prelabel.label_studio.format.items import Item
+from prelabel.label_studio.format.annotations import What, chosen, result_items
 from prelabel.label_studio.format.label_config import LabelConfig
-from prelabel.label_studio.format.photo_names import UniqueNames, inside, photo_name
+from prelabel.label_studio.format.photos import (
+    TaskPhoto,
+    UniqueNames,
+    inside,
+    photo_name,
+    photo_of_item,
+    task_photos,
+)
 from prelabel.label_studio.format.regions import (
     DrawnRegion,
     Size,
-    is_region,
     is_unnamed,
     item_label,
     item_score,
@@ -28,32 +32,30 @@ from prelabel.label_studio.format.regions import (
     read_items,
     shared_labels,
 )
-from prelabel.label_studio.format.task_images import Place, place_of, places
-
-Task = Mapping[str, Any]
+from prelabel.label_studio.format.shapes import shape_of_item
+from prelabel.storage.json import JsonObject
 
 
 @dataclass(frozen=True, slots=True)
 class NamedPhoto:
-    """A photo of a task. ``name``: its own in the dataset. ``uri``: where the task says it lies.
-    ``stated``: the size that the task says it has; None if it does not."""
+    """A photo of a task. ``name``: its own in the dataset. ``stated``: the size that the task says
+    it has; None if it does not."""
 
     name: str
-    uri: str
-    task: int | None
+    photo: TaskPhoto
     stated: Size | None
 
 
-Look = Callable[[NamedPhoto], Size | None]
+FindSize = Callable[[NamedPhoto], Size | None]
 """A photo's size; None if nothing tells it. Raises PhotoError, with the reason, for that."""
 
 
 class TaskLabels:
     """Tasks as a dataset's labels.
 
-    ``tasks``: all of them, anew with each call. ``what``: which labels count. ``config``: the
-    project's label config, where it is known. ``source``: the file or project, for messages.
-    ``problems``: takes what was left out, counted anew with each stream.
+    ``tasks``: all of them, anew with each call. ``what``: which labels count. ``label_config``: the
+    project's, where it is known. ``source``: the file or project, for messages. ``problems``: takes
+    what was left out, counted anew with each stream.
 
     - A photo that nobody has labelled is there, without regions.
     - A region is one region, even where it has separate parts. Only if it was drawn twice, as
@@ -67,16 +69,16 @@ class TaskLabels:
 
     def __init__(
         self,
-        tasks: Callable[[], Iterator[Task]],
+        tasks: Callable[[], Iterator[JsonObject]],
         *,
         what: What,
-        config: LabelConfig | None,
+        label_config: LabelConfig | None,
         source: str,
         problems: Problems,
     ) -> None:
         self._tasks = tasks
         self._what = what
-        self._config = config
+        self._label_config = label_config
         self._source = source
         self._problems = problems
         self._annotated = False
@@ -87,45 +89,39 @@ class TaskLabels:
         """Every photo of every task."""
         names = UniqueNames()
         for task in self._tasks():
-            entry, _ = chosen(task, self._what)
-            own = places(task["data"], self._config)
-            yield from _task_photos(task, own, self._by_place(_results(entry), own), names)
+            yield from _Labelled(task, self._what, self._label_config).named_photos(names)
 
-    def stream(self, look: Look) -> Iterator[Prediction]:
-        """The labels of one photo after the other; ``look`` is asked for each one's size."""
+    def stream(self, find_size: FindSize) -> Iterator[Prediction]:
+        """The labels of one photo after the other."""
         names, seen = UniqueNames(), set[object]()
         self._problems.counts.clear()
         self._problems.examples.clear()
         for task in self._tasks():
             here = f"{self._source}, task {task.get('id')}"
-            entry, predicted = chosen(task, self._what)
-            results = _results(entry)
-            own = places(task["data"], self._config)
-            by_place = self._by_place(results, own)
-            self._note(task, own, by_place, predicted and entry is not None, here)
+            found = _Labelled(task, self._what, self._label_config)
+            self._note(found, here)
             if task.get("id") in seen:
                 self._problems.note("task ids used twice, both kept", here)
             seen.add(task.get("id", object()))
-            shared = shared_labels(results)
-            for place, photo in zip(own, _task_photos(task, own, by_place, names), strict=True):
-                size = self._size(photo, look, here)
+            shared = shared_labels(found.items)
+            for named in found.named_photos(names):
+                size = self._size(named, find_size, here)
                 if size is None:
                     continue
-                drawn = read_items(
-                    by_place.get(place, ()),
+                drawing = read_items(
+                    found.by_photo.get(named.photo, ()),
                     size,
                     shared=shared,
                     place=here,
                     problems=self._problems,
-                    predicted=predicted,
+                    predicted=found.predicted,
                 )
-                regions = self._regions(drawn, entry if predicted else None)
-                version = str(entry.get("model_version") or "") if entry and predicted else ""
-                yield _prediction(photo.name, size, regions, version)
+                regions = self._regions(drawing.regions, found)
+                yield _prediction(named.name, size, regions, found.model_version)
 
     def _survey(self) -> tuple[tuple[str, ...], str]:
         """Classes and, if there is only one, the version of the predictions that count."""
-        known = dict.fromkeys(self._config.label_names if self._config else ())
+        known = dict.fromkeys(self._label_config.label_names if self._label_config else ())
         others: set[str] = set()
         versions: set[str] = set()
         for task in self._tasks():
@@ -133,10 +129,10 @@ class TaskLabels:
             if entry is None:
                 continue
             self._annotated |= not predicted
-            versions.add(str(entry.get("model_version") or "") if predicted else "")
-            results = _results(entry)
-            shared = shared_labels(results)
-            labels = (item_label(item, shared, predicted=predicted) for item in results)
+            versions.add(_version(entry) if predicted else "")
+            items = result_items(entry)
+            shared = shared_labels(items)
+            labels = (item_label(item, shared, predicted=predicted) for item in items)
             others |= {label for label in labels if label}
         # Classes without a name come last, in the order of their numbers.
         others -= known.keys()
@@ -144,35 +140,19 @@ class TaskLabels:
         classes = (*known, *order)
         return classes, versions.pop() if len(versions) == 1 else ""
 
-    def _by_place(
-        self, results: Iterable[Item], own: Sequence[Place]
-    ) -> dict[Place | None, list[Item]]:
-        """The items by the photo that they were drawn on; None: by no photo that can be told."""
-        found: dict[Place | None, list[Item]] = {}
-        for item in results:
-            found.setdefault(place_of(item, own, self._config), []).append(item)
-        return found
-
-    def _note(
-        self,
-        task: Task,
-        own: Sequence[Place],
-        by_place: Mapping[Place | None, Sequence[Item]],
-        predicted: bool,
-        here: str,
-    ) -> None:
-        if not own:
+    def _note(self, found: _Labelled, here: str) -> None:
+        if not found.photos:
             self._problems.note("tasks without a photo, left out", here)
-        elif lost := sum(is_region(item) for item in by_place.get(None, ())):
-            for _ in range(lost):
+        else:
+            for _ in range(sum(shape_of_item(i) is not None for i in found.by_photo.get(None, ()))):
                 self._problems.note(
                     "regions left out, since nothing tells which photo they are on: the project's "
                     "label config would",
                     here,
                 )
-        if predicted and self._annotated:
+        if found.predicted and found.entry is not None and self._annotated:
             self._problems.note("tasks that nobody has annotated, taken from predictions")
-        listed = task.get("predictions") if self._what != "annotations" else None
+        listed = found.task.get("predictions") if self._what != "annotations" else None
         if isinstance(listed, list) and any(isinstance(number, int) for number in listed):
             self._problems.note(
                 "tasks whose predictions are numbers only in this export: take them from the "
@@ -180,70 +160,85 @@ class TaskLabels:
                 here,
             )
 
-    def _size(self, photo: NamedPhoto, look: Look, here: str) -> Size | None:
+    def _size(self, named: NamedPhoto, find_size: FindSize, here: str) -> Size | None:
         try:
-            size = look(photo)
+            size = find_size(named)
         except PhotoError as error:
-            self._problems.note("photos left out", f"{here}: {photo.name} {error}")
+            self._problems.note("photos left out", f"{here}: {named.name} {error}")
             return None
         if size is None:
             self._problems.note(
                 "photos without a region left out, since nothing tells their size: name the "
                 "folder of photos",
-                f"{here}: {photo.name}",
+                f"{here}: {named.name}",
             )
         return size
 
-    def _regions(self, drawn: Iterable[DrawnRegion], prediction: Entry | None) -> list[Region]:
-        """Highest score first. ``prediction``: None for what is annotated."""
-        whole = item_score(prediction) if prediction else None
-        found = []
+    def _regions(self, drawn: Iterable[DrawnRegion], found: _Labelled) -> list[Region]:
+        """Highest score first."""
+        whole = item_score(found.entry) if found.entry and found.predicted else None
+        regions = []
         for one in drawn:
             own = one.score if one.score is not None else whole
-            found.append(
+            regions.append(
                 Region(
                     rle=one.rle,
                     box=rle_box(one.rle),
                     area=rle_area(one.rle),
-                    score=own if prediction and own is not None else 1.0,
+                    score=own if found.predicted and own is not None else 1.0,
                     cluster=self._clusters.get(one.label, -1),
                 )
             )
-        return sorted(found, key=lambda region: -region.score)
+        return sorted(regions, key=lambda region: -region.score)
 
 
-def _results(entry: Entry | None) -> list[Item]:
-    return [dict(item) for item in entry["result"] if isinstance(item, Mapping)] if entry else []
+class _Labelled:
+    """A task with its photos, the annotation or prediction that counts, and its items by photo;
+    those of the photo None are on no photo that can be told."""
+
+    def __init__(self, task: JsonObject, what: What, label_config: LabelConfig | None) -> None:
+        self.task = task
+        self.entry, self.predicted = chosen(task, what)
+        self.items = result_items(self.entry)
+        number = task.get("id")
+        self.id = number if isinstance(number, int) else None
+        self.photos = task_photos(self.id, task.get("data"), label_config)
+        self.by_photo: dict[TaskPhoto | None, list[JsonObject]] = {}
+        for item in self.items:
+            photo = photo_of_item(item, self.photos, label_config)
+            self.by_photo.setdefault(photo, []).append(item)
+
+    @property
+    def model_version(self) -> str:
+        """Of the prediction; "" for an annotation."""
+        return _version(self.entry) if self.entry and self.predicted else ""
+
+    def named_photos(self, names: UniqueNames) -> Iterator[NamedPhoto]:
+        """A task with one photo may have its name and size from prelabel (``meta``)."""
+        number, meta = self.task.get("id"), self.task.get("meta")
+        if not isinstance(meta, Mapping) or len(self.photos) != 1:
+            meta = {}
+        for photo in self.photos:
+            name = meta.get("photo")
+            name = inside(name) if isinstance(name, str) else ""
+            size = {f"original_{side}": meta.get(side) for side in ("width", "height")}
+            yield NamedPhoto(
+                name=names.take(name or photo_name(photo.uri, number), number),
+                photo=photo,
+                stated=_commonest_size(self.by_photo.get(photo, ())) or item_size(size),
+            )
 
 
-def _task_photos(
-    task: Task,
-    own: Sequence[Place],
-    by_place: Mapping[Place | None, Sequence[Item]],
-    names: UniqueNames,
-) -> Iterator[NamedPhoto]:
-    """The photos of a task. A task with one may have its name and size from prelabel (``meta``)."""
-    number, meta = task.get("id"), task.get("meta")
-    if not isinstance(meta, Mapping) or len(own) != 1:
-        meta = {}
-    for place in own:
-        name = meta.get("photo")
-        name = inside(name) if isinstance(name, str) else ""
-        size = {f"original_{side}": meta.get(side) for side in ("width", "height")}
-        yield NamedPhoto(
-            name=names.take(name or photo_name(place.uri, number), number),
-            uri=place.uri,
-            task=number if isinstance(number, int) else None,
-            stated=_commonest(by_place.get(place, ())) or item_size(size),
-        )
+def _version(entry: JsonObject) -> str:
+    return str(entry.get("model_version") or "")
 
 
-def _commonest(items: Iterable[Item]) -> Size | None:
+def _commonest_size(items: Iterable[JsonObject]) -> Size | None:
     sizes = Counter(size for item in items if (size := item_size(item)))
     return sizes.most_common(1)[0][0] if sizes else None
 
 
-def _prediction(photo: str, size: Size, regions: list[Region], version: str) -> Prediction:
+def _prediction(photo: str, size: Size, regions: Sequence[Region], version: str) -> Prediction:
     together = coco_mask.merge([region.rle for region in regions]) if regions else None
     return Prediction(
         photo=photo,

@@ -1,4 +1,4 @@
-"""Label Studio's labeling interface: which tags can hold masks, and what their labels mean."""
+"""Label Studio's labeling interface: which tags can hold masks, and which labels they have."""
 
 from __future__ import annotations
 
@@ -8,19 +8,14 @@ from typing import Literal
 from xml.etree import ElementTree
 
 from prelabel.errors import UserError
+from prelabel.label_studio.format.shapes import SHAPES, Kind
 
-Kind = Literal["brush", "bitmask", "polygon", "rectangle"]
 PromptKind = Literal["keypoint", "rectangle"]
 
-_KINDS: dict[str, Kind] = {
-    "brushlabels": "brush",
-    "bitmasklabels": "bitmask",
-    "polygonlabels": "polygon",
-    "rectanglelabels": "rectangle",
-}
+_KINDS: dict[str, Kind] = {shape.tag.lower(): shape.kind for shape in SHAPES}
 _PROMPTS: dict[str, PromptKind] = {"keypointlabels": "keypoint", "rectanglelabels": "rectangle"}
 _EXPECTED = (
-    "wanted BrushLabels, BitmaskLabels, PolygonLabels or RectangleLabels for an Image, like "
+    f"expected {', '.join(shape.tag for shape in SHAPES[:-1])} or {SHAPES[-1].tag} for an Image, like "
     '<View><Image name="image" value="$image"/><BrushLabels name="label" toName="image">'
     '<Label value="Dog"/></BrushLabels></View>'
 )
@@ -53,13 +48,18 @@ class Control:
     labels: tuple[Label, ...]
     is_list: bool = False
 
+    def accepts(self, label: str) -> bool:
+        """Whether a region may have this label: any, if the control has none of its own, since they
+        come from the task then."""
+        return not self.labels or any(label == own.value for own in self.labels)
+
     def label_for(self, cluster_name: str) -> str | None:
-        """The label of a cluster: the first whose ``predicted_values`` have its name (whatever
-        the case), else one whose value is its name, else None.
+        """The label of a cluster: the first whose ``predicted_values`` have its name (in any
+        case), else one whose value is its name, else None.
         """
-        wanted = cluster_name.strip().casefold()
+        name = cluster_name.strip().casefold()
         for label in self.labels:
-            if wanted in (value.casefold() for value in label.predicted_values):
+            if name in (value.casefold() for value in label.predicted_values):
                 return label.value
         return next((label.value for label in self.labels if label.value == cluster_name), None)
 
@@ -100,7 +100,7 @@ def parse_label_config(xml: str) -> LabelConfig:
     A RectangleLabels with ``smart="true"`` is a prompt; it is a control as well only if there is
     no other. Tags for something other than an Image (a Video, say) are passed over.
 
-    Raises UserError for what is no XML, has a DOCTYPE, has no usable tag, names in ``toName`` a tag
+    Raises UserError for what is not XML, has a DOCTYPE, has no usable tag, names in ``toName`` a tag
     that is not there, or has an Image or ``model_score_threshold`` that cannot be used.
     """
     elements = list(_root(xml).iter())
@@ -150,7 +150,7 @@ def _root(xml: str) -> ElementTree.Element:
     try:
         return ElementTree.fromstring(xml, parser=parser)
     except (ElementTree.ParseError, ValueError) as error:
-        raise UserError(f"label config: no well-formed XML ({error}); {_EXPECTED}") from error
+        raise UserError(f"label config: not well-formed XML ({error}); {_EXPECTED}") from error
 
 
 def _tag(element: ElementTree.Element) -> str:
@@ -202,7 +202,7 @@ def _image_key(attributes: Mapping[str, str]) -> tuple[str, bool]:
     value = attributes.get("valuelist") or attributes.get("value", "")
     if not value.startswith("$") or len(value) == 1:
         raise UserError(
-            f'label config: Image "{attributes["name"]}" has value="{value}", wanted a key of the '
+            f'label config: Image "{attributes["name"]}" has value="{value}", expected a key of the '
             'task\'s data behind a $, like value="$image"'
         )
     return value[1:], bool(attributes.get("valuelist"))
@@ -216,7 +216,7 @@ def _threshold(element: ElementTree.Element, attributes: Mapping[str, str]) -> f
         threshold = -1.0
     if not 0 <= threshold <= 1:
         raise UserError(
-            f'label config: {element.tag} has model_score_threshold="{text}", wanted a number '
+            f'label config: {element.tag} has model_score_threshold="{text}", expected a number '
             'from 0 to 1, like model_score_threshold="0.5"'
         )
     return threshold

@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from prelabel.data.masks import Mask, Rle, decode_rle, encode_rle
+from prelabel.data.dataset import Problems
+from prelabel.data.masks import Mask, Rle, decode_rle
 from prelabel.data.records import Region
-from prelabel.errors import UserError
-from prelabel.label_studio.format.items import decode_item
-from prelabel.label_studio.format.label_config import Control, LabelConfig
-from prelabel.label_studio.format.regions import DrawnRegion, finest
+from prelabel.label_studio.format.annotations import result_items
+from prelabel.label_studio.format.label_config import LabelConfig
+from prelabel.label_studio.format.photos import TaskPhoto, photo_of_item
+from prelabel.label_studio.format.regions import Drawing, Size, read_items, shared_labels
+from prelabel.label_studio.format.shapes import FINENESS
+from prelabel.storage.json import JsonObject
 
 _UNCHANGED = 0.95
 """IoU from which a drawing is the predicted region itself: polygons are simplified to that."""
 _DELETED = 0.1
 """A predicted region that is drawn to a lesser share was deleted."""
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """What an annotator left on one photo. ``unreadable``: regions that could not be decoded."""
-
-    regions: tuple[DrawnRegion, ...]
-    unreadable: int = 0
 
 
 @dataclass(frozen=True)
@@ -49,40 +43,31 @@ class Lesson:
 
 
 def read_drawing(
-    annotation_results: Sequence[Mapping[str, Any]],
+    annotation: JsonObject,
+    photo: TaskPhoto,
+    photos: Sequence[TaskPhoto],
+    size: Size,
     label_config: LabelConfig,
-    *,
-    image_key: str,
-    item_index: int | None,
-    height: int,
-    width: int,
 ) -> Drawing:
-    """What an annotation's result items draw on one photo, brushes first, then bitmasks, polygons
-    and rectangles, else in their own order.
+    """What an annotation draws on one of its task's photos, the finest shapes first.
 
-    ``image_key``, ``item_index``: which photo of the task; the index is None where ``image_key``
-    holds no list. ``height``, ``width``: the EXIF-oriented photo's pixels.
-
-    Of several labels of a region the first counts, and only if its control has it (or has none:
-    they come from the task). Items of other tags (choices, texts, relations) are passed over, as
-    are empty masks. An item of another size or that is broken is counted. What was drawn
-    through tags of two kinds, as a brush and a rectangle, is one region, the finer.
+    ``size``: the EXIF-oriented photo's. A label counts only if a control for the photo has it, or
+    has none of its own (they come from the task then).
     """
-    controls = {(c.name, c.to_name): c for c in label_config.controls if c.image_key == image_key}
-    found: list[DrawnRegion] = []
-    unreadable = 0
-    for item in annotation_results:
-        control = controls.get((str(item.get("from_name")), str(item.get("to_name"))))
-        if control is None or (control.is_list and (item.get("item_index") or 0) != item_index):
-            continue
-        try:
-            mask = _mask(item, height, width)
-        except UserError:
-            unreadable += 1
-            continue
-        if mask is not None and mask.any():
-            found.append(DrawnRegion(control.kind, encode_rle(mask), _label(item, control), None))
-    return Drawing(tuple(finest(found)), unreadable)
+    items = result_items(annotation)
+    drawing = read_items(
+        [item for item in items if photo_of_item(item, photos, label_config) == photo],
+        size,
+        shared=shared_labels(items),
+        place=photo.name,
+        problems=Problems(),
+    )
+    controls = [c for c in label_config.controls if c.image_key == photo.key]
+    regions = [
+        region if any(c.accepts(region.label) for c in controls) else replace(region, label="")
+        for region in sorted(drawing.regions, key=lambda region: FINENESS[region.kind])
+    ]
+    return replace(drawing, regions=tuple(regions))
 
 
 def find_lessons(drawing: Drawing, predicted: Sequence[Region]) -> list[Lesson]:
@@ -111,21 +96,6 @@ def find_lessons(drawing: Drawing, predicted: Sequence[Region]) -> list[Lesson]:
         if share < _DELETED:
             found.append(Lesson(region.rle, "", index))
     return found
-
-
-def _mask(item: Mapping[str, Any], height: int, width: int) -> Mask | None:
-    """Raises UserError for what cannot be read or was drawn on a picture of another size."""
-    size = item.get("original_width") or width, item.get("original_height") or height
-    if size != (width, height):
-        raise UserError(f"region {item.get('id')!r} has the size {size}, wanted {(width, height)}")
-    return decode_item(item, height=height, width=width)
-
-
-def _label(item: Mapping[str, Any], control: Control) -> str:
-    labels = item["value"].get(f"{control.kind}labels")
-    first = labels[0] if isinstance(labels, list) and labels else None
-    known = [label.value for label in control.labels]
-    return first if isinstance(first, str) and (not known or first in known) else ""
 
 
 def _twins(drawn: Sequence[Rle], predicted: Mapping[int, Region]) -> dict[int, int]:

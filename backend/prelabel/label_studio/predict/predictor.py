@@ -13,7 +13,8 @@ from prelabel.config import Config
 from prelabel.data import images
 from prelabel.data.masks import Mask
 from prelabel.data.records import Image, PatchFeatures, Prediction, Region
-from prelabel.interactive import Prompts, object_mask
+from prelabel.interactive.mask import object_mask
+from prelabel.interactive.prompts import Prompts
 from prelabel.model import FittedModel
 from prelabel.photo_segmenter import PhotoSegmenter
 from prelabel.segment import Segment

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
 from prelabel.data.records import Prediction, Region
-from prelabel.label_studio.format.items import Item, Losses, encode_regions, merge_fragments
+from prelabel.label_studio.format.fragments import merge_fragments
+from prelabel.label_studio.format.items import Losses, PredictionJson, ResultItem
 from prelabel.label_studio.format.label_config import Control, LabelConfig
 from prelabel.label_studio.format.photos import TaskPhoto
+from prelabel.label_studio.format.routing import (
+    Route,
+    choose_route,
+    controls_by_kind,
+    encode_routed,
+)
 from prelabel.label_studio.names.table import Names
 
 
@@ -34,12 +40,18 @@ class TaskPrediction:
     """One prediction of the server: ``result`` items, ``score`` (mean of the regions'), in [0, 1];
     ``n_regions`` and what was lost."""
 
-    result: list[Item]
+    result: list[ResultItem]
     score: float
     n_regions: int
     losses: Losses
 
-    def to_json(self, version: str) -> dict[str, Any]:
+    @property
+    def n_numbers(self) -> int:
+        """How many numbers its brush masks hold, which is most of its JSON."""
+        masks = (item["value"].get("rle") for item in self.result)
+        return sum(len(mask) for mask in masks if isinstance(mask, list))
+
+    def to_json(self, version: str) -> PredictionJson:
         """As /predict answers it."""
         return {"result": self.result, "score": self.score, "model_version": version}
 
@@ -83,89 +95,63 @@ def build_task_prediction(
     Every kind of control gets the regions. Among several of one kind for one image, a region goes
     to the first that has its label; one whose label none of them has, to the first of all.
     """
-    items: list[Item] = []
+    items: list[ResultItem] = []
     scores: list[float] = []
     losses = Losses()
     min_score = max(options.min_score, label_config.score_threshold)
     for photo in photos:
-        own = [c for c in label_config.controls if c.image_key == photo.photo.key]
-        for i, kind in enumerate(dict.fromkeys(control.kind for control in own)):
-            controls = [control for control in own if control.kind == kind]
-            groups, prediction = _grouped(photo, controls, class_names)
+        kinds = controls_by_kind(label_config.controls, photo.photo.key)
+        for number, controls in enumerate(kinds):
+            prediction, routes = _routed(photo, controls, class_names)
             regions = merge_fragments(prediction, options.gap).regions
             good = sorted((r for r in regions if r.score >= min_score), key=lambda r: -r.score)
             kept = good[: options.max_regions]
-            for index, control in enumerate(controls):
-                of_control = tuple(r for r in kept if groups[r.cluster].control == index)
-                found, lost = encode_regions(
-                    structs.replace(prediction, regions=of_control),
-                    [group.label for group in groups],
-                    control,
-                    tolerance=options.tolerance,
-                    max_regions=len(of_control),
-                    item_index=photo.photo.index,
-                    notes=[group.note for group in groups],
-                )
+            for _, found, lost in encode_routed(
+                structs.replace(prediction, regions=tuple(kept)),
+                routes,
+                controls,
+                tolerance=options.tolerance,
+                item_index=photo.photo.index,
+            ):
                 items += found
                 losses += Losses(holes=lost.holes, hole_pixels=lost.hole_pixels)
-            if i == 0:  # another kind has the same regions once more
+            if number == 0:  # another kind has the same regions once more
                 scores += [region.score for region in kept]
                 losses += Losses(
                     below_threshold=len(regions) - len(good),
                     over_limit=len(good) - len(kept),
-                    unnamed=sum(groups[region.cluster].label is None for region in kept),
+                    unnamed=sum(routes[r.cluster].label is None for r in kept),
                 )
     score = sum(scores) / len(scores) if scores else 0.0
     return TaskPrediction(items, score, len(scores), losses)
 
 
-@dataclass(frozen=True)
-class _Group:
-    """``control``: its index. ``note``: which class it is, where it has no label."""
-
-    control: int
-    label: str | None
-    note: str
-
-
-def _grouped(
+def _routed(
     photo: NamedRegions, controls: Sequence[Control], class_names: Sequence[str]
-) -> tuple[list[_Group], Prediction]:
-    """The prediction with a cluster for each control and label, or class that has no label; and
-    which control and label that is: regions of one label are one class from here on. A region
+) -> tuple[Prediction, dict[int, Route]]:
+    """The prediction with a cluster for each control and label, and for each class that has no
+    label, and the clusters' routes: regions of one label are one class from here on. A region
     without a class is one by itself."""
-    groups: dict[tuple[int, str | None, int], int] = {}
-    notes: list[str] = []
+    clusters: dict[tuple[Control, str | None, int], int] = {}
+    routes: dict[int, Route] = {}
     regions: list[Region] = []
     for region, name, known in zip(photo.prediction.regions, photo.names, photo.known, strict=True):
-        index, label = _place(region.cluster, name, known, controls, class_names)
+        class_name = class_names[region.cluster] if 0 <= region.cluster < len(class_names) else ""
+        labels = [_label(c, name if known else class_name, known=known) for c in controls]
+        route = choose_route(controls, labels, note=class_name)
         alone = region.cluster if region.cluster >= 0 else -2 - len(regions)
-        key = (index, label, alone if label is None else -1)
-        if key not in groups:
-            groups[key] = len(groups)
-            unnamed = label is None and 0 <= region.cluster < len(class_names)
-            notes.append(class_names[region.cluster] if unnamed else "")
-        regions.append(structs.replace(region, cluster=groups[key]))
-    prediction = structs.replace(photo.prediction, regions=tuple(regions))
-    found = [_Group(*key[:2], note) for key, note in zip(groups, notes, strict=True)]
-    return found, prediction
+        key = (route.control, route.label, alone if route.label is None else -1)
+        cluster = clusters.setdefault(key, len(clusters))
+        routes.setdefault(cluster, route)
+        regions.append(structs.replace(region, cluster=cluster))
+    return structs.replace(photo.prediction, regions=tuple(regions)), routes
 
 
-def _place(
-    cluster: int,
-    name: str | None,
-    known: bool,
-    controls: Sequence[Control],
-    class_names: Sequence[str],
-) -> tuple[int, str | None]:
-    """The control that a region goes to, and its label there."""
-    for index, control in enumerate(controls):
-        if known:
-            label = name if any(name == own.value for own in control.labels) else None
-        elif 0 <= cluster < len(class_names):
-            label = control.label_for(class_names[cluster])
-        else:
-            label = None
-        if label is not None:
-            return index, label
-    return 0, None
+def _label(control: Control, name: str | None, *, known: bool) -> str | None:
+    """The label of a class in a control. ``known``: its name was given by people, so it is the
+    label itself."""
+    if not name:
+        return None
+    if known:
+        return name if control.accepts(name) else None
+    return control.label_for(name)

@@ -1,4 +1,4 @@
-"""Work in a process of its own: at lower priority, and never outliving who started it."""
+"""Work in a process of its own: at lower priority, and never outliving its parent."""
 
 from __future__ import annotations
 
@@ -10,28 +10,34 @@ import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
-from typing import Any
+from typing import Generic, TypeVar
 
 _NICE = 10
-"""Steps of priority that heavy work gives way by: the server in front answers first."""
-_NO_MORE = object()
+"""How much lower the priority of heavy work is: the server answers first."""
+
+Argument = TypeVar("Argument")
+Message = TypeVar("Message")
 
 
-class Child:
+class _EndOfMessages:
+    """The last entry of an outbox."""
+
+
+class Child(Generic[Argument, Message]):
     """A started process that runs ``work(pipe, argument)``; ``pipe`` is its end of ours.
 
-    ``heard``: called in a thread with each message. ``ended``: called in that thread, once, when
-    the process is gone, however that came.
+    ``on_message``: called in a thread with each message from it. ``on_exit``: called in that
+    thread, once, when the process is gone, for whatever reason.
     """
 
     def __init__(
         self,
-        work: Callable[[Connection, Any], None],
-        argument: Any,
+        work: Callable[[Connection, Argument], None],
+        argument: Argument,
         *,
         name: str,
-        heard: Callable[[Any], None],
-        ended: Callable[[], None],
+        on_message: Callable[[Message], None],
+        on_exit: Callable[[], None],
     ) -> None:
         context = multiprocessing.get_context("spawn")  # threads and torch do not survive a fork
         self._pipe, theirs = context.Pipe()
@@ -40,27 +46,25 @@ class Child:
         )
         self._process.start()
         theirs.close()
-        self._letters: SimpleQueue[Any] = SimpleQueue()
-        for what, thread, arguments in (
-            ("reader", self._listen, (heard, ended)),
-            ("writer", self._write, ()),
-        ):
-            threading.Thread(
-                target=thread, args=arguments, name=f"{name} {what}", daemon=True
-            ).start()
+        self._outbox: SimpleQueue[object] = SimpleQueue()
+        self._on_message = on_message
+        self._on_exit = on_exit
+        threading.Thread(target=self._read, name=f"{name} reader", daemon=True).start()
+        threading.Thread(target=self._write, name=f"{name} writer", daemon=True).start()
 
     @property
     def pid(self) -> int:
         """The process' number."""
         return self._process.pid or 0
 
-    def send(self, message: Any) -> None:
-        """Hand over a message, without waiting for it to be taken; one to a process that is gone is
-        lost (``ended`` tells)."""
-        self._letters.put(message)
+    def send(self, message: object) -> None:
+        """Send a message without waiting until it is received. One to a process that is gone is
+        lost (``on_exit`` is called then)."""
+        self._outbox.put(message)
 
     def stop(self, *, wait: float = 0.0) -> None:
-        """End it: asked to for ``wait`` seconds, then at once. What it has in stores is whole."""
+        """End it: with a request and ``wait`` seconds to follow it, then by a kill. What it has
+        written to stores is whole."""
         if wait:
             self.send(None)
             self._process.join(wait)
@@ -68,24 +72,26 @@ class Child:
             self._process.kill()
         self._process.join()
 
-    def _listen(self, heard: Callable[[Any], None], ended: Callable[[], None]) -> None:
+    def _read(self) -> None:
         with contextlib.suppress(EOFError, OSError):
             while True:
-                heard(self._pipe.recv())
+                self._on_message(self._pipe.recv())
         self._process.join()
-        self._letters.put(_NO_MORE)
-        ended()
+        self._outbox.put(_EndOfMessages())
+        self._on_exit()
 
     def _write(self) -> None:
-        """In a thread of its own: a process that is starting takes nothing for seconds, and a pipe
+        """In a thread of its own: a process that is starting reads nothing for seconds, and a pipe
         holds little."""
-        while (message := self._letters.get()) is not _NO_MORE:
+        while not isinstance(message := self._outbox.get(), _EndOfMessages):
             with contextlib.suppress(OSError):
                 self._pipe.send(message)
 
 
-def _main(work: Callable[[Connection, Any], None], pipe: Connection, argument: Any) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C: who started us ends us
+def _main(
+    work: Callable[[Connection, Argument], None], pipe: Connection, argument: Argument
+) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C: the parent ends this process
     with contextlib.suppress(OSError, AttributeError):
         os.nice(_NICE)
     try:
@@ -94,13 +100,13 @@ def _main(work: Callable[[Connection, Any], None], pipe: Connection, argument: A
         os._exit(0)  # threads that wait for something must not keep it
 
 
-def die_with(pipe: Connection) -> None:
-    """For a child that does not read its pipe otherwise: end at the first message, or when who
-    started it is gone."""
+def exit_with_parent(pipe: Connection) -> None:
+    """For a child that does not read its pipe otherwise: exit at the first message, or when the
+    parent is gone."""
 
     def watch() -> None:
         with contextlib.suppress(EOFError, OSError):
             pipe.recv()
         os._exit(1)
 
-    threading.Thread(target=watch, name="watch", daemon=True).start()
+    threading.Thread(target=watch, name="parent watch", daemon=True).start()

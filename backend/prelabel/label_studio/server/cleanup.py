@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from prelabel.errors import UserError
 from prelabel.label_studio.api.client import Client
@@ -19,8 +19,11 @@ _ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class _Job:
+    """``version``: of the new prediction; ``earlier``: versions whose predictions are removed.
+    ``at``: when, by the monotonic clock."""
+
     server: str
-    token: str
+    token: str = field(repr=False)
     version: str
     earlier: frozenset[str]
     task: int
@@ -29,69 +32,70 @@ class _Job:
 
 
 class PredictionCleanup:
-    """One thread, one task after the other: nobody waits for it. ``told``: called with problems.
+    """Works in one thread, one task after the other: nobody waits for it.
 
-    Only versions that this project's folder has given out before are removed, so that a backend
-    elsewhere keeps its own.
+    Only predictions of versions that the project's folder has given out before are removed, so that
+    those of a backend elsewhere stay. ``on_problem``: called with the text of a problem.
     """
 
-    def __init__(self, told: Callable[[str], None]) -> None:
-        self._told = told
-        self._todo: deque[_Job] = deque()
+    def __init__(self, on_problem: Callable[[str], None]) -> None:
+        self._on_problem = on_problem
+        self._jobs: deque[_Job] = deque()
         self._wake = threading.Condition()
         self._stopping = False
         self._thread: threading.Thread | None = None
 
-    def later(self, server: str, token: str, state: ProjectState, tasks: Sequence[int]) -> None:
-        """Look at tasks that were answered just now."""
+    def schedule(self, server: str, token: str, state: ProjectState, tasks: Sequence[int]) -> None:
+        """Clean up tasks that have just been answered with the version of ``state``."""
         earlier = frozenset(v for v in state.versions if v != state.version)
         if not earlier or not token or not tasks:
             return
         at = time.monotonic() + _AFTER
         with self._wake:
-            self._todo.extend(
+            self._jobs.extend(
                 _Job(server, token, state.version, earlier, task, at) for task in tasks
             )
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="tidier", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="cleanup", daemon=True)
                 self._thread.start()
             self._wake.notify()
 
     def stop(self) -> None:
-        """What is left is found again when its task is predicted again."""
+        """End the thread. Predictions that are left are found when their task is predicted again."""
         with self._wake:
             self._stopping = True
             self._wake.notify()
 
     def _run(self) -> None:
-        while True:
-            with self._wake:
-                while not self._stopping and not (
-                    self._todo and self._todo[0].at <= time.monotonic()
-                ):
-                    left = self._todo[0].at - time.monotonic() if self._todo else None
-                    self._wake.wait(left)
-                if self._stopping:
-                    return
-                errand = self._todo.popleft()
+        while job := self._next():
             try:
-                stored = _tidy(errand)
+                stored = _clean_up(job)
             except UserError as error:
-                self._told(f"task {errand.task}: earlier predictions stay: {error}")
+                self._on_problem(f"task {job.task}: earlier predictions stay: {error}")
                 continue
-            if not stored and errand.attempt < _ATTEMPTS:
+            if not stored and job.attempt < _ATTEMPTS:
                 at = time.monotonic() + 3 * _AFTER
                 with self._wake:
-                    self._todo.append(replace(errand, at=at, attempt=errand.attempt + 1))
+                    self._jobs.append(replace(job, at=at, attempt=job.attempt + 1))
+
+    def _next(self) -> _Job | None:
+        """Waits for the next job that is due; None when stopped."""
+        with self._wake:
+            while not self._stopping:
+                seconds = self._jobs[0].at - time.monotonic() if self._jobs else None
+                if seconds is not None and seconds <= 0:
+                    return self._jobs.popleft()
+                self._wake.wait(seconds)
+            return None
 
 
-def _tidy(errand: _Job) -> bool:
+def _clean_up(job: _Job) -> bool:
     """Whether the new prediction is there; only then are the earlier ones removed."""
-    with Client(errand.server, errand.token, attempts=2) as client:
-        predictions = client.task(errand.task).get("predictions") or []
-        if not any(p.get("model_version") == errand.version for p in predictions):
+    with Client(job.server, job.token, attempts=2) as client:
+        predictions = client.task(job.task).get("predictions") or []
+        if not any(p.get("model_version") == job.version for p in predictions):
             return False
         for prediction in predictions:
-            if prediction.get("model_version") in errand.earlier:
+            if prediction.get("model_version") in job.earlier:
                 client.delete_prediction(int(prediction["id"]))
         return True

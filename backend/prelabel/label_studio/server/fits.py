@@ -5,81 +5,82 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
-from prelabel.config import Config
 from prelabel.errors import UserError
-from prelabel.label_studio.api.client import Client
-from prelabel.label_studio.api.photos import Sources, open_fetcher
-from prelabel.label_studio.api.tasks import read_task, read_tasks
-from prelabel.label_studio.fit import fit_tasks, project_config
-from prelabel.label_studio.format import label_config
-from prelabel.label_studio.learn import learn_tasks
-from prelabel.label_studio.predict.task_prediction import ResultOptions
-from prelabel.label_studio.project_folder import ProjectFolder
-from prelabel.label_studio.server.child_process import Child, die_with
-from prelabel.model import FittedModel
-from prelabel.steps.photos import draw_sample
+from prelabel.label_studio.fit import FitRequest, fit_project
+from prelabel.label_studio.server.child_process import Child, exit_with_parent
 from prelabel.storage.progress import RunLog
 
+CANCELLED = "cancelled"
 _STOPPED = "the backend was stopped"
-
-
-@dataclass(frozen=True)
-class FitRequest:
-    """``tasks``: as the server sent them, or None for all of the project's. ``newest``: the model
-    that was the newest when the fit was asked for; if another is by then, that is the answer.
-    ``most``: a seeded sample of at most so many tasks, which somebody waits for; 0 for all."""
-
-    home: Path
-    server: str
-    token: str
-    project_id: int
-    label_config: str
-    config: Config
-    sources: Sources
-    shape: ResultOptions
-    newest: str
-    tasks: tuple[Mapping[str, Any], ...] | None = None
-    most: int = 0
+_KILLED = "its process was killed; what it had computed is kept"
+_REPORT_EVERY = 0.3
+"""Seconds between two reports of progress, at least."""
 
 
 @dataclass
 class Fit:
-    """A fit that was asked for. ``ended``: set when it is over; ``problem``: why it came to
-    nothing, "" if it did not."""
+    """A fit that was requested. ``ended``: set when it is over; ``problem``: why it has failed, ""
+    if it has not. ``outcome``: the problem that its process has reported at its end."""
 
     request: FitRequest
     stage: str = "waiting"
     done: int = 0
     total: int = 0
     problem: str = ""
+    outcome: str | None = None
     ended: threading.Event = field(default_factory=threading.Event)
 
 
-class Fits:
-    """Runs fits, one at a time: each has the machine, and no project two.
+@dataclass(frozen=True)
+class Stage:
+    """A stage of ``total`` steps has begun."""
 
-    ``over``: called in a thread with every fit that has ended.
+    name: str
+    total: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """``done`` steps of the stage are done."""
+
+    done: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The fit is over. ``problem``: "" if it has not failed."""
+
+    problem: str
+
+
+Message = Stage | Step | Outcome
+
+
+class Fits:
+    """Runs fits, one at a time: each has the machine to itself, and no project has two.
+
+    ``on_end``: called in a thread with every fit that has ended.
     """
 
-    def __init__(self, over: Callable[[Fit], None]) -> None:
-        self._over = over
+    def __init__(self, on_end: Callable[[Fit], None]) -> None:
+        self._on_end = on_end
         self._lock = threading.Lock()
         self._waiting: deque[Fit] = deque()
-        self._running: tuple[Fit, Child] | None = None
+        self._running: tuple[Fit, Child[FitRequest, Message]] | None = None
         self._stopping = False
 
-    def ask(self, request: FitRequest) -> Fit:
+    def request(self, request: FitRequest) -> Fit:
         """A project's fit: the one that is under way or waiting, else a new one."""
         with self._lock:
-            for fit in self._all():
-                if fit.request.home == request.home:
-                    return fit
+            fit = self._find(request.folder)
+            if fit is not None:
+                return fit
             fit = Fit(request)
             if self._stopping:
                 fit.problem = _STOPPED
@@ -89,28 +90,35 @@ class Fits:
             self._start_next()
             return fit
 
-    def of(self, home: Path) -> Fit | None:
-        """The project's fit that is under way or waiting."""
+    def of(self, folder: Path) -> Fit | None:
+        """The fit of the project in a folder that is under way or waiting."""
         with self._lock:
-            return next((fit for fit in self._all() if fit.request.home == home), None)
+            return self._find(folder)
 
-    def cancel(self, home: Path) -> bool:
+    def cancel(self, folder: Path) -> bool:
         """End a project's fit; whether there was one. What was computed is kept."""
         with self._lock:
-            for fit in list(self._waiting):
-                if fit.request.home == home:
-                    self._waiting.remove(fit)
-                    self._end(fit, "cancelled")
-                    return True
-            if self._running is None or self._running[0].request.home != home:
+            fit = self._find(folder)
+            if fit is None:
                 return False
-            fit, child = self._running
-            fit.problem = "cancelled"
+            if fit in self._waiting:
+                self._waiting.remove(fit)
+                self._end(fit, CANCELLED)
+                return True
+            assert self._running is not None
+            child = self._running[1]
+            fit.problem = CANCELLED
         child.stop()
         return True
 
+    @property
+    def pid(self) -> int:
+        """The number of the process that fits, 0 if there is none."""
+        with self._lock:
+            return self._running[1].pid if self._running else 0
+
     def stop(self) -> None:
-        """End all of them, to be asked for again by the next process."""
+        """End all of them; the next start of the backend requests them again."""
         with self._lock:
             self._stopping = True
             running = self._running
@@ -124,120 +132,86 @@ class Fits:
     def _all(self) -> list[Fit]:
         return [*([self._running[0]] if self._running else []), *self._waiting]
 
+    def _find(self, folder: Path) -> Fit | None:
+        return next((fit for fit in self._all() if fit.request.folder == folder), None)
+
     def _start_next(self) -> None:
         if self._running is not None or not self._waiting or self._stopping:
             return
         fit = self._waiting.popleft()
-        answered = False
+        child = Child(
+            run,
+            fit.request,
+            name="fit",
+            on_message=partial(_follow, fit),
+            on_exit=partial(self._on_exit, fit),
+        )
+        self._running = fit, child
 
-        def heard(message: tuple[str, Any]) -> None:
-            nonlocal answered
-            kind, value = message
-            if kind == "stage":
-                fit.stage, fit.total = value
-                fit.done = 0
-            elif kind == "done":
-                fit.done = value
-            else:
-                answered = True
-                fit.problem = fit.problem or value
-
-        def ended() -> None:
-            with self._lock:
-                if not answered and not fit.problem:
-                    fit.problem = "its process was killed; what it had computed is kept"
-                self._running = None
-                if not self._stopping:
-                    self._end(fit, fit.problem)
-                self._start_next()
-
-        self._running = fit, Child(run, fit.request, name="fit", heard=heard, ended=ended)
+    def _on_exit(self, fit: Fit) -> None:
+        with self._lock:
+            # What the backend itself has set, as by a cancel, comes first.
+            problem = fit.problem or (_KILLED if fit.outcome is None else fit.outcome)
+            self._running = None
+            if not self._stopping:
+                self._end(fit, problem)
+            self._start_next()
 
     def _end(self, fit: Fit, problem: str) -> None:
         fit.problem, fit.stage = problem, "over"
         fit.ended.set()
-        threading.Thread(target=self._over, args=(fit,), daemon=True).start()
+        threading.Thread(target=self._on_end, args=(fit,), daemon=True).start()
+
+
+def _follow(fit: Fit, message: Message) -> None:
+    """Take over what a fit's process reports."""
+    match message:
+        case Stage(name, total):
+            fit.stage, fit.total, fit.done = name, total, 0
+        case Step(done):
+            fit.done = done
+        case Outcome(problem):
+            fit.outcome = problem
 
 
 def run(pipe: Connection, request: FitRequest) -> None:
-    """In the fit's own process: fit, learn names from what is annotated, tell how it went."""
-    die_with(pipe)
+    """In the fit's own process: fit, and report progress and outcome."""
+    exit_with_parent(pipe)
+
+    def on_wait() -> None:
+        pipe.send(Stage("waiting for another process that fits this project", 0))
+
     try:
-        fit_project(
-            request,
-            RunLog(_Telling(pipe)),
-            waiting=lambda: pipe.send(
-                ("stage", ("waiting for another process that fits this project", 0))
-            ),
-        )
+        fit_project(request, RunLog(_PipeProgress(pipe)), on_wait=on_wait)
     except UserError as error:
-        pipe.send(("over", str(error)))
+        pipe.send(Outcome(str(error)))
     except OSError as error:
         advice = "see whether there is room on the disk, then fit again: what was computed is kept"
-        pipe.send(("over", f"{error}: {advice}"))
-    except Exception as error:  # told to people, who cannot see this process
-        pipe.send(("over", f"{type(error).__name__}: {error}"))
+        pipe.send(Outcome(f"{error}: {advice}"))
+    except Exception as error:  # for people, who cannot see this process
+        pipe.send(Outcome(f"{type(error).__name__}: {error}"))
         raise
     else:
-        pipe.send(("over", ""))
+        pipe.send(Outcome(""))
 
 
-def fit_project(request: FitRequest, log: RunLog, *, waiting: Callable[[], None]) -> None:
-    """Fit a project and learn names from what is annotated. ``waiting``: called if another process
-    is at it; its model is taken then. Raises UserError."""
-    home = ProjectFolder(request.home)
-    wanted = label_config.parse_label_config(request.label_config)
-    lock = home.fit_lock()
-    try:
-        lock.acquire(timeout=0)
-    except TimeoutError:
-        waiting()
-        lock.acquire()
-    try:
-        with Client(request.server, request.token) as client:
-            fetcher = open_fetcher(client, request.sources, server=request.server)
-            if request.tasks is None:
-                n = client.project(request.project_id).task_number
-                tasks = read_tasks(client, request.project_id, n, wanted, log)
-            else:
-                tasks = [read_task(task, wanted) for task in request.tasks]
-            if request.most:
-                tasks = draw_sample(tasks, most=request.most, seed=request.config.fit.seed)
-            model = _newest(home)
-            if model is None or home.state.newest == request.newest:
-                config = project_config(request.config, wanted)
-                model = fit_tasks(fetcher, tasks, home, config, log)
-            learn_tasks(client, fetcher, tasks, home, model, wanted, request.shape, log)
-    finally:
-        lock.release()
-
-
-def _newest(home: ProjectFolder) -> FittedModel | None:
-    """A damaged one is as good as none: it is fitted anew."""
-    try:
-        return home.newest_model()
-    except UserError:
-        home.update(newest="")
-        return None
-
-
-class _Telling:
+class _PipeProgress:
     """Progress through a pipe, a few times a second at most."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
         self._done = 0
-        self._told = 0.0
+        self._reported_at = 0.0
 
     def start(self, stage: str, total: int) -> None:
-        self._done, self._told = 0, 0.0
-        self._pipe.send(("stage", (stage, total)))
+        self._done, self._reported_at = 0, 0.0
+        self._pipe.send(Stage(stage, total))
 
     def advance(self) -> None:
         self._done += 1
-        if time.monotonic() - self._told > 0.3:
-            self._told = time.monotonic()
-            self._pipe.send(("done", self._done))
+        if time.monotonic() - self._reported_at > _REPORT_EVERY:
+            self._reported_at = time.monotonic()
+            self._pipe.send(Step(self._done))
 
     def stop(self) -> None:
-        self._pipe.send(("done", self._done))
+        self._pipe.send(Step(self._done))

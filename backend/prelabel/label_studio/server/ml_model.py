@@ -1,8 +1,8 @@
-"""The model class for label-studio-ml, whose 1.0.9 and main branch differ; it asks a service.
+"""The model class for label-studio-ml's own server, whose 1.0.9 and main branch differ.
 
-Our own server hosts the class, so nothing more is needed. It also runs under label-studio-ml's
-server, from a ``model.py`` that holds ``from prelabel.label_studio.server.ml_model import PrelabelModel``.
-There the main branch keeps its small database in the working folder unless ``MODEL_DIR`` is set.
+It runs there from a ``model.py`` that holds ``from prelabel.label_studio.server.ml_model import
+PrelabelModel``; `prelabel serve` does without it. The main branch keeps its small database in the
+working folder unless ``MODEL_DIR`` is set.
 
 Importing 1.0.9 makes "spawn" the start method of all processes of multiprocessing.
 """
@@ -23,33 +23,34 @@ from prelabel.storage.files import data_folder
 
 
 class Service(Protocol):
-    """What does the work. Several threads may call it at once.
+    """The backend. Several threads may call it at once.
 
-    ``project`` is "id.timestamp" or "id", whichever is known, and "" if neither is.
+    ``name``: of the project, "id.timestamp" or "id", whichever is known, and "" if neither is.
     """
 
-    def version(self, project: str) -> str:
-        """The live model's version, at once: /setup has 3 seconds. It is asked before anything else
-        is told, so a project that is new is no error."""
+    def version(self, name: str) -> str:
+        """The live model's version, at once: /setup has 3 seconds. It is the first request about a
+        project, so a new project is not an error."""
         ...
 
     def answers(
         self,
-        project: str,
+        name: str,
         tasks: Sequence[Mapping[str, Any]],
-        label_config: str,
+        label_xml: str,
         context: Mapping[str, Any] | None = None,
     ) -> list[bytes]:
         """One JSON text for each task: ``[]`` if it is not ready or has failed, else one
         prediction ``{"result": [...], "score": ..., "model_version": ...}``.
 
-        ``label_config``: "" if it is not known. ``context``: an interactive click or stroke.
+        ``name``: "" if only the tasks name the project. ``label_xml``: "" if it is not known.
+        ``context``: an interactive click or box.
         """
         ...
 
-    def event(self, action: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Take in a webhook's event, such as ``ANNOTATION_CREATED``; what JSON can hold comes
-        back. ``payload``: the webhook's body without the action."""
+    def event(self, action: str, payload: Mapping[str, Any]) -> Mapping[str, object]:
+        """Take in a webhook's event, such as ``ANNOTATION_CREATED``; returns JSON. ``payload``:
+        the webhook's body without the action."""
         ...
 
 
@@ -116,19 +117,6 @@ class PrelabelModel(_Base):  # type: ignore[misc, valid-type]  # known when impo
         """The live model's version."""
         return _service().version(self.project)
 
-    def answers(
-        self, tasks: Sequence[Mapping[str, Any]], context: Mapping[str, Any] | None = None
-    ) -> list[bytes]:
-        """One JSON text for each task, as the service gives them."""
-        # Under 1.0.9 only the tasks tell the project.
-        named = (str(task["project"]) for task in tasks if task.get("project"))
-        return _service().answers(
-            project=self.project or next(named, ""),
-            tasks=tasks,
-            label_config=self.label_config or "",
-            context=context or None,
-        )
-
     def predict(
         self,
         tasks: Sequence[Mapping[str, Any]],
@@ -136,7 +124,8 @@ class PrelabelModel(_Base):  # type: ignore[misc, valid-type]  # known when impo
         **_unused: Any,
     ) -> list[Any]:
         """One prediction for each task, a dict; ``[]`` for one that is not ready or has failed."""
-        return [json.loads(answer) for answer in self.answers(tasks, context=context)]
+        answers = _service().answers(self.project, tasks, self.label_config or "", context or None)
+        return [json.loads(answer) for answer in answers]
 
     def fit(
         self,

@@ -8,29 +8,72 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from prelabel.errors import UserError
+from prelabel.label_studio.format.label_config import LabelConfig, parse_label_config
 from prelabel.label_studio.project_folder import ProjectFolder, ProjectState
+from prelabel.label_studio.server.jobs import Job, JobKind
 
 _PROBLEMS = 20
 
 
 @dataclass
 class Project:
-    """A project that was set up. ``token``: "" until one is known; never written down. ``warm``:
-    the model that the worker was told to load, None for none yet. ``looked_at``: when its tasks
-    were last counted, by the monotonic clock."""
+    """A project that was set up. Several threads set its fields, one at a time and without a lock.
+
+    ``token``: "" until one is known; never written down. ``state``: the live one; the folder's may
+    be ahead of it until the next /setup. ``loaded``: the model that the worker was told to load,
+    None for none yet. ``counted_at``: when its tasks were last counted, by the monotonic clock.
+    """
 
     id: int
-    home: ProjectFolder
+    folder: ProjectFolder
     server: str
-    token: str
+    token: str = field(repr=False)
     state: ProjectState
-    looked_at: float = 0.0
-    warm: str | None = None
+    counted_at: float = 0.0
+    loaded: str | None = None
     problems: deque[str] = field(default_factory=lambda: deque(maxlen=_PROBLEMS))
+    _parsed: tuple[str, LabelConfig] | None = None
+
+    @property
+    def label_config(self) -> LabelConfig:
+        """As /setup gave it last; parsed once. Raises UserError if none that can be used is known."""
+        text = self.state.label_config
+        if self._parsed is None or self._parsed[0] != text:
+            self._parsed = text, parse_label_config(text)
+        return self._parsed[1]
+
+    def set_label_config(self, label_xml: str, label_config: LabelConfig) -> None:
+        """Keep what a text was parsed to."""
+        self._parsed = label_xml, label_config
+
+    def job(
+        self,
+        kind: JobKind,
+        state: ProjectState,
+        label_config: LabelConfig,
+        *,
+        task_id: int = 0,
+        data: Mapping[str, object] | None = None,
+        context: Mapping[str, object] | None = None,
+    ) -> Job:
+        """A job for a task of this project, with the model and names of ``state``."""
+        return Job(
+            kind=kind,
+            server=self.server,
+            token=self.token,
+            folder=self.folder.path,
+            model=state.model,
+            revision=state.revision,
+            version=state.version,
+            label_config=label_config,
+            task_id=task_id,
+            data=data or {},
+            context=context,
+        )
 
 
 class Projects:
@@ -38,64 +81,65 @@ class Projects:
     says; the token goes nowhere else. Several threads may use it at once."""
 
     def __init__(self, url: str, token: str) -> None:
-        """Raises UserError for an address that is none."""
-        self._url = address(url) if url else ""
+        """Raises UserError for an address that is not valid."""
+        self._url = _checked(url) if url else ""
         self._token = token
         self._lock = threading.Lock()
         self._known: dict[str, Project] = {}
 
-    def remember(self, told: Callable[[str], None]) -> list[Project]:
-        """The projects of earlier starts: they can be pointed at before the next /setup. ``told``:
-        called with what is damaged."""
-        for home in ProjectFolder.known():
+    def restore(self, on_problem: Callable[[str], None]) -> list[Project]:
+        """The projects of earlier starts: prompts in them are answered before the next /setup.
+        ``on_problem``: called with the text of what is damaged."""
+        for folder in ProjectFolder.known():
             try:
-                state = home.state
+                state = folder.state
                 if state.project:  # others were used by the commands alone
-                    self.connected(state.project, state.server, "", home)
+                    self.connect(state.project, state.server, "", folder)
             except UserError as error:
-                told(str(error))
+                on_problem(str(error))
         return self.all()
 
-    def connected(
-        self, project: str, server: str, token: str, home: ProjectFolder | None = None
+    def connect(
+        self, name: str, server: str, token: str, folder: ProjectFolder | None = None
     ) -> Project:
         """The project ``id.timestamp`` of a server, known from now on. Raises UserError."""
-        number = _number(project)
-        server = address(server if home else self._url or server)
-        home = home or ProjectFolder.of(server, number)
+        number = _number(name)
+        server = _checked(server if folder else self._url or server)
+        folder = folder or ProjectFolder.of(server, number)
         if self._token and server == self._url:
             token = self._token
         with self._lock:
-            known = self._known.get(project)
-            if known is None or known.home.path != home.path:
-                known = Project(number, home, server, token, home.state)
-                self._known[project] = known
-            known.token = token or known.token
-            return known
+            project = self._known.get(name)
+            if project is None or project.folder.path != folder.path:
+                project = Project(number, folder, server, token, folder.state)
+                self._known[name] = project
+            project.token = token or project.token
+            return project
 
-    def find(self, project: str) -> Project | None:
+    def find(self, name: str) -> Project | None:
         """The project of ``id.timestamp``, or of ``id`` where that is all that is known. One that
         was never set up is taken from the server that the settings name. Raises UserError."""
         with self._lock:
-            known = self._known.get(project)
-            if known is None and "." not in project:
-                alike = [p for p in self._known.values() if project in ("", str(p.id))]
-                known = alike[0] if len(alike) == 1 else None
-        if known is None and project and self._url:
-            return self.connected(project, self._url, "")
-        return known
+            project = self._known.get(name)
+            if project is None and "." not in name:
+                alike = [p for p in self._known.values() if name in ("", str(p.id))]
+                project = alike[0] if len(alike) == 1 else None
+        if project is None and name and self._url:
+            return self.connect(name, self._url, "")
+        return project
 
-    def meant(self, facts: Mapping[str, Any]) -> Project | None:
-        """The project of a webhook: by number, and by the time of its making where it says so."""
+    def of_webhook(self, facts: Mapping[str, object]) -> Project | None:
+        """The project of a webhook: by number, and by the time of its creation where that is
+        given."""
         found = [p for p in self.all() if p.id == facts.get("id")]
-        with suppress(KeyError, ValueError, TypeError):
-            made = int(datetime.fromisoformat(facts["created_at"]).timestamp())
-            found = [p for p in found if p.state.project.endswith(f".{made}")] or found
+        with suppress(ValueError, OverflowError):
+            created = int(datetime.fromisoformat(str(facts.get("created_at"))).timestamp())
+            found = [p for p in found if p.state.project.endswith(f".{created}")] or found
         return found[0] if found else None
 
-    def of(self, home: ProjectFolder) -> Project | None:
+    def in_folder(self, path: Path) -> Project | None:
         """The project whose folder this is."""
-        return next((p for p in self.all() if p.home.path == home.path), None)
+        return next((p for p in self.all() if p.folder.path == path), None)
 
     def all(self) -> list[Project]:
         """All of them."""
@@ -103,23 +147,23 @@ class Projects:
             return list(self._known.values())
 
 
-def address(server: str) -> str:
-    """Without a slash at the end. Raises UserError: it is written down and shown."""
+def _checked(server: str) -> str:
+    """The address without a slash at the end. Raises UserError: it is written down and shown."""
     try:
         place = urlsplit(server)
     except ValueError:
         place = urlsplit("")
     if place.scheme not in ("http", "https") or not place.hostname or "@" in place.netloc:
         raise UserError(
-            "hostname is not valid: http://HOST:PORT or https://HOST wanted, without a user or "
+            "hostname is not valid: expected http://HOST:PORT or https://HOST, without a user or "
             "password, as Label Studio sends it"
         )
     return server.rstrip("/")
 
 
-def _number(project: str) -> int:
+def _number(name: str) -> int:
     """The project's number in ``id.timestamp``. Raises UserError."""
-    text = str(project).partition(".")[0]
+    text = name.partition(".")[0]
     if not text.isdecimal():
-        raise UserError(f"project is {project!r}: id.timestamp wanted, as Label Studio sends it")
+        raise UserError(f"project is {name!r}: expected id.timestamp, as Label Studio sends it")
     return int(text)

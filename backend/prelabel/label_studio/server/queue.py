@@ -13,59 +13,71 @@ from dataclasses import dataclass, field, replace
 
 from prelabel.label_studio.server import worker
 from prelabel.label_studio.server.child_process import Child
-from prelabel.label_studio.server.worker import Done, Job, WorkerSettings
+from prelabel.label_studio.server.jobs import NOT_READY, Job, JobResult, Urgency, WorkerSettings
 from prelabel.storage.threads import cores
 
-POINT, OPEN, BATCH, BACKGROUND = range(4)
-"""How urgent: somebody points, somebody opens a task, somebody retrieves many, nobody waits."""
 _ATTEMPTS = 2
 """Times that a job may be at work when the process dies: the second death is its own doing."""
 _MOST = 20_000
 """Jobs that may wait."""
+_QUICK_DEATH = 30.0
+"""A process that dies within so many seconds is not started again at once,"""
 _PAUSE = 2.0
-"""Seconds before a process that died within 30 seconds is started again."""
+"""but after so many."""
 
 
 @dataclass
 class Entry:
-    """A job that waits or is at work. ``attempts``: processes that died over it. ``again``: asked
-    for once more since it began. ``answer``: what comes of it."""
+    """A job that waits or is at work. ``attempts``: processes that died while it was at work.
+    ``again``: requested once more since it began. ``result``: set when it is done, cancelled when
+    the queue is stopped."""
 
     job: Job
     key: Hashable
-    urgency: int
+    urgency: Urgency
     attempts: int = 0
     again: bool = False
-    answer: Future[Done] = field(default_factory=Future)
+    result: Future[JobResult] = field(default_factory=Future)
+
+    @property
+    def answer(self) -> bytes:
+        """Of the finished job, else NOT_READY."""
+        if self.result.done() and not self.result.cancelled():
+            return self.result.result().answer
+        return NOT_READY
 
 
 class Queue:
-    """``told``: called in a thread with every job that is done. ``trouble``: called with a text when
-    the worker's process has died, or says what is wrong with no job in particular."""
+    """Jobs that wait, and the process that does them. Several threads may use it at once.
+
+    ``on_result``: called in a thread with every job that is done. ``on_problem``: called with a
+    text when the worker's process has died, or reports a problem that does not belong to a job.
+    """
 
     def __init__(
         self,
-        desk: WorkerSettings,
+        settings: WorkerSettings,
         *,
-        told: Callable[[Job, Done], None],
-        trouble: Callable[[str], None],
+        on_result: Callable[[Job, JobResult], None],
+        on_problem: Callable[[str], None],
     ) -> None:
-        self._desk = desk
-        self._told = told
-        self._trouble = trouble
+        self._settings = settings
+        self._on_result = on_result
+        self._on_problem = on_problem
         self._lock = threading.RLock()
         self._numbers = itertools.count(1)
-        self._waiting: tuple[deque[Entry], ...] = tuple(deque() for _ in range(4))
+        self._waiting: dict[Urgency, deque[Entry]] = {urgency: deque() for urgency in Urgency}
         self._at_work: dict[int, Entry] = {}
         self._by_key: dict[Hashable, Entry] = {}
-        self._child: Child | None = None
+        self._child: Child[WorkerSettings, JobResult] | None = None
         self._started_at = 0.0
         self._stopping = False
         self.restarts = 0
 
-    def put(self, job: Job, *, key: Hashable, urgency: int) -> Entry:
-        """Queue a job; one with the same key that is there already is the answer, made more urgent
-        if need be. With too many waiting, one that has failed."""
+    def put(self, job: Job, urgency: Urgency) -> Entry:
+        """Queue a job. One with the same key that is there already is the answer, made more urgent
+        if need be. With too many waiting, the answer is a job that has failed."""
+        key = job.key
         with self._lock:
             entry = self._by_key.get(key)
             if entry is not None:
@@ -75,28 +87,26 @@ class Queue:
                 return entry
             entry = Entry(replace(job, number=next(self._numbers)), key, urgency)
             if self._stopping:
-                _give_up(entry)
+                _cancel(entry)
                 return entry
-            if len(self._by_key) >= _MOST and urgency != POINT:
-                entry.answer.set_result(
-                    Done(entry.job.number, b"[]", problem=f"{_MOST} tasks are waiting already")
-                )
+            if len(self._by_key) >= _MOST and urgency is not Urgency.INTERACTIVE:
+                problem = f"{_MOST} tasks are waiting already"
+                entry.result.set_result(JobResult(entry.job.number, NOT_READY, problem=problem))
                 return entry
             self._by_key[key] = entry
             self._waiting[urgency].append(entry)
-            self._hand_over()
+            self._dispatch()
             return entry
 
     def deprioritize(self, entry: Entry) -> None:
-        """Nobody waits for it any more; it is done when there is nothing better to do."""
+        """Nobody waits for a job any more: it is done when nothing more urgent is left."""
         with self._lock:
-            self._move(entry, BACKGROUND)
+            self._move(entry, Urgency.BACKGROUND)
 
     def sizes(self) -> dict[str, int]:
         """How many jobs of each urgency wait, and how many are at work."""
         with self._lock:
-            names = ("point", "open", "batch", "background")
-            waiting = {n: len(q) for n, q in zip(names, self._waiting, strict=True)}
+            waiting = {urgency.name.lower(): len(q) for urgency, q in self._waiting.items()}
             return {**waiting, "at work": len(self._at_work)}
 
     @property
@@ -106,68 +116,73 @@ class Queue:
             return self._child.pid if self._child else 0
 
     def stop(self) -> None:
-        """End the process; what waits is given up."""
+        """End the process; jobs that wait are cancelled."""
         with self._lock:
             self._stopping = True
             child = self._child
             entries = list(self._by_key.values())
             self._by_key.clear()
         for entry in entries:
-            _give_up(entry)
+            _cancel(entry)
         if child:
             child.stop(wait=2.0)
 
-    def _move(self, entry: Entry, urgency: int) -> None:
+    def _move(self, entry: Entry, urgency: Urgency) -> None:
         if urgency != entry.urgency and entry in (waiting := self._waiting[entry.urgency]):
             waiting.remove(entry)
             self._waiting[urgency].append(entry)
         entry.urgency = urgency
 
-    def _hand_over(self) -> None:
-        """Give the worker what it has hands for; who points has one of their own."""
+    def _dispatch(self) -> None:
+        """Dispatch jobs up to the worker's capacity; interactive jobs have a reserved slot."""
         if self._stopping:
             return
-        for urgency, waiting in enumerate(self._waiting):
-            while waiting and self._may_begin(waiting[0], urgency):
+        for waiting in self._waiting.values():
+            while waiting and self._may_start(waiting[0]):
                 entry = waiting.popleft()
                 self._at_work[entry.job.number] = entry
                 self._worker().send(entry.job)
 
-    def _may_begin(self, entry: Entry, urgency: int) -> bool:
-        """One that was at work when the process died is tried alone: a second death is its doing
-        then, and costs no other."""
+    def _may_start(self, entry: Entry) -> bool:
+        """A job that was at work when the process died is tried alone: if the process dies again,
+        this job is the reason, and no other suffers."""
         if not self._at_work:
             return True
         if entry.attempts or any(other.attempts for other in self._at_work.values()):
             return False
-        return urgency == POINT or len(self._at_work) < cores() + 2
+        return entry.urgency is Urgency.INTERACTIVE or len(self._at_work) < cores() + 2
 
-    def _worker(self) -> Child:
+    def _worker(self) -> Child[WorkerSettings, JobResult]:
         if self._child is None:
             self._started_at = time.monotonic()
             self._child = Child(
-                worker.work, self._desk, name="worker", heard=self._heard, ended=self._ended
+                worker.work,
+                self._settings,
+                name="worker",
+                on_message=self._on_message,
+                on_exit=self._on_exit,
             )
         return self._child
 
-    def _heard(self, done: Done) -> None:
+    def _on_message(self, result: JobResult) -> None:
         with self._lock:
-            entry = self._at_work.pop(done.number, None)
+            entry = self._at_work.pop(result.number, None)
             again = entry is not None and entry.again
             if entry is not None and again:
                 entry.again = False
                 self._waiting[entry.urgency].append(entry)
             elif entry is not None:
                 self._by_key.pop(entry.key, None)
-            self._hand_over()
+            self._dispatch()
         if entry is None:
-            if done.problem:
-                self._trouble(done.problem)
+            if result.problem:
+                self._on_problem(result.problem)
         elif not again:
-            self._finish(entry, done)
+            self._finish(entry, result)
 
-    def _ended(self) -> None:
-        """The process is gone: what it was at is done again, but for what has killed it twice."""
+    def _on_exit(self) -> None:
+        """The process is gone: the jobs at work are done again, but for those that were at work at
+        two deaths."""
         with self._lock:
             self._child = None
             lost = list(self._at_work.values())
@@ -175,32 +190,32 @@ class Queue:
             if self._stopping:
                 return
             self.restarts += 1
-            given_up = []
+            failed = []
             for entry in lost:
                 entry.attempts += 1
                 if entry.attempts >= _ATTEMPTS:
                     self._by_key.pop(entry.key, None)
-                    given_up.append(entry)
+                    failed.append(entry)
                 else:
                     self._waiting[entry.urgency].appendleft(entry)
-            soon = time.monotonic() - self._started_at < 30
-        self._trouble(
+            quick = time.monotonic() - self._started_at < _QUICK_DEATH
+        self._on_problem(
             f"the worker's process died with {len(lost)} jobs at work; they are done again"
         )
-        for entry in given_up:
+        for entry in failed:
             reason = "the worker's process died over it twice: see whether there is enough memory"
-            self._finish(entry, Done(entry.job.number, b"[]", problem=reason))
-        if soon:
+            self._finish(entry, JobResult(entry.job.number, NOT_READY, problem=reason))
+        if quick:
             time.sleep(_PAUSE)
         with self._lock:
-            self._hand_over()
+            self._dispatch()
 
-    def _finish(self, entry: Entry, done: Done) -> None:
-        self._told(entry.job, done)
-        with suppress(InvalidStateError):  # given up meanwhile
-            entry.answer.set_result(done)
+    def _finish(self, entry: Entry, result: JobResult) -> None:
+        self._on_result(entry.job, result)
+        with suppress(InvalidStateError):  # cancelled meanwhile
+            entry.result.set_result(result)
 
 
-def _give_up(entry: Entry) -> None:
-    if entry.answer.cancel():
-        entry.answer.set_running_or_notify_cancel()  # this, not cancel, wakes who waits
+def _cancel(entry: Entry) -> None:
+    if entry.result.cancel():
+        entry.result.set_running_or_notify_cancel()  # this, not cancel, wakes those who wait

@@ -1,4 +1,4 @@
-"""The process that does the heavy work of the backend: predicts, points, learns."""
+"""The process that does the heavy work of the backend: predictions, prompts and learning."""
 
 from __future__ import annotations
 
@@ -7,154 +7,96 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import lru_cache
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Literal
 
-from prelabel.config import Config
 from prelabel.data import images
 from prelabel.errors import PhotoError, UserError
 from prelabel.label_studio.api.client import Client
-from prelabel.label_studio.api.photos import Fetcher, Sources, open_fetcher
-from prelabel.label_studio.format import label_config
-from prelabel.label_studio.format.photos import NO_IMAGE, TaskPhoto, task_photos
+from prelabel.label_studio.api.photos import Fetcher, open_fetcher
+from prelabel.label_studio.format.photos import NO_IMAGE, TaskPhoto, find_photo, task_photos
 from prelabel.label_studio.learn import learn_task
 from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.label_studio.names.table import Names
-from prelabel.label_studio.predict import prompts, task_prediction
+from prelabel.label_studio.predict import prompts
 from prelabel.label_studio.predict.predictor import Predictor
-from prelabel.label_studio.predict.task_prediction import ResultOptions
+from prelabel.label_studio.predict.task_prediction import build_task_prediction, name_regions
 from prelabel.label_studio.project_folder import ProjectFolder
+from prelabel.label_studio.server.jobs import NOT_READY, Job, JobResult, WorkerSettings
 from prelabel.model import FittedModel
 from prelabel.storage.threads import cores, one_blas_thread
 
 _MODELS = 4
 """Fitted models that stay loaded; the weights are there once."""
-_KEEP_EVERY = 5.0
+_FLUSH_EVERY = 5.0
 """Seconds of work that a killed process loses at most."""
-_TELL_EVERY = 300.0
-"""Seconds between two complaints about the cache."""
-_NO_JOB = 0
-Kind = Literal["predict", "point", "learn", "warm"]
+_REPORT_EVERY = 300.0
+"""Seconds between two reports of a problem with the cache."""
 
 
-@dataclass(frozen=True)
-class WorkerSettings:
-    """What the worker needs to know once."""
-
-    config: Config
-    sources: Sources
-    shape: ResultOptions
-
-
-@dataclass(frozen=True)
-class Job:
-    """One task to work on.
-
-    ``server``, ``token``: the Label Studio that its photos are fetched from; without a token only
-    photos that are here already or lie elsewhere can be had. ``home``: the project's folder.
-    ``model``: the fit hash, "" without one. ``revision``: of the names. ``version``: what the answer
-    is signed with. ``task``: as the server sent it; a learn job needs its ``id`` alone.
-    ``context``: what a person has drawn, for a point job.
-    """
-
-    number: int
-    kind: Kind
-    server: str
-    token: str
-    home: Path
-    model: str
-    revision: int
-    version: str
-    label_config: str
-    task: Mapping[str, Any]
-    context: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class Done:
-    """``number``: of the job; 0 for a ``problem`` that is none's. ``answer``: JSON text; b"[]" and
-    a ``problem`` where the task has failed."""
-
-    number: int
-    answer: bytes
-    problem: str = ""
-
-
-def work(pipe: Connection, desk: WorkerSettings) -> None:
-    """Take jobs until the pipe ends; what is at work then is left. Photos are fetched while others
-    are worked on; a person who waits with the mouse in hand has a thread of their own."""
+def work(pipe: Connection, settings: WorkerSettings) -> None:
+    """Do jobs until the pipe ends; jobs that are at work then are dropped. Photos are fetched while
+    others are worked on; interactive jobs have a thread of their own."""
     logging.basicConfig(format="prelabel worker: %(message)s", level=logging.WARNING)
-    worker = _Worker(desk)
+    worker = _Worker(settings)
     sending = threading.Lock()
-    keeping = threading.Event()
+    stopped = threading.Event()
 
-    def tell(done: Done) -> None:
-        with sending, suppress(OSError):  # nobody there: recv sees it too
-            pipe.send(done)
+    def send(result: JobResult) -> None:
+        with sending, suppress(OSError):  # the parent is gone: recv sees it too
+            pipe.send(result)
 
-    def keep() -> None:
+    def flush_regularly() -> None:
         quiet_until = 0.0
-        while not keeping.wait(_KEEP_EVERY):
+        while not stopped.wait(_FLUSH_EVERY):
             problem = worker.flush()
             if problem and time.monotonic() >= quiet_until:
-                quiet_until = time.monotonic() + _TELL_EVERY
-                tell(Done(_NO_JOB, b"[]", problem=problem))
+                quiet_until = time.monotonic() + _REPORT_EVERY
+                send(JobResult(0, NOT_READY, problem=problem))
 
     def run(job: Job) -> None:
-        tell(worker.do(job))
+        send(worker.do(job))
 
-    threading.Thread(target=keep, name="keep", daemon=True).start()
-    pool, pointing = ThreadPoolExecutor(max(2, cores())), ThreadPoolExecutor(1)
+    threading.Thread(target=flush_regularly, name="flush", daemon=True).start()
+    pool, interactive = ThreadPoolExecutor(max(2, cores())), ThreadPoolExecutor(1)
     with one_blas_thread():
         while True:
             try:
-                job = pipe.recv()
+                job: Job | None = pipe.recv()
             except (EOFError, OSError):
                 break
             if job is None:
                 break
-            (pointing if job.kind == "point" else pool).submit(run, job)
-    keeping.set()
+            (interactive if job.kind == "interactive" else pool).submit(run, job)
+    stopped.set()
     worker.flush()
 
 
 class _Worker:
     """Does jobs, from several threads; keeps what they share."""
 
-    def __init__(self, desk: WorkerSettings) -> None:
-        self._desk = desk
+    def __init__(self, settings: WorkerSettings) -> None:
+        self._settings = settings
         self._lock = threading.Lock()
         self._predictors: OrderedDict[Path, Predictor] = OrderedDict()
         self._names: dict[tuple[Path, int, str], Names] = {}
         self._fetchers: dict[tuple[str, str], Fetcher] = {}
 
-    def do(self, job: Job) -> Done:
-        """The answer to a job. Whatever goes wrong with one task is told, and costs that task."""
+    def do(self, job: Job) -> JobResult:
+        """The result of a job. A problem of one task is reported, and costs that task."""
         try:
-            match job.kind:
-                case "predict":
-                    return self._predict(job)
-                case "point":
-                    return self._point(job)
-                case "learn":
-                    return self._learn(job)
-                case "warm":
-                    self._predictor(job)
-                    return Done(job.number, b"[]")
+            return JobResult(job.number, self._answer(job))
         except (PhotoError, UserError, OSError) as error:
-            return Done(job.number, b"[]", problem=str(error))
+            problem = str(error)
         except Exception as error:  # one task must not end the process
-            logging.getLogger(__name__).exception("task %s", job.task.get("id"))
-            return Done(job.number, b"[]", problem=f"{type(error).__name__}: {error}")
+            logging.getLogger(__name__).exception("task %s", job.task_id)
+            problem = f"{type(error).__name__}: {error}"
+        return JobResult(job.number, NOT_READY, problem=problem)
 
     def flush(self) -> str:
-        """Keep what was found; what is wrong if that cannot be, else ""."""
+        """Write what was found to the cache; the problem if that cannot be done, else ""."""
         with self._lock:
             predictors = list(self._predictors.values())
         try:
@@ -167,60 +109,72 @@ class _Worker:
             )
         return ""
 
-    def _predict(self, job: Job) -> Done:
-        wanted = _parsed(job.label_config)
-        task_id, photos = _photos(job)
+    def _answer(self, job: Job) -> bytes:
+        match job.kind:
+            case "predict":
+                return self._predict(job)
+            case "interactive":
+                return self._answer_prompt(job)
+            case "learn":
+                self._learn(job)
+            case "load":
+                self._predictor(job)
+        return NOT_READY
+
+    def _predict(self, job: Job) -> bytes:
+        photos = _photos(job)
         predictor = self._predictor(job)
         names, n_classes = self._names_for(job, predictor)
         named = []
         for photo in photos:
-            data = self._read(job, photo, task_id)
+            data = self._read(job, photo)
             prediction, vectors = predictor.predict(photo.name, data, version=job.version)
-            named.append(task_prediction.name_regions(photo, prediction, vectors, names, n_classes))
+            named.append(name_regions(photo, prediction, vectors, names, n_classes))
         class_names = predictor.model.class_names if predictor.model else ()
-        answer = task_prediction.build_task_prediction(named, wanted, class_names, self._desk.shape)
-        return Done(job.number, json.dumps(answer.to_json(job.version), allow_nan=False).encode())
+        answer = build_task_prediction(
+            named, job.label_config, class_names, self._settings.result_options
+        )
+        return json.dumps(answer.to_json(job.version), allow_nan=False).encode()
 
-    def _point(self, job: Job) -> Done:
-        wanted = _parsed(job.label_config)
-        task_id, photos = _photos(job)
-        request = prompts.read_request(job.context or {}, wanted)
-        photo = next((p for p in photos if (p.key, p.index) == (request.key, request.index)), None)
+    def _answer_prompt(self, job: Job) -> bytes:
+        photos = _photos(job)
+        request = prompts.read_request(job.context or {}, job.label_config)
+        photo = find_photo(photos, request.key, request.item_index)
         if photo is None:
             raise PhotoError(NO_IMAGE)
         predictor = self._predictor(job)
-        region = predictor.object_mask(self._read(job, photo, task_id), request.prompts)
-        result = prompts.build_result(request, region, photo)
-        text = {"result": result, "score": region.score if region else 0.0}
-        answer = json.dumps({**text, "model_version": job.version}, allow_nan=False).encode()
-        return Done(job.number, answer)
+        region = predictor.object_mask(self._read(job, photo), request.prompts)
+        facts = {
+            "result": prompts.build_result(request, region, photo),
+            "score": region.score if region else 0.0,
+            "model_version": job.version,
+        }
+        return json.dumps(facts, allow_nan=False).encode()
 
-    def _learn(self, job: Job) -> Done:
+    def _learn(self, job: Job) -> None:
+        folder = ProjectFolder(job.folder)
         with Client(job.server, job.token) as client:
-            task = client.task(int(job.task["id"]))
-        if str(task.get("project", job.home.name)) != job.home.name:
+            task = client.task(job.task_id)
+        if str(task.get("project", folder.path.name)) != folder.path.name:
             raise UserError("is of another project: nothing is learned from it")
-        names = ExemplarFile(ProjectFolder(job.home).names)
-        wanted = _parsed(job.label_config)
-        predictor = self._predictor(job)
-        found = learn_task(
+        names = ExemplarFile(folder.names)
+        lessons = learn_task(
             task,
-            wanted,
+            job.label_config,
             names,
-            predictor,
-            self._desk.shape,
-            lambda photo: self._read(job, photo, int(job.task["id"])),
+            self._predictor(job),
+            self._settings.result_options,
+            lambda photo: self._read(job, photo),
         )
-        names.learn_all(found)
-        return Done(job.number, b"[]")
+        names.learn_all(lessons)
 
     def _predictor(self, job: Job) -> Predictor:
         """The loaded model of a job."""
-        key = ProjectFolder(job.home).model_folder(job.model) if job.model else Path()
+        key = ProjectFolder(job.folder).model_folder(job.model) if job.model else Path()
         with self._lock:
             if key not in self._predictors:
                 model = FittedModel.load(key) if job.model else None
-                self._predictors[key] = Predictor(model, self._desk.config)
+                self._predictors[key] = Predictor(model, self._settings.config)
             self._predictors.move_to_end(key)
             while len(self._predictors) > _MODELS:
                 with suppress(OSError):  # a full disk costs the cache, not the answer
@@ -231,38 +185,34 @@ class _Worker:
         model = predictor.model
         if model is None:
             return None, 0
-        key = (job.home, job.revision, job.model)
+        key = (job.folder, job.revision, job.model)
         with self._lock:
             if key not in self._names:
-                for old in [k for k in self._names if k[0] == job.home][:-1]:
+                for old in [k for k in self._names if k[0] == job.folder][:-1]:
                     del self._names[old]
-                exemplars = ExemplarFile(ProjectFolder(job.home).names_file(job.revision)).exemplars
+                exemplars = ExemplarFile(
+                    ProjectFolder(job.folder).names_file(job.revision)
+                ).exemplars
                 clusterer = model.config.strategy("clusterer")
                 self._names[key] = Names(exemplars, model.classes, clusterer=clusterer)
             return self._names[key], len(model.classes)
 
-    def _read(self, job: Job, photo: TaskPhoto, task_id: int) -> bytes:
+    def _read(self, job: Job, photo: TaskPhoto) -> bytes:
         fetcher = self._fetcher(job.server, job.token)
-        return images.read_bytes(fetcher.fetch(photo.uri, task_id=task_id))
+        return images.read_bytes(fetcher.fetch(photo.uri, task_id=job.task_id))
 
     def _fetcher(self, server: str, token: str) -> Fetcher:
         with self._lock:
             if (server, token) not in self._fetchers:
                 client = Client(server, token) if server and token else None
                 self._fetchers[server, token] = open_fetcher(
-                    client, self._desk.sources, server=server
+                    client, self._settings.sources, server=server
                 )
             return self._fetchers[server, token]
 
 
-def _photos(job: Job) -> tuple[int, list[TaskPhoto]]:
-    task_id = int(job.task["id"])
-    photos = task_photos(task_id, job.task.get("data") or {}, _parsed(job.label_config))
+def _photos(job: Job) -> tuple[TaskPhoto, ...]:
+    photos = task_photos(job.task_id, job.data, job.label_config)
     if not photos:
         raise PhotoError(NO_IMAGE)
-    return task_id, photos
-
-
-@lru_cache(64)
-def _parsed(text: str) -> label_config.LabelConfig:
-    return label_config.parse_label_config(text)
+    return photos

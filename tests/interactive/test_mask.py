@@ -1,4 +1,4 @@
-"""Pointing at objects, on a photo whose patches are known by hand, and with a fitted model."""
+"""Objects at clicks and in boxes, on a photo whose patches are known by hand and with a fitted model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from prelabel import pipeline
 from prelabel.data.masks import decode_rle, rle_area, rle_box
 from prelabel.data.records import Image, PatchFeatures, Region
 from prelabel.errors import UserError
-from prelabel.interactive import Prompts, object_mask
+from prelabel.interactive.mask import object_mask
+from prelabel.interactive.prompts import Prompts
 from prelabel.model import FittedModel
 from prelabel.segment import Segmenter
 from prelabel.steps.features import Extractor
@@ -83,8 +84,8 @@ def small(region: Region | None) -> NDArray[np.bool_]:
     return decode_rle(region.rle)[::2, ::2]
 
 
-def iou(found: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> float:
-    return float((found & wanted).sum() / (found | wanted).sum())
+def iou(found: NDArray[np.bool_], expected: NDArray[np.bool_]) -> float:
+    return float((found & expected).sum() / (found | expected).sum())
 
 
 def part(top: int, bottom: int, left: int, right: int) -> NDArray[np.bool_]:
@@ -145,7 +146,7 @@ def test_box__corners_may_come_in_any_order(
     assert object_mask(*known, Prompts(boxes=((0.95, 0.55, 0.6, 0.1),))) == straight
 
 
-def test_box_and_unwanted_click__excludes_what_is_like_the_click(
+def test_box_and_negative_click__excludes_what_is_like_the_click(
     known: tuple[Segmenter, Image, PatchFeatures],
 ) -> None:
     box = (3.7 / 12, 4.7 / 8, 10.3 / 12, 7.3 / 8)
@@ -155,7 +156,7 @@ def test_box_and_unwanted_click__excludes_what_is_like_the_click(
     assert iou(small(object_mask(*known, Prompts(points=(green,), boxes=(box,)))), one) > 0.85
 
 
-def test_unwanted_click__excludes_its_like_elsewhere_in_the_box(
+def test_negative_click__excludes_its_like_elsewhere_in_the_box(
     known: tuple[Segmenter, Image, PatchFeatures],
 ) -> None:
     box = (3.7 / 12, 4.7 / 8, 10.3 / 12, 7.3 / 8)
@@ -164,7 +165,7 @@ def test_unwanted_click__excludes_its_like_elsewhere_in_the_box(
 
 
 @pytest.mark.parametrize("x", [2.02, 2.98, 3.02, 3.5])
-def test_unwanted_click__is_outside_beside_a_wanted_one_on_the_same_object(
+def test_negative_click__is_outside_beside_a_positive_one_on_the_same_object(
     known: tuple[Segmenter, Image, PatchFeatures], x: float
 ) -> None:
     points = ((1.5 / 12, 2.5 / 8, True), (x / 12, 2.5 / 8, False))
@@ -173,7 +174,7 @@ def test_unwanted_click__is_outside_beside_a_wanted_one_on_the_same_object(
     assert not mask[20, int(x * PATCH)]
 
 
-class _Paints:
+class _ConstantRefiner:
     """A refiner that finds the same everywhere."""
 
     def __init__(self, value: float) -> None:
@@ -183,25 +184,25 @@ class _Paints:
         return np.full_like(foreground, self.value)
 
 
-def test_object_at__holds_what_was_said_against_any_refiner(
+def test_object_mask__keeps_to_the_prompts_whatever_the_refiner_does(
     known: tuple[Segmenter, Image, PatchFeatures],
 ) -> None:
     segmenter, picture, features = known
-    stubborn = Segmenter(segmenter.model)
-    stubborn.refiner = _Paints(1)
-    pointed = Prompts(points=((*LEFT_A, True), (*B, False)), boxes=((0, 0, 1, 0.5),))
-    mask = small(object_mask(stubborn, picture, features, pointed))
+    overruled = Segmenter(segmenter.model)
+    overruled.refiner = _ConstantRefiner(1)
+    prompts = Prompts(points=((*LEFT_A, True), (*B, False)), boxes=((0, 0, 1, 0.5),))
+    mask = small(object_mask(overruled, picture, features, prompts))
     near_b = np.hypot(*(np.indices(mask.shape).T - (19.5, 75.5)).T) < PATCH / 2 - 1
     assert not mask[near_b].any()
     assert mask.sum() == pytest.approx(32 * 96 - math.pi * 16, abs=20)
-    stubborn.refiner = _Paints(0)
-    mask = small(object_mask(stubborn, picture, features, Prompts(points=((*LEFT_A, True),))))
+    overruled.refiner = _ConstantRefiner(0)
+    mask = small(object_mask(overruled, picture, features, Prompts(points=((*LEFT_A, True),))))
     assert mask[19, 19]
     assert mask.sum() == pytest.approx(math.pi * 16, abs=20)
 
 
 @pytest.mark.parametrize(
-    "pointed",
+    "prompts",
     [
         Prompts(),
         Prompts(points=((0.5, 0.5, False),)),
@@ -211,27 +212,27 @@ def test_object_at__holds_what_was_said_against_any_refiner(
         Prompts(points=((*LEFT_A, True),), boxes=((0.6, 0.1, 0.95, 0.55),)),
     ],
     ids=[
-        "nothing", "nothing wanted", "no area", "no area with a click", "contradiction",
-        "wanted outside the box",
+        "nothing", "nothing positive", "no area", "no area with a click", "contradiction",
+        "positive outside the box",
     ],
 )  # fmt: skip
-def test_object_at__none_where_nothing_can_remain(
-    known: tuple[Segmenter, Image, PatchFeatures], pointed: Prompts
+def test_object_mask__none_where_nothing_can_remain(
+    known: tuple[Segmenter, Image, PatchFeatures], prompts: Prompts
 ) -> None:
-    assert object_mask(*known, pointed) is None
+    assert object_mask(*known, prompts) is None
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, 50.0, -3.0])
-def test_object_at__coordinates_that_are_no_fractions_are_refused(
+def test_object_mask__coordinates_that_are_not_fractions_are_refused(
     known: tuple[Segmenter, Image, PatchFeatures], value: float
 ) -> None:
-    with pytest.raises(UserError, match="fractions of the photo's width and height wanted"):
+    with pytest.raises(UserError, match="fractions"):
         object_mask(*known, Prompts(points=((value, 0.5, True),)))
     with pytest.raises(UserError, match="fractions"):
         object_mask(*known, Prompts(boxes=((0.1, 0.1, value, 0.5),)))
 
 
-def test_object_at__coordinates_beside_the_photo_are_moved_to_its_edge(
+def test_object_mask__coordinates_beside_the_photo_are_moved_to_its_edge(
     known: tuple[Segmenter, Image, PatchFeatures],
 ) -> None:
     at_edge = object_mask(*known, Prompts(points=((1.0, 0.0, True),)))
@@ -246,7 +247,7 @@ box = st.tuples(fraction, fraction, fraction, fraction)
 
 @settings(max_examples=60, deadline=None)
 @given(points=points, boxes=st.lists(box, max_size=2))
-def test_object_at__holds_what_was_said(
+def test_object_mask__keeps_to_the_prompts(
     known: tuple[Segmenter, Image, PatchFeatures],
     points: list[tuple[float, float, bool]],
     boxes: list[tuple[float, float, float, float]],
@@ -258,8 +259,8 @@ def test_object_at__holds_what_was_said(
     height, width = mask.shape
     assert mask.any()
     assert 0 <= region.score <= 1
-    for x, y, wanted in points:
-        assert mask[min(int(y * height), height - 1), min(int(x * width), width - 1)] == wanted
+    for x, y, is_positive in points:
+        assert mask[min(int(y * height), height - 1), min(int(x * width), width - 1)] == is_positive
     if boxes:
         rows, columns = np.nonzero(mask)
         inside = np.zeros(len(rows), dtype=np.bool_)
@@ -274,7 +275,7 @@ def test_object_at__holds_what_was_said(
         assert inside.all()
 
 
-def test_object_at__with_a_fitted_model(tmp_path: Path) -> None:
+def test_object_mask__with_a_fitted_model(tmp_path: Path) -> None:
     write_scenes(tmp_path, 6)
     model = pipeline.fit(tmp_path, tiny_config())
     segmenter = Segmenter(model)

@@ -1,0 +1,74 @@
+"""Which control of a label config a region goes to, and under which label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from msgspec import structs
+
+from prelabel.data.records import Prediction
+from prelabel.label_studio.format.items import Losses, ResultItem, encode_regions
+from prelabel.label_studio.format.label_config import Control
+from prelabel.label_studio.format.shapes import FINENESS
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where the regions of a cluster go. ``label``: theirs in the control, None if it has none for
+    them. ``note``: what people see in their details; "" for nothing."""
+
+    control: Control
+    label: str | None
+    note: str = ""
+
+
+def controls_by_kind(controls: Sequence[Control], image_key: str) -> list[list[Control]]:
+    """The controls for the photos under a key of the task's data, those of a kind together: each
+    kind gets all of the regions."""
+    own = [control for control in controls if control.image_key == image_key]
+    kinds = dict.fromkeys(control.kind for control in own)
+    return [[control for control in own if control.kind == kind] for kind in kinds]
+
+
+def choose_route(
+    controls: Sequence[Control], labels: Sequence[str | None], note: str = ""
+) -> Route:
+    """Among controls of one kind: the first that has a label for a cluster; the first of all,
+    without a label and with the note, if none has. ``labels``: the cluster's in each control."""
+    for control, label in zip(controls, labels, strict=True):
+        if label is not None:
+            return Route(control, label)
+    return Route(controls[0], None, note)
+
+
+def finest_control(controls: Sequence[Control], label: str) -> Control:
+    """Among controls of several kinds: the finest one that has the label; the finest of all, if
+    none has."""
+    return min(controls, key=lambda c: (not c.accepts(label), FINENESS[c.kind]))
+
+
+def encode_routed(
+    prediction: Prediction,
+    routes: Mapping[int, Route],
+    controls: Sequence[Control],
+    *,
+    tolerance: float,
+    item_index: int | None,
+) -> Iterator[tuple[Control, list[ResultItem], Losses]]:
+    """For one control after the other: the result items of the regions that go to it, and what was
+    lost. ``routes``: by cluster, of every region. ``tolerance``, ``item_index``: as for
+    ``encode_regions``, which may raise UserError."""
+    labels = {cluster: route.label for cluster, route in routes.items()}
+    notes = {cluster: route.note for cluster, route in routes.items()}
+    for control in controls:
+        regions = tuple(r for r in prediction.regions if routes[r.cluster].control is control)
+        items, losses = encode_regions(
+            structs.replace(prediction, regions=regions),
+            labels,
+            control,
+            tolerance=tolerance,
+            item_index=item_index,
+            notes=notes,
+        )
+        yield control, items, losses

@@ -1,0 +1,87 @@
+"""What the backend asks of its worker's process, and what that answers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from pathlib import Path
+from typing import Literal
+
+from prelabel.config import Config
+from prelabel.label_studio.api.photos import Sources
+from prelabel.label_studio.format.label_config import LabelConfig
+from prelabel.label_studio.predict.task_prediction import ResultOptions
+
+NOT_READY = b"[]"
+"""The answer for a task that has failed or is not ready: Label Studio asks for it again."""
+
+JobKind = Literal["predict", "interactive", "learn", "load"]
+"""Predict a task; cut out the object of a click or box; learn names from a task's annotations; load
+a project's model before somebody waits for it."""
+
+
+class Urgency(IntEnum):
+    """Which job comes first; the smaller, the sooner."""
+
+    INTERACTIVE = 0
+    """A person has clicked or drawn a box."""
+    OPENED = 1
+    """A person has opened one task."""
+    BATCH = 2
+    """Predictions of several tasks are retrieved."""
+    BACKGROUND = 3
+    """Nobody waits."""
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """What holds for all jobs."""
+
+    config: Config
+    sources: Sources
+    result_options: ResultOptions
+
+
+@dataclass(frozen=True)
+class Job:
+    """One task to work on.
+
+    ``server``, ``token``: the Label Studio that its photos are fetched from; without a token only
+    photos that are in the cache or elsewhere can be had. ``folder``: the project's. ``model``: the
+    fit hash, "" without a model. ``revision``: of the names. ``version``: the model version of the
+    answer. ``data``: the task's, as the server sent it; only predictions need it. ``context``: what
+    a person has drawn, for an interactive job. ``number``: given by the queue.
+    """
+
+    kind: JobKind
+    server: str
+    token: str = field(repr=False)
+    folder: Path
+    model: str
+    revision: int
+    version: str
+    label_config: LabelConfig
+    task_id: int
+    data: Mapping[str, object]
+    context: Mapping[str, object] | None = None
+    number: int = 0
+
+    @property
+    def key(self) -> Hashable:
+        """Equal for jobs that have the same answer."""
+        text = json.dumps([self.task_id, self.data, self.context], sort_keys=True, default=str)
+        digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        return self.kind, self.folder, self.version, self.label_config, digest
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """``number``: of the job; 0 for a ``problem`` that does not belong to a job. ``answer``: JSON
+    text; NOT_READY and a ``problem`` where the task has failed."""
+
+    number: int
+    answer: bytes
+    problem: str = ""

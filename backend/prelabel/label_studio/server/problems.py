@@ -1,0 +1,40 @@
+"""What went wrong, for the log and the status page."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from dataclasses import dataclass
+
+from prelabel.label_studio.server.projects import Project
+
+_KEPT = 20
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """``at``: date and time."""
+
+    at: str
+    text: str
+
+
+class ProblemLog:
+    """The last problems. Several threads may add to it at once."""
+
+    def __init__(self) -> None:
+        self._last: deque[Problem] = deque(maxlen=_KEPT)
+
+    def add(self, text: str, project: Project | None = None) -> None:
+        """Log a problem, and keep it for the page; in its project's row too, if it is one's."""
+        log.warning("%s", text)
+        self._last.append(Problem(time.strftime("%Y-%m-%d %H:%M:%S"), text))
+        if project is not None:
+            project.problems.append(text)
+
+    def last(self) -> list[Problem]:
+        """The newest ones, the oldest of them first."""
+        return list(self._last)

@@ -1,0 +1,42 @@
+"""Learning from the tasks of a project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from prelabel.label_studio import learn
+from prelabel.label_studio.api.client import TaskGone
+from prelabel.label_studio.names.exemplars import ExemplarFile
+from prelabel.storage.progress import RunLog
+
+
+def test_learn_tasks__a_task_that_is_gone_meanwhile_costs_that_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Server:
+        def task(self, number: int) -> dict[str, Any]:
+            if number == 2:
+                raise TaskGone("http://x has no task 2")
+            return {"id": number}
+
+    def lesson(task: dict[str, Any], *_: object) -> learn.Lessons:
+        return {f"{task['id']}/image": ("1:x", ())}
+
+    monkeypatch.setattr(learn, "learn_task", lesson)
+    monkeypatch.setattr(learn, "Predictor", lambda *_: SimpleNamespace(flush=lambda: None))
+    tasks: Any = [
+        SimpleNamespace(id=n, stamp="1:x", photos=[SimpleNamespace(name=f"{n}/image")])
+        for n in (1, 2, 3)
+    ]
+    home: Any = SimpleNamespace(names=tmp_path / "names.jsonl")
+    unused: Any = SimpleNamespace(config=None)
+    server: Any = Server()
+    log = RunLog()
+    learned = learn.learn_tasks(server, unused, tasks, home, unused, unused, unused, log)
+    assert learned == 2
+    assert list(log.skipped) == ["2"]
+    assert ExemplarFile(home.names).photos_with({"1:"}) == ["1/image", "3/image"]

@@ -1,0 +1,111 @@
+"""The backend without its HTTP, as Label Studio uses it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from prelabel.label_studio.project_folder import ProjectFolder
+from prelabel.label_studio.server.service import ProjectStatus, Service
+from prelabel.label_studio.server.settings import Settings
+from support.fake_label_studio import BRUSH, TOKEN, FakeLabelStudio, Task, wait_for
+from support.small_photos import tiny_config
+
+
+@contextmanager
+def started(
+    *, url: str = "", token: str = "", fit_after: int = 500, predict_timeout: float = 75.0
+) -> Iterator[Service]:
+    """A service with tiny models, stopped at the end."""
+    settings = Settings(
+        tiny_config(), url=url, token=token, fit_after=fit_after, predict_timeout=predict_timeout
+    )
+    service = Service(settings)
+    try:
+        yield service
+    finally:
+        service.stop()
+
+
+class Project:
+    """A project as Label Studio uses it: /setup before /predict."""
+
+    def __init__(
+        self, service: Service, server: FakeLabelStudio, n_photos: int, xml: str = BRUSH
+    ) -> None:
+        self.service, self.server, self.xml = service, server, xml
+        self.name, self.tasks = server.project(n_photos, xml)
+        self.id = int(self.name.partition(".")[0])
+        self.folder = ProjectFolder.of(server.url, self.id)
+
+    def through(self, service: Service) -> Project:
+        """The same project, through another backend."""
+        other = Project.__new__(Project)
+        other.__dict__ |= self.__dict__ | {"service": service}
+        return other
+
+    def setup(self, *, token: str = TOKEN, xml: str = "") -> str:
+        return self.service.setup(self.name, xml or self.xml, self.server.url, token)
+
+    def predict(self, *tasks: Task, context: Mapping[str, object] | None = None) -> list[Any]:
+        chosen = tasks or self.tasks
+        answers = self.service.answers(self.name, chosen, self.xml, context)
+        return [json.loads(answer) for answer in answers]
+
+    def event(self, action: str, **payload: object) -> Mapping[str, object]:
+        payload["project"] = {"id": self.id, "created_at": "2026-01-02T03:04:05.678901Z"}
+        return self.service.event(action, payload)
+
+    @property
+    def status(self) -> ProjectStatus:
+        return next(p for p in self.service.status()["projects"] if p["project"] == self.name)
+
+    @property
+    def fit_stage(self) -> str:
+        fit = self.status["fit"]
+        return fit["stage"] if fit else ""
+
+    def idle(self) -> None:
+        """Wait until no fit and no job is left."""
+        wait_for(lambda: self.status["fit"] is None and not any(sizes(self.service).values()))
+
+    def fitted(self) -> str:
+        """Fit it, and go live; the version."""
+        self.setup()
+        self.idle()
+        if not self.folder.state.newest:
+            self.service.fit(self.name)
+            self.idle()
+        version = self.setup()
+        assert version.startswith(self.folder.state.newest)
+        return version
+
+
+def kill(pid: int) -> None:
+    """As a power cut does; never this process or its group."""
+    assert pid > 1
+    os.kill(pid, signal.SIGKILL)
+
+
+def sizes(service: Service) -> dict[str, int]:
+    """Jobs in the queue by urgency."""
+    return service.status()["queue"]
+
+
+def problems(service: Service) -> str:
+    """What the status page shows, a line each."""
+    return "\n".join(problem.text for problem in service.status()["problems"])
+
+
+def versions(answers: list[Any]) -> set[str]:
+    """The model versions of predictions."""
+    return {answer["model_version"] for answer in answers}
+
+
+def labels(answer: Any) -> list[list[str]]:
+    """The labels of each region of a prediction."""
+    return [item["value"]["brushlabels"] for item in answer["result"]]

@@ -1,0 +1,41 @@
+"""Jobs of the backend, as its tests need them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from prelabel.label_studio.format.label_config import parse_label_config
+from prelabel.label_studio.server.jobs import Job, JobKind
+from support.fake_label_studio import BRUSH
+
+
+def job(
+    kind: JobKind = "predict",
+    *,
+    label_xml: str = BRUSH,
+    server: str = "",
+    token: str = "",
+    folder: Path = Path("1"),
+    model: str = "",
+    version: str = "m-1",
+    task_id: int = 1,
+    data: Mapping[str, object] | None = None,
+    context: Mapping[str, object] | None = None,
+    number: int = 0,
+) -> Job:
+    """A job of revision 0; what is left out does not matter."""
+    return Job(
+        kind=kind,
+        server=server,
+        token=token,
+        folder=folder,
+        model=model,
+        revision=0,
+        version=version,
+        label_config=parse_label_config(label_xml),
+        task_id=task_id,
+        data=data or {},
+        context=context,
+        number=number,
+    )
