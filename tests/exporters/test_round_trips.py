@@ -236,7 +236,7 @@ def test_convert__a_cut_off_file_writes_nothing(tmp_path: Path) -> None:
             words = ["convert", str(file), str(tmp_path / "out"), "--to", target, "--from", "coco"]
             result = CliRunner().invoke(app, words)
             assert result.exit_code == 2
-            assert "instances.json is no whole JSON" in " ".join(result.stderr.split())
+            assert "instances.json is not complete JSON" in " ".join(result.stderr.split())
             assert not (tmp_path / "out").exists()
 
 
