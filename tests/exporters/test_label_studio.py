@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from label_studio_sdk.label_interface import LabelInterface
 
-from builders import HEIGHT, WIDTH, prediction, region
+from builders import HEIGHT, PARTS, RING, WIDTH, prediction, region
 from prelabel.data.dataset import ExportContext
 from prelabel.data.masks import Mask
 from prelabel.data.records import Prediction
@@ -22,8 +22,6 @@ from prelabel.errors import UserError
 from prelabel.runs.datasets import open_dataset
 from prelabel.strategies import registry
 from support.label_studio_exports import (
-    PARTS,
-    RING,
     annotated,
     write_export,
 )
