@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +21,10 @@ from prelabel.label_studio.learn import learn_tasks
 from prelabel.label_studio.predict.task_prediction import ResultOptions
 from prelabel.label_studio.project_folder import ProjectFolder
 from prelabel.model import FittedModel
-from prelabel.pipeline import choose, fit
+from prelabel.pipeline import fit
 from prelabel.steps.levels import unit
-from prelabel.steps.photos import PhotoSet
+from prelabel.steps.photos import PhotoSet, draw_sample
+from prelabel.storage.json import JsonObject
 from prelabel.storage.progress import RunLog
 
 Float = NDArray[np.float32]
@@ -48,7 +48,7 @@ class FitRequest:
     sources: Sources
     result_options: ResultOptions
     newest: str
-    tasks: tuple[Mapping[str, Any], ...] | None = None
+    tasks: tuple[JsonObject, ...] | None = None
     most: int = 0
 
 
@@ -91,7 +91,7 @@ def _tasks(request: FitRequest, client: Client, log: RunLog) -> list[Task]:
     else:
         tasks = [read_task(task, request.label_config) for task in request.tasks]
     if request.most:
-        tasks = choose(tasks, most=request.most, seed=request.config.fit.seed)
+        tasks = draw_sample(tasks, most=request.most, seed=request.config.fit.seed)
     return tasks
 
 
@@ -119,7 +119,7 @@ def fit_tasks(
     ids of the old one's classes where they match. Raises UserError."""
     if not tasks:
         raise UserError("the project has no tasks: import photos first")
-    sample = choose(tasks, most=config.fit.photos, seed=config.fit.seed)
+    sample = draw_sample(tasks, most=config.fit.photos, seed=config.fit.seed)
     failed: dict[int, str] = {}  # of those that are to be predicted, the reason is told then
     with log.stage("photos", len(sample)):
         photos = download(fetcher, sample, failed, log)

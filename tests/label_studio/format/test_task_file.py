@@ -10,15 +10,13 @@ import numpy as np
 import pytest
 from label_studio_sdk.converter import Converter
 
-from builders import item
+from builders import PARTS, RING, item
 from prelabel.data.masks import Mask
 from prelabel.errors import UserError
 from prelabel.label_studio.format import task_file
 from prelabel.runs.datasets import open_dataset
 from support.label_studio_exports import (
     CONFIG,
-    PARTS,
-    RING,
     annotated,
     masks,
     read_export,
