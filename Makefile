@@ -32,8 +32,9 @@ test: $(VENV)/.test label-studio-server check
 	$(RUN)/python -m pytest --cov --cov-report=term --cov-report=json:$(VENV)/coverage.json
 	$(RUN)/python tests/coverage_floor.py $(VENV)/coverage.json
 
+# On one thread: arrays as small as these cost most of their time in threads that wait.
 quick: $(VENV)/.test check
-	$(RUN)/python -m pytest -m "not slow and not network"
+	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -m "not slow and not network"
 
 check: $(VENV)/.test
 	$(RUN)/ruff check

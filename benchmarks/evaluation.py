@@ -50,7 +50,7 @@ from prelabel.runs.predictions import FILE, write_predictions
 
 WIDTH, HEIGHT, CLASSES, OBJECTS, DETECTIONS = 500, 375, 20, 8, 12
 RESULTS = Path(__file__).parent / "results" / "evaluation.csv"
-RATIO_TO_HOTCOCO, TIMES_PYCOCOTOOLS, SECONDS_FOR_PIXELS = 1.5, 10.0, 30.0
+RATIO_TO_HOTCOCO, TIMES_PYCOCOTOOLS, SECONDS_FOR_PIXELS = 3.0, 10.0, 30.0
 ImageFile = tuple[list[Region], list[Region]]
 
 

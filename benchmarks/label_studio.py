@@ -47,7 +47,8 @@ from real_label_studio import Backend, Bench, Project, Task, click
 
 from prelabel import config
 from prelabel.label_studio.demo import demo
-from prelabel.weights import load as weights
+from prelabel.weights.devices import best_device, computes_bfloat16
+from prelabel.weights.models import STAND_IN
 
 RESULTS = Path(__file__).parent / "results" / "label_studio.csv"
 AT_ONCE, IN_ONE, CLICKS, FORGET = 4, 20, 30, 40
@@ -68,12 +69,12 @@ def main() -> int:
     parser.add_argument("--label-studio", type=Path, required=True, metavar="PROGRAM")
     parser.add_argument("--part", action="append", choices=PARTS)
     parser.add_argument("--photos", type=int, default=1000)
-    parser.add_argument("--weights", default=weights.STAND_IN)
+    parser.add_argument("--weights", default=STAND_IN)
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # servers are stopped then too
     chosen = config.load("default", [f"backbone.weights={arguments.weights}"])
-    bfloat16 = weights.computes_bfloat16(weights.best_device())
+    bfloat16 = computes_bfloat16(best_device())
     labels = {
         "photos": arguments.photos,
         "weights": arguments.weights,

@@ -28,7 +28,9 @@ from prelabel import config
 from prelabel.runs.run import run
 from prelabel.steps.photos import find_photos
 from prelabel.storage.files import cache_folder
-from prelabel.weights import load as weights
+from prelabel.weights.devices import best_device, computes_bfloat16
+from prelabel.weights.load import load
+from prelabel.weights.models import STAND_IN
 
 SIZE = 448
 BATCHES = (1, 4, 8)
@@ -41,7 +43,7 @@ def main() -> int:
     parser.add_argument("data", type=Path)
     parser.add_argument("--photos", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--weights", default=weights.STAND_IN)
+    parser.add_argument("--weights", default=STAND_IN)
     arguments = parser.parse_args()
 
     files = [photo.file for photo in find_photos(arguments.data).photos if "images" in photo.name]
@@ -68,10 +70,10 @@ class Bare:
     """The network and nothing else."""
 
     def __init__(self, source: str) -> None:
-        device = weights.best_device()
-        bfloat16 = weights.computes_bfloat16(device)
+        device = best_device()
+        bfloat16 = computes_bfloat16(device)
         self.device, self.dtype = device, torch.bfloat16 if bfloat16 else torch.float32
-        self.network = weights.load("", source).model.eval().to(device, self.dtype)
+        self.network = load("", source).model.eval().to(device, self.dtype)
         patch = self.network.patch_embed.patch_size[0]
         self.side = SIZE // patch * patch
         normal = self.network.pretrained_cfg

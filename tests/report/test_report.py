@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 from PIL import Image as PilImage
 from skimage.draw import ellipse, polygon2mask
 
-from prelabel.data import images, masks
+import builders
+from builders import region
+from prelabel.data import images
 from prelabel.data.colors import class_color
 from prelabel.data.records import Image, Prediction, Region
 from prelabel.report import Thumbnails, sections, write_report
@@ -33,18 +35,11 @@ AWKWARD = 'a "weird" <b>name</b>\n</script><script>alert(1)</script> {{style}} ð
 CLASSES = ["object 1", "object 2", "object 3"]
 
 
-def region(mask: NDArray[np.bool_], *, score: float = 0.5, cluster: int = 0) -> Region:
-    rle = masks.encode_rle(mask)
-    return Region(rle, masks.rle_box(rle), masks.rle_area(rle), score, cluster)
-
-
 def box_region(
     box: tuple[int, int, int, int], size: tuple[int, int], *, score: float = 0.5, cluster: int = 0
 ) -> Region:
     """A filled box (x, y, width, height) in a photo of size width Ã— height."""
-    x, y, width, height = box
-    mask = np.zeros(size[::-1], dtype=np.bool_)
-    mask[y : y + height, x : x + width] = True
+    mask = builders.box(*box, photo=(size[1], size[0]))
     return region(mask, score=score, cluster=cluster)
 
 
@@ -60,7 +55,8 @@ def flat(width: int, height: int, color: tuple[int, int, int]) -> NDArray[np.uin
 
 def prediction(name: str, of: Image, regions: Sequence[Region]) -> Prediction:
     share = sum(r.area for r in regions) / (of.width * of.height)
-    return Prediction(name, of.digest, of.width, of.height, tuple(regions), share, 0, "abc-0")
+    size = (of.height, of.width)
+    return builders.prediction(name, *regions, size=size, digest=of.digest, foreground=share)
 
 
 def opened(file: Path) -> NDArray[np.int_]:

@@ -13,11 +13,11 @@ from PIL import Image
 from pycocotools.coco import COCO
 from typer.testing import CliRunner, Result
 
+from builders import HEIGHT, PARTS, RING, WIDTH, prediction, region
 from prelabel.cli.main import app
 from prelabel.data.brush import encode_brush
 from prelabel.data.dataset import Dataset, Problems
-from prelabel.data.masks import Mask, encode_rle, rle_area, rle_box
-from prelabel.data.records import Prediction, Region
+from prelabel.data.records import Prediction
 from prelabel.errors import PhotoError, UserError
 from prelabel.label_studio.api.client import ProjectInfo
 from prelabel.label_studio.api.dataset import project_dataset
@@ -30,26 +30,9 @@ from prelabel_exporters.label_studio.writer import LabelStudio
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
-HEIGHT, WIDTH = 8, 10
-RING = np.zeros((HEIGHT, WIDTH), dtype=np.bool_)
-RING[1:6, 2:7] = True
-RING[3, 3:6] = False
-PARTS = np.zeros((HEIGHT, WIDTH), dtype=np.bool_)
-PARTS[7, ::2] = True
-
-
-def _region(mask: Mask, cluster: int, score: float = 0.5, *, crowd: bool = False) -> Region:
-    rle = encode_rle(mask)
-    return Region(rle, rle_box(rle), rle_area(rle), score, cluster, crowd)
-
-
-def _prediction(photo: str, *regions: Region) -> Prediction:
-    return Prediction(photo, "", WIDTH, HEIGHT, regions, 0.0, 0, "m-1")
-
-
 PHOTOS = [
-    _prediction("a/x.jpg", _region(RING, 1, 0.75), _region(PARTS, 0, 0.25)),
-    _prediction("nothing.png"),
+    prediction("a/x.jpg", region(RING, 1, score=0.75), region(PARTS, score=0.25)),
+    prediction("nothing.png"),
 ]
 
 
@@ -72,7 +55,7 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 
 def test_predictions__crowds_survive_the_file(tmp_path: Path) -> None:
-    photos = [_prediction("x.jpg", _region(RING, -1, 1.0, crowd=True), _region(PARTS, 0))]
+    photos = [prediction("x.jpg", region(RING, -1, score=1.0, crowd=True), region(PARTS))]
     write_predictions(tmp_path / "p.jsonl", photos)
     assert list(read_predictions(tmp_path / "p.jsonl")) == photos
 
@@ -146,7 +129,7 @@ def test_convert__settings_of_what_is_read_and_what_is_written(tmp_path: Path) -
         (written,) = json.loads((out / "tasks.json").read_text())
         (box,) = written["predictions"][0]["result"]
         assert box["value"]["rectanglelabels"] == [label]
-        assert "  1 regions of which the box alone is kept (x.jpg)\n" in result.stdout
+        assert "  1 regions of which only the box is kept (x.jpg)\n" in result.stdout
 
 
 def test_convert__what_was_wrong_is_said_once(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def _versions() -> Iterator[Row]:
 def _devices() -> Iterator[Row]:
     import torch
 
-    from prelabel.weights.load import best_device, computes_bfloat16
+    from prelabel.weights.devices import best_device, computes_bfloat16
 
     best = best_device()
     yield "CPU", f"{os.cpu_count()} cores, {torch.get_num_threads()} threads used"
@@ -51,19 +51,21 @@ def _devices() -> Iterator[Row]:
 
 
 def _weights() -> Iterator[Row]:
-    from prelabel.weights import load as weights
+    from prelabel.weights import hub
+    from prelabel.weights.load import stand_in_file
+    from prelabel.weights.models import DEFAULT_MODEL, STAND_IN
 
-    model = weights.DEFAULT_MODEL
-    if weights.hub_cached(model):
+    model = DEFAULT_MODEL
+    if hub.hub_cached(model):
         yield model, "in the hub's cache"
-    elif weights.hub_reachable(model):
+    elif hub.hub_reachable(model):
         yield model, "the hub answers: downloaded on first use"
     else:
         yield model, f"not in the cache, and the hub does not answer: {_INSTEAD}"
-    if weights.stand_in_file().exists():
-        yield weights.STAND_IN, str(weights.stand_in_file())
+    if stand_in_file().exists():
+        yield STAND_IN, str(stand_in_file())
     else:
-        yield weights.STAND_IN, "missing: prelabel weights pull stand-in"
+        yield STAND_IN, "missing: prelabel weights pull stand-in"
 
 
 def _extras() -> Iterator[Row]:

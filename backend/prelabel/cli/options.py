@@ -140,7 +140,7 @@ def backbone_settings(name: str) -> list[str]:
             raise UserError(f"no backbone is named {name!r}; did you mean {close[0]!r}?")
         if file.is_dir() or file.suffix in (".safetensors", ".pth", ".pt", ".bin") or "/" in name:
             raise UserError(f"--backbone {name!r}: no such file")
-        from prelabel.weights.load import check_model
+        from prelabel.weights.models import check_model
 
         check_model(name)
         model = name

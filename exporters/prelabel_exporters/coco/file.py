@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -10,49 +9,32 @@ from typing import Any
 import msgspec
 
 from prelabel.errors import UserError
-from prelabel.storage.garbage import gc_paused
 from prelabel.storage.json import decode
 
 _LOOK = 1 << 16
+_EXPECTED = "expected COCO instances: an object with lists of images, annotations and categories"
 
 
-class ImageRecord(msgspec.Struct, gc=False):
+class ImageRecord(msgspec.Struct):
     """What is read of an image, each of any type."""
 
-    id: Any = None
-    file_name: Any = None
-    width: Any = None
-    height: Any = None
+    id: object = None
+    file_name: object = None
+    width: object = None
+    height: object = None
 
 
-class Annotation(msgspec.Struct, gc=False):
-    """What is read of an annotation, each of any type; ``mask``, its ``segmentation``, as text until
-    it is wanted, since masks are most of a file. ``segments_info``: of panoptic files."""
+class Annotation(msgspec.Struct):
+    """What is read of an annotation, each of any type. ``segments_info``: of panoptic files."""
 
-    id: Any = None
-    image_id: Any = None
-    category_id: Any = None
-    mask: Any = msgspec.field(default=None, name="segmentation")
-    iscrowd: Any = 0
-    score: Any = None
-    cluster: Any = None
-    segments_info: Any = msgspec.UNSET
-
-    @property
-    def segmentation(self) -> Any:
-        """Of any type; None where its text is none."""
-        if not isinstance(self.mask, msgspec.Raw):
-            return self.mask
-        try:
-            return msgspec.json.decode(self.mask)
-        except msgspec.DecodeError:
-            with contextlib.suppress(ValueError):
-                return json.loads(bytes(self.mask))
-        return None
-
-
-class LazyAnnotation(Annotation, gc=False):
-    mask: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"null"), name="segmentation")
+    id: object = None
+    image_id: object = None
+    category_id: object = None
+    segmentation: object = None
+    iscrowd: object = 0
+    score: object = None
+    cluster: object = None
+    segments_info: object = msgspec.UNSET
 
 
 class InstancesFile(msgspec.Struct):
@@ -61,11 +43,14 @@ class InstancesFile(msgspec.Struct):
     images: list[ImageRecord]
     categories: list[dict[str, Any]]
     annotations: list[Annotation]
-    info: Any = None
+    info: object = None
 
-
-class _PackedFile(InstancesFile):
-    annotations: list[LazyAnnotation]  # type: ignore[assignment]
+    @property
+    def model_version(self) -> str | None:
+        """ "" where labels are not of a model; None where the file does not say."""
+        if not isinstance(self.info, dict) or "model_version" not in self.info:
+            return None
+        return str(self.info["model_version"] or "")
 
 
 def is_instances(file: Path) -> bool:
@@ -86,22 +71,20 @@ def is_instances(file: Path) -> bool:
 
 def load_instances(file: Path) -> InstancesFile:
     """The whole file. Raises UserError."""
-    wanted = "COCO instances wanted: an object with lists of images, annotations and categories"
     try:
         text = file.read_bytes()
     except OSError as error:
         raise UserError(f"{str(file)!r} cannot be read ({error.strerror})") from error
     try:
-        with gc_paused():
-            data = decode(text, _PackedFile, otherwise=InstancesFile)
+        data = decode(text, InstancesFile)
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(
-            f"{file} is no whole JSON ({error}): was it cut off? Write or download it again"
+            f"{file} is not complete JSON ({error}): was it cut off? Write or download it again"
         ) from error
     except ValueError as error:
         is_list = text.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
         reason = "a list, as COCO's results are, which name no photos" if is_list else error
-        raise UserError(f"{file} holds something else ({reason}); {wanted}") from error
+        raise UserError(f"{file} holds something else ({reason}); {_EXPECTED}") from error
     if any(annotation.segments_info is not msgspec.UNSET for annotation in data.annotations):
-        raise UserError(f"{file} is of COCO's panoptic format, whose masks are PNGs; {wanted}")
+        raise UserError(f"{file} is of COCO's panoptic format, whose masks are PNGs; {_EXPECTED}")
     return data

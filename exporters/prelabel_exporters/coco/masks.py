@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from prelabel.data.masks import Rle
+from prelabel.data.masks import Rle, encode_rle
 from prelabel.data.polygons import crosses
 from prelabel_exporters.coco.file import Annotation
 
-Note = Callable[..., None]
-"""Takes an annotation, what is wrong with it, and a detail."""
 _LONGEST_WALK = 10**7
 """In pixels; takes pycocotools some seconds."""
+
+
+class Note(Protocol):
+    """Takes an annotation, what is wrong with it, and a detail."""
+
+    def __call__(self, annotation: Annotation, kind: str, detail: object = "") -> None: ...
 
 
 def mask_of(annotation: Annotation, size: list[int], note: Note) -> Rle | None:
@@ -32,48 +36,49 @@ def mask_of(annotation: Annotation, size: list[int], note: Note) -> Rle | None:
 
 
 def holds(total: int, annotation: Annotation, size: list[int], note: Note) -> bool:
-    """Whether an RLE's counts cover the image; -1 stands for counts that are none."""
-    wanted = size[0] * size[1]
+    """Whether an RLE's counts cover the image; -1 stands for counts that are not an RLE."""
+    expected = size[0] * size[1]
     if total < 0:
-        note(annotation, "RLEs whose counts are none, left out")
-    elif total != wanted:
+        note(annotation, "RLEs whose counts cannot be read, left out")
+    elif total != expected:
         kind = "RLEs that hold another number of pixels than the image, left out"
-        note(annotation, kind, f"{total} pixels, wanted {wanted}")
-    return total == wanted
+        note(annotation, kind, f"expected {expected} pixels, got {total}")
+    return total == expected
 
 
 def _rle(
     rle: Mapping[str, object], annotation: Annotation, size: list[int], note: Note
 ) -> Rle | None:
-    found, counts = rle.get("size"), rle.get("counts")
-    if found != size:
-        note(annotation, "RLEs of another size than their image, left out", found)
+    counts = rle.get("counts")
+    if rle.get("size") != size:
+        note(annotation, "RLEs of another size than their image, left out", rle.get("size"))
         return None
     if isinstance(counts, str):
         return {"size": size, "counts": counts}
-    is_plain = isinstance(counts, list) and all(isinstance(n, int) and n >= 0 for n in counts)
-    runs: list[int] = counts if isinstance(counts, list) and is_plain else []
-    if not holds(sum(runs) if is_plain else -1, annotation, size, note):
+    runs = counts if _are_runs(counts) else []
+    if not holds(sum(runs) if runs else -1, annotation, size, note):
         return None
     packed = coco_mask.frPyObjects({"size": size, "counts": runs}, *size)
-    if 0 in runs[1:]:  # pycocotools' iou may end early at an empty run
-        packed = coco_mask.encode(coco_mask.decode(packed))
-    return _text(packed)
+    # Drawn and encoded again, as pycocotools' iou may end early at an empty run.
+    return encode_rle(coco_mask.decode(packed))
+
+
+def _are_runs(counts: object) -> TypeGuard[list[int]]:
+    return isinstance(counts, list) and all(isinstance(n, int) and n >= 0 for n in counts)
 
 
 def _polygons(
-    polygons: list[Any], annotation: Annotation, size: list[int], note: Note
+    segmentation: Sequence[object], annotation: Annotation, size: list[int], note: Note
 ) -> Rle | None:
     usable: list[NDArray[np.float64]] = []
-    if all(type(number) in (int, float) for number in polygons):  # one, without a list of its own
-        polygons = [polygons]
-    for polygon in polygons:
+    is_flat = all(type(number) in (int, float) for number in segmentation)
+    for polygon in [segmentation] if is_flat else segmentation:
         if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
             note(annotation, "polygons with fewer than three points or half a point, left out")
             continue
         points = _points(polygon)
         if points is None:
-            note(annotation, "polygons that are none, left out")
+            note(annotation, "polygons with a corner that is not two finite numbers, left out")
         elif _is_far(points, max(size)):
             note(annotation, "polygons far outside their image, left out")
         else:
@@ -84,13 +89,13 @@ def _polygons(
     for points in usable:
         if crosses(points):
             note(annotation, "polygons that cross themselves, drawn as pycocotools does")
-    return _text(coco_mask.merge(parts))
+    return {"size": size, "counts": coco_mask.merge(parts)["counts"].decode("ascii")}
 
 
-def _points(polygon: list[Any]) -> NDArray[np.float64] | None:
-    """(n, 2) from x, y, x, y, …; None if these are no finite numbers."""
+def _points(polygon: Sequence[object]) -> NDArray[np.float64] | None:
+    """(n, 2) from x, y, x, y, …; None if these are not finite numbers."""
     try:
-        points = np.asarray(polygon, dtype=np.float64).reshape(-1, 2)
+        points = np.array(polygon, dtype=np.float64).reshape(-1, 2)
     except (ValueError, TypeError, OverflowError):
         return None
     return points if points.size == len(polygon) and np.isfinite(points).all() else None
@@ -100,7 +105,3 @@ def _is_far(points: NDArray[np.float64], side: int) -> bool:
     """pycocotools walks along the outline, in the image or not: a long way crashes it."""
     walk = np.abs(points - np.roll(points, 1, axis=0)).max(axis=1).sum()
     return bool(np.abs(points).max() > min(2 * side, _LONGEST_WALK) or walk > _LONGEST_WALK)
-
-
-def _text(rle: Any) -> Rle:
-    return {"size": [int(n) for n in rle["size"]], "counts": rle["counts"].decode("ascii")}

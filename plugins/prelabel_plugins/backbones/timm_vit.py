@@ -16,7 +16,8 @@ from torch.overrides import TorchFunctionMode
 
 from prelabel.data.records import PatchFeatures
 from prelabel.errors import UserError
-from prelabel.weights import load as weight_store
+from prelabel.weights.devices import best_device, computes_bfloat16
+from prelabel.weights.load import LoadedWeights, default_choice, load
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,8 @@ class TimmVit:
     def resolve(self) -> TimmVit:
         """The same with the weights decided, so that a fitted model asks for them by name."""
         if not self.model and not self.weights:
-            source = weight_store.default_source()
-            return dataclasses.replace(self, model=source["model"], weights=source["weights"])
+            choice = default_choice()
+            return dataclasses.replace(self, model=choice.model, weights=choice.weights)
         return dataclasses.replace(self, model=self._network.architecture)
 
     @property
@@ -89,30 +90,30 @@ class TimmVit:
 
 
 _networks: dict[tuple[str, str, str, str], _Network] = {}
-"""What is loaded, by what was asked for and also by the architecture that it turned out to be."""
+"""What is loaded, by the settings and, where they named no architecture, also by its name."""
 
 
 def _load(model: str, weights: str, precision: str, device: str) -> _Network:
     if not model and not weights:
-        source = weight_store.default_source()
-        model, weights = source["model"], source["weights"]
-    wanted = (model, weights, precision, device)
-    if wanted not in _networks:
-        loaded = weight_store.load(model, weights)
+        choice = default_choice()
+        model, weights = choice.model, choice.weights
+    key = (model, weights, precision, device)
+    if key not in _networks:
+        loaded = load(model, weights)
         chosen = _device(device)
         name = precision
         if precision == "auto":
-            name = "bfloat16" if weight_store.computes_bfloat16(chosen) else "float32"
-        if len(_networks) >= 4:  # two networks: somebody compares weights
+            name = "bfloat16" if computes_bfloat16(chosen) else "float32"
+        if len(_networks) >= 4:  # two networks, as where weights are compared
             _networks.clear()
         network = _Network(loaded, device=chosen, dtype=getattr(torch, name))
-        _networks[wanted] = _networks[loaded.architecture, *wanted[1:]] = network
-    return _networks[wanted]
+        _networks[key] = _networks[loaded.architecture, *key[1:]] = network
+    return _networks[key]
 
 
 def _device(name: str) -> torch.device:
     if name == "auto":
-        return weight_store.best_device()
+        return best_device()
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
@@ -124,13 +125,11 @@ def _device(name: str) -> torch.device:
 class _Network:
     """A loaded network that hands out features. Not thread-safe."""
 
-    def __init__(
-        self, loaded: weight_store.LoadedWeights, *, device: torch.device, dtype: torch.dtype
-    ) -> None:
-        model = loaded.model
+    def __init__(self, loaded: LoadedWeights, *, device: torch.device, dtype: torch.dtype) -> None:
+        model: Any = loaded.model  # what all of timm's vision transformers have, no class states
         if not hasattr(model, "blocks") or getattr(model, "cls_token", None) is None:
             raise UserError(
-                f"{loaded.architecture} is no vision transformer with a CLS token: "
+                f"{loaded.architecture} is not a vision transformer with a CLS token: "
                 "name one of `prelabel weights list`"
             )
         for block in model.blocks:
@@ -153,6 +152,7 @@ class _Network:
     def extract(
         self, images: NDArray[np.uint8], *, feature: str, block: int
     ) -> list[PatchFeatures]:
+        """Features of uint8 (n, height, width, 3) RGB, sides multiples of the patch."""
         if not -self.depth <= block < self.depth:
             raise UserError(
                 f"backbone.block = {block}: {self.architecture} has {self.depth} blocks"

@@ -10,12 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from builders import HEIGHT, WIDTH, box, item
+from builders import HEIGHT, PARTS, RING, WIDTH, box, item
 from prelabel.runs.datasets import open_dataset
 from support.label_studio_exports import (
     CONFIG,
-    PARTS,
-    RING,
     annotated,
     labels,
     masks,

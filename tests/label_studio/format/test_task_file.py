@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from label_studio_sdk.converter import Converter
 
-from builders import item
+from builders import PARTS, RING, item
 from prelabel.data.masks import Mask
 from prelabel.errors import UserError
 from prelabel.label_studio.format import task_file
@@ -20,8 +20,6 @@ from prelabel.label_studio.format.task_file import json_tasks, looks_like_tasks
 from prelabel.runs.datasets import open_dataset
 from support.label_studio_exports import (
     CONFIG,
-    PARTS,
-    RING,
     annotated,
     labels,
     masks,
