@@ -188,7 +188,8 @@ def test_read__memory_stays_flat(tmp_path: Path) -> None:
 
 
 def test_stream__ids_that_are_none_are_no_error(tmp_path: Path) -> None:
-    tasks = [annotated(item(RING), id=number) for number in ([1], None, {}, "a", 2.5)]
+    ids: list[object] = [[1], None, {}, "a", 2.5]
+    tasks = [annotated(item(RING), id=number) for number in ids]
     dataset = read_export(tmp_path, tasks)
     assert len(list(dataset.stream())) == 5
     assert dataset.problems.counts == {}
