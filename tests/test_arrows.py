@@ -31,7 +31,8 @@ model_code                   strategies+ config
 model                        strategies+ config steps model_code
 segment                      model+
 interactive                  model+ segment
-pipeline                     model+ segment
+photo_segmenter              model+ segment
+pipeline                     photo_segmenter+
 report                       errors storage data
 samples                      errors extras storage data
 evaluation                   errors extras storage data config report

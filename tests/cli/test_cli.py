@@ -139,8 +139,8 @@ def test_run__says_what_its_formats_lost(tmp_path: Path) -> None:
     result = cli("run", photos, "--out", out, *LIGHT, "--format", "voc")
     assert result.exit_code == 0, result.output
     (warning,) = (w for w in json.loads((out / "run.json").read_text())["warnings"] if "list" in w)
-    assert warning.startswith("1 names that no list can hold")
-    assert "1 names that no list can hold" in result.stderr
+    assert warning.startswith("1 names that cannot be in a list")
+    assert "1 names that cannot be in a list" in result.stderr
 
 
 def test_run__single_file(photos: Path, tmp_path: Path) -> None:
