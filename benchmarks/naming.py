@@ -27,6 +27,7 @@ from prelabel import config, pipeline
 from prelabel.data.masks import decode_rle
 from prelabel.evaluation.metrics import VOID
 from prelabel.label_studio.names.table import Exemplar, Names
+from prelabel.photo_segmenter import PhotoSegmenter
 from prelabel.steps.photos import find_photos
 from prelabel.storage.progress import RunLog
 from prelabel.strategies.checks import assign
@@ -88,7 +89,7 @@ def measure(
     clusterer = model.config.strategy("clusterer")
 
     regions: list[tuple[str, Exemplar, int]] = []  # stem, right name and vector, class
-    for photo, segment in pipeline.segments(photos.photos, model, RunLog()):
+    for photo, segment in PhotoSegmenter(model, model.config).each(photos.photos, RunLog()):
         stem = Path(photo.name).stem
         if stem in truths and len(segment.regions):
             clusters = assign(clusterer, segment.embeddings, model.classes)

@@ -40,7 +40,7 @@ from prelabel.data.records import Image, LevelResult, PatchFeatures
 from prelabel.evaluation import metrics
 from prelabel.segment import Segmenter
 from prelabel.steps.features import Extractor, from_arrays, to_arrays
-from prelabel.steps.regions import Found, agreement
+from prelabel.steps.regions import PhotoRegions, agreement
 from prelabel.storage.progress import RunLog
 
 SETS = ("voc_animals", "ecssd", "coco")
@@ -245,7 +245,7 @@ def write(file: Path, rows: Sequence[Row]) -> None:
 
 def _alone(
     segmenter: Segmenter, picture: Image, features: PatchFeatures
-) -> Iterator[tuple[str, Found]]:
+) -> Iterator[tuple[str, PhotoRegions]]:
     """Each level's own foreground through the same refiner and region finder; where there is no
     category level, the dataset's takes its place."""
     results: dict[str, LevelResult] = {r.name: r for r in segmenter.judge(features)}

@@ -23,7 +23,13 @@ def box(
     return mask
 
 
-def region(mask: Mask, *, cluster: int = 0, score: float = 0.5, crowd: bool = False) -> Region:
+RING = box(2, 1, 5, 5) & ~box(3, 3, 3, 1)
+"""A mask with a hole."""
+PARTS = box(0, 7, 10, 1) & (np.arange(WIDTH) % 2 == 0)
+"""A mask of five pixels that do not touch."""
+
+
+def region(mask: Mask, cluster: int = 0, *, score: float = 0.5, crowd: bool = False) -> Region:
     """A region whose box and area are its mask's."""
     rle = encode_rle(mask)
     return Region(rle, rle_box(rle), rle_area(rle), score, cluster, crowd)

@@ -31,11 +31,13 @@ model_code                   strategies+ config
 model                        strategies+ config steps model_code
 segment                      model+
 interactive                  model+ segment
-pipeline                     model+ segment
-report                       errors storage data
+photo_segmenter              model+ segment
+pipeline                     photo_segmenter+
+runs.facts
+report                       errors storage data runs.facts
 samples                      errors extras storage data
 evaluation                   errors extras storage data config report
-runs                         pipeline+ report
+runs                         pipeline+ report runs.facts
 api                          errors data model runs
 label_studio.format          errors storage data
 label_studio.model_version   errors config model_code model

@@ -16,7 +16,7 @@ from prelabel.strategies.code_digest import modules_code, strategy_code
 Code = Mapping[str, str]
 _STEPS = {
     "steps.fit": ("prelabel.pipeline",),
-    "steps.segment": ("prelabel.segment", "prelabel.steps.features"),
+    "steps.segment": ("prelabel.photo_segmenter",),
     "steps.features": ("prelabel.steps.features",),
 }
 _FIND_REGIONS = ("backbone", "clusterer", "consistency", "refiner", "embedder")

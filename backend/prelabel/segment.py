@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 
-from prelabel.data.records import Image, LevelResult, PatchFeatures, Region
+from prelabel.config import Config
+from prelabel.data.records import Image, LevelResult, PatchFeatures, Prediction, Region
+from prelabel.errors import UserError
 from prelabel.model import FittedModel
 from prelabel.steps import levels
-from prelabel.steps.regions import Found, agreement, find_regions, upsample
-from prelabel.strategies.checks import check_array
+from prelabel.steps.regions import PhotoRegions, agreement, find_regions, upsample
+from prelabel.strategies.checks import assign, check_array
 from prelabel.strategies.protocols import Backbone, Clusterer, Consistency, Embedder, Refiner
 
 Float = NDArray[np.float32]
@@ -35,6 +38,41 @@ class Segment:
     def foreground(self) -> float:
         """Share of the photo's pixels inside regions."""
         return sum(r.area for r in self.regions) / (self.width * self.height)
+
+    @classmethod
+    def of(cls, image: Image, found: PhotoRegions, embeddings: Float) -> Segment:
+        """The regions of an image with their vectors."""
+        return cls(
+            digest=image.digest,
+            width=image.width,
+            height=image.height,
+            regions=found.regions,
+            embeddings=np.asarray(embeddings, dtype=np.float32),
+            dropped=found.dropped,
+        )
+
+    def classified(
+        self, photo: str, *, classes: Float, clusterer: Clusterer, version: str
+    ) -> Prediction:
+        """The regions of the photo of that name, each with the class nearest to it, of centroids
+        float32 (n_classes, dim). Raises UserError for vectors that cannot be compared with them."""
+        clusters: NDArray[np.int64] = np.full(len(self.regions), -1)
+        if len(classes) and len(self.embeddings):
+            _check_dim("region", self.embeddings.shape[1], "classes", classes.shape[1])
+            clusters = assign(clusterer, self.embeddings, classes)
+        return Prediction(
+            photo=photo,
+            digest=self.digest,
+            width=self.width,
+            height=self.height,
+            regions=tuple(
+                structs.replace(region, cluster=int(cluster))
+                for region, cluster in zip(self.regions, clusters, strict=True)
+            ),
+            foreground=self.foreground,
+            dropped=self.dropped,
+            model_version=version,
+        )
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """As a store keeps it; ``from_arrays`` reads it back."""
@@ -73,35 +111,30 @@ class Segmenter:
         self.refiner: Refiner = config.strategy("refiner")
         self.embedder: Embedder = config.strategy("embedder")
 
-    def describe(self, picture: Image, features: PatchFeatures, found: Found) -> Segment:
+    def describe(self, image: Image, features: PatchFeatures, found: PhotoRegions) -> Segment:
         """What ``find`` found, with vectors. Raises ContractError."""
         vectors: Float = np.zeros((0, 0), dtype=np.float32)
         if found.regions:
             vectors = self.embedder.embed(
-                picture.pixels, found.masks, features=features, backbone=self.backbone
+                image.pixels, found.masks, features=features, backbone=self.backbone
             )
             name = self.model.config.embedder.name
             check_array(f"embedder {name!r}", vectors, (len(found.regions), None))
-        return Segment(
-            digest=picture.digest,
-            width=picture.width,
-            height=picture.height,
-            regions=found.regions,
-            embeddings=np.asarray(vectors, dtype=np.float32),
-            dropped=found.dropped,
-        )
+        return Segment.of(image, found, vectors)
 
-    def find(self, picture: Image, features: PatchFeatures) -> Found:
+    def find(self, image: Image, features: PatchFeatures) -> PhotoRegions:
         """Regions of one photo without vectors."""
         results = self.judge(features)
         combined = self.consistency.combine(results)
         name = f"consistency {self.model.config.consistency.name!r}"
         check_array(name, combined, features.attention.shape, probability=True)
-        return self.cut(picture, combined, agreement(results, combined))
+        return self.cut(image, combined, agreement(results, combined))
 
     def judge(self, features: PatchFeatures) -> list[LevelResult]:
         """Each level's answer, coarse to fine."""
         config = self.model.config
+        center = self.model.levels.center
+        _check_dim("patch", features.patches.shape[-1], "levels", len(center))
         return levels.judge(
             features,
             self.model.levels,
@@ -110,12 +143,12 @@ class Segmenter:
             seed=config.fit.seed,
         )
 
-    def cut(self, picture: Image, foreground: Float, agreed: Float) -> Found:
+    def cut(self, image: Image, foreground: Float, agreed: Float) -> PhotoRegions:
         """Regions from P(foreground) and the levels' agreement, both float32 on the patch grid."""
         config = self.model.config
-        height, width = picture.pixels.shape[:2]
+        height, width = image.pixels.shape[:2]
         coarse = upsample(foreground, height=height, width=width)
-        refined = self.refiner.refine(coarse, picture.pixels)
+        refined = self.refiner.refine(coarse, image.pixels)
         check_array(f"refiner {config.refiner.name!r}", refined, coarse.shape, probability=True)
         return find_regions(
             refined,
@@ -124,6 +157,43 @@ class Segmenter:
             threshold=config.regions.threshold,
             min_area=config.regions.min_area,
             max_frame=config.regions.max_frame,
-            full_width=picture.width,
-            full_height=picture.height,
+            full_width=image.width,
+            full_height=image.height,
+        )
+
+
+def image_level_model(config: Config, features: PatchFeatures) -> FittedModel:
+    """A model whose dataset is one photo, without classes."""
+    height, width, dim = features.patches.shape
+    vectors = features.patches.reshape(height * width, dim).astype(np.float32)
+    center = vectors.mean(axis=0)
+    patches = levels.Patches(
+        vectors - center,
+        features.attention.ravel().astype(np.float32),
+        levels.border_patches(height, width).ravel(),
+    )
+    dataset = levels.fit_dataset(
+        patches,
+        ks=config.levels.image_k,
+        clusterer=config.strategy("clusterer"),
+        foreground=config.strategy("foreground"),
+        seed=config.fit.seed,
+    )
+    nothing = np.zeros((0, dim), dtype=np.float32)
+    return FittedModel(
+        config=config,
+        backbone={},
+        origins={},
+        n_photos=1,
+        levels=levels.Levels(center, dataset, nothing, np.zeros(0, dtype=np.float32), ()),
+        classes=nothing,
+    )
+
+
+def _check_dim(what: str, found: int, where: str, expected: int) -> None:
+    """Other code than the model was fitted by may make vectors of another length."""
+    if found != expected:
+        raise UserError(
+            f"the vector of a {what} has {found} numbers, expected {expected} as in the model's "
+            f"{where}: it was fitted by other code, fit again"
         )

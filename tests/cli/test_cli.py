@@ -139,8 +139,8 @@ def test_run__says_what_its_formats_lost(tmp_path: Path) -> None:
     result = cli("run", photos, "--out", out, *LIGHT, "--format", "voc")
     assert result.exit_code == 0, result.output
     (warning,) = (w for w in json.loads((out / "run.json").read_text())["warnings"] if "list" in w)
-    assert warning.startswith("1 names that no list can hold")
-    assert "1 names that no list can hold" in result.stderr
+    assert warning.startswith("1 names that cannot be in a list")
+    assert "1 names that cannot be in a list" in result.stderr
 
 
 def test_run__single_file(photos: Path, tmp_path: Path) -> None:
@@ -264,7 +264,7 @@ def test_out__of_somebody_else_is_refused_and_untouched(photos: Path, tmp_path: 
     out = tmp_path / "out"
     out.mkdir()
     (out / "thesis.txt").write_text("mine")
-    assert "holds 'thesis.txt' and is no earlier result" in refused(
+    assert "holds 'thesis.txt' and is not an earlier result" in refused(
         "run", photos, "--out", out, *LIGHT
     )
     assert [f.name for f in out.iterdir()] == ["thesis.txt"]

@@ -16,9 +16,10 @@ from label_studio_sdk.label_interface import LabelInterface
 from PIL import Image
 from pycocotools.coco import COCO
 
+from builders import HEIGHT, PARTS, RING, WIDTH, box, prediction, region
 from prelabel.data.colors import class_color, voc_color
 from prelabel.data.dataset import ExportContext
-from prelabel.data.masks import Mask, decode_rle, encode_rle, rle_area, rle_box
+from prelabel.data.masks import decode_rle
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
 from prelabel.strategies import registry
@@ -43,37 +44,9 @@ CONTEXT = ExportContext(
 )
 
 
-def _mask(rows: slice, columns: slice, *, height: int = 8, width: int = 10) -> Mask:
-    mask = np.zeros((height, width), dtype=np.bool_)
-    mask[rows, columns] = True
-    return mask
-
-
-RING = _mask(slice(1, 6), slice(2, 7)) & ~_mask(slice(3, 4), slice(3, 6))
-PARTS = _mask(slice(7, 8), slice(0, 10, 2))
-
-
-def _region(mask: Mask, *, cluster: int = 0, score: float = 0.5) -> Region:
-    rle = encode_rle(mask)
-    return Region(rle=rle, box=rle_box(rle), area=rle_area(rle), score=score, cluster=cluster)
-
-
-def _prediction(photo: str, *regions: Region, height: int = 8, width: int = 10) -> Prediction:
-    return Prediction(
-        photo=photo,
-        digest="0" * 32,
-        width=width,
-        height=height,
-        regions=regions,
-        foreground=0.0,
-        dropped=0,
-        model_version="m-1",
-    )
-
-
 def _two_regions(photo: str) -> Prediction:
-    first, second = _region(RING, cluster=2, score=0.75), _region(PARTS, score=0.25)
-    return _prediction(photo, first, second)
+    first, second = region(RING, cluster=2, score=0.75), region(PARTS, score=0.25)
+    return prediction(photo, first, second)
 
 
 def _exporter(name: str, **settings: Any) -> Any:
@@ -122,7 +95,7 @@ def test_exporter__a_failed_export_changes_nothing(
     name: str, earlier: bool, error: BaseException, tmp_path: Path
 ) -> None:
     def broken() -> Iterator[Prediction]:
-        yield _prediction("x.jpg", _region(PARTS))
+        yield prediction("x.jpg", region(PARTS))
         raise error
 
     if earlier:
@@ -146,7 +119,7 @@ def test_exporter__what_a_killed_run_left_is_cleared_away(name: str, tmp_path: P
 
 @pytest.mark.parametrize("name", EXPORTERS)
 def test_exporter__a_class_that_has_no_name(name: str, tmp_path: Path) -> None:
-    photos = [_prediction("a/x.jpg", _region(RING, cluster=3))]
+    photos = [prediction("a/x.jpg", region(RING, cluster=3))]
     with pytest.raises(UserError, match=r"^a/x.jpg: a region is of class 3, .* 3 classes"):
         _exporter(name).write(photos, tmp_path, CONTEXT)
     assert _files(tmp_path) == {}
@@ -157,7 +130,7 @@ def test_exporter__a_region_without_a_class_is_left_out_and_counted(
     name: str, tmp_path: Path
 ) -> None:
     context = ExportContext(CONTEXT.photos, CONTEXT.classes, CONTEXT.model_version)
-    both = _prediction("a/x.jpg", _region(RING, cluster=-1), _region(RING, cluster=1))
+    both = prediction("a/x.jpg", region(RING, cluster=-1), region(RING, cluster=1))
     _exporter(name).write([both], tmp_path, context)
     assert context.problems.lines() == ["1 regions without a class, left out (a/x.jpg)"]
     found = list(registry.make("exporter", name, {}).read(tmp_path).stream())
@@ -167,10 +140,10 @@ def test_exporter__a_region_without_a_class_is_left_out_and_counted(
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EXPORTERS)
 def test_exporter__memory_stays_flat(name: str, tmp_path: Path) -> None:
-    region = _region(RING)
+    ring = region(RING)
 
     def peak(n_photos: int) -> int:
-        photos = (_prediction(f"{n:040}.jpg", region) for n in range(n_photos))
+        photos = (prediction(f"{n:040}.jpg", ring) for n in range(n_photos))
         tracemalloc.start()
         _exporter(name).write(photos, tmp_path, CONTEXT)
         result = tracemalloc.get_traced_memory()[1]
@@ -185,7 +158,7 @@ def test_exporter__memory_stays_flat(name: str, tmp_path: Path) -> None:
 def test_coco__is_loaded_by_pycocotools_with_exact_masks(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    photos = [*(_two_regions(photo) for photo in AWKWARD), _prediction("nothing.jpg")]
+    photos = [*(_two_regions(photo) for photo in AWKWARD), prediction("nothing.jpg")]
     coco = COCO(_exporter("coco").write(photos, tmp_path, CONTEXT))
     assert [image["file_name"] for image in coco.dataset["images"]] == [*AWKWARD, "nothing.jpg"]
     assert {(image["width"], image["height"]) for image in coco.imgs.values()} == {(10, 8)}
@@ -247,7 +220,7 @@ def test_coco__equal_hashes_still_get_two_ids(
 
 def test_classes_of_one_name__are_one_category(tmp_path: Path) -> None:
     context = ExportContext(Path("p"), classes=("dog", "dog", "cat"), model_version="m-1")
-    photos = [_prediction("x.jpg", _region(RING, cluster=1), _region(PARTS, cluster=2))]
+    photos = [prediction("x.jpg", region(RING, cluster=1), region(PARTS, cluster=2))]
     data = json.loads(_exporter("coco").write(photos, tmp_path, context).read_text())
     assert [(c["id"], c["name"]) for c in data["categories"]] == [(1, "dog"), (3, "cat")]
     assert [(a["category_id"], a["cluster"]) for a in data["annotations"]] == [(1, 1), (3, 2)]
@@ -286,7 +259,7 @@ def test_class_color__is_voc_s_and_no_two_are_equal() -> None:
 
 
 def test_voc__awkward_names_and_photos_without_regions(tmp_path: Path) -> None:
-    photos = [*(_two_regions(photo) for photo in AWKWARD), _prediction("nothing.jpg")]
+    photos = [*(_two_regions(photo) for photo in AWKWARD), prediction("nothing.jpg")]
     folder = _exporter("voc").write(photos, tmp_path, CONTEXT)
     assert set(_files(folder)) == {
         "plain.png",
@@ -304,8 +277,8 @@ def test_voc__awkward_names_and_photos_without_regions(tmp_path: Path) -> None:
 
 def test_voc__photos_of_one_stem_do_not_collide(tmp_path: Path) -> None:
     names = ["a/x.jpg", "a/x.jpg.png", "a/x.png", "a/x.webp", "b/x.jpg"]
-    masks = [_mask(slice(0, 1), slice(0, n + 1)) for n in range(len(names))]
-    photos = [_prediction(name, _region(mask)) for name, mask in zip(names, masks, strict=True)]
+    masks = [box(0, 0, n + 1, 1) for n in range(len(names))]
+    photos = [prediction(name, region(mask)) for name, mask in zip(names, masks, strict=True)]
     folder = _exporter("voc").write(photos, tmp_path, CONTEXT)
     written = ["a/x.png", "a/x.jpg.png", "a/x.png.png", "a/x.webp.png", "b/x.png"]
     assert set(_files(folder)) == set(written)
@@ -320,10 +293,10 @@ def test_voc__a_whole_name_that_is_taken_too(tmp_path: Path) -> None:
 
 
 def test_voc__the_higher_score_wins_where_regions_overlap(tmp_path: Path) -> None:
-    whole = _mask(slice(None), slice(None))
+    whole = box(0, 0, WIDTH, HEIGHT)
     photos = [
-        _prediction("a.jpg", _region(RING, score=0.9), _region(whole, cluster=1, score=0.1)),
-        _prediction("b.jpg", _region(whole, cluster=1, score=0.1), _region(RING, score=0.9)),
+        prediction("a.jpg", region(RING, score=0.9), region(whole, cluster=1, score=0.1)),
+        prediction("b.jpg", region(whole, cluster=1, score=0.1), region(RING, score=0.9)),
     ]
     folder = _exporter("voc").write(photos, tmp_path, CONTEXT)
     for name in ("a.png", "b.png"):
@@ -332,7 +305,7 @@ def test_voc__the_higher_score_wins_where_regions_overlap(tmp_path: Path) -> Non
 
 def test_voc__254_classes_fit_and_255_do_not(tmp_path: Path) -> None:
     context = ExportContext(Path("p"), tuple(f"c{n}" for n in range(254)), "m-1")
-    photos = [_prediction("x.jpg", _region(RING, cluster=253))]
+    photos = [prediction("x.jpg", region(RING, cluster=253))]
     folder = _exporter("voc").write(photos, tmp_path, context)
     assert np.asarray(Image.open(folder / "x.png")).max() == 254
     context = ExportContext(Path("p"), tuple(f"c{n}" for n in range(255)), "m-1")
@@ -359,7 +332,7 @@ def test_label_studio__the_sdk_accepts_config_and_predictions(tmp_path: Path) ->
     context = ExportContext(
         Path("/data/photos"), classes=("dog", 'cat & "kitten" <b>', "été 🌳"), model_version="m-1"
     )
-    photos = [_two_regions("x.jpg"), _prediction("nothing.jpg")]
+    photos = [_two_regions("x.jpg"), prediction("nothing.jpg")]
     file = _exporter("label-studio").write(photos, tmp_path, context)
     config = LabelInterface((tmp_path / "label_config.xml").read_text(encoding="utf-8"))
     config.validate()
@@ -373,47 +346,47 @@ def test_label_studio__the_sdk_accepts_config_and_predictions(tmp_path: Path) ->
         "été 🌳": "#808000",
     }
     for task in json.loads(file.read_text(encoding="utf-8")):
-        (prediction,) = task["predictions"]
-        assert config.validate_prediction(prediction, return_errors=True) == []
+        (written,) = task["predictions"]
+        assert config.validate_prediction(written, return_errors=True) == []
 
 
 def test_label_studio__the_sdk_decodes_the_exact_masks(tmp_path: Path) -> None:
-    photos = [_two_regions("x.jpg"), _two_regions("y.jpg"), _prediction("nothing.jpg")]
+    photos = [_two_regions("x.jpg"), _two_regions("y.jpg"), prediction("nothing.jpg")]
     file = _exporter("label-studio").write(photos, tmp_path, CONTEXT)
     x, y, nothing = (task["predictions"][0] for task in json.loads(file.read_text()))
     assert nothing == {"model_version": "m-1", "score": 0.0, "result": []}
     assert (x["model_version"], x["score"]) == ("m-1", 0.5)
-    for region, mask, label, score in zip(
+    for item, mask, label, score in zip(
         x["result"], (RING, PARTS), ("tree", "dog"), (0.75, 0.25), strict=True
     ):
-        values = brush.decode_rle(region["value"]["rle"]).reshape(8, 10, 4)
+        values = brush.decode_rle(item["value"]["rle"]).reshape(8, 10, 4)
         assert np.array_equal(values, np.repeat(mask[..., None] * 255, 4, axis=2))
-        assert (region["original_width"], region["original_height"]) == (10, 8)
-        assert region["value"]["format"] == "rle"
-        assert region["value"]["brushlabels"] == [label]
-        assert (region["type"], region["image_rotation"]) == ("brushlabels", 0)
-        assert (region["from_name"], region["to_name"]) == ("label", "image")
-        assert region["score"] == score
-    ids = [region["id"] for prediction in (x, y) for region in prediction["result"]]
+        assert (item["original_width"], item["original_height"]) == (10, 8)
+        assert item["value"]["format"] == "rle"
+        assert item["value"]["brushlabels"] == [label]
+        assert (item["type"], item["image_rotation"]) == ("brushlabels", 0)
+        assert (item["from_name"], item["to_name"]) == ("label", "image")
+        assert item["score"] == score
+    ids = [item["id"] for written in (x, y) for item in written["result"]]
     assert len(set(ids)) == 4
 
 
 def test_label_studio__region_ids_follow_photo_and_mask(tmp_path: Path) -> None:
     def ids(*regions: Region) -> list[str]:
-        photos = [_prediction("x.jpg", *regions)]
+        photos = [prediction("x.jpg", *regions)]
         file = _exporter("label-studio").write(photos, tmp_path, CONTEXT)
         (task,) = json.loads(file.read_text())
-        return [region["id"] for region in task["predictions"][0]["result"]]
+        return [item["id"] for item in task["predictions"][0]["result"]]
 
-    ring, parts = _region(RING), _region(PARTS)
+    ring, parts = region(RING), region(PARTS)
     assert ids(ring, parts) == [*ids(ring), *ids(parts)] == ids(parts, ring)[::-1]
-    assert ids(_region(RING, cluster=1, score=0.1)) == ids(ring)
+    assert ids(region(RING, cluster=1, score=0.1)) == ids(ring)
 
 
 def test_label_studio__urls_lead_to_the_photos(tmp_path: Path) -> None:
     def images(**settings: str) -> list[str]:
         exporter = _exporter("label-studio", **settings)
-        file = exporter.write(map(_prediction, AWKWARD), tmp_path, CONTEXT)
+        file = exporter.write(map(prediction, AWKWARD), tmp_path, CONTEXT)
         return [task["data"]["image"] for task in json.loads(file.read_text())]
 
     local = images()
@@ -433,7 +406,7 @@ def test_label_studio__urls_lead_to_the_photos(tmp_path: Path) -> None:
 def test_exports_agree_on_a_photo_sized_mask(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     mask = np.kron(rng.random((96, 128)) < 0.4, np.ones((10, 10))).astype(np.bool_)
-    photos = [_prediction("x.jpg", _region(mask, cluster=1), height=960, width=1280)]
+    photos = [prediction("x.jpg", region(mask, cluster=1))]
     (annotation,) = json.loads(_exporter("coco").write(photos, tmp_path, CONTEXT).read_text())[
         "annotations"
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -12,13 +13,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from builders import box, prediction, region
 from prelabel.data.dataset import ExportContext
-from prelabel.data.masks import Mask, encode_rle, rle_area, rle_box
-from prelabel.data.records import Prediction, Region
+from prelabel.data.masks import Mask
+from prelabel.data.records import Prediction
 from prelabel.errors import UserError
 from prelabel_exporters.labelformat.formats import Boxes, YoloSeg
 
-HEIGHT, WIDTH = 40, 60
+HEIGHT, WIDTH = PHOTO = (40, 60)
+_box = partial(box, photo=PHOTO)
 
 
 @pytest.fixture
@@ -29,24 +32,9 @@ def _labelformat() -> None:
 needs_labelformat = pytest.mark.usefixtures("_labelformat")
 
 
-def _box(x: int, y: int, w: int, h: int) -> Mask:
-    mask = np.zeros((HEIGHT, WIDTH), dtype=np.bool_)
-    mask[y : y + h, x : x + w] = True
-    return mask
-
-
 RING = _box(5, 5, 30, 30) & ~_box(15, 15, 10, 10)
 PARTS = _box(40, 5, 10, 10) | _box(40, 20, 15, 15)
 DISC = np.hypot(*(np.mgrid[:HEIGHT, :WIDTH] - np.array([20, 30])[:, None, None])) < 15
-
-
-def _region(mask: Mask, cluster: int = 0, *, crowd: bool = False) -> Region:
-    rle = encode_rle(mask)
-    return Region(rle, rle_box(rle), rle_area(rle), 0.5, cluster, crowd)
-
-
-def _prediction(photo: str, *regions: Region) -> Prediction:
-    return Prediction(photo, "", WIDTH, HEIGHT, regions, 0.0, 0, "m-1")
 
 
 def _context() -> ExportContext:
@@ -70,8 +58,8 @@ def _lines(file: Path) -> list[tuple[int, Mask]]:
 def test_yolo_seg__polygons_classes_and_empty_files(tmp_path: Path) -> None:
     context = _context()
     photos = [
-        _prediction("a/b c.x.jpg", _region(_box(3, 4, 5, 6), 1), _region(DISC, 2)),
-        _prediction("nothing.png"),
+        prediction("a/b c.x.jpg", region(_box(3, 4, 5, 6), 1), region(DISC, 2)),
+        prediction("nothing.png", size=PHOTO),
     ]
     file = YoloSeg(tolerance=0).write(photos, tmp_path, context)
     assert file == tmp_path / "data.yaml"
@@ -95,7 +83,7 @@ def test_yolo_seg__labelformat_reads_it(tmp_path: Path) -> None:
     from labelformat.formats import YOLOv8InstanceSegmentationInput
     from labelformat.model.multipolygon import MultiPolygon
 
-    file = YoloSeg().write([_prediction("x.jpg", _region(DISC, 1))], tmp_path, _context())
+    file = YoloSeg().write([prediction("x.jpg", region(DISC, 1))], tmp_path, _context())
     (tmp_path / "images").mkdir()
     Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "images" / "x.jpg")
     (label,) = YOLOv8InstanceSegmentationInput(file, "train").get_labels()
@@ -103,17 +91,19 @@ def test_yolo_seg__labelformat_reads_it(tmp_path: Path) -> None:
     (found,) = label.objects
     assert found.category.name == "cat"
     assert isinstance(found.segmentation, MultiPolygon)
-    box = found.segmentation.bounding_box()
-    assert (box.xmin, box.ymin, box.xmax, box.ymax) == pytest.approx((16, 6, 45, 35), abs=1)
+    bounds = found.segmentation.bounding_box()
+    assert (bounds.xmin, bounds.ymin, bounds.xmax, bounds.ymax) == pytest.approx(
+        (16, 6, 45, 35), abs=1
+    )
 
 
 @needs_labelformat
 def test_yolo_seg__what_it_cannot_hold_is_counted(tmp_path: Path) -> None:
     context = _context()
     photos = [
-        _prediction("x.jpg", _region(RING), _region(PARTS)),
-        _prediction("y.jpg", _region(DISC, crowd=True), _region(DISC, -1), _region(DISC & False)),
-        _prediction("x.png", _region(DISC)),
+        prediction("x.jpg", region(RING), region(PARTS)),
+        prediction("y.jpg", region(DISC, crowd=True), region(DISC, -1), region(DISC & False)),
+        prediction("x.png", region(DISC)),
     ]
     YoloSeg().write(photos, tmp_path, context)
     (_, ring), (_, parts) = _lines(tmp_path / "labels" / "x.txt")
@@ -121,7 +111,7 @@ def test_yolo_seg__what_it_cannot_hold_is_counted(tmp_path: Path) -> None:
     assert np.array_equal(parts, PARTS)
     assert (tmp_path / "labels" / "y.txt").read_text() == ""
     assert context.problems.counts == {
-        "holes filled, which polygons have not": 1,
+        "holes filled, since polygons have none": 1,
         "regions in several parts, joined by lines without width": 1,
         "crowds left out": 1,
         "regions without a class, left out": 1,
@@ -134,17 +124,17 @@ def test_yolo_seg__what_it_cannot_hold_is_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["../x.jpg", "/x.jpg", "a/../../x.jpg"])
 def test_yolo_seg__a_name_that_leads_out_of_the_folder(name: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="leads out of the folder"):
-        YoloSeg().write([_prediction(name)], tmp_path, _context())
+        YoloSeg().write([prediction(name, size=PHOTO)], tmp_path, _context())
     assert not list(tmp_path.iterdir())
 
 
 @needs_labelformat
 def test_yolo_seg__a_failed_export_changes_nothing(tmp_path: Path) -> None:
     def broken() -> Iterator[Prediction]:
-        yield _prediction("x.jpg")
+        yield prediction("x.jpg", size=PHOTO)
         raise OSError(28, "No space left on device")
 
-    YoloSeg().write([_prediction("x.jpg", _region(DISC))], tmp_path, _context())
+    YoloSeg().write([prediction("x.jpg", region(DISC))], tmp_path, _context())
     before = {f: f.read_bytes() for f in tmp_path.rglob("*") if f.is_file()}
     with pytest.raises(OSError, match="No space"):
         YoloSeg().write(broken(), tmp_path, _context())
@@ -154,11 +144,11 @@ def test_yolo_seg__a_failed_export_changes_nothing(tmp_path: Path) -> None:
 @needs_labelformat
 def test_boxes__by_hand(tmp_path: Path) -> None:
     context = _context()
-    photos = [_prediction("x.jpg", _region(_box(6, 10, 12, 20), 1))]
+    photos = [prediction("x.jpg", region(_box(6, 10, 12, 20), 1))]
     Boxes(format="yolo").write(photos, tmp_path, context)
     numbers = [float(n) for n in (tmp_path / "labels" / "x.txt").read_text().split()]
     assert numbers == pytest.approx([1, 12 / 60, 20 / 40, 12 / 60, 20 / 40])
-    assert context.problems.counts == {"regions of which the box alone is kept": 1}
+    assert context.problems.counts == {"regions of which only the box is kept": 1}
     Boxes(format="kitti").write(photos, tmp_path, context)
     assert (tmp_path / "x.txt").read_text().startswith("cat -1 -1 -10 6 10 18 30 ")
     Boxes(format="lightly").write(photos, tmp_path, context)
@@ -170,7 +160,7 @@ def test_boxes__by_hand(tmp_path: Path) -> None:
 def test_without_labelformat__says_what_to_install(
     kind: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = "prelabel_exporters.labelformat.names"
+    own = "prelabel_exporters.labelformat.labels"
     monkeypatch.delitem(sys.modules, own, raising=False)
     monkeypatch.delattr(own, raising=False)
     for name in [name for name in sys.modules if name.startswith("labelformat.")]:

@@ -18,6 +18,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 from typer.testing import CliRunner
 
+from builders import prediction, region
 from prelabel.cli.main import app
 from prelabel.data.dataset import ExportContext
 from prelabel.data.masks import Mask, encode_rle, rle_area, rle_box
@@ -29,7 +30,7 @@ from prelabel_exporters.voc.writer import Voc
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
-HEIGHT, WIDTH = 9, 11
+HEIGHT, WIDTH = PHOTO = (9, 11)
 rows, columns = np.indices((HEIGHT, WIDTH))
 EDGE = (rows == 0) | (rows == HEIGHT - 1) | (columns == 0) | (columns == WIDTH - 1)
 RINGS = np.maximum(abs(rows - 4), abs(columns - 5)) % 2 == 0
@@ -48,19 +49,10 @@ TOUCHING = hnp.arrays(np.uint8, (HEIGHT, WIDTH), elements=st.integers(0, 3))
 """Objects that touch but do not overlap: 1 to 3."""
 
 
-def region(mask: Mask, cluster: int = 0, score: float = 0.5, *, crowd: bool = False) -> Region:
-    rle = encode_rle(mask)
-    return Region(rle, rle_box(rle), rle_area(rle), score, cluster, crowd)
-
-
 REGIONS = st.builds(
-    lambda mask, cluster, score, crowd: region(mask, cluster, score, crowd=crowd),
+    lambda mask, cluster, score, crowd: region(mask, cluster, score=score, crowd=crowd),
     *(MASKS, st.integers(0, 2), st.sampled_from([0.125, 0.5, 0.875]), st.booleans()),
 )
-
-
-def prediction(photo: str, *regions: Region) -> Prediction:
-    return Prediction(photo, "", WIDTH, HEIGHT, regions, 0.0, 0, "m-1")
 
 
 def context(photos: Path = Path("/photos")) -> ExportContext:
@@ -91,7 +83,7 @@ def test_coco__pycocotools_sees_every_mask_area_and_box(
     folders: Callable[[], Path], regions: list[Region], polygons: bool
 ) -> None:
     folder = folders()
-    Coco(polygons=polygons).write([prediction("x.jpg", *regions)], folder, context())
+    Coco(polygons=polygons).write([prediction("x.jpg", *regions, size=PHOTO)], folder, context())
     coco = COCO(str(folder / "instances.json"))
     annotations = coco.loadAnns(coco.getAnnIds())
     results = [coco] if not regions else [coco, coco.loadRes(str(folder / "results.json"))]
@@ -112,7 +104,7 @@ def test_panoptic__what_is_on_top_has_the_pixels(
     folders: Callable[[], Path], regions: list[Region]
 ) -> None:
     folder = folders()
-    Coco(panoptic=True).write([prediction("x.jpg", *regions)], folder, context())
+    Coco(panoptic=True).write([prediction("x.jpg", *regions, size=PHOTO)], folder, context())
     (entry,) = json.loads((folder / "panoptic.json").read_text())["annotations"]
     colors = pixels(folder / "panoptic" / entry["file_name"]).astype(int)
     found = colors @ [1, 256, 256**2]  # COCO's formula
@@ -148,7 +140,7 @@ def test_voc__with_any_border_comes_back_pixel_by_pixel(
     folders: Callable[[], Path], regions: list[Region], border: int
 ) -> None:
     first, second = folders(), folders()
-    Voc(void_border=border).write([prediction("x.jpg", *regions)], first, context())
+    Voc(void_border=border).write([prediction("x.jpg", *regions, size=PHOTO)], first, context())
     read = Voc().read(first)
     (labels,) = read.stream()
     assert read.problems.lines() == []
@@ -178,7 +170,7 @@ def test_coco_and_voc__touching_objects_through_both(
     if (numbers == 3).any():
         regions.append(region(numbers == 3, 2, crowd=crowd))
     a, b, c = folders(), folders(), folders()
-    photos = [prediction("a/x.jpg", *regions), prediction("b/y.jpg")]
+    photos = [prediction("a/x.jpg", *regions, size=PHOTO), prediction("b/y.jpg", size=PHOTO)]
     Coco(polygons=polygons).write(photos, a, context())
     Voc().write(Coco().read(a).stream(), b, context())
     Coco(polygons=polygons).write(Voc().read(b).stream(), c, context())

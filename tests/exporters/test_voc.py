@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
+from builders import HEIGHT, WIDTH, box, prediction, region
 from prelabel.data.dataset import ExportContext
 from prelabel.data.images import read_image
-from prelabel.data.masks import Mask, decode_rle, encode_rle, rle_area, rle_box
-from prelabel.data.records import Prediction, Region
+from prelabel.data.masks import Mask, decode_rle
 from prelabel.errors import UserError
 from prelabel_exporters.coco.writer import Coco
 from prelabel_exporters.voc.reader import read_voc
@@ -28,24 +28,8 @@ from support.places import require
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
-HEIGHT, WIDTH = 8, 10
 READERS = Path(os.environ.get("VOC_READERS", ".venv-voc-readers/bin/python"))
 CLASSES = ("dog", "cat", "tree")
-
-
-def region(mask: Mask, *, cluster: int = 0, score: float = 0.5, crowd: bool = False) -> Region:
-    rle = encode_rle(mask)
-    return Region(rle, rle_box(rle), rle_area(rle), score, cluster, crowd)
-
-
-def box(x: int, y: int, w: int, h: int) -> Mask:
-    mask = np.zeros((HEIGHT, WIDTH), dtype=np.bool_)
-    mask[y : y + h, x : x + w] = True
-    return mask
-
-
-def prediction(photo: str, *regions: Region) -> Prediction:
-    return Prediction(photo, "", WIDTH, HEIGHT, regions, 0.0, 0, "m-1")
 
 
 def context(photos: Path = Path("/photos")) -> ExportContext:
@@ -148,7 +132,7 @@ def test_write__a_void_border_comes_back_as_void(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("width", "first", "last"), [(1, 5, 5), (2, 4, 5), (3, 4, 6), (4, 3, 6), (5, 3, 7)]
 )
-def test_write__a_void_border_is_as_wide_as_asked(
+def test_write__a_void_border_has_the_width_of_its_setting(
     width: int, first: int, last: int, tmp_path: Path
 ) -> None:
     # The border is between 4 and 5, once as columns and once as rows.
@@ -162,13 +146,13 @@ def test_write__a_void_border_is_as_wide_as_asked(
     assert np.array_equal(rows, box(0, first, 10, last - first + 1))
 
 
-def test_write__regions_without_a_pixel_to_be_seen_are_counted(tmp_path: Path) -> None:
+def test_write__regions_without_a_visible_pixel_are_counted(tmp_path: Path) -> None:
     high, behind = region(box(0, 0, 5, 5), score=0.9), region(box(1, 1, 2, 2), score=0.1)
     point, empty = region(box(8, 6, 1, 1), cluster=1), region(box(0, 0, 0, 0))
     exported = context()
     Voc().write([prediction("x.jpg", behind, high, point, empty)], tmp_path, exported)
     assert exported.problems.lines() == [
-        "2 regions without a pixel to be seen, left out (x.jpg; x.jpg)"
+        "2 regions without a visible pixel, left out (x.jpg; x.jpg)"
     ]
     objects = np.asarray(Image.open(tmp_path / "SegmentationObject/x.png"))
     assert np.array_equal(objects == 1, box(0, 0, 5, 5))
@@ -176,7 +160,7 @@ def test_write__regions_without_a_pixel_to_be_seen_are_counted(tmp_path: Path) -
     exported = context()
     exporter = Voc(void_border=3)  # the single pixel is all border
     exporter.write([prediction("x.jpg", point, high)], tmp_path, exported)
-    assert exported.problems.lines() == ["1 regions without a pixel to be seen, left out (x.jpg)"]
+    assert exported.problems.lines() == ["1 regions without a visible pixel, left out (x.jpg)"]
     objects = np.asarray(Image.open(tmp_path / "SegmentationObject/x.png"))
     assert np.array_equal(objects == 1, box(0, 0, 4, 4))
     root = ElementTree.parse(tmp_path / "Annotations/x.xml").getroot()
@@ -217,33 +201,33 @@ def test_write__of_equal_scores_the_smaller_is_in_front(tmp_path: Path) -> None:
 
 def test_write__no_name_comes_twice_in_the_labelmap(tmp_path: Path) -> None:
     names = ("background", "#tag", "a:b", "a b", "ignored")
-    told = ExportContext(Path("/photos"), names, "m-1")
-    Voc().write([prediction("x.jpg", region(box(0, 0, 2, 2)))], tmp_path, told)
+    exported = ExportContext(Path("/photos"), names, "m-1")
+    Voc().write([prediction("x.jpg", region(box(0, 0, 2, 2)))], tmp_path, exported)
     lines = (tmp_path / "labelmap.txt").read_text().splitlines()[1:]
     found = [line.split(":")[0] for line in lines]
     assert found == ["background", "background_", "tag", "a b", "a b_", "ignored_", "ignored"]
-    (note,) = told.problems.lines()
+    (note,) = exported.problems.lines()
     assert note.startswith("5 classes with another name in labelmap.txt")
     assert read_voc(tmp_path).classes == names  # labels.txt has them as they are
 
 
-def test_write__photos_of_any_depth_as_they_were_looked_at(tmp_path: Path) -> None:
+def test_write__photos_of_any_depth_are_as_images_reads_them(tmp_path: Path) -> None:
     grey = np.tile(np.linspace(1000, 3000, WIDTH), (HEIGHT, 1)).astype(np.uint16)
     Image.fromarray(grey).save(tmp_path / "deep.png")
     Image.new("RGBA", (WIDTH, HEIGHT), (0, 0, 0, 0)).save(tmp_path / "clear.png")
     Image.new("RGB", (WIDTH + 1, HEIGHT)).save(tmp_path / "other.png")
     (tmp_path / "post.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n")
-    told = context(tmp_path)
+    exported = context(tmp_path)
     photos = [prediction(name) for name in ("deep.png", "clear.png", "other.png", "post.jpg")]
-    Voc(images="copy").write(photos, tmp_path / "out", told)
+    Voc(images="copy").write(photos, tmp_path / "out", exported)
     put = tmp_path / "out" / "JPEGImages"
     assert sorted(file.name for file in put.iterdir()) == ["clear.jpg", "deep.jpg"]
     shown = read_image(tmp_path / "deep.png").pixels
     assert np.abs(np.asarray(Image.open(put / "deep.jpg")).astype(int) - shown).max() < 12
     assert np.asarray(Image.open(put / "clear.jpg")).min() > 250  # on white
-    notes = "\n".join(told.problems.lines())
-    assert "2 photos written anew" in notes
-    assert "2 photos that are not in JPEGImages" in notes
+    notes = "\n".join(exported.problems.lines())
+    assert "2 photos converted to upright JPEGs" in notes
+    assert "2 photos that are missing in JPEGImages" in notes
     assert f"11 × {HEIGHT} pixels, its labels {WIDTH} × {HEIGHT}" in notes
 
 
@@ -292,8 +276,8 @@ def test_write__photos_are_upright_jpegs(images: Any, tmp_path: Path) -> None:
             assert (image.format, image.size) == ("JPEG", (WIDTH, HEIGHT))
             assert image.getexif().get(0x0112, 1) == 1
     assert exported.problems.counts == {
-        "photos written anew as upright JPEGs": 2,
-        "photos that are not in JPEGImages": 1,
+        "photos converted to upright JPEGs": 2,
+        "photos that are missing in JPEGImages": 1,
     }
 
 
@@ -350,23 +334,23 @@ def test_write__is_read_by_datumaro(devkit: Path) -> None:
         pairs = {(c, o) for c, o in zip(classes.flat, objects.flat, strict=True) if c}
         assert {(names[item["class"]], item["object"]) for item in masks} == pairs
         for item in masks:
-            wanted = (classes == names[item["class"]]) & (objects == item["object"])
-            assert np.array_equal(np.asarray(item["mask"]), wanted)
+            expected = (classes == names[item["class"]]) & (objects == item["object"])
+            assert np.array_equal(np.asarray(item["mask"]), expected)
 
 
 @pytest.mark.slow
 def test_read__what_datumaro_writes(devkit: Path) -> None:
     found = Voc().read(Path(_read_by("datumaro-writes", devkit)))
-    labels, wanted = (
+    labels, expected = (
         {p.photo: sorted(p.regions, key=lambda r: r.box) for p in dataset.stream()}
         for dataset in (found, Voc().read(devkit))
     )  # it numbers objects anew
     # It lists a photo without objects but writes no masks for it.
-    assert wanted.pop("drawn.jpg") == []
+    assert expected.pop("drawn.jpg") == []
     (line,) = found.problems.lines()
     assert "drawn.png: is not there" in line
     assert found.classes == CLASSES
-    assert labels == wanted
+    assert labels == expected
 
 
 def _folder(tmp_path: Path) -> Path:
@@ -383,7 +367,7 @@ def _save(file: Path, values: Any, mode: str = "P") -> None:
     Image.fromarray(np.asarray(values, dtype=np.uint8), mode=None).convert(mode).save(file)
 
 
-def test_read__without_objects_connected_parts_are(tmp_path: Path) -> None:
+def test_read__without_object_masks_connected_parts_are_objects(tmp_path: Path) -> None:
     folder = _folder(tmp_path)
     two = box(0, 0, 2, 2) | box(5, 5, 2, 2)
     Voc().write([prediction("x.jpg", region(two))], folder, context())
@@ -392,7 +376,7 @@ def test_read__without_objects_connected_parts_are(tmp_path: Path) -> None:
     (labels,) = found.stream()
     assert sorted(r.box for r in labels.regions) == [(0, 0, 2, 2), (5, 5, 2, 2)]
     assert {r.cluster for r in labels.regions} == {0}
-    assert "connected parts are objects" in found.problems.lines()[0]
+    assert "connected parts" in found.problems.lines()[0]
 
 
 @pytest.mark.parametrize(
@@ -400,17 +384,17 @@ def test_read__without_objects_connected_parts_are(tmp_path: Path) -> None:
     [
         ("cut off", 1, "masks that cannot be read, left out"),
         ("missing", 1, "is not there"),
-        ("deep", 1, "its mode is LA, wanted a palette or RGB"),
+        ("deep", 1, "expected a palette or RGB, got mode LA"),
         ("photo of another size", 1, "labels of another size than their photo, left out"),
-        ("photo not there", 2, "photos that cannot be read, their labels kept"),
-        ("bad photo", 2, "photos that cannot be read, their labels kept"),
-        ("two sizes", 1, "masks of objects and classes of two sizes"),
+        ("photo not there", 2, "photos that cannot be read"),
+        ("bad photo", 2, "photos that cannot be read"),
+        ("two sizes", 1, "masks of objects and classes differ in size"),
         ("another size", 1, "masks of another size than their photo"),
-        ("beyond", 2, "masks with values beyond the classes, taken as background"),
+        ("beyond", 2, "masks with values that are not classes"),
         ("bad xml", 2, "annotations that cannot be read"),
         ("no size", 2, "annotations that cannot be read"),
         ("bad objects", 2, "masks that cannot be read, left out"),
-        ("no object", 2, "masks with pixels of a class but no object, left out"),
+        ("no object", 2, "masks with pixels of a class but no object"),
         ("leads out", 2, "names in lists that lead out of the folder, left out"),
         ("not there", 2, "is not there"),
     ],
@@ -486,19 +470,19 @@ def test_read__holes_and_void_are_kept(tmp_path: Path) -> None:
     assert ring.sum() == 24
 
 
-def test_read__labels_that_are_none(tmp_path: Path) -> None:
+def test_read__damaged_lists_of_labels(tmp_path: Path) -> None:
     folder = _folder(tmp_path)
     for wrong in (b"dog\ncat\n", b"1 dog\n", b"one\tdog\n", b"1\t\xff\n"):
         (folder / "labels.txt").write_bytes(wrong)
-        with pytest.raises(UserError, match=r"labels\.txt is no list of labels"):
+        with pytest.raises(UserError, match=r"labels\.txt is not a list of labels"):
             Voc().read(folder)
     (folder / "labels.txt").write_text("0\tbackground\n255\tvoid\n")
-    with pytest.raises(UserError, match="its list of labels names no class"):
+    with pytest.raises(UserError, match="names no class"):
         Voc().read(folder)
     (folder / "labels.txt").unlink()
     assert Voc().read(folder).classes == CLASSES  # labelmap.txt says the same
     (folder / "labelmap.txt").write_text("dog\n")
-    with pytest.raises(UserError, match=r"labelmap\.txt is no list of labels"):
+    with pytest.raises(UserError, match=r"labelmap\.txt is not a list of labels"):
         Voc().read(folder)
     (folder / "labelmap.txt").unlink()
     assert Voc().read(folder).classes[:3] == ("aeroplane", "bicycle", "bird")
@@ -545,7 +529,7 @@ def test_read__labelmes_list_of_names(tmp_path: Path) -> None:
     _save(folder / "x.png", np.eye(HEIGHT, WIDTH, dtype=np.uint8) * 2)
     plain = read_voc(tmp_path)
     assert plain.classes[:2] == ("aeroplane", "bicycle")
-    assert "folders without a list of labels, VOC's own 20 names" in plain.problems.lines()[0]
+    assert "VOC's own 20 names" in plain.problems.lines()[0]
     (tmp_path / "class_names.txt").write_text("_background_\ncat\ndog\n")
     found = read_voc(tmp_path)
     assert found.classes == ("cat", "dog")
@@ -611,12 +595,12 @@ def test_read__masks_in_the_labelmaps_own_colors(tmp_path: Path) -> None:
     found = Voc().read(folder)
     list(found.stream())
     assert found.problems.lines() == [
-        "1 masks with values beyond the classes, taken as background "
+        "1 masks with values that are not classes, read as background "
         f"({folder / 'SegmentationClass/y.png'})"
     ]
 
 
-def test_read__photos_bear_the_names_they_have_in_the_folder(tmp_path: Path) -> None:
+def test_read__photos_have_the_names_of_their_files(tmp_path: Path) -> None:
     photos, out = tmp_path / "photos", tmp_path / "out"
     _photos(photos)
     out.mkdir()

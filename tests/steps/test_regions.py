@@ -14,7 +14,7 @@ from scipy.spatial.distance import cdist
 from prelabel.data.masks import decode_rle
 from prelabel.data.records import LevelResult
 from prelabel.steps.classes import fit_classes, number_of_classes
-from prelabel.steps.regions import Found, agreement, enlarge, find_regions, upsample
+from prelabel.steps.regions import PhotoRegions, agreement, enlarge, find_regions, upsample
 
 Float = NDArray[np.float32]
 PICTURE = """
@@ -30,7 +30,7 @@ def drawn(picture: str) -> NDArray[np.bool_]:
     return np.array([[c == "#" for c in line] for line in picture.split()])
 
 
-def find(mask: NDArray[np.bool_], **changes: Any) -> Found:
+def find(mask: NDArray[np.bool_], **changes: Any) -> PhotoRegions:
     height, width = mask.shape
     settings: dict[str, Any] = {
         "coarse": np.full(mask.shape, 0.8, dtype=np.float32),
@@ -200,7 +200,7 @@ def test_agreement__one_minus_mean_distance() -> None:
     ],
 )
 def test_number_of_classes(wanted: int, n_labels: int, n_regions: int, count: int) -> None:
-    assert number_of_classes(wanted=wanted, n_labels=n_labels, n_regions=n_regions) == count
+    assert number_of_classes(count=wanted, n_labels=n_labels, n_regions=n_regions) == count
 
 
 class Nearest:

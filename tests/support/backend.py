@@ -9,11 +9,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from prelabel.label_studio.model_version import fitted_version
 from prelabel.label_studio.project_folder import ProjectFolder
-from prelabel.label_studio.server.service import ProjectStatus, Service
+from prelabel.label_studio.server.service import Service
 from prelabel.label_studio.server.settings import Settings
+from prelabel.label_studio.server.status import ProjectStatus
 from support.fake_label_studio import BRUSH, TOKEN, FakeLabelStudio, Task, wait_for
 from support.small_photos import tiny_config
+
+PASSWORD, SCRIPT_TOKEN = "correct-horse-battery", "s3cr3t-script-token"
+"""Of a backend that requires one of them."""
 
 
 @contextmanager
@@ -81,8 +86,13 @@ class Project:
             self.service.fit(self.name)
             self.idle()
         version = self.setup()
-        assert version.startswith(self.folder.state.newest)
+        assert version == newest_version(self.folder)
         return version
+
+
+def newest_version(folder: ProjectFolder) -> str:
+    """The version of the model that was fitted last, before a name was learned."""
+    return fitted_version(folder.model_folder(folder.state.newest), 0)
 
 
 def kill(pid: int) -> None:
@@ -109,3 +119,19 @@ def versions(answers: list[Any]) -> set[str]:
 def labels(answer: Any) -> list[list[str]]:
     """The labels of each region of a prediction."""
     return [item["value"]["brushlabels"] for item in answer["result"]]
+
+
+def setup_body(
+    server: FakeLabelStudio, project: str, xml: str = BRUSH, **more: object
+) -> dict[str, object]:
+    """The body of /setup."""
+    facts = {"project": project, "schema": xml, "hostname": server.url, "access_token": TOKEN}
+    return {**facts, "extra_params": None, **more}
+
+
+def predict_body(
+    project: str, tasks: list[Any], xml: str = BRUSH, context: object = None
+) -> dict[str, object]:
+    """The body of /predict."""
+    params = {"login": None, "password": None, "context": context}
+    return {"tasks": tasks, "project": project, "label_config": xml, "params": params}

@@ -9,33 +9,17 @@ from typing import Any
 
 import numpy as np
 from msgspec import structs
-from numpy.typing import NDArray
 from pycocotools.coco import COCO
 
+from builders import prediction, region
 from prelabel.data.dataset import Dataset
-from prelabel.data.masks import encode_rle, rle_area, rle_box
+from prelabel.data.masks import Mask, decode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
+from prelabel.evaluation import evaluate
+from prelabel.runs.facts import FolderFacts, PhotoFolder
 from prelabel.runs.folder import write_facts
 from prelabel.runs.predictions import FILE, write_predictions
-
-Mask = NDArray[np.bool_]
-HEIGHT, WIDTH = 6, 8
-
-
-def box(top: int, left: int, height: int, width: int) -> Mask:
-    """A filled box in a photo of HEIGHT × WIDTH."""
-    mask = np.zeros((HEIGHT, WIDTH), dtype=bool)
-    mask[top : top + height, left : left + width] = True
-    return mask
-
-
-def region(mask: Mask, cluster: int = 0, *, score: float = 1.0, crowd: bool = False) -> Region:
-    rle = encode_rle(mask)
-    return Region(rle, rle_box(rle), rle_area(rle), score, cluster, crowd)
-
-
-def photo(name: str, *regions: Region, width: int = WIDTH, height: int = HEIGHT) -> Prediction:
-    return Prediction(name, "0" * 32, width, height, regions, 0.0, 0, "v-0")
+from prelabel.storage.marker import DONE
 
 
 def dataset(
@@ -68,9 +52,17 @@ def read_coco(file: Path) -> Dataset:
                         bool(annotation["iscrowd"]),
                     )
                 )
-            yield photo(image["file_name"], *regions, width=image["width"], height=image["height"])
+            size = (image["height"], image["width"])
+            yield prediction(image["file_name"], *regions, size=size)
 
     return Dataset(None, tuple(coco.cats[c]["name"] for c in sorted(coco.cats)), stream)
+
+
+def figures_of(predictions: Dataset, truth: Dataset, **options: Any) -> dict[str, Any]:
+    """The figures as evaluation.json holds them."""
+    text = json.dumps(evaluate(predictions, truth, **options).figures.as_json(), allow_nan=False)
+    found: dict[str, Any] = json.loads(text)
+    return found
 
 
 def changed(
@@ -78,8 +70,6 @@ def changed(
 ) -> list[Prediction]:
     """Each object changed, or dropped where there is nothing left, with a score that is drawn;
     crowds are left out."""
-    from prelabel.data.masks import decode_rle
-
     rng = np.random.default_rng(seed)
     photos = []
     for labels in source.stream():
@@ -93,11 +83,11 @@ def changed(
     return photos
 
 
-def run_folder(folder: Path, labels: Dataset, **facts: Any) -> Path:
+def run_folder(folder: Path, labels: Dataset) -> Path:
     """A folder as `prelabel predict` leaves it."""
     folder.mkdir(parents=True)
     write_predictions(folder / FILE, labels.stream())
-    photos = {"photos": {"folder": str(labels.photos)}} if labels.photos else {}
-    common = {"command": "predict", "state": "done", "class_names": list(labels.classes)}
-    write_facts(folder, {**common, **photos, **facts})
+    photos = PhotoFolder(str(labels.photos)) if labels.photos else None
+    classes = list(labels.classes)
+    write_facts(folder, FolderFacts("predict", DONE, class_names=classes, photos=photos))
     return folder

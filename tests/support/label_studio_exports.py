@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from builders import WIDTH, box, item
+from builders import RING, item
 from prelabel.data.dataset import Dataset
 from prelabel.data.masks import Mask
 from prelabel.data.records import Prediction
@@ -20,8 +18,6 @@ CONFIG = """<View><Image name="img" value="$image"/>
 <PolygonLabels name="poly" toName="img"><Label value="cat"/></PolygonLabels>
 <RectangleLabels name="box" toName="img"><Label value="cat"/><Label value="dog"/></RectangleLabels>
 <BitmaskLabels name="bits" toName="img"><Label value="cat"/></BitmaskLabels></View>"""
-RING = box(2, 1, 5, 5) & ~box(3, 3, 3, 1)
-PARTS = box(0, 7, 10, 1) & (np.arange(WIDTH) % 2 == 0)
 
 
 def shape_item(kind: str, value: dict[str, Any], label: str = "cat", **more: Any) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from prelabel.config import Config
 from prelabel.label_studio.api.client import Client
@@ -26,7 +25,8 @@ from prelabel.label_studio.predict.task_prediction import (
 )
 from prelabel.label_studio.project_folder import ProjectFolder
 from prelabel.model import FittedModel
-from prelabel.pipeline import classified, segments
+from prelabel.photo_segmenter import PhotoSegmenter
+from prelabel.storage.json import JsonObject
 from prelabel.storage.progress import Progress, RunLog
 from prelabel.strategies.protocols import Clusterer
 
@@ -129,7 +129,7 @@ class _Batch:
         self._project_id = project_id
         self._options = options
         self._totals = totals
-        self._predictions: list[dict[str, Any]] = []
+        self._predictions: list[JsonObject] = []
         self._replaced: list[int] = []
         self._size = 0
 
@@ -198,16 +198,19 @@ def _predict(
     """A prediction of each task. A task with a photo that cannot be used has failed, whatever its
     other photos are."""
     clusterer: Clusterer = model.config.strategy("clusterer")
+    if not todo:
+        return  # the weights need not be loaded
+    segmenter = PhotoSegmenter(model, model.config)
     for start in range(0, len(todo), _PORTION):
         portion = {task.id: task for task in todo[start : start + _PORTION]}
         quiet = RunLog()  # one bar for all portions
         photos = download(fetcher, list(portion.values()), totals.failed, quiet)
         task_photos = {photo.name: photo for task in portion.values() for photo in task.photos}
         named: dict[int, list[NamedRegions]] = {}
-        for photo, segment in segments(photos, model, quiet):
+        for photo, segment in segmenter.each(photos, quiet):
             task = portion[task_of(photo.name)]
-            prediction = classified(
-                photo.name, segment, classes=model.classes, clusterer=clusterer, version=""
+            prediction = segment.classified(
+                photo.name, classes=model.classes, clusterer=clusterer, version=""
             )
             of_task = named.setdefault(task.id, [])
             of_task.append(

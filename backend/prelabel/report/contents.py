@@ -46,7 +46,7 @@ class Bar(NamedTuple):
     height: float
     low: float
     high: float
-    count: int
+    n_regions: int
 
 
 def tiles(totals: Totals, facts: RunFacts) -> list[Tile]:

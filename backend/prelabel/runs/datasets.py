@@ -68,8 +68,10 @@ def open_dataset(
 
 
 def run_dataset(predictions: Path, facts: FolderFacts | None) -> Dataset:
-    """The labels of a predictions file, with the facts of its run where they are known. Classes
-    without names are numbered, for which the file is read once."""
+    """The labels of a predictions file, with the facts of its run where they are known.
+
+    Classes without names are numbered, for which the file is read once.
+    """
     photos = Path(facts.photos.folder) if facts and facts.photos else None
     if facts and facts.class_names:
         classes, version = tuple(facts.class_names), facts.model_version or ""

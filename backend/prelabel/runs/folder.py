@@ -9,13 +9,11 @@ from pathlib import Path
 from prelabel.errors import UserError
 from prelabel.runs.facts import FolderFacts, RunFacts, facts_json
 from prelabel.runs.predictions import FILE
-from prelabel.storage.files import LEFTOVERS, remove_leftovers, replacing
+from prelabel.storage.files import is_clutter, remove_leftovers, replacing
 from prelabel.storage.json import decode
 from prelabel.storage.marker import DONE, MARKER, STARTED, Marker, read_marker
 
 EVALUATION = "evaluation.json"
-_OF_THE_SYSTEM = (".DS_Store", "Thumbs.db", "desktop.ini")
-"""Files that file managers put into every folder."""
 
 
 def check_output_folder(out: Path, *, command: str) -> FolderFacts | None:
@@ -129,6 +127,4 @@ def _first_entry(folder: Path) -> str:
     """The first thing that somebody put into a folder, or ""."""
     if not folder.is_dir():
         return ""
-    # A run that was killed while it wrote the marker leaves its temporary file.
-    names = (f.name for f in folder.iterdir() if not f.match(LEFTOVERS))
-    return min((name for name in names if name not in _OF_THE_SYSTEM), default="")
+    return min((f.name for f in folder.iterdir() if not is_clutter(f.name)), default="")

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import AgglomerativeClustering
 
+from prelabel.config import Config
 from prelabel.strategies.checks import assign, fit_centroids
 from prelabel.strategies.protocols import Clusterer
 
@@ -17,12 +18,23 @@ _MOST = 2000
 """Regions whose pairs are counted: the table of pairs has its square."""
 
 
-def number_of_classes(*, wanted: int, n_labels: int, n_regions: int) -> int:
-    """How many clusters: ``wanted`` if given; else two per label, since clusters merge by one name
+def learn_classes(embeddings: Float, config: Config) -> Float:
+    """Class centroids float32 (n_classes, dim) of regions' vectors float32 (n, dim), n ≥ 1."""
+    k = number_of_classes(
+        count=config.classes.count,
+        n_labels=len(config.classes.labels),
+        n_regions=len(embeddings),
+    )
+    clusterer: Clusterer = config.strategy("clusterer")
+    return fit_classes(embeddings, k=k, clusterer=clusterer, seed=config.fit.seed)
+
+
+def number_of_classes(*, count: int, n_labels: int, n_regions: int) -> int:
+    """How many clusters: ``count`` if given; else two per label, since clusters merge by one name
     but do not split by one; else sqrt(n / 2) (Mardia, Kent and Bibby, Multivariate Analysis, 1979).
     Never more than regions.
     """
-    count = wanted or 2 * n_labels or max(1, round(math.sqrt(n_regions / 2)))
+    count = count or 2 * n_labels or max(1, round(math.sqrt(n_regions / 2)))
     return min(count, n_regions)
 
 

@@ -1,4 +1,4 @@
-"""Pictures to patch features: fixed batch shapes, half precision, kept on disk."""
+"""Images to patch features: fixed batch shapes, half precision, kept on disk."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from prelabel.data import images
-from prelabel.data.records import Image, PatchFeatures
-from prelabel.errors import ContractError
+from prelabel.data.records import Image, ImageFile, PatchFeatures
+from prelabel.errors import ContractError, UserError
+from prelabel.steps.reading import chunks, read_ahead
 from prelabel.storage.files import cache_folder
+from prelabel.storage.progress import RunLog
 from prelabel.storage.shards import ShardStore
 from prelabel.strategies.code_digest import modules_code, strategy_code
 from prelabel.strategies.protocols import Backbone
 
 
 class Extractor:
-    """Runs a backbone over pictures at one input size.
+    """Runs a backbone over images at one input size.
 
     A photo's features are the same whatever else is extracted with it: every call of the backbone
     has its full batch, padded with black where photos of one shape run out.
@@ -31,7 +33,7 @@ class Extractor:
 
     @property
     def chunk(self) -> int:
-        """Pictures worth handing over at once."""
+        """Images worth handing over at once."""
         return 1 if self.backbone.batch == 1 else 4 * self.backbone.batch
 
     def store(self) -> ShardStore:
@@ -40,11 +42,11 @@ class Extractor:
         key = identity_key(self.name, {**self.backbone.identity(), "size": self.size, "code": code})
         return ShardStore(cache_folder() / "features" / key)
 
-    def extract(self, pictures: Sequence[Image]) -> list[PatchFeatures]:
-        """Features of each picture, in order. Raises ContractError."""
+    def extract(self, photos: Sequence[Image]) -> list[PatchFeatures]:
+        """Features of each image, in order. Raises ContractError."""
         patch = self.backbone.patch
-        grids = [images.grid_size(p.width, p.height, size=self.size, patch=patch) for p in pictures]
-        results: list[PatchFeatures | None] = [None] * len(pictures)
+        grids = [images.grid_size(p.width, p.height, size=self.size, patch=patch) for p in photos]
+        results: list[PatchFeatures | None] = [None] * len(photos)
         for grid in sorted(set(grids)):
             members = [i for i, g in enumerate(grids) if g == grid]
             height, width = grid[0] * patch, grid[1] * patch
@@ -52,7 +54,7 @@ class Extractor:
                 batch = members[start : start + self.backbone.batch]
                 pixels = np.zeros((self.backbone.batch, height, width, 3), dtype=np.uint8)
                 for row, i in enumerate(batch):
-                    pixels[row] = images.resize(pictures[i].pixels, height=height, width=width)
+                    pixels[row] = images.resize(photos[i].pixels, height=height, width=width)
                 answers = self.backbone.extract(pixels)
                 if len(answers) != len(pixels):
                     raise ContractError(
@@ -65,12 +67,12 @@ class Extractor:
 
     def _checked(self, answer: PatchFeatures, grid: tuple[int, int]) -> PatchFeatures:
         dim = self.backbone.dim
-        wanted = {"patches": (*grid, dim), "attention": grid}
-        for field, shape in wanted.items():
+        expected = {"patches": (*grid, dim), "attention": grid}
+        for field, shape in expected.items():
             found = getattr(answer, field).shape
             if found != shape:
                 raise ContractError(
-                    f"backbone {self.name!r} returned {field} of shape {found}, wanted {shape}"
+                    f"backbone {self.name!r} returned {field} of shape {found}, expected {shape}"
                 )
         arrays = {}
         for field in ("patches", "cls", "attention"):
@@ -81,6 +83,27 @@ class Extractor:
                     f"backbone {self.name!r} returned {field} that are not finite as float16"
                 )
         return PatchFeatures(**arrays)
+
+
+def extract_photos(
+    photos: Sequence[ImageFile], extractor: Extractor, store: ShardStore, log: RunLog
+) -> list[tuple[ImageFile, str]]:
+    """Fill the store; photos and digests of those that could be read. UserError if none could."""
+    seen = []
+    with log.stage("features", len(photos)), store:
+        for chunk in chunks(read_ahead(photos, known=store.__contains__, log=log), extractor.chunk):
+            new = [image for _, _, image in chunk if image is not None]
+            for image, features in zip(new, extractor.extract(new), strict=True):
+                store.add(image.digest, to_arrays(features))
+            for photo, digest, _ in chunk:
+                seen.append((photo, digest))
+                log.advance()
+    if not log.skipped and not seen:
+        raise UserError("there is no photo to fit on")
+    if not seen:
+        name, reason = next(iter(log.skipped.items()))
+        raise UserError(f"none of {len(log.skipped)} photos can be used; {name}: {reason}")
+    return seen
 
 
 def identity_key(name: str, identity: Mapping[str, object]) -> str:

@@ -7,11 +7,16 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
 
 from prelabel.data.images import EXTENSIONS
 from prelabel.data.records import ImageFile
 from prelabel.errors import UserError
 from prelabel.storage.marker import is_prelabel_folder
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,14 @@ def find_photos(source: str | Path | Sequence[str | Path]) -> PhotoSet:
     if path.suffix.lower() == ".txt":
         return _listed(_lines(path), source=path)
     return _named(path.parent, [path], source=path)
+
+
+def draw_sample(items: Sequence[T], *, most: int, seed: int) -> list[T]:
+    """All items, or ``most`` of them drawn with the seed, in order."""
+    if len(items) <= most:
+        return list(items)
+    chosen = np.sort(np.random.default_rng(seed).choice(len(items), most, replace=False))
+    return [items[i] for i in chosen]
 
 
 def _walk(root: Path, skipped: list[tuple[Path, str]]) -> Iterator[Path]:

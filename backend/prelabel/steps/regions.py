@@ -16,10 +16,12 @@ Float = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Found:
-    """Regions of one photo, highest score first. ``masks``: bool (n, h, w) at working size, in the
-    same order. ``dropped``: parts left out as too small or as
-    surroundings."""
+class PhotoRegions:
+    """Regions of one photo, highest score first.
+
+    ``masks``: bool (n, h, w) at working size, in the same order. ``dropped``: parts left out as too
+    small or as surroundings.
+    """
 
     regions: tuple[Region, ...]
     masks: NDArray[np.bool_]
@@ -48,7 +50,7 @@ def find_regions(
     max_frame: float,
     full_width: int,
     full_height: int,
-) -> Found:
+) -> PhotoRegions:
     """Connected parts (8 neighbours) of ``refined`` above ``threshold``.
 
     ``refined``, ``coarse`` (P before refinement) and ``agreed`` are float32 (h, w) at working size.
@@ -83,7 +85,7 @@ def find_regions(
         if area := rle_area(rle):  # a lone pixel may vanish between the pixels of another size
             masks[len(regions)] = inside
             regions.append(Region(rle=rle, box=rle_box(rle), area=area, score=scores[i]))
-    return Found(tuple(regions), masks[: len(regions)], dropped=n_parts - 1 - len(regions))
+    return PhotoRegions(tuple(regions), masks[: len(regions)], dropped=n_parts - 1 - len(regions))
 
 
 def enlarge(mask: Mask, *, height: int, width: int) -> Mask:

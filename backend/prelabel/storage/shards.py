@@ -50,6 +50,7 @@ class ShardStore:
         # After Ctrl-C too: what is computed is kept. A full disk must not hide its own error.
         if not isinstance(error, OSError):
             self.flush()
+        trim_heap()
 
     def __contains__(self, key: str) -> bool:
         return key in self._pending or bytes.fromhex(key) in self._where

@@ -3,56 +3,70 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from pathlib import PurePosixPath
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, SubElement
 
+from prelabel.data.dataset import Problems
 from prelabel.data.records import Prediction, Region
 
 _NOT_IN_XML = re.compile("[^\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Control characters, and lone surrogates (names that are no UTF-8)."""
+"""Control characters, and lone surrogates (of names that are not UTF-8)."""
 
 
 def annotation(prediction: Prediction, regions: Sequence[Region], names: Sequence[str]) -> bytes:
-    """UTF-8. Boxes are 1-based and hold their last pixel: x 0 and width 10 are 1 to 10."""
-    root = ElementTree.Element("annotation")
-    _text(root, "folder", PurePosixPath(prediction.photo).parent.name)
-    _text(root, "filename", prediction.photo)
-    _text(ElementTree.SubElement(root, "source"), "database", "prelabel")
-    size = ElementTree.SubElement(root, "size")
-    for name, value in (("width", prediction.width), ("height", prediction.height), ("depth", 3)):
-        _text(size, name, str(value))
-    _text(root, "segmented", "1")
+    """The XML, in UTF-8. Boxes are 1-based and include their last pixel: x 0 and width 10 are 1 to
+    10."""
+    size = {"width": prediction.width, "height": prediction.height, "depth": 3}
+    root = Element("annotation")
+    _texts(root, {"folder": PurePosixPath(prediction.photo).parent.name})
+    _texts(root, {"filename": prediction.photo})
+    _texts(SubElement(root, "source"), {"database": "prelabel"})
+    _texts(SubElement(root, "size"), size)
+    _texts(root, {"segmented": 1})
     for region, label in zip(regions, names, strict=True):
-        item = ElementTree.SubElement(root, "object")
-        for name, text in (
-            ("name", " ".join(label.split())),
-            ("pose", "Unspecified"),
-            ("truncated", "0"),
-            ("difficult", "0"),
-        ):
-            _text(item, name, text)
+        item = SubElement(root, "object")
+        _texts(item, {"name": " ".join(label.split()), "pose": "Unspecified"})
+        _texts(item, {"truncated": 0, "difficult": 0})
         x, y, width, height = region.box
-        box = ElementTree.SubElement(item, "bndbox")
-        for name, value in zip(
-            ("xmin", "ymin", "xmax", "ymax"), (x + 1, y + 1, x + width, y + height), strict=True
-        ):
-            _text(box, name, str(value))
+        box = {"xmin": x + 1, "ymin": y + 1, "xmax": x + width, "ymax": y + height}
+        _texts(SubElement(item, "bndbox"), box)
     _indent(root, "\n")
-    written: str = ElementTree.tostring(root, encoding="unicode")
-    return f"{written}\n".encode()
+    return f"{ElementTree.tostring(root, encoding='unicode')}\n".encode()
 
 
-def _indent(element: ElementTree.Element, line: str) -> None:
-    # ElementTree's own leaves 1 kB to the garbage collector, which may come thousands of photos late.
+def read_annotation(
+    file: Path, default: str, problems: Problems
+) -> tuple[str, tuple[int, int] | None]:
+    """The photo's name (``default`` if the file does not say one that fits), and its width and
+    height, None if the file does not say them."""
+    if not file.is_file():
+        return default, None
+    try:
+        root = ElementTree.fromstring(file.read_bytes())
+        size = (int(root.findtext("size/width", "")), int(root.findtext("size/height", "")))
+    except (OSError, ValueError, ElementTree.ParseError) as error:
+        problems.note("annotations that cannot be read, only masks used", f"{file}: {error}")
+        return default, None
+    name = root.findtext("filename") or default
+    # VOC's own annotations give the file's name without its folder.
+    stem, own = default.removesuffix(".jpg"), name.rpartition(".")[0]
+    return (name if own == stem or stem.startswith(f"{own}.") else default), size
+
+
+def _texts(parent: Element, texts: Mapping[str, object]) -> None:
+    """Add children with these names and texts."""
+    for name, text in texts.items():
+        sound = _NOT_IN_XML.sub("\N{REPLACEMENT CHARACTER}", str(text))
+        SubElement(parent, name).text = sound
+
+
+def _indent(element: Element, line: str) -> None:
+    # ElementTree.indent leaves 1 kB to the garbage collector, which may run thousands of photos later.
     if len(element):
         element.text = f"{line}  "
         for child in element:
             _indent(child, f"{line}  ")
             child.tail = f"{line}  "
         element[-1].tail = line
-
-
-def _text(parent: ElementTree.Element, name: str, text: str) -> None:
-    sound = _NOT_IN_XML.sub("\N{REPLACEMENT CHARACTER}", text)
-    ElementTree.SubElement(parent, name).text = sound

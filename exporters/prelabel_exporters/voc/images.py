@@ -1,4 +1,4 @@
-"""The photos of a VOC export: upright JPEGs, since readers look at no EXIF."""
+"""The photos of a VOC export: upright JPEGs, since readers of VOC ignore EXIF."""
 
 from __future__ import annotations
 
@@ -10,18 +10,27 @@ from prelabel.data.dataset import Problems
 
 _ORIENTATION = 0x0112
 _JPEG = ("JPEG", "MPO")
-"""MPO: several JPEGs in one file, as phones write them; readers see the first."""
+"""MPO is several JPEGs in one file, as phones write them; readers take the first."""
 _LONGEST_SIDE = 65_500
-"""In pixels; libjpeg writes no longer one."""
+"""In pixels: the longest that libjpeg writes."""
 
 
 def put_image(
     photo: Path, target: Path, *, size: tuple[int, int], link: bool, problems: Problems
 ) -> bool:
-    """Put a photo at ``target``, which ends with .jpg: a link or copy of an upright JPEG, else one
-    that is written now. ``size``: its labels' width and height, in pixels. False for a photo that
-    cannot be had or is of another size, which is counted. Raises OSError if ``target`` cannot be
-    written."""
+    """Put a photo at ``target`` (.jpg): a link to it or a copy if it is an upright JPEG, else a JPEG
+    made of it.
+
+    Args:
+        size: width and height of its labels, in pixels.
+        link: whether to make a link rather than a copy.
+
+    Returns:
+        False for a photo that cannot be read or has another size; it is counted.
+
+    Raises:
+        OSError: ``target`` cannot be written.
+    """
     upright, profile = None, None
     try:
         with photo.open("rb") as data, images.opened(data) as image:
@@ -34,12 +43,12 @@ def put_image(
             raise ValueError(f"{found[0]} × {found[1]} pixels, its labels {size[0]} × {size[1]}")
     except Exception as error:  # a decoder may fail in any way on a broken file
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        problems.note("photos that are not in JPEGImages", f"{photo}: {reason}")
+        problems.note("photos that are missing in JPEGImages", f"{photo}: {reason}")
         return False
     target.parent.mkdir(parents=True, exist_ok=True)
     if upright:
         upright.save(target, format="JPEG", quality=95, icc_profile=profile)
-        problems.note("photos written anew as upright JPEGs", str(photo))
+        problems.note("photos converted to upright JPEGs", str(photo))
     elif link:
         target.symlink_to(photo.resolve())
     else:

@@ -1,91 +1,70 @@
-"""Reading PASCAL VOC's segmentation folders; Voc's docstring says what is written."""
+"""Reading the folders of PASCAL VOC's segmentation task."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
-from xml.etree import ElementTree
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from prelabel.data import images
-from prelabel.data.colors import voc_color
 from prelabel.data.dataset import Dataset, Problems
-from prelabel.data.masks import encode_rle, rle_area, rle_box
+from prelabel.data.masks import Mask, encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
-from prelabel.errors import PhotoError, UserError
+from prelabel.errors import UserError
 from prelabel_exporters.common import fits_photo
-
-VOID = 255
-VOC_CLASSES = (
-    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
-    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa"),
-    *("train", "tvmonitor"),
+from prelabel_exporters.voc.annotation import read_annotation
+from prelabel_exporters.voc.labels import Labels, read_labels
+from prelabel_exporters.voc.layout import (
+    ANNOTATIONS,
+    BACKGROUND,
+    CLASSES,
+    IMAGES,
+    LISTS,
+    OBJECTS,
+    VOID,
+    find_root,
 )
-"""VOC's own, value 1 to 20, where a folder has no list of labels."""
-Values = NDArray[np.integer[Any]]
-_PALETTE = {",".join(map(str, voc_color(value))): value for value in range(256)}
-
-
-@dataclass(frozen=True)
-class _Labels:
-    """``names``: by value, from 1. ``colors``: the value of each color (``r,g,b``) in RGB masks."""
-
-    names: dict[int, str]
-    colors: dict[str, int]
-
-
-def is_voc(source: Path) -> bool:
-    """Whether a folder, or its VOCdevkit/VOC…, has masks of classes."""
-    return source.is_dir() and _root(source) is not None
+from prelabel_exporters.voc.masks import Values, object_number, read_mask
 
 
 def read_voc(source: Path) -> Dataset:
-    """The labels of such a folder. Raises UserError."""
-    root = _root(source)
+    """The labels of a folder that has ``SegmentationClass/``, or of a VOC folder inside it.
+
+    Raises:
+        UserError: there is no such folder, or its list of labels cannot be read.
+    """
+    root = find_root(source)
     if root is None:
-        raise UserError(f"{str(source)!r} has no SegmentationClass/: a folder as VOC's wanted")
+        raise UserError(f"{str(source)!r} has no {CLASSES}/: expected a folder like VOC's")
     problems = Problems()
-    known = _labels(root, problems)
-    names = known.names
-    classes = tuple(names.get(value, f"object {value}") for value in range(1, max(names) + 1))
-    state = {"problems": problems}
-    folder = root / "JPEGImages"
-    photos = folder if folder.is_dir() else None
+    labels = read_labels(root, problems)
+    photos = root / IMAGES if (root / IMAGES).is_dir() else None
+    counted = False
 
     def stream() -> Iterator[Prediction]:
-        for name in _ids(root):
-            labels = _photo(root, photos, name, known, state["problems"])
-            if labels is not None:
-                yield labels
-        state["problems"] = Problems()  # once: a second stream finds the same again
+        nonlocal counted
+        folder = _Folder(root, photos, labels, Problems() if counted else problems)
+        for name in _listed(root):
+            if (found := folder.read(name)) is not None:
+                yield found
+        counted = True  # another stream finds the same problems
 
-    return Dataset(photos, classes, stream, problems)
-
-
-def _root(source: Path) -> Path | None:
-    for folder in (source, *sorted(source.glob("VOCdevkit/VOC*")), *sorted(source.glob("VOC*"))):
-        if (folder / "SegmentationClass").is_dir():
-            return folder
-    return None
+    return Dataset(photos, labels.classes, stream, problems)
 
 
-def _ids(root: Path) -> Iterator[str]:
-    """What the lists name, in their order; without lists, every PNG."""
-    lists = root / "ImageSets" / "Segmentation"
-    named = [file for file in (lists / "trainval.txt",) if file.is_file()]
-    named = named or sorted(lists.glob("*.txt"))
-    if not named:
-        folder = root / "SegmentationClass"
-        for file in sorted(folder.rglob("*.png")):
-            yield file.relative_to(folder).with_suffix("").as_posix()
+def _listed(root: Path) -> Iterator[str]:
+    """The photos that the lists name, in their order; without lists, those that have masks."""
+    lists = root / LISTS
+    whole = lists / "trainval.txt"
+    files = [whole] if whole.is_file() else sorted(lists.glob("*.txt"))
+    if not files:
+        masks = root / CLASSES
+        for file in sorted(masks.rglob("*.png")):
+            yield file.relative_to(masks).with_suffix("").as_posix()
         return
     seen: set[str] = set()
-    for file in named:
+    for file in files:
         with file.open(encoding="utf-8", errors="surrogateescape") as lines:
             for line in lines:
                 if (name := line.strip()) and name not in seen:
@@ -93,114 +72,107 @@ def _ids(root: Path) -> Iterator[str]:
                     yield name
 
 
-def _labels(root: Path, problems: Problems) -> _Labels:
-    """What the folder's list of labels says. Raises UserError."""
-    own, common, labelme = (root / f"{n}.txt" for n in ("labels", "labelmap", "class_names"))
-    colors = _PALETTE
-    try:
-        if own.is_file():
-            pairs = (line.split("\t", 1) for line in own.read_text("utf-8").splitlines() if line)
-            found = {int(value): name for value, name in pairs}
-        elif labelme.is_file():
-            found = dict(
-                enumerate(line.strip() for line in labelme.read_text("utf-8").splitlines())
-            )
-        elif common.is_file():
-            lines = [line for line in common.read_text("utf-8").splitlines() if line.strip()]
-            found, colors = _mapped([line for line in lines if not line.startswith("#")])
-        else:
-            found = dict(enumerate(VOC_CLASSES, start=1))
-            problems.note("folders without a list of labels, VOC's own 20 names taken", str(root))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{next(f for f in (own, labelme, common) if f.is_file())} is no list of labels ({error})"
-            ": for labels.txt a line for each value, the value, a tab and the name"
-        ) from error
-    found = {value: name for value, name in found.items() if 0 < value < VOID}
-    if not found:
-        raise UserError(f"{root}: its list of labels names no class")
-    return _Labels(found, colors)
+class _Folder:
+    """A folder whose photos are read one by one; what is wrong with one is noted."""
 
+    def __init__(self, root: Path, photos: Path | None, labels: Labels, problems: Problems) -> None:
+        self._root = root
+        self._photos = photos
+        self._labels = labels
+        self._problems = problems
 
-def _mapped(lines: Sequence[str]) -> tuple[dict[int, str], dict[str, int]]:
-    """Names by value, and values by color, of labelmap.txt's lines: by their colors, if all are
-    different ones of VOC's palette, else by their places."""
-    pairs = [line.split(":")[:2] for line in lines]
-    own = [color.replace(" ", "") for _, color in pairs]
-    values = [_PALETTE.get(color, -1) for color in own]
-    colors = _PALETTE
-    if -1 in values or len(set(values)) < len(values):
-        # By their places, where background is 0 wherever it stands.
-        names = [name.strip("_ ").casefold() for name, _ in pairs]
-        ground = names.index("background") if "background" in names else 0
-        order = sorted(range(len(pairs)), key=lambda i: (i != ground, i))
-        values = [order.index(i) for i in range(len(pairs))]
-        if any(own):  # datumaro leaves them out where they are the palette's
-            ends = {color: value for color, value in _PALETTE.items() if value in (0, VOID)}
-            colors = ends | dict(reversed(list(zip(own, values, strict=True))))
-    return {value: name for value, (name, _) in zip(values, pairs, strict=True)}, colors
+    def read(self, name: str) -> Prediction | None:
+        """The labels of a listed photo, or None where its masks cannot be used."""
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or "\0" in name:
+            kind = "names in lists that lead out of the folder, left out"
+            self._problems.note(kind, f"{self._root}: {name!r}")
+            return None
+        masks = self._masks(name)
+        if masks is None:
+            return None
+        classes, objects = masks
+        height, width = classes.shape
+        photo = self._photo(name, width, height)
+        if photo is None:
+            return None
+        classes = self._known(name, classes)
+        if objects is not None and _neither(objects)[~_neither(classes)].any():
+            kind = "masks with pixels of a class but no object, which are left out"
+            self._problems.note(kind, str(self._root / OBJECTS / f"{name}.png"))
+        regions = _regions(classes, _parts(classes) if objects is None else objects)
+        inside = sum(region.area for region in regions if not region.crowd)
+        return Prediction(
+            photo, "", width, height, tuple(regions), inside / (width * height), 0, ""
+        )
 
-
-def _photo(
-    root: Path, photos: Path | None, name: str, labels: _Labels, problems: Problems
-) -> Prediction | None:
-    """The labels of one photo, or None where its masks cannot be used."""
-    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\0" in name:
-        problems.note("names in lists that lead out of the folder, left out", f"{root}: {name!r}")
-        return None
-    file = root / "SegmentationClass" / f"{name}.png"
-    classes = _values(file, lambda color: labels.colors.get(color, -1), problems)
-    if classes is None:
-        return None
-    objects_file = root / "SegmentationObject" / f"{name}.png"
-    objects: Values | None = None
-    if objects_file.is_file():
-        objects = _values(objects_file, _object_number, problems)
+    def _masks(self, name: str) -> tuple[Values, Values | None] | None:
+        """The masks of classes and of objects; the latter is None where it cannot be read."""
+        file = self._root / CLASSES / f"{name}.png"
+        classes = read_mask(file, lambda color: self._labels.values.get(color, -1), self._problems)
+        if classes is None:
+            return None
+        objects_file = self._root / OBJECTS / f"{name}.png"
+        if not objects_file.is_file():
+            kind = "photos without SegmentationObject, whose connected parts are read as objects"
+            self._problems.note(kind, str(file))
+            return classes, None
+        objects = read_mask(objects_file, object_number, self._problems)
         if objects is not None and objects.shape != classes.shape:
-            problems.note("masks of objects and classes of two sizes, left out", str(objects_file))
+            kind = "photos whose masks of objects and classes differ in size, left out"
+            self._problems.note(kind, str(objects_file))
             return None
-    else:
-        problems.note("photos without SegmentationObject: connected parts are objects", str(file))
-    photo, size = _stated(root / "Annotations" / f"{name}.xml", f"{name}.jpg", problems)
-    height, width = classes.shape
-    if size is not None and size != (width, height):
-        place = f"{file}: {width} × {height}, stated {size[0]} × {size[1]}"
-        problems.note("masks of another size than their photo, left out", place)
-        return None
-    if photos is not None:
-        photo = _there(photos, photo, name)
-        if not fits_photo(photos / photo, width, height, problems):
+        return classes, objects
+
+    def _known(self, name: str, classes: Values) -> Values:
+        """Values that are not classes become background."""
+        unknown = ~np.isin(classes, [BACKGROUND, VOID, *self._labels.names])
+        if not unknown.any():
+            return classes
+        kind = "masks with values that are not classes, read as background"
+        self._problems.note(kind, str(self._root / CLASSES / f"{name}.png"))
+        return np.where(unknown, BACKGROUND, classes)
+
+    def _photo(self, name: str, width: int, height: int) -> str | None:
+        """The photo's name, or None where its size is not that of its masks."""
+        annotation = self._root / ANNOTATIONS / f"{name}.xml"
+        photo, size = read_annotation(annotation, f"{name}.jpg", self._problems)
+        if size not in (None, (width, height)):
+            self._problems.note(
+                "masks of another size than their photo, left out",
+                f"{self._root / CLASSES / name}.png: {width} × {height}, in the XML "
+                f"{size[0]} × {size[1]}",
+            )
             return None
-    beyond = ~np.isin(classes, [0, VOID, *labels.names])
-    if beyond.any():
-        problems.note("masks with values beyond the classes, taken as background", str(file))
-        classes = np.where(beyond, 0, classes)
-    if objects is not None and np.isin(objects, [0, VOID])[~np.isin(classes, [0, VOID])].any():
-        problems.note("masks with pixels of a class but no object, left out", str(objects_file))
-    regions = _regions(classes, objects)
-    inside = sum(region.area for region in regions if not region.crowd)
-    return Prediction(photo, "", width, height, tuple(regions), inside / (width * height), 0, "")
+        if self._photos is None:
+            return photo
+        names = (photo, *(f"{name}{ending}" for ending in (".jpg", ".jpeg", ".png")))
+        photo = next((other for other in names if (self._photos / other).is_file()), photo)
+        fits = fits_photo(self._photos / photo, width, height, self._problems)
+        return photo if fits else None
 
 
-def _there(photos: Path, photo: str, name: str) -> str:
-    """The photo's name in its folder: the XML's, or another ending's that is there."""
-    names = (photo, *(f"{name}{ending}" for ending in (".jpg", ".jpeg", ".png")))
-    return next((other for other in names if (photos / other).is_file()), photo)
+def _neither(values: Values) -> Mask:
+    """Where values are background or void."""
+    return np.isin(values, [BACKGROUND, VOID])
 
 
-def _regions(classes: Values, objects: Values | None) -> list[Region]:
-    """Objects in their order, and void as a crowd without a class."""
-    if objects is None:
-        objects = np.zeros(classes.shape, dtype=np.int64)
-        for value in np.unique(classes[(classes != 0) & (classes != VOID)]):
-            _, parts = cv2.connectedComponents((classes == value).astype(np.uint8), connectivity=8)
-            objects = np.where(parts > 0, parts + objects.max(), objects)
-    else:
-        objects = np.where(objects == VOID, 0, objects)
+def _parts(classes: Values) -> Values:
+    """Connected parts of each class as objects, numbered from 1; 0 elsewhere."""
+    objects = np.zeros(classes.shape, dtype=np.int64)
+    for value in np.unique(classes[~_neither(classes)]):
+        _, parts = cv2.connectedComponents((classes == value).astype(np.uint8), connectivity=8)
+        objects = np.where(parts > 0, parts + objects.max(), objects)
+    return objects
+
+
+def _regions(classes: Values, objects: Values) -> list[Region]:
+    """Objects by number, each of the class that most of its pixels have; void as a crowd."""
     void = classes == VOID
+    inside = ~_neither(classes)
     found = []
-    for number in np.unique(objects[(objects != 0) & ~void]):
-        mask = (objects == number) & ~void & (classes != 0)
+    for number in np.unique(objects[~_neither(objects) & ~void]):
+        mask = (objects == number) & inside
         if mask.any():
             value = int(np.bincount(classes[mask]).argmax())
             found.append(_region(mask, value - 1, crowd=False))
@@ -209,49 +181,6 @@ def _regions(classes: Values, objects: Values | None) -> list[Region]:
     return found
 
 
-def _region(mask: NDArray[np.bool_], cluster: int, *, crowd: bool) -> Region:
+def _region(mask: Mask, cluster: int, *, crowd: bool) -> Region:
     rle = encode_rle(mask)
     return Region(rle, rle_box(rle), rle_area(rle), 1.0, cluster, crowd)
-
-
-def _values(file: Path, value_of: Callable[[str], int], problems: Problems) -> Values | None:
-    """Integers (height, width) of a palette or grey PNG, or of one in colors (CVAT's, datumaro's)."""
-    try:
-        with file.open("rb") as data, images.opened(data, ("PNG",)) as image:
-            if image.mode in ("P", "L"):
-                return np.array(image, dtype=np.uint8)
-            if image.mode in ("1", "I", "I;16"):
-                return np.array(image, dtype=np.int64)
-            if image.mode not in ("RGB", "RGBA"):
-                raise ValueError(f"its mode is {image.mode}, wanted a palette or RGB")
-            pixels = np.array(image.convert("RGB"), dtype=np.int64)
-    except (OSError, ValueError, SyntaxError, PhotoError) as error:
-        reason = "is not there" if isinstance(error, FileNotFoundError) else str(error)
-        problems.note("masks that cannot be read, left out", f"{file}: {reason}")
-        return None
-    packed = pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2]
-    found, index = np.unique(packed, return_inverse=True)
-    values = [value_of(f"{c >> 16},{c >> 8 & 255},{c & 255}") for c in found.tolist()]
-    return np.array(values, dtype=np.int64)[index].reshape(packed.shape)
-
-
-def _object_number(color: str) -> int:
-    """The palette's place; any other color is a number too, beyond it."""
-    red, green, blue = (int(channel) for channel in color.split(","))
-    return _PALETTE.get(color, 256 + (red << 16 | green << 8 | blue))
-
-
-def _stated(file: Path, default: str, problems: Problems) -> tuple[str, tuple[int, int] | None]:
-    """The photo's name and size by its XML."""
-    if not file.is_file():
-        return default, None
-    try:
-        root = ElementTree.fromstring(file.read_bytes())
-        size = (int(root.findtext("size/width", "")), int(root.findtext("size/height", "")))
-    except (OSError, ValueError, ElementTree.ParseError) as error:
-        problems.note("annotations that cannot be read, masks alone taken", f"{file}: {error}")
-        return default, None
-    name = root.findtext("filename") or default
-    # VOC's own say the file's name alone.
-    stem, own = default.removesuffix(".jpg"), name.rpartition(".")[0]
-    return (name if own == stem or stem.startswith(f"{own}.") else default), size

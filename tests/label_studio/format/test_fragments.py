@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from builders import box, prediction, region
+from builders import RING, box, prediction, region
 from prelabel.data.masks import encode_rle
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
 from prelabel.label_studio.format.fragments import merge_fragments
-
-RING = box(2, 1, 5, 5) & ~box(3, 3, 3, 1)
 
 
 def _photo(*regions: Region) -> Prediction:

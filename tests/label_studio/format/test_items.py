@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from label_studio_sdk.label_interface import LabelInterface
 
-from builders import box, prediction, region
+from builders import RING, box, prediction, region
 from prelabel.data.masks import Mask
 from prelabel.errors import UserError
 from prelabel.label_studio.format.items import Losses, ResultItem, decode_item, encode_regions
@@ -15,7 +15,6 @@ from prelabel.label_studio.format.label_config import Control, Label
 from prelabel.label_studio.format.shapes import SHAPES, Kind, Shape
 
 KINDS = tuple(shape.kind for shape in SHAPES)
-RING = box(2, 1, 5, 5) & ~box(3, 3, 3, 1)
 
 
 def control(kind: Kind, *labels: str) -> Control:

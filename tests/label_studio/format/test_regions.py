@@ -8,14 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from builders import box, item, prediction, region
+from builders import PARTS, RING, box, item, prediction, region
 from prelabel.data.brush import encode_brush
 from prelabel.label_studio.format.items import encode_regions
 from prelabel.label_studio.format.label_config import Control
 from support.label_studio_exports import (
     CONFIG,
-    PARTS,
-    RING,
     annotated,
     labels,
     masks,

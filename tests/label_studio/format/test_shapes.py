@@ -16,7 +16,7 @@ from hypothesis.extra import numpy as hnp
 from label_studio_sdk.converter import brush
 from PIL import Image, ImageDraw
 
-from builders import box, prediction, region
+from builders import RING, box, prediction, region
 from prelabel.data.masks import Mask, encode_rle, rle_box
 from prelabel.errors import UserError
 from prelabel.label_studio.format.items import Losses, ResultItem, decode_item, encode_regions
@@ -34,7 +34,6 @@ from prelabel.storage.json import JsonObject
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 MASKS = hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, max_side=24))
-RING = box(2, 1, 5, 5) & ~box(3, 3, 3, 1)
 
 
 def control(kind: Kind, *labels: str) -> Control:

@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 
+from prelabel.label_studio.server.app import create_app
+from prelabel.label_studio.server.guard import Access
 from prelabel.label_studio.server.service import Service
-from support.backend import started
+from support.backend import PASSWORD, SCRIPT_TOKEN, started
 from support.fake_label_studio import FakeLabelStudio, running
 
 
@@ -34,3 +37,17 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PRELABEL_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("PRELABEL_CACHE", str(tmp_path / "cache"))
     return tmp_path
+
+
+@pytest.fixture
+def open_http(service: Service) -> TestClient:
+    """Without a password; the service outlives it."""
+    return TestClient(
+        create_app(service, Access(max_bytes=50_000)), base_url="http://127.0.0.1:9090"
+    )
+
+
+@pytest.fixture
+def http(service: Service) -> TestClient:
+    """With a password and a token."""
+    return TestClient(create_app(service, Access(f"label-studio:{PASSWORD}", SCRIPT_TOKEN)))

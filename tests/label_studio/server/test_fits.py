@@ -17,7 +17,7 @@ from prelabel.label_studio.project_folder import ProjectFolder
 from prelabel.label_studio.server import fit_scheduler, fits
 from prelabel.label_studio.server.service import Service
 from prelabel.storage import shards
-from support.backend import Project, kill, labels, problems, started, versions
+from support.backend import Project, kill, labels, newest_version, problems, started, versions
 from support.fake_label_studio import BRUSH, TOKEN, FakeLabelStudio, wait_for
 from support.small_photos import tiny_config
 
@@ -36,7 +36,7 @@ def test_first_fit__enough_tasks_are_fitted_within_the_request(
     answers = project.predict()
     version = project.setup()
     assert versions(answers) == {version}
-    assert version == f"{project.folder.state.newest}-0"
+    assert version == newest_version(project.folder)
     assert version != before
     assert service.version(project.name) == version
     assert service.versions(project.name) == [version, before]
@@ -79,7 +79,7 @@ def test_first_fit__with_few_tasks_masks_come_at_once_and_the_fit_goes_live_late
     assert project.status["waits_for_setup"]
     assert project.status["fit"] is None
     after = project.setup()
-    assert after == f"{project.folder.state.newest}-0"
+    assert after == newest_version(project.folder)
     assert versions(project.predict()) == {after}
 
 

@@ -6,12 +6,10 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from importlib.resources import files
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import anyio
 import anyio.to_thread
-from jinja2 import Environment
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route, Router
@@ -20,6 +18,8 @@ from starlette.types import ASGIApp
 from prelabel.errors import UserError
 from prelabel.label_studio.server.guard import Access, Guard, unauthorized
 from prelabel.label_studio.server.service import Service
+from prelabel.storage.json import JsonObject
+from prelabel.storage.pages import template
 
 T = TypeVar("T")
 _MOST_WAITING = 200
@@ -65,8 +65,7 @@ class _Handlers:
         self._access = access
         self._predicting = anyio.CapacityLimiter(_MOST_WAITING)
         self._short = anyio.CapacityLimiter(8)
-        source = files("prelabel.label_studio.server").joinpath("status.html.j2").read_text("utf-8")
-        self._page = Environment(autoescape=True).from_string(source)
+        self._page = template("label_studio/server/status.html.j2")
 
     async def health(self, _: Request) -> Response:
         """Whether it runs; says nothing else, as everybody may ask."""
@@ -110,13 +109,13 @@ class _Handlers:
         return Response(body, media_type="application/json")
 
     async def versions(self, request: Request) -> Response:
-        """All versions that were given out; Label Studio does not say for which project."""
+        """All versions that were given out; Label Studio does not name a project."""
         asked = await self._json(request) if request.method == "POST" else {}
         project = str(asked.get("project") or "")
         return JSONResponse({"versions": await self._run(lambda: self._service.versions(project))})
 
     async def webhook(self, request: Request) -> Response:
-        """Something has happened in Label Studio."""
+        """An event in Label Studio."""
         asked = await self._json(request)
         action = str(asked.get("action") or "")
         if action == "START_TRAINING" and not self._access.allows(request):
@@ -152,7 +151,7 @@ class _Handlers:
     async def _run(self, work: Callable[[], T]) -> T:
         return await anyio.to_thread.run_sync(work, limiter=self._short)
 
-    async def _json(self, request: Request) -> dict[str, Any]:
+    async def _json(self, request: Request) -> JsonObject:
         """The body, a JSON object. Raises UserError."""
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from prelabel.data.records import PatchFeatures
-from prelabel.label_studio.predict import feature_cache
-from prelabel.label_studio.predict.feature_cache import FeatureCache
+from prelabel.steps import feature_cache
+from prelabel.steps.feature_cache import FeatureCache
 
 
 def _features(value: float) -> PatchFeatures:

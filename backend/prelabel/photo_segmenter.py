@@ -1,0 +1,176 @@
+"""The way of a photo: from the cache, or features, regions, vectors, and into the cache.
+
+`PhotoSegmenter.each` takes many photos, batched and ahead of who asks; the other methods are its
+steps, for those who ask for one photo at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prelabel.config import Config
+from prelabel.data.records import Image, ImageFile, PatchFeatures
+from prelabel.model import FittedModel
+from prelabel.model_code import code_now, segments_code
+from prelabel.segment import Segment, Segmenter, image_level_model
+from prelabel.steps.feature_cache import FeatureCache
+from prelabel.steps.features import Extractor, from_arrays
+from prelabel.steps.reading import ReadPhoto, chunks, read_ahead
+from prelabel.steps.regions import PhotoRegions
+from prelabel.storage.files import cache_folder
+from prelabel.storage.progress import RunLog
+from prelabel.storage.shards import ShardStore
+from prelabel.storage.threads import cores, prefetch_map
+from prelabel.strategies.protocols import Backbone
+
+Hook = Callable[[ImageFile, Image, Segment], None]
+"""Called for each photo whose regions were just found, while its pixels are in memory."""
+_Photo = tuple[ImageFile, str, Image | None, PatchFeatures | None]
+_one_at_a_time = threading.Lock()
+"""Backbones and embedders are called from one thread at a time, whichever model asks."""
+
+
+class PhotoSegmenter:
+    """Finds the segments of photos and keeps them in the cache.
+
+    ``model``: None for regions from each photo alone, which have no vectors and so no class; else
+    its config counts. ``keep_features``: keep those of photos that a fit has not seen, as they will
+    be asked for again. May be used by several threads at once, but for ``each``.
+    """
+
+    def __init__(
+        self, model: FittedModel | None, config: Config, *, keep_features: bool = False
+    ) -> None:
+        """Raises UserError if the weights cannot be had."""
+        if model:
+            model.tell_if_fitted_by_other_code()
+        config = model.config if model else config.image_level()
+        self.backbone: Backbone = config.strategy("backbone").resolve()
+        self.config = config.with_strategy("backbone", self.backbone)
+        self._extractor = Extractor(
+            self.backbone, name=config.backbone.name, size=config.features.size
+        )
+        self._segmenter = Segmenter(model) if model else None
+        self._features = self._extractor.store()
+        made_of = self._features.folder.name  # says which backbone at which size
+        self._recent = FeatureCache(cache_folder() / "recent" / made_of) if keep_features else None
+        if model:
+            key = _hash(model.segment_hash, made_of)
+        else:
+            code = segments_code(code_now(self.config), also=["foreground"])
+            key = f"image-level-{_hash(self.config.digest(), made_of, code)}"
+        self._segments = ShardStore(cache_folder() / "segments" / key)
+        self._stores = threading.Lock()
+
+    def each(
+        self, photos: Sequence[ImageFile], log: RunLog, hook: Hook | None = None
+    ) -> Iterator[tuple[ImageFile, Segment]]:
+        """Each photo's segment, in order; those that cannot be used are named in the log."""
+        with log.stage("regions", len(photos)), self._segments:
+            read = read_ahead(photos, known=self._is_stored, log=log)
+            found = prefetch_map(self._find_if_new, self._with_features(read), workers=cores())
+            for (photo, digest, image, features), regions in found:
+                if image and features and regions:
+                    segment = self.describe(image, features, regions)
+                    self.keep(segment)
+                    if hook:
+                        hook(photo, image, segment)
+                else:
+                    segment = Segment.from_arrays(self._segments.read(digest))
+                log.advance()
+                yield photo, segment
+
+    def stored(self, digest: str) -> Segment | None:
+        """A photo's segment, if it is in the cache."""
+        with self._stores:
+            if digest not in self._segments:
+                return None
+            return Segment.from_arrays(self._segments.read(digest))
+
+    def features(self, images: Sequence[Image]) -> list[PatchFeatures]:
+        """Features of each image, in order: kept ones where there are any, else computed."""
+        found: dict[str, PatchFeatures] = {}
+        for image in images:
+            kept = self._kept_features(image.digest)
+            if kept is not None:
+                found[image.digest] = kept
+        missing = [image for image in images if image.digest not in found]
+        if missing:
+            with _one_at_a_time:
+                computed = self._extractor.extract(missing)
+            for image, features in zip(missing, computed, strict=True):
+                found[image.digest] = features
+                if self._recent:
+                    with suppress(OSError):  # a full disk: they are computed again when needed
+                        self._recent.put(image.digest, features)
+        return [found[image.digest] for image in images]
+
+    def segmenter(self, features: PatchFeatures) -> Segmenter:
+        """The model's; without one, a segmenter whose dataset is this one photo."""
+        return self._segmenter or Segmenter(image_level_model(self.config, features))
+
+    def find(self, image: Image, features: PatchFeatures) -> PhotoRegions:
+        """A photo's regions, found now. Raises ContractError."""
+        return self.segmenter(features).find(image, features)
+
+    def describe(self, image: Image, features: PatchFeatures, regions: PhotoRegions) -> Segment:
+        """The regions with their vectors. Raises ContractError."""
+        if self._segmenter is None:
+            return Segment.of(image, regions, np.zeros((0, 0), dtype=np.float32))
+        with _one_at_a_time:
+            return self._segmenter.describe(image, features, regions)
+
+    def embed(
+        self, image: Image, features: PatchFeatures, masks: NDArray[np.bool_]
+    ) -> NDArray[np.float32]:
+        """Vectors float32 (n, dim) of masks bool (n, h, w) at the working size, n ≥ 1."""
+        embedder = self.config.strategy("embedder")
+        with _one_at_a_time:
+            vectors = embedder.embed(image.pixels, masks, features=features, backbone=self.backbone)
+        return np.asarray(vectors, dtype=np.float32)
+
+    def keep(self, segment: Segment) -> None:
+        """Put a segment into the cache. Raises OSError; ``flush`` tries again."""
+        with self._stores:
+            self._segments.add(segment.digest, segment.to_arrays())
+
+    def flush(self) -> None:
+        """Write what was found to the cache. Raises OSError; it is forgotten then, as what does not
+        fit on the disk must not fill the memory instead."""
+        with self._stores:
+            try:
+                self._segments.flush()
+            except OSError:
+                self._segments = ShardStore(self._segments.folder)
+                raise
+
+    def _is_stored(self, digest: str) -> bool:
+        with self._stores:
+            return digest in self._segments
+
+    def _kept_features(self, digest: str) -> PatchFeatures | None:
+        with self._stores:
+            if digest in self._features:
+                return from_arrays(self._features.read(digest))
+        return self._recent.get(digest) if self._recent else None
+
+    def _with_features(self, photos: Iterable[ReadPhoto]) -> Iterator[_Photo]:
+        """The photos with features, in batches; those that are in the cache need none."""
+        for chunk in chunks(photos, self._extractor.chunk):
+            features = iter(self.features([image for _, _, image in chunk if image is not None]))
+            for photo, digest, image in chunk:
+                yield photo, digest, image, None if image is None else next(features)
+
+    def _find_if_new(self, photo: _Photo) -> PhotoRegions | None:
+        _, _, image, features = photo
+        return self.find(image, features) if image and features else None
+
+
+def _hash(*facts: str) -> str:
+    return hashlib.blake2b(" ".join(facts).encode(), digest_size=8).hexdigest()

@@ -1,0 +1,46 @@
+"""Photos from the disk, ahead of who takes them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+from prelabel.data import images
+from prelabel.data.records import Image, ImageFile
+from prelabel.errors import PhotoError
+from prelabel.storage.progress import RunLog
+from prelabel.storage.threads import prefetch_map
+
+T = TypeVar("T")
+ReadPhoto = tuple[ImageFile, str, Image | None]
+"""A photo, the digest of its file, and its pixels, None if they are not needed."""
+
+
+def read_ahead(
+    photos: Sequence[ImageFile], *, known: Callable[[str], bool], log: RunLog
+) -> Iterator[ReadPhoto]:
+    """Read photos one ahead of who takes them; those whose digest is known are not decoded. Those
+    that cannot be used are left out and named in the log."""
+
+    def read(photo: ImageFile) -> tuple[str, Image | None] | PhotoError:
+        try:
+            data = images.read_bytes(photo.file)
+            digest = images.digest(data)
+            return digest, None if known(digest) else images.decode_image(data)
+        except PhotoError as error:
+            return error
+
+    for photo, answer in prefetch_map(read, photos, workers=1):
+        if isinstance(answer, PhotoError):
+            log.skip(photo.name, str(answer))
+            log.advance()
+        else:
+            yield photo, *answer
+
+
+def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items, ``size`` at a time."""
+    iterator = iter(items)
+    while chunk := list(itertools.islice(iterator, size)):
+        yield chunk

@@ -1,0 +1,229 @@
+"""`prelabel serve` as a process of its own, with all its processes, against a Label Studio on loopback."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from prelabel.label_studio.demo.local_server import free_port
+from prelabel.label_studio.project_folder import ProjectFolder
+from support.backend import newest_version, predict_body, setup_body
+from support.fake_label_studio import TOKEN, FakeLabelStudio, wait_for
+
+COMMAND = (sys.executable, "-m", "prelabel", "serve")
+TINY = ("--recipe", "fast", "--backbone", "color-texture", "--set", "features.size=112")
+
+pytestmark = pytest.mark.slow
+
+
+@contextmanager
+def serving(
+    folder: Path, server: FakeLabelStudio, **more: str
+) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
+    """The command in a process group of its own, and a client for it."""
+    port = free_port(0)
+    environment = {
+        **os.environ,
+        "PRELABEL_HOME": str(folder / "home"),
+        "PRELABEL_CACHE": str(folder / "cache"),
+        **more,
+    }
+    process = subprocess.Popen(
+        [*COMMAND, *TINY, "--port", str(port)],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client:
+            wait_for(lambda: process.poll() is not None or _up(client))
+            assert process.poll() is None, process.stdout and process.stdout.read()
+            yield process, client
+    finally:
+        for pid in group(process.pid):
+            os.kill(pid, signal.SIGKILL)
+        process.wait()
+
+
+def _up(client: httpx.Client) -> bool:
+    try:
+        return client.get("/health").is_success
+    except httpx.TransportError:
+        return False
+
+
+def group(leader: int) -> list[int]:
+    """The living processes of a session."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            state, _, _, session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
+        except OSError:
+            continue
+        if int(session) == leader and state != "Z":
+            found.append(int(folder.name))
+    return found
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc here")
+
+
+def refusal(*arguments: str, **variables: str) -> str:
+    """What `prelabel serve` says when it does not start, on one line."""
+    settings = ("PRELABEL_", "LABEL_STUDIO")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(settings)}
+    done = subprocess.run(
+        [*COMMAND, *TINY, *arguments],
+        env=environment | variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    return " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--host", "0.0.0.0"], "PRELABEL_BASIC_AUTH=USER:PASSWORD"),
+        (["--basic-auth", "no-password"], "--basic-auth"),
+        (["--basic-auth", ":x"], "--basic-auth"),
+    ],
+)
+def test_serve__needs_a_password_beyond_this_machine(arguments: list[str], says: str) -> None:
+    assert says in refusal(*arguments)
+
+
+def test_serve__a_token_needs_the_server_that_it_is_for() -> None:
+    """It is not sent to whatever address somebody's /setup names."""
+    text = refusal(LABEL_STUDIO_API_KEY="0" * 40)
+    assert "LABEL_STUDIO_URL" in text
+    assert "0" * 40 not in text
+
+
+@needs_proc
+def test_serve__interrupted_ends_with_all_its_processes(
+    server: FakeLabelStudio, tmp_path: Path
+) -> None:
+    with serving(tmp_path, server) as (process, http):
+        project, tasks = server.project(4)
+        server.asked.clear()
+        assert http.post("/setup", json=setup_body(server, project)).is_success
+        # A fit, predictions and a count of the tasks are under way, and none comes to an end.
+        with (
+            server.holding("/api/projects|/data/upload"),
+            ThreadPoolExecutor(1) as clients,
+        ):
+            waiting = clients.submit(http.post, "/predict", json=predict_body(project, tasks))
+            server.await_requests("/data/upload")
+            server.await_requests("/api/projects")
+            wait_for(lambda: len(group(process.pid)) >= 3)
+            began = time.monotonic()
+            os.kill(process.pid, signal.SIGINT)
+            process.wait(10)
+            wait_for(lambda: not group(process.pid), seconds=10)
+            assert time.monotonic() - began < 10
+            assert waiting.exception(10) or waiting.result(10).status_code == 503
+        assert process.stdout is not None
+        assert "Traceback" not in process.stdout.read()
+
+
+@needs_proc
+def test_serve__killed_during_a_fit_takes_its_processes_along_and_goes_on_with_it(
+    server: FakeLabelStudio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRELABEL_HOME", str(tmp_path / "home"))
+    project, tasks = server.project(6)
+    folder = ProjectFolder.of(server.url, int(project.partition(".")[0]))
+    last = tasks[-1]["data"]["image"]
+    with server.holding(last), serving(tmp_path, server) as (process, http):
+        server.asked.clear()
+        assert http.post("/setup", json=setup_body(server, project)).is_success
+        assert http.post(f"/fit?project={project}").status_code == 303
+        with ThreadPoolExecutor(1) as clients:
+            waiting = clients.submit(http.post, "/predict", json=predict_body(project, tasks))
+            server.await_requests(last, 2)  # by the fit and by the worker
+            os.kill(process.pid, signal.SIGKILL)
+            wait_for(lambda: not group(process.pid), seconds=10)
+            assert waiting.exception(10)
+    assert folder.state.fit_wanted
+    assert not folder.state.newest
+    first = tasks[0]["data"]["image"]
+    n_asked = server.count(first)
+    configured = {"LABEL_STUDIO_URL": server.url, "LABEL_STUDIO_API_KEY": TOKEN}
+    with serving(tmp_path, server, **configured) as (_, http):
+        wait_for(lambda: folder.state.newest)
+        version = http.post("/setup", json=setup_body(server, project)).json()["model_version"]
+        assert version == newest_version(folder)
+        results = http.post("/predict", json=predict_body(project, tasks)).json()["results"]
+        assert {r["model_version"] for r in results} == {version}
+        assert server.count(first) == n_asked  # from the cache
+
+
+@needs_proc
+def test_serve__fifty_clients_at_once(server: FakeLabelStudio, tmp_path: Path) -> None:
+    with serving(tmp_path, server) as (_, http):
+        project, tasks = server.project(40)
+        body = setup_body(server, project)
+        assert http.post("/setup", json=body).is_success
+        first = http.post("/predict", json=predict_body(project, tasks)).json()["results"]
+        version = http.post("/setup", json=body).json()["model_version"]
+        assert {r["model_version"] for r in first} == {version}
+        new = [server.task(1) for _ in range(50)]
+        seconds: dict[str, list[float]] = {"/health": [], "/setup": []}
+        done = threading.Event()
+
+        def poll() -> None:
+            with httpx.Client(base_url=http.base_url, timeout=120) as client:
+                while not done.is_set():
+                    for path, times in seconds.items():
+                        began = time.monotonic()
+                        answer = (
+                            client.get(path) if path == "/health" else client.post(path, json=body)
+                        )
+                        times.append(time.monotonic() - began)
+                        assert answer.is_success
+                        assert answer.json().get("model_version", version) == version
+
+        def predict(number: int) -> list[Any]:
+            """One task of its own, one that all ask for, and some that others ask for too."""
+            own = [new[number], tasks[0], *tasks[number % 8 : number % 8 + 4]]
+            with httpx.Client(base_url=http.base_url, timeout=120) as client:
+                answer = client.post("/predict", json=predict_body(project, own))
+                results: list[Any] = answer.json()["results"]
+                return results
+
+        with ThreadPoolExecutor(52) as clients:
+            polling = [clients.submit(poll) for _ in range(2)]
+            answers = list(clients.map(predict, range(50)))
+            done.set()
+            for poller in polling:
+                poller.result(60)
+        assert [len(results) for results in answers] == [6] * 50
+        assert all(r["model_version"] == version for results in answers for r in results)
+        assert all(results[1] == answers[0][1] for results in answers)
+        figures = text_string_to_metric_families(http.get("/metrics").text)
+        jobs = next(f for f in figures if f.name == "prelabel_jobs").samples
+        failed = [s for s in jobs if s.labels["outcome"] == "failed"]
+        assert failed == []
+        for path, times in seconds.items():
+            worst = sorted(times)[int(0.99 * len(times))]
+            print(f"{path}: p99 {1000 * worst:.0f} ms of {len(times)}, 50 clients predicting")
+            assert worst < 2
