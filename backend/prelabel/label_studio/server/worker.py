@@ -194,7 +194,9 @@ class _Worker:
                     ProjectFolder(job.folder).names_file(job.revision)
                 ).exemplars
                 clusterer = model.config.strategy("clusterer")
-                self._names[key] = Names(exemplars, model.classes, clusterer=clusterer)
+                self._names[key] = Names(
+                    exemplars, model.classes, clusterer=clusterer, origin=model.vectors_origin
+                )
             return self._names[key], len(model.classes)
 
     def _read(self, job: Job, photo: TaskPhoto) -> bytes:
