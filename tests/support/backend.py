@@ -11,8 +11,9 @@ from typing import Any
 
 from prelabel.label_studio.model_version import fitted_version
 from prelabel.label_studio.project_folder import ProjectFolder
-from prelabel.label_studio.server.service import ProjectStatus, Service
+from prelabel.label_studio.server.service import Service
 from prelabel.label_studio.server.settings import Settings
+from prelabel.label_studio.server.status import ProjectStatus
 from support.fake_label_studio import BRUSH, TOKEN, FakeLabelStudio, Task, wait_for
 from support.small_photos import tiny_config
 

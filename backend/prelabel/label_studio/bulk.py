@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from prelabel.config import Config
 from prelabel.label_studio.api.client import Client
@@ -27,6 +26,7 @@ from prelabel.label_studio.predict.task_prediction import (
 from prelabel.label_studio.project_folder import ProjectFolder
 from prelabel.model import FittedModel
 from prelabel.photo_segmenter import PhotoSegmenter
+from prelabel.storage.json import JsonObject
 from prelabel.storage.progress import Progress, RunLog
 from prelabel.strategies.protocols import Clusterer
 
@@ -130,7 +130,7 @@ class _Batch:
         self._project_id = project_id
         self._options = options
         self._totals = totals
-        self._predictions: list[dict[str, Any]] = []
+        self._predictions: list[JsonObject] = []
         self._replaced: list[int] = []
         self._size = 0
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +24,7 @@ from prelabel.model import FittedModel
 from prelabel.pipeline import fit
 from prelabel.steps.levels import unit
 from prelabel.steps.photos import PhotoSet, draw_sample
+from prelabel.storage.json import JsonObject
 from prelabel.storage.progress import RunLog
 
 Float = NDArray[np.float32]
@@ -48,7 +48,7 @@ class FitRequest:
     sources: Sources
     result_options: ResultOptions
     newest: str
-    tasks: tuple[Mapping[str, Any], ...] | None = None
+    tasks: tuple[JsonObject, ...] | None = None
     most: int = 0
 
 

@@ -10,6 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
+from prelabel.errors import UserError
 from prelabel.label_studio.fit import FitRequest
 from prelabel.label_studio.format import label_config
 from prelabel.label_studio.project_folder import ProjectFolder
@@ -92,6 +93,33 @@ def test_predict__an_unknown_project_says_what_to_do(open_http: TestClient) -> N
     answer = open_http.post("/predict", json=predict_body("77.1", [{"id": 1, "data": {}}]))
     assert answer.status_code == 400
     assert "Settings, Model" in answer.json()["error"]
+
+
+def test_predict__without_a_project_takes_that_of_the_tasks(open_http: TestClient) -> None:
+    tasks = [{"id": 1, "data": {}}, {"id": 2, "project": 78}, {"id": 3, "project": 79}]
+    answer = open_http.post("/predict", json=predict_body("", tasks))
+    assert "'78' is not known" in answer.json()["error"]
+
+
+def test_webhook__is_never_refused_for_what_is_wrong_with_the_project(
+    open_http: TestClient,
+    server: FakeLabelStudio,
+    service: Service,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Label Studio switches off webhooks that fail."""
+
+    def request(*_: object, **__: object) -> NoReturn:
+        raise UserError("project.json is damaged")
+
+    monkeypatch.setattr(service.fits, "request", request)
+    project, _ = server.project(0)
+    assert open_http.post("/setup", json=setup_body(server, project)).is_success
+    number = int(project.partition(".")[0])
+    body = {"action": "START_TRAINING", "project": {"id": number}}
+    answer = open_http.post("/webhook", json=body)
+    assert (answer.status_code, answer.json()) == (201, {"status": "failed"})
+    assert "project.json is damaged" in open_http.get("/").text
 
 
 def test_full_disk__is_reported_with_what_to_do(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import BinaryIO, Self, TypeVar
 from urllib.parse import urlencode
 
 import httpx
@@ -21,7 +21,9 @@ from prelabel.label_studio.api.errors import (
     ServerFault,
 )
 from prelabel.label_studio.api.transport import Transport
+from prelabel.storage.json import JsonObject
 
+T = TypeVar("T")
 _LONG = 10
 """Usual timeouts that an import may take (it is not repeated), and half as many as a download."""
 
@@ -37,6 +39,13 @@ class ProjectInfo(msgspec.Struct, frozen=True):
     label_config: str = ""
     task_number: int = 0
     created_at: str = ""
+
+
+class _Titled(msgspec.Struct, frozen=True):
+    """A project or a backend."""
+
+    id: int
+    title: str | None = None
 
 
 class Client:
@@ -76,22 +85,19 @@ class Client:
                 f"{self.url} has no project {project_id} that this token's user may see: take the "
                 "number from the project's address, /projects/N/"
             ) from None
-        try:
-            given = {key: value for key, value in answer.items() if value is not None}
-            return msgspec.convert(given, ProjectInfo)
-        except msgspec.ValidationError as error:
-            raise self._transport.unexpected(f"another project ({error})") from error
+        given = {key: value for key, value in answer.items() if value is not None}
+        return self._convert(given, ProjectInfo)
 
     def find_project(self, title: str) -> int | None:
         """The number of a project with this title. Raises UserError."""
         answer = self._object("GET", f"/api/projects/?{urlencode({'title': title})}")
-        found = answer.get("results") or []
-        return next((int(p["id"]) for p in found if p.get("title") == title), None)
+        found = self._convert(answer.get("results") or [], list[_Titled])
+        return next((project.id for project in found if project.title == title), None)
 
     def create_project(self, title: str, label_xml: str) -> int:
         """A new project's number. Raises UserError."""
         facts = {"title": title, "label_config": label_xml}
-        return int(self._object("POST", "/api/projects/", body=facts)["id"])
+        return self._convert(self._object("POST", "/api/projects/", body=facts), _Titled).id
 
     def upload(self, project_id: int, photos: Sequence[Path]) -> None:
         """Photos from this machine, a task each. Raises UserError."""
@@ -113,10 +119,11 @@ class Client:
         """Connect an ML backend to a project, in the place of one with this title; its number.
         Raises UserError if Label Studio cannot reach it."""
         answer = self._transport.json("GET", f"/api/ml?{urlencode({'project': project_id})}")
-        for earlier in answer if isinstance(answer, list) else ():
-            if earlier.get("title") == title:
+        earlier_ones = answer if isinstance(answer, list) else []
+        for earlier in self._convert(earlier_ones, list[_Titled]):
+            if earlier.title == title:
                 with suppress(NotFoundError):
-                    self._transport.json("DELETE", f"/api/ml/{earlier['id']}")
+                    self._transport.json("DELETE", f"/api/ml/{earlier.id}")
         facts = {
             "project": project_id,
             "url": url,
@@ -126,9 +133,10 @@ class Client:
             "basic_auth_user": user,
             "basic_auth_pass": password,
         }
-        return int(self._object("POST", "/api/ml", body=facts, repeatable=False)["id"])
+        answer = self._object("POST", "/api/ml", body=facts, repeatable=False)
+        return self._convert(answer, _Titled).id
 
-    def tasks(self, project_id: int, *, page_size: int = 100) -> Iterator[dict[str, Any]]:
+    def tasks(self, project_id: int, *, page_size: int = 100) -> Iterator[JsonObject]:
         """A project's tasks with their annotations and predictions, a page of ``page_size`` in
         memory at a time; none twice. Raises UserError, ServerFault if fewer came than there are."""
         seen: set[int] = set()
@@ -162,7 +170,7 @@ class Client:
                 f"{self.url} {reason}; were some deleted meanwhile? {KEPT}", reason=reason
             )
 
-    def task(self, task_id: int) -> dict[str, Any]:
+    def task(self, task_id: int) -> JsonObject:
         """A task with its annotations and predictions. Raises TaskGone and UserError."""
         try:
             return self._object("GET", f"/api/tasks/{task_id}/")
@@ -171,7 +179,7 @@ class Client:
                 f"{self.url} has no task {task_id} that this token's user may see"
             ) from None
 
-    def import_predictions(self, project_id: int, predictions: Sequence[Mapping[str, Any]]) -> int:
+    def import_predictions(self, project_id: int, predictions: Sequence[JsonObject]) -> int:
         """Give tasks predictions (``task``, ``result``, ``score``, ``model_version``) in one
         request; the number created. Raises UserError if the server refuses them, ServerFault if it
         fails or creates another number than were sent."""
@@ -238,7 +246,7 @@ class Client:
         body: object = None,
         repeatable: bool = True,
         timeout: float | None = None,
-    ) -> dict[str, Any]:
+    ) -> JsonObject:
         """An answer that is a JSON object."""
         answer = self._transport.json(
             method, path, body=body, repeatable=repeatable, timeout=timeout
@@ -246,3 +254,9 @@ class Client:
         if not isinstance(answer, dict):
             raise self._transport.unexpected("JSON that is not an object")
         return answer
+
+    def _convert(self, answer: object, kind: type[T]) -> T:
+        try:
+            return msgspec.convert(answer, kind)
+        except msgspec.ValidationError as error:
+            raise self._transport.unexpected(f"something else ({error})") from error

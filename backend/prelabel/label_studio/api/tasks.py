@@ -41,7 +41,7 @@ def read_task(task: JsonObject, label_config: LabelConfig) -> Task:
         photos=task_photos(number, task.get("data"), label_config),
         labelled=bool(task.get("total_annotations") or task.get("annotations")),
         stamp=stamp_of(annotation, label_config),
-        own=tuple(_own_predictions(task.get("predictions"))),
+        own=tuple(own_predictions(task)),
     )
 
 
@@ -53,8 +53,9 @@ def task_id(task: JsonObject) -> int:
     return number
 
 
-def _own_predictions(predictions: object) -> Iterator[tuple[int, str]]:
-    """Id and model version of those of this tool."""
+def own_predictions(task: JsonObject) -> Iterator[tuple[int, str]]:
+    """Id and model version of a task's predictions that are this tool's."""
+    predictions = task.get("predictions")
     for entry in predictions if isinstance(predictions, list) else ():
         if isinstance(entry, Mapping) and is_own(entry.get("model_version")):
             yield int(entry["id"]), str(entry["model_version"])

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from importlib.resources import files
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import anyio
 import anyio.to_thread
@@ -20,6 +20,7 @@ from starlette.types import ASGIApp
 from prelabel.errors import UserError
 from prelabel.label_studio.server.guard import Access, Guard, unauthorized
 from prelabel.label_studio.server.service import Service
+from prelabel.storage.json import JsonObject
 
 T = TypeVar("T")
 _MOST_WAITING = 200
@@ -152,7 +153,7 @@ class _Handlers:
     async def _run(self, work: Callable[[], T]) -> T:
         return await anyio.to_thread.run_sync(work, limiter=self._short)
 
-    async def _json(self, request: Request) -> dict[str, Any]:
+    async def _json(self, request: Request) -> JsonObject:
         """The body, a JSON object. Raises UserError."""
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from prelabel.errors import UserError
 from prelabel.label_studio.api.client import Client
+from prelabel.label_studio.api.tasks import own_predictions
 from prelabel.label_studio.project_folder import ProjectState
 
 _AFTER = 5.0
@@ -92,10 +93,10 @@ class PredictionCleanup:
 def _clean_up(job: _Job) -> bool:
     """Whether the new prediction is there; only then are the earlier ones removed."""
     with Client(job.server, job.token, attempts=2) as client:
-        predictions = client.task(job.task).get("predictions") or []
-        if not any(p.get("model_version") == job.version for p in predictions):
+        own = list(own_predictions(client.task(job.task)))
+        if job.version not in [version for _, version in own]:
             return False
-        for prediction in predictions:
-            if prediction.get("model_version") in job.earlier:
-                client.delete_prediction(int(prediction["id"]))
+        for number, version in own:
+            if version in job.earlier:
+                client.delete_prediction(number)
         return True

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
 
 from msgspec import structs
 
 from prelabel.errors import UserError
 from prelabel.label_studio.api.client import Client
+from prelabel.label_studio.api.tasks import task_id
 from prelabel.label_studio.fit import FitRequest
 from prelabel.label_studio.format.label_config import LabelConfig
 from prelabel.label_studio.project_folder import ProjectFolder
@@ -20,6 +20,7 @@ from prelabel.label_studio.server.metrics import Metrics
 from prelabel.label_studio.server.problems import ProblemLog
 from prelabel.label_studio.server.projects import Project, Projects
 from prelabel.label_studio.server.settings import Settings
+from prelabel.storage.json import JsonObject
 
 _ENOUGH = 20
 """Photos from which a first fit is worth waiting for: as many as make one group of photos."""
@@ -50,7 +51,7 @@ class FitScheduler:
         self,
         project: Project,
         label_config: LabelConfig | None = None,
-        tasks: Sequence[Mapping[str, Any]] | None = None,
+        tasks: Sequence[JsonObject] | None = None,
         *,
         most: int = 0,
     ) -> Fit:
@@ -69,7 +70,7 @@ class FitScheduler:
                 sources=self._settings.sources,
                 result_options=self._settings.result_options,
                 newest=state.newest,
-                tasks=tuple({"id": t["id"], "data": t.get("data")} for t in tasks)
+                tasks=tuple({"id": task_id(t), "data": t.get("data")} for t in tasks)
                 if tasks
                 else None,
                 most=most,
@@ -79,7 +80,7 @@ class FitScheduler:
     def first_fit(
         self,
         project: Project,
-        tasks: Sequence[Mapping[str, Any]],
+        tasks: Sequence[JsonObject],
         label_config: LabelConfig,
         *,
         until: float,

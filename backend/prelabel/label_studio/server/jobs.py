@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -14,6 +14,7 @@ from prelabel.config import Config
 from prelabel.label_studio.api.photos import Sources
 from prelabel.label_studio.format.label_config import LabelConfig
 from prelabel.label_studio.predict.task_prediction import ResultOptions
+from prelabel.storage.json import JsonObject
 
 NOT_READY = b"[]"
 """The answer for a task that has failed or is not ready: Label Studio asks for it again."""
@@ -65,8 +66,8 @@ class Job:
     version: str
     label_config: LabelConfig
     task_id: int
-    data: Mapping[str, object]
-    context: Mapping[str, object] | None = None
+    data: JsonObject
+    context: JsonObject | None = None
     number: int = 0
 
     @property

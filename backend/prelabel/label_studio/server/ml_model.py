@@ -13,13 +13,14 @@ import importlib
 import inspect
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from threading import Lock
 from typing import Any, ClassVar, Protocol
 
 from prelabel.errors import UserError
 from prelabel.extras import install_command
 from prelabel.storage.files import data_folder
+from prelabel.storage.json import JsonObject
 
 
 class Service(Protocol):
@@ -36,9 +37,9 @@ class Service(Protocol):
     def answers(
         self,
         name: str,
-        tasks: Sequence[Mapping[str, Any]],
+        tasks: Sequence[JsonObject],
         label_xml: str,
-        context: Mapping[str, Any] | None = None,
+        context: JsonObject | None = None,
     ) -> list[bytes]:
         """One JSON text for each task: ``[]`` if it is not ready or has failed, else one
         prediction ``{"result": [...], "score": ..., "model_version": ...}``.
@@ -48,7 +49,7 @@ class Service(Protocol):
         """
         ...
 
-    def event(self, action: str, payload: Mapping[str, Any]) -> Mapping[str, object]:
+    def event(self, action: str, payload: JsonObject) -> JsonObject:
         """Take in a webhook's event, such as ``ANNOTATION_CREATED``; returns JSON. ``payload``:
         the webhook's body without the action."""
         ...
@@ -119,8 +120,8 @@ class PrelabelModel(_Base):  # type: ignore[misc, valid-type]  # known when impo
 
     def predict(
         self,
-        tasks: Sequence[Mapping[str, Any]],
-        context: Mapping[str, Any] | None = None,
+        tasks: Sequence[JsonObject],
+        context: JsonObject | None = None,
         **_unused: Any,
     ) -> list[Any]:
         """One prediction for each task, a dict; ``[]`` for one that is not ready or has failed."""
@@ -131,9 +132,9 @@ class PrelabelModel(_Base):  # type: ignore[misc, valid-type]  # known when impo
         self,
         *args: Any,
         event: str | None = None,
-        data: Mapping[str, Any] | None = None,
+        data: JsonObject | None = None,
         **_unused: Any,
-    ) -> dict[str, Any]:
+    ) -> dict[str, object]:
         """Hand an event to the service and return what it says.
 
         The main branch calls ``fit(event, data)``; 1.0.9 calls ``fit(tasks, event=…, data=…)``, and

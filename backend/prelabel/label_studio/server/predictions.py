@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import wait
-from typing import Any
 
+from prelabel.label_studio.api.tasks import task_id
 from prelabel.label_studio.format.label_config import LabelConfig
 from prelabel.label_studio.server.cleanup import PredictionCleanup
 from prelabel.label_studio.server.fit_scheduler import FitScheduler
@@ -14,6 +14,7 @@ from prelabel.label_studio.server.jobs import NOT_READY, Urgency
 from prelabel.label_studio.server.metrics import Metrics
 from prelabel.label_studio.server.projects import Project
 from prelabel.label_studio.server.queue import Entry, Queue
+from prelabel.storage.json import JsonObject
 
 _PROMPT_TIMEOUT = 30.0
 """Seconds that a person may wait for a prompt's answer, when the photo was never seen."""
@@ -42,7 +43,7 @@ class Predictions:
         self.timeout = timeout
 
     def predict(
-        self, project: Project, tasks: Sequence[Mapping[str, Any]], label_config: LabelConfig
+        self, project: Project, tasks: Sequence[JsonObject], label_config: LabelConfig
     ) -> list[bytes]:
         """A prediction of each task as JSON; NOT_READY for one that has failed, or is finished in
         the background for the next request."""
@@ -56,23 +57,25 @@ class Predictions:
         urgency = Urgency.OPENED if len(tasks) == 1 else Urgency.BATCH
         entries = [
             self._queue.put(
-                project.job("predict", state, label_config, task_id=task["id"], data=_data(task)),
+                project.job(
+                    "predict", state, label_config, task_id=task_id(task), data=_data(task)
+                ),
                 urgency,
             )
             for task in tasks
         ]
         answers = self._wait(entries, until - time.monotonic())
         self._metrics.not_ready.inc(sum(not entry.result.done() for entry in entries))
-        done = [t["id"] for t, a in zip(tasks, answers, strict=True) if a != NOT_READY]
+        done = [task_id(t) for t, a in zip(tasks, answers, strict=True) if a != NOT_READY]
         self._cleanup.schedule(project.server, project.token, state, done)
         return answers
 
     def answer_prompts(
         self,
         project: Project,
-        tasks: Sequence[Mapping[str, Any]],
+        tasks: Sequence[JsonObject],
         label_config: LabelConfig,
-        context: Mapping[str, Any],
+        context: JsonObject,
     ) -> list[bytes]:
         """The object of a click or box in each task as JSON, without a region if there is none:
         this answer is drawn, and not kept."""
@@ -82,7 +85,7 @@ class Predictions:
                 "interactive",
                 project.state,
                 label_config,
-                task_id=task["id"],
+                task_id=task_id(task),
                 data=_data(task),
                 context=context,
             )
@@ -100,6 +103,6 @@ class Predictions:
         return [entry.answer for entry in entries]
 
 
-def _data(task: Mapping[str, Any]) -> Mapping[str, object]:
+def _data(task: JsonObject) -> JsonObject:
     data = task.get("data")
     return data if isinstance(data, Mapping) else {}

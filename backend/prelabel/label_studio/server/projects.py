@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,6 +15,7 @@ from prelabel.errors import UserError
 from prelabel.label_studio.format.label_config import LabelConfig, parse_label_config
 from prelabel.label_studio.project_folder import ProjectFolder, ProjectState
 from prelabel.label_studio.server.jobs import Job, JobKind
+from prelabel.storage.json import JsonObject
 
 _PROBLEMS = 20
 
@@ -57,8 +58,8 @@ class Project:
         label_config: LabelConfig,
         *,
         task_id: int = 0,
-        data: Mapping[str, object] | None = None,
-        context: Mapping[str, object] | None = None,
+        data: JsonObject | None = None,
+        context: JsonObject | None = None,
     ) -> Job:
         """A job for a task of this project, with the model and names of ``state``."""
         return Job(
@@ -128,7 +129,7 @@ class Projects:
             return self.connect(name, self._url, "")
         return project
 
-    def of_webhook(self, facts: Mapping[str, object]) -> Project | None:
+    def of_webhook(self, facts: JsonObject) -> Project | None:
         """The project of a webhook: by number, and by the time of its creation where that is
         given."""
         found = [p for p in self.all() if p.id == facts.get("id")]

@@ -4,54 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
 
 from prelabel.config import load
 from prelabel.errors import UserError
 from prelabel.label_studio.format.label_config import parse_label_config
 from prelabel.label_studio.server.cleanup import PredictionCleanup
 from prelabel.label_studio.server.fit_scheduler import FitScheduler
-from prelabel.label_studio.server.fits import Fit
 from prelabel.label_studio.server.jobs import Job, JobResult, Urgency, WorkerSettings
 from prelabel.label_studio.server.metrics import Metrics
 from prelabel.label_studio.server.predictions import Predictions
-from prelabel.label_studio.server.problems import Problem, ProblemLog
+from prelabel.label_studio.server.problems import ProblemLog
 from prelabel.label_studio.server.projects import Project, Projects
 from prelabel.label_studio.server.queue import Queue
 from prelabel.label_studio.server.settings import Settings
-
-
-class FitProgress(TypedDict):
-    """How far a fit is: ``done`` of ``total`` steps of a stage; 0 of 0 where there are none."""
-
-    stage: str
-    done: int
-    total: int
-
-
-class ProjectStatus(TypedDict):
-    """A project's row on the status page. ``token``: whether one is known."""
-
-    id: int
-    project: str
-    server: str
-    version: str
-    fitted: bool
-    tasks_fitted: int
-    names_revision: int
-    waits_for_setup: bool
-    token: bool
-    fit: FitProgress | None
-    problems: list[str]
-
-
-class Status(TypedDict):
-    """What the status page shows. ``queue``: jobs by urgency."""
-
-    projects: list[ProjectStatus]
-    queue: dict[str, int]
-    worker_restarts: int
-    problems: list[Problem]
+from prelabel.label_studio.server.status import FitProgress, Status, fit_progress, project_status
+from prelabel.storage.json import JsonObject
 
 
 class Service:
@@ -114,9 +81,9 @@ class Service:
     def answers(
         self,
         name: str,
-        tasks: Sequence[Mapping[str, Any]],
+        tasks: Sequence[JsonObject],
         label_xml: str,
-        context: Mapping[str, Any] | None = None,
+        context: JsonObject | None = None,
     ) -> list[bytes]:
         """A JSON text for each task: a prediction, or ``[]`` for one that has failed or is not
         ready in time. ``name``: "" takes the first project that a task names. ``label_xml``: ""
@@ -128,7 +95,7 @@ class Service:
             return self.predictions.answer_prompts(project, tasks, label_config, context)
         return self.predictions.predict(project, tasks, label_config)
 
-    def event(self, action: str, payload: Mapping[str, Any]) -> Mapping[str, object]:
+    def event(self, action: str, payload: JsonObject) -> JsonObject:
         """Take in a webhook; never an error, as Label Studio switches off webhooks that fail.
 
         Only numbers are taken from it: what was annotated is requested from the server itself, so
@@ -139,7 +106,7 @@ class Service:
             return {"status": "unknown project"}
         try:
             if action == "START_TRAINING":
-                return _progress(self.fits.request(project))
+                return fit_progress(self.fits.request(project))
             if action.startswith("ANNOTATION"):
                 return {"status": "learning", "tasks": self._learn(project, payload)}
         except UserError as error:
@@ -151,7 +118,7 @@ class Service:
 
     def fit(self, name: str) -> FitProgress:
         """Fit a project anew in the background, unless it is under way; how far that is."""
-        return _progress(self.fits.request(self._known(name)))
+        return fit_progress(self.fits.request(self._known(name)))
 
     def cancel(self, name: str) -> bool:
         """End a project's fit; whether there was one."""
@@ -160,7 +127,9 @@ class Service:
     def status(self) -> Status:
         """For people and statistics: without secrets."""
         return {
-            "projects": [self._status_of(project) for project in self.projects.all()],
+            "projects": [
+                project_status(project, self.fits.of(project)) for project in self.projects.all()
+            ],
             "queue": self.queue.sizes(),
             "worker_restarts": self.queue.restarts,
             "problems": self.problems.last(),
@@ -170,24 +139,7 @@ class Service:
         """For Prometheus."""
         return self.metrics.text(self.queue.sizes(), self.queue.restarts)
 
-    def _status_of(self, project: Project) -> ProjectStatus:
-        fit = self.fits.of(project)
-        state = project.state
-        return {
-            "id": project.id,
-            "project": state.project,
-            "server": project.server,
-            "version": state.version,
-            "fitted": bool(state.model),
-            "tasks_fitted": state.n_tasks,
-            "names_revision": state.revision,
-            "waits_for_setup": bool(state.newest and state.newest != state.model),
-            "token": bool(project.token),
-            "fit": _progress(fit) if fit else None,
-            "problems": list(project.problems),
-        }
-
-    def _learn(self, project: Project, payload: Mapping[str, Any]) -> int:
+    def _learn(self, project: Project, payload: JsonObject) -> int:
         """Learn from the tasks that a webhook names; how many these are."""
         tasks = [_mapping(payload.get("task")).get("id")]
         several = payload.get("annotations")
@@ -247,9 +199,5 @@ def default_service() -> Service:
     return Service(Settings(load(), url=url, token=token))
 
 
-def _progress(fit: Fit) -> FitProgress:
-    return {"stage": fit.stage, "done": fit.done, "total": fit.total}
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
+def _mapping(value: object) -> JsonObject:
     return value if isinstance(value, Mapping) else {}
