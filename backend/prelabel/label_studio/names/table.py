@@ -144,7 +144,7 @@ def _warn_of_other_code(exemplars: Sequence[Exemplar], origin: str) -> None:
         _log.warning(
             "of %d named examples, %d were embedded by other code than is installed now and count as "
             "they are, %d by another embedder or with other weights and do not count, until their "
-            "photos are embedded again, as the backend and a fit do",
+            "photos are embedded again, as the backend and a fit do, or their class is named again",
             len(exemplars),
             max(outdated, 0),
             foreign,
