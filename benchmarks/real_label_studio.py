@@ -29,7 +29,7 @@ from prelabel.label_studio.demo import demo
 from prelabel.label_studio.demo.local_server import LocalServer
 from prelabel.storage.files import cache_folder
 
-LABELS = demo.label_config(["object"])
+LABELS = demo.label_xml(["object"])
 UPLOAD = 20
 """Photos in one request."""
 Task = dict[str, Any]

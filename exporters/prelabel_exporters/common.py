@@ -35,7 +35,7 @@ class JsonList:
 
 
 def stable_id(*parts: str, size: int) -> bytes:
-    """``size`` bytes that depend on the parts alone. Names that are no UTF-8 are taken as well."""
+    """``size`` bytes that depend only on the parts, whose text may be of bytes that are not UTF-8."""
     text = "\0".join(parts).encode("utf-8", "surrogatepass")
     return hashlib.blake2b(text, digest_size=size).digest()
 
@@ -62,7 +62,7 @@ def class_name(region: Region, prediction: Prediction, context: ExportContext) -
 
 
 def without_class(region: Region, prediction: Prediction, context: ExportContext) -> bool:
-    """Whether a region has no class, so that formats which want one leave it out; it is counted."""
+    """Whether a region has no class. Formats that need one leave it out, which is counted."""
     if region.cluster != -1:
         return False
     kind = "void regions" if region.crowd else "regions without a class"
@@ -71,14 +71,14 @@ def without_class(region: Region, prediction: Prediction, context: ExportContext
 
 
 def in_front(region: Region) -> tuple[bool, float, int]:
-    """The order in which overlapping regions are painted, the last one in front: crowds first, then
-    by score, and of equal ones the larger first."""
+    """Sorts overlapping regions from back to front: crowds at the back, then by score; of equal
+    scores the larger region is behind."""
     return not region.crowd, region.score, -region.area
 
 
 def fits_photo(file: Path, width: int, height: int, problems: Problems) -> bool:
-    """Whether labels of this size can be of the photo: unless it is there with another size. That
-    is counted, and so is a photo that is not there or cannot be read."""
+    """Whether a photo has the size of its labels, as far as can be known: a photo that is missing or
+    cannot be read is taken to fit. Both that and another size are counted."""
     try:
         found = images.read_size(file)
     except PhotoError as error:
@@ -93,12 +93,20 @@ def fits_photo(file: Path, width: int, height: int, problems: Problems) -> bool:
     return found == (width, height)
 
 
-def free_file(root: Path, photo: str) -> Path:
-    """The PNG for a photo, in a folder that exists. Asks the disk, as it knows equal names best.
-    Raises UserError for a name that leads out of the folder."""
+def inside_folder(photo: str) -> PurePosixPath:
+    """A photo's name as a path. Raises UserError for a name that leads out of the folder."""
     name = PurePosixPath(photo)
     if name.is_absolute() or ".." in name.parts:
-        raise UserError(f"{photo}: leads out of the folder of photos, wanted a name inside it")
+        raise UserError(f"{photo}: leads out of the folder of photos, expected a name inside it")
+    return name
+
+
+def free_file(root: Path, photo: str) -> Path:
+    """A path for a photo's PNG that no other photo has; its folder is made.
+
+    The disk decides which names are equal, as letter case may count or not. Raises UserError for a
+    name that leads out of the folder."""
+    name = inside_folder(photo)
     parent = root / name.parent
     parent.mkdir(parents=True, exist_ok=True)
     file, whole = parent / f"{name.stem}.png", f"{name.name}.png"

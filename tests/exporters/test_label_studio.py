@@ -66,10 +66,10 @@ def test_write__what_a_kind_cannot_hold_is_counted(tmp_path: Path) -> None:
         registry.make("exporter", "label-studio", {"kind": kind}).write([photo], tmp_path, context)
         return context.problems.lines()
 
-    crowd = "1 crowds left out, which Label Studio has not (x.jpg)"
+    crowd = "1 crowds left out, which Label Studio does not have (x.jpg)"
     assert lines("brush") == [crowd]
-    assert lines("polygon") == [crowd, "1 holes filled, which polygons have not (x.jpg)"]
-    assert lines("rectangle") == [crowd, "1 regions of which the box alone is kept (x.jpg)"]
+    assert lines("polygon") == [crowd, "1 holes filled, since polygons have none (x.jpg)"]
+    assert lines("rectangle") == [crowd, "1 regions of which only the box is kept (x.jpg)"]
 
 
 def test_write__the_project_s_own_label_config_decides(tmp_path: Path) -> None:

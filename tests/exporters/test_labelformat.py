@@ -111,7 +111,7 @@ def test_yolo_seg__what_it_cannot_hold_is_counted(tmp_path: Path) -> None:
     assert np.array_equal(parts, PARTS)
     assert (tmp_path / "labels" / "y.txt").read_text() == ""
     assert context.problems.counts == {
-        "holes filled, which polygons have not": 1,
+        "holes filled, since polygons have none": 1,
         "regions in several parts, joined by lines without width": 1,
         "crowds left out": 1,
         "regions without a class, left out": 1,
@@ -148,7 +148,7 @@ def test_boxes__by_hand(tmp_path: Path) -> None:
     Boxes(format="yolo").write(photos, tmp_path, context)
     numbers = [float(n) for n in (tmp_path / "labels" / "x.txt").read_text().split()]
     assert numbers == pytest.approx([1, 12 / 60, 20 / 40, 12 / 60, 20 / 40])
-    assert context.problems.counts == {"regions of which the box alone is kept": 1}
+    assert context.problems.counts == {"regions of which only the box is kept": 1}
     Boxes(format="kitti").write(photos, tmp_path, context)
     assert (tmp_path / "x.txt").read_text().startswith("cat -1 -1 -10 6 10 18 30 ")
     Boxes(format="lightly").write(photos, tmp_path, context)
@@ -160,7 +160,7 @@ def test_boxes__by_hand(tmp_path: Path) -> None:
 def test_without_labelformat__says_what_to_install(
     kind: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = "prelabel_exporters.labelformat.names"
+    own = "prelabel_exporters.labelformat.labels"
     monkeypatch.delitem(sys.modules, own, raising=False)
     monkeypatch.delattr(own, raising=False)
     for name in [name for name in sys.modules if name.startswith("labelformat.")]:

@@ -86,7 +86,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 def _project(server: Server, local: Path) -> int:
     """Uploads, one of them broken, and a local file."""
-    project = server.project(demo.label_config(LABELS))
+    project = server.project(demo.label_xml(LABELS))
     server.upload(project, [(n, _file(n)) for n in SHAPES if n != "local.png"])
     server.upload(project, [(BROKEN, as_rotated_jpeg(shape("box", 20))[:900])])
     storage = {"project": project, "path": str(local), "title": "local", "use_blob_urls": True}

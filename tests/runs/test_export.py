@@ -129,7 +129,7 @@ def test_convert__settings_of_what_is_read_and_what_is_written(tmp_path: Path) -
         (written,) = json.loads((out / "tasks.json").read_text())
         (box,) = written["predictions"][0]["result"]
         assert box["value"]["rectanglelabels"] == [label]
-        assert "  1 regions of which the box alone is kept (x.jpg)\n" in result.stdout
+        assert "  1 regions of which only the box is kept (x.jpg)\n" in result.stdout
 
 
 def test_convert__what_was_wrong_is_said_once(tmp_path: Path) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -28,14 +29,17 @@ Task = dict[str, Any]
 
 
 class FakeLabelStudio:
-    """``asked``: method and path of every request."""
+    """``asked``: method and path of every request. ``failing``: POST requests whose path this
+    pattern matches are answered with 500; "" for none."""
 
     def __init__(self) -> None:
         self.tasks: dict[int, Task] = {}
         self.configs: dict[int, str] = {}
         self.photos: dict[str, bytes] = {}
         self.asked: list[tuple[str, str]] = []
+        self.failing = ""
         self._held = ""
+        self._prediction_ids = itertools.count(100_000)
         self._changed = threading.Condition()
         self._server = _Server(("127.0.0.1", 0), _handler(self))
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
@@ -64,6 +68,13 @@ class FakeLabelStudio:
         at = f"2026-02-03T04:05:06.{time.monotonic_ns() % 1_000_000:06}Z"
         annotation = {"id": 7000 + task, "task": task, "result": result, "updated_at": at}
         self.tasks[task]["annotations"] = [annotation]
+
+    def store(self, predictions: Sequence[dict[str, Any]]) -> int:
+        """Predictions of a bulk import; how many."""
+        for prediction in predictions:
+            number = next(self._prediction_ids)
+            self.tasks[prediction["task"]]["predictions"].append({"id": number, **prediction})
+        return len(predictions)
 
     @property
     def held(self) -> str:
@@ -102,7 +113,7 @@ class FakeLabelStudio:
         return sum(bool(re.search(pattern, f"{method} {path}")) for method, path in self.asked)
 
     def start(self) -> None:
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.005,), daemon=True).start()
 
     def stop(self) -> None:
         self.held = ""
@@ -156,6 +167,16 @@ def _handler(server: FakeLabelStudio) -> type[BaseHTTPRequestHandler]:
         def do_DELETE(self) -> None:
             self._answer(*self._found())
 
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            server.receive(self.command, self.path)
+            if server.failing and re.search(server.failing, self.path):
+                self._answer(500, {"detail": "as the test says"})
+            elif re.fullmatch(r"/api/projects/\d+/import/predictions", self.path):
+                self._answer(201, {"created": server.store(body)})
+            else:
+                self._answer(404, {"detail": "Not found."})
+
         def _found(self) -> tuple[int, Any]:
             server.receive(self.command, self.path)
             if self.headers["Authorization"] != f"Token {TOKEN}":
@@ -171,7 +192,8 @@ def _handler(server: FakeLabelStudio) -> type[BaseHTTPRequestHandler]:
                 return 204, None
             if kind == "projects" and int(number) in server.configs:
                 n = sum(t["project"] == int(number) for t in server.tasks.values())
-                return 200, {"id": int(number), "task_number": n}
+                xml = server.configs[int(number)]
+                return 200, {"id": int(number), "task_number": n, "label_config": xml}
             if kind == "tasks" and int(number) in server.tasks:
                 return 200, server.tasks[int(number)]
             if place.path == "/api/tasks":

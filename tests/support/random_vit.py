@@ -8,11 +8,13 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
 from prelabel.strategies.protocols import Backbone
 from prelabel.strategies.registry import make
 from prelabel.weights.timm_import import timm
 
+State = dict[str, Tensor]
 WeightsFile = Callable[[str], Path]
 MakeVit = Callable[..., Backbone]
 
@@ -20,20 +22,24 @@ TINY = "test_vit"
 """timm's smallest: 6 blocks of 64 values, patches of 16 pixels, made for 160 pixels."""
 
 
+def random_state(architecture: str) -> State:
+    """Weights of an architecture, drawn from a fixed seed: large enough that attention is far from
+    uniform and every bias counts."""
+    with torch.device("meta"):
+        network = timm.create_model(architecture, pretrained=False, num_classes=0)
+    generator = torch.Generator().manual_seed(0)
+    return {
+        name: torch.randn(tensor.shape, generator=generator) * 0.1
+        + (1.0 if "norm" in name and name.endswith("weight") else 0.0)
+        for name, tensor in network.state_dict().items()
+    }
+
+
 def write_weights(folder: Path, architecture: str) -> Path:
-    """A file of random weights, drawn from a fixed seed; written once."""
+    """A file of random weights; written once."""
     path = folder / f"{architecture}.safetensors"
     if not path.exists():
-        with torch.device("meta"):
-            network = timm.create_model(architecture, pretrained=False, num_classes=0)
-        generator = torch.Generator().manual_seed(0)
-        # Large enough that attention is far from uniform and every bias counts.
-        state = {
-            name: torch.randn(tensor.shape, generator=generator) * 0.1
-            + (1.0 if "norm" in name and name.endswith("weight") else 0.0)
-            for name, tensor in network.state_dict().items()
-        }
-        save_file(state, path)
+        save_file(random_state(architecture), path)
     return path
 
 

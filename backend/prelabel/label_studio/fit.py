@@ -35,8 +35,8 @@ class FitRequest:
     """A fit of a project's model.
 
     ``folder``: the project's. ``tasks``: as the server sent them, or None for all of the project's.
-    ``newest``: the model that was the newest when the fit was requested; if another one is by then,
-    that is the answer. ``most``: a seeded sample of at most so many tasks, 0 for all.
+    ``newest``: the newest model when the fit was requested; if there is a newer one when it begins,
+    that one is taken instead. ``most``: a seeded sample of at most so many tasks, 0 for all.
     """
 
     folder: Path
@@ -54,7 +54,7 @@ class FitRequest:
 
 def fit_project(request: FitRequest, log: RunLog, *, on_wait: Callable[[], None]) -> None:
     """Fit a project and learn names from its annotations. ``on_wait``: called if another process is
-    fitting it; that one's model is taken then. Raises UserError."""
+    fitting it; the model of that process is taken then. Raises UserError."""
     folder = ProjectFolder(request.folder)
     lock = folder.fit_lock()
     try:
@@ -105,7 +105,7 @@ def _newest(folder: ProjectFolder) -> FittedModel | None:
 
 
 def project_config(config: Config, label_config: LabelConfig) -> Config:
-    """The config with the project's labels, unless it names some itself: two classes for each."""
+    """The config with the project's labels, which make two classes each, unless it has its own."""
     if config.classes.labels or config.classes.count:
         return config
     classes = config.classes.model_copy(update={"labels": tuple(label_config.label_names)})
@@ -120,7 +120,7 @@ def fit_tasks(
     if not tasks:
         raise UserError("the project has no tasks: import photos first")
     sample = draw_sample(tasks, most=config.fit.photos, seed=config.fit.seed)
-    failed: dict[int, str] = {}  # of those that are to be predicted, the reason is told then
+    failed: dict[int, str] = {}  # reported when the task is predicted
     with log.stage("photos", len(sample)):
         photos = download(fetcher, sample, failed, log)
     if not photos:
@@ -136,9 +136,12 @@ def fit_tasks(
 
 
 def keep_ids(old: Float, new: Float) -> Float:
-    """New class centroids float32 (n, dim) in an order in which those that match an old one, by the
-    assignment that makes the cosines' sum largest, come in the old one's order, at its place where
-    there are enough; the others take what places are left."""
+    """New class centroids float32 (n, dim), reordered so that classes keep their ids.
+
+    New and old centroids are matched one to one, so that the sum of their cosines is largest. A new
+    one takes the place of the old one that it matches if there are as many places; the others, in
+    their own order, take the places that are left.
+    """
     if not len(old) or not len(new) or old.shape[1:] != new.shape[1:]:
         return new
     places, chosen = linear_sum_assignment(-(unit(old) @ unit(new).T))

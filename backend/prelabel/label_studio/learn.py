@@ -25,9 +25,9 @@ from prelabel.storage.json import JsonObject
 from prelabel.storage.progress import RunLog
 
 Lessons = dict[str, tuple[str, tuple[Exemplar, ...]]]
-"""By photo: the stamp of the annotation, and what it teaches."""
+"""By photo: the stamp of the annotation, and the exemplars that are learned from it."""
 _AT_ONCE = 50
-"""Tasks whose lessons are written at once: the file is replaced whole."""
+"""Tasks whose lessons are written together: each time the whole file is replaced."""
 
 
 def learn_task(
@@ -126,7 +126,7 @@ def _exemplars(
     least = max(options.min_score, label_config.score_threshold)
     shown = [r for r in segment.regions if r.score >= least][: options.max_regions]
     taught = find_lessons(drawing, shown)
-    if not _began_with_prediction(annotation):  # what nobody was shown, nobody has deleted
+    if not _began_with_prediction(annotation):  # a region that was not shown was not deleted
         taught = [lesson for lesson in taught if lesson.name]
     known = {
         number: segment.embeddings[lesson.predicted]

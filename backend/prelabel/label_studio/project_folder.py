@@ -122,7 +122,7 @@ class ProjectFolder:
 
     def save_model(self, model: FittedModel, *, n_tasks: int) -> ProjectState:
         """Keep a model as the newest; it is not live yet."""
-        with self._lock():  # else somebody who goes live removes it before it is the newest
+        with self._lock():  # else another process that goes live could remove the model first
             model.save(self.model_folder(model.fit_hash))
             return self._write(
                 msgspec.structs.replace(
@@ -194,7 +194,7 @@ class ProjectFolder:
         return learned, 0.0
 
     def _keep_names(self, revision: int, *, before: int) -> None:
-        """The names of the revision before stay too: it may still be at work."""
+        """Keep the names of a live revision, and of the one before, which may still be in use."""
         with replacing(self.names_file(revision)) as beside:
             try:
                 os.link(self.names, beside)  # the file is replaced, never written to

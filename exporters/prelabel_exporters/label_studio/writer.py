@@ -168,7 +168,7 @@ def _prediction(
 ) -> PredictionJson:
     regions = tuple(region for region in prediction.regions if not region.crowd)
     for _ in range(len(prediction.regions) - len(regions)):
-        context.problems.note("crowds left out, which Label Studio has not", prediction.photo)
+        context.problems.note("crowds left out, which Label Studio does not have", prediction.photo)
     kept = structs.replace(prediction, regions=regions)
     items: list[ResultItem] = []
     for number, of_kind in enumerate(controls_by_kind(controls, controls[0].image_key)):
@@ -203,10 +203,10 @@ def _note_losses(
 ) -> None:
     keeps = SHAPE_OF[control.kind].keeps
     counts = {
-        "holes filled, which polygons have not": losses.holes,
+        "holes filled, since polygons have none": losses.holes,
         "regions without a pixel, left out": losses.empty,
         "regions without a label": losses.unnamed,
-        f"regions of which the {keeps} alone is kept": 0
+        f"regions of which only the {keeps} is kept": 0
         if keeps in ("mask", "outline")
         else n_items,
     }

@@ -36,13 +36,13 @@ class Backend:
 
 
 def login(folder: Path) -> Login:
-    """The demo's user, made up once and kept in ``folder`` for this machine's user alone."""
+    """The demo's user, generated once and kept in ``folder``, readable for its owner alone."""
     file = folder / "login.json"
     if file.exists():
         try:
             return Login(**json.loads(file.read_text(encoding="utf-8")))
         except (ValueError, TypeError) as error:
-            raise UserError(f"{file} is damaged: remove {folder} to begin anew") from error
+            raise UserError(f"{file} is damaged: remove {folder} to start from scratch") from error
     made = Login("demo@example.com", secrets.token_urlsafe(9), secrets.token_hex(20))
     with replacing(file) as beside:
         beside.touch(mode=0o600)
@@ -63,7 +63,7 @@ def label_studio(command: Path, folder: Path) -> Iterator[LocalServer]:
 
 @contextmanager
 def backend(server: LocalServer, folder: Path, arguments: Sequence[str]) -> Iterator[Backend]:
-    """``prelabel serve`` for that server, stopped at the end."""
+    """``prelabel serve`` for that server, stopped at the end. Raises UserError if it does not start."""
     found = Backend(
         f"http://127.0.0.1:{free_port(9090)}", "label-studio", secrets.token_urlsafe(12)
     )
@@ -93,6 +93,8 @@ def backend(server: LocalServer, folder: Path, arguments: Sequence[str]) -> Iter
                     break
             except httpx.TransportError:
                 time.sleep(0.1)
+        else:
+            raise UserError(f"the backend does not answer: {folder / 'backend.log'} says why")
         yield found
     finally:
         process.terminate()
@@ -109,7 +111,7 @@ def project(
     an earlier start, or a new one."""
     found = client.find_project(TITLE)
     if found is None:
-        found = client.create_project(TITLE, label_config(labels))
+        found = client.create_project(TITLE, label_xml(labels))
         with log.stage("upload", len(photos)):
             for start in range(0, len(photos), _UPLOAD):
                 client.upload(found, photos[start : start + _UPLOAD])
@@ -121,8 +123,8 @@ def project(
     return found
 
 
-def label_config(labels: Sequence[str]) -> str:
-    """Masks with a brush; a click or a box asks the backend for the object there."""
+def label_xml(labels: Sequence[str]) -> str:
+    """A label config: masks with a brush; a click or a box asks the backend for the object there."""
     choices = "".join(f'<Label value="{label}"/>' for label in labels)
     return f"""<View>
   <Image name="image" value="$image" zoom="true"/>

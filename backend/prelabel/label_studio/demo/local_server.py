@@ -31,7 +31,7 @@ class Login:
 
 class LocalServer:
     """``command``: the label-studio program; ``folder``: its data, kept from start to start.
-    Listens on loopback, tells nobody about itself, and accepts ML backends there."""
+    Listens on loopback, sends no statistics, and accepts ML backends on loopback."""
 
     def __init__(self, command: Path, folder: Path, login: Login, *, port: int = 0) -> None:
         self.command = command
@@ -57,7 +57,7 @@ class LocalServer:
                     stdin=subprocess.DEVNULL,
                     stdout=into,
                     stderr=into,
-                    start_new_session=True,  # Ctrl-C: who started it ends it
+                    start_new_session=True,  # Ctrl-C: the parent ends it
                 )
         except OSError as error:
             raise UserError(f"{self.command} cannot be started ({error.strerror})") from error
@@ -71,7 +71,7 @@ class LocalServer:
         raise UserError(f"Label Studio does not start: {log} says why")
 
     def stop(self) -> None:
-        """At once, as in a power cut; its database stands that."""
+        """Kill it, as a power cut would; its database survives that."""
         if self.process:
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)

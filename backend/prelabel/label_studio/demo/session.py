@@ -60,9 +60,9 @@ def running_demo(
         client = running.enter_context(Client(server.url, server.login.token))
         project = demo.project(client, photos, list(samples.n_objects), backend, log)
         fetcher = open_fetcher(client, Sources())
-        home = ProjectFolder.of(server.url, project)
+        project_folder = ProjectFolder.of(server.url, project)
         totals = predict_project(
-            client, fetcher, project, home, config, Options(), progress=progress
+            client, fetcher, project, project_folder, config, Options(), progress=progress
         )
         yield Demo(
             page=f"{server.url}/projects/{project}/data",

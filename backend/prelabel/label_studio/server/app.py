@@ -111,13 +111,13 @@ class _Handlers:
         return Response(body, media_type="application/json")
 
     async def versions(self, request: Request) -> Response:
-        """All versions that were given out; Label Studio does not say for which project."""
+        """All versions that were given out; Label Studio does not name a project."""
         asked = await self._json(request) if request.method == "POST" else {}
         project = str(asked.get("project") or "")
         return JSONResponse({"versions": await self._run(lambda: self._service.versions(project))})
 
     async def webhook(self, request: Request) -> Response:
-        """Something has happened in Label Studio."""
+        """An event in Label Studio."""
         asked = await self._json(request)
         action = str(asked.get("action") or "")
         if action == "START_TRAINING" and not self._access.allows(request):

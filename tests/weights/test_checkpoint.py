@@ -1,59 +1,27 @@
-"""Weights from files in several layouts, and what is said where they cannot be had.
+"""Weights from files in several layouts, and what is said of those that cannot be used.
 
 The networks are real architectures with random weights.
 """
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
 
 from prelabel.errors import UserError
-from prelabel.weights import hub
 from prelabel.weights.checkpoint import state_hash
-from prelabel.weights.load import LoadedWeights, WeightsChoice, default_choice, load, stand_in_file
-from prelabel.weights.models import DEFAULT_MODEL, STAND_IN
-from prelabel.weights.timm_import import timm
-
-TINY = "test_vit"
-State = dict[str, Tensor]
-
-
-def random_state(architecture: str) -> State:
-    """A state dict of that architecture, drawn from a fixed seed."""
-    with torch.device("meta"):
-        network = timm.create_model(architecture, pretrained=False, num_classes=0)
-    generator = torch.Generator().manual_seed(0)
-    return {
-        name: torch.randn(tensor.shape, generator=generator) * 0.05
-        for name, tensor in network.state_dict().items()
-    }
-
-
-@pytest.fixture(scope="module")
-def tiny() -> State:
-    return random_state(TINY)
+from prelabel.weights.load import LoadedWeights, load
+from support.random_vit import TINY, State, random_state
 
 
 @pytest.fixture(scope="module")
 def small() -> State:
     return random_state("vit_small_patch16_224")
-
-
-@pytest.fixture(autouse=True)
-def _fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    monkeypatch.setenv("PRELABEL_CACHE", str(tmp_path / "cache"))
-    default_choice.cache_clear()
-    yield
-    default_choice.cache_clear()
 
 
 def _saved(state: Any, file: Path) -> Path:
@@ -188,13 +156,6 @@ def test_from_file__mask_token_without_position_grid(tmp_path: Path) -> None:
         load("", str(_saved(state, tmp_path / "dinov3.pth")))
 
 
-def test_load__not_timms(tmp_path: Path, tiny: State) -> None:
-    with pytest.raises(UserError, match="vit_huge_gigantic"):
-        load("vit_huge_gigantic", str(_saved(tiny, tmp_path / "tiny.pth")))
-    with pytest.raises(UserError, match="vit_huge_gigantic"):
-        load("vit_huge_gigantic", "")
-
-
 class _Anything:
     """Not a tensor; torch refuses to unpickle it."""
 
@@ -233,11 +194,6 @@ def test_load__a_missing_file(tmp_path: Path, name: str) -> None:
         load(TINY, str(tmp_path / name))
 
 
-def test_load__stand_in_not_pulled() -> None:
-    with pytest.raises(UserError, match="prelabel weights pull stand-in"):
-        load("", STAND_IN)
-
-
 def test_state_hash__depends_on_names_shapes_types_and_bytes_alone() -> None:
     one = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.zeros(1)}
     known = state_hash(one)
@@ -251,82 +207,3 @@ def test_state_hash__depends_on_names_shapes_types_and_bytes_alone() -> None:
         turned,
     ]
     assert len({known, *(state_hash(state) for state in changes)}) == 5
-
-
-# The hub
-
-
-@pytest.fixture
-def hanging_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A hub that takes the question and never answers."""
-    done = threading.Event()
-    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
-    monkeypatch.setattr("huggingface_hub.HfApi.model_info", lambda *_, **__: done.wait(60))
-    monkeypatch.setattr(hub, "hub_cached", lambda _: False)
-    yield
-    done.set()
-
-
-@pytest.mark.slow
-def test_hub_reachable__is_decided_in_time(
-    hanging_hub: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert hub.HUB_PATIENCE <= 5
-    monkeypatch.setattr(hub, "HUB_PATIENCE", 0.3)
-    start = time.monotonic()
-    assert not hub.hub_reachable(DEFAULT_MODEL)
-    assert time.monotonic() - start < 2
-    with pytest.raises(UserError, match="--backbone"):
-        load(DEFAULT_MODEL, "")
-
-
-@pytest.mark.parametrize("answers", [True, False])
-def test_hub_reachable__as_it_answers(monkeypatch: pytest.MonkeyPatch, answers: bool) -> None:
-    asked = []
-
-    def model_info(_: Any, repo: str, **__: Any) -> None:
-        asked.append(repo)
-        if not answers:
-            raise OSError("no route to host")
-
-    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
-    monkeypatch.setattr("huggingface_hub.HfApi.model_info", model_info)
-    assert hub.hub_reachable(DEFAULT_MODEL) is answers
-    assert asked == ["timm/vit_small_patch16_224.dino"]
-
-
-def test_hub_reachable__is_not_asked_when_offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr("huggingface_hub.HfApi.model_info", lambda *_, **__: pytest.fail("asked"))
-    assert not hub.hub_reachable(DEFAULT_MODEL)
-
-
-def test_default_choice__the_hub_then_the_stand_in(
-    monkeypatch: pytest.MonkeyPatch, tiny: State
-) -> None:
-    monkeypatch.setattr(hub, "hub_cached", lambda _: False)
-    monkeypatch.setattr(hub, "hub_reachable", lambda _: False)
-    with pytest.raises(UserError, match="prelabel weights pull stand-in"):
-        default_choice()
-
-    stand_in_file().parent.mkdir(parents=True)
-    save_file(tiny, stand_in_file())
-    assert default_choice() == WeightsChoice("vit_small_patch14_dinov2", "stand-in")
-
-    default_choice.cache_clear()
-    monkeypatch.setattr(hub, "hub_cached", lambda _: True)
-    assert default_choice() == WeightsChoice("vit_small_patch16_224.dino", "")
-
-
-@pytest.mark.slow
-@pytest.mark.network
-def test_stand_in__is_fetched_converted_and_verified() -> None:
-    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
-    from prelabel.weights.stand_in import pull
-
-    file, difference = pull()
-    assert file == stand_in_file()
-    assert 0 < difference < 1e-4
-    loaded = load("", STAND_IN)
-    assert loaded.architecture == "vit_small_patch14_dinov2"
-    assert "trained with labels" in loaded.source

@@ -1,0 +1,185 @@
+"""A whole project at once, against a small Label Studio on loopback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prelabel.errors import UserError
+from prelabel.label_studio import bulk
+from prelabel.label_studio.api.client import Client
+from prelabel.label_studio.api.errors import ServerFault
+from prelabel.label_studio.api.photos import Fetcher
+from prelabel.label_studio.bulk import Options, Totals, predict_project
+from prelabel.label_studio.project_folder import ProjectFolder
+from support.fake_label_studio import BRUSH, TOKEN, FakeLabelStudio, running
+from support.small_photos import tiny_config
+
+N = 4
+
+
+@pytest.fixture
+def server() -> Iterator[FakeLabelStudio]:
+    with running() as found:
+        yield found
+
+
+class Project:
+    """A project with N photos, and its folder on this machine."""
+
+    def __init__(self, server: FakeLabelStudio, folder: Path, xml: str = BRUSH) -> None:
+        self.server = server
+        name, tasks = server.project(N, xml)
+        self.id = int(name.partition(".")[0])
+        self.numbers = [task["id"] for task in tasks]
+        self.folder = folder
+
+    def predict(self, *overrides: str, options: Options | None = None) -> Totals:
+        with Client(self.server.url, TOKEN, attempts=1) as client:
+            return predict_project(
+                client,
+                Fetcher(client, self.folder / "photos"),
+                self.id,
+                ProjectFolder(self.folder / "project"),
+                tiny_config(*overrides),
+                options or Options(),
+            )
+
+    def predictions(self) -> list[list[Any]]:
+        """Of each task."""
+        return [self.server.tasks[number]["predictions"] for number in self.numbers]
+
+    def versions(self) -> list[list[str]]:
+        return [[p["model_version"] for p in own] for own in self.predictions()]
+
+
+@pytest.fixture
+def project(server: FakeLabelStudio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.setenv("PRELABEL_CACHE", str(tmp_path / "cache"))
+    return Project(server, tmp_path)
+
+
+def test_predict_project__every_task_once(project: Project, server: FakeLabelStudio) -> None:
+    server.annotate(project.numbers[0], [])
+    broken = server.task(project.id, image=server.upload(900, b"broken"))["id"]
+    without = server.task(project.id, text="no image")["id"]
+    totals = project.predict()
+    assert (totals.tasks, totals.labelled, totals.imported) == (N + 2, 1, N - 1)
+    assert totals.failed.keys() == {broken, without}
+    assert project.versions() == [[], *[[totals.model_version]] * (N - 1)]
+    stored = [p for own in project.predictions() for p in own]
+    assert sum(len(p["result"]) for p in stored) == totals.regions > 0
+    again = project.predict()
+    assert (again.current, again.imported, again.model_version) == (
+        N - 1,
+        0,
+        totals.model_version,
+    )
+    assert project.predictions()[1:] == [[p] for p in stored]
+
+
+def test_predict_project__a_dry_run_changes_nothing(
+    project: Project, server: FakeLabelStudio
+) -> None:
+    totals = project.predict(options=Options(dry_run=True))
+    assert totals.imported == N
+    assert project.versions() == [[]] * N
+    assert server.count("POST|DELETE") == 0
+
+
+def test_predict_project__labelled_tasks_if_asked_for(
+    project: Project, server: FakeLabelStudio
+) -> None:
+    server.annotate(project.numbers[0], [])
+    totals = project.predict(options=Options(labelled=True))
+    assert (totals.labelled, totals.imported) == (0, N)
+
+
+def test_predict_project__earlier_predictions_stay_or_are_replaced(
+    project: Project, server: FakeLabelStudio
+) -> None:
+    other = {"id": 1, "model_version": "yolo 8", "result": []}
+    server.tasks[project.numbers[0]]["predictions"].append(other)
+    old = project.predict()
+    kept = project.predict("levels.dataset_k=[4]", options=Options(refit=True))
+    assert kept.model_version != old.model_version
+    assert (kept.earlier, kept.imported) == (N, 0)
+    new = project.predict(options=Options(replace_own=True))
+    assert (new.imported, new.removed) == (N, N)
+    assert new.model_version == kept.model_version
+    assert project.versions() == [["yolo 8", new.model_version], *[[new.model_version]] * (N - 1)]
+
+
+def test_predict_project__what_a_killed_call_has_not_removed_goes_with_the_next(
+    project: Project, server: FakeLabelStudio
+) -> None:
+    totals = project.predict()
+    left = {"id": 2, "model_version": "0123456789ab-0", "result": []}
+    server.tasks[project.numbers[0]]["predictions"].append(left)
+    assert project.predict().removed == 0  # only if it is asked for
+    assert project.predict(options=Options(replace_own=True)).removed == 1
+    assert project.versions() == [[totals.model_version]] * N
+
+
+@pytest.mark.parametrize("limit", ["_BATCH", "_BATCH_NUMBERS"])
+def test_predict_project__goes_on_after_a_fault(
+    limit: str, project: Project, server: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Small batches: of one prediction each."""
+    monkeypatch.setattr(bulk, limit, 1)
+    imported = Client.import_predictions
+
+    def fail_after_two(client: Client, project_id: int, predictions: Any) -> int:
+        if server.count("POST") == 2:
+            server.failing = "import/predictions"
+        return imported(client, project_id, predictions)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Client, "import_predictions", fail_after_two)
+        with pytest.raises(ServerFault, match="answered 500"):
+            project.predict()
+    assert sum(len(own) for own in project.predictions()) == 2
+    server.failing = ""
+    totals = project.predict()
+    assert (totals.current, totals.imported) == (2, N - 2)
+    assert project.versions() == [[totals.model_version]] * N
+
+
+def test_predict_project__names_are_learned_from_annotations(
+    server: FakeLabelStudio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRELABEL_CACHE", str(tmp_path / "cache"))
+    project = Project(server, tmp_path, BRUSH.replace(' predicted_values="object 1"', ""))
+    twins = [server.task(project.id, image=server.upload(1))["id"] for _ in range(2)]
+    first = project.predict()
+    assert first.losses.unnamed == first.regions > 0
+    (predicted,) = server.tasks[twins[0]]["predictions"]
+    items = [{**item, "origin": "prediction"} for item in predicted["result"]]
+    for item in items:
+        item["value"] = {**item["value"], "brushlabels": ["dog"]}
+    server.annotate(twins[0], items)
+    second = project.predict(options=Options(replace_own=True))
+    assert second.learned_from == 1
+    assert second.model_version == first.model_version.replace("-0", "-1")
+    (twin,) = server.tasks[twins[1]]["predictions"]
+    assert [item["value"]["brushlabels"] for item in twin["result"]] == [["dog"]] * len(items)
+
+
+def test_predict_project__without_tasks_says_what_to_do(
+    server: FakeLabelStudio, tmp_path: Path
+) -> None:
+    project = Project(server, tmp_path)
+    for number in project.numbers:
+        del server.tasks[number]
+    with pytest.raises(UserError, match="import photos first"):
+        project.predict()
+
+
+def test_predict_project__no_photo_can_be_had(server: FakeLabelStudio, tmp_path: Path) -> None:
+    project = Project(server, tmp_path)
+    server.photos.clear()
+    with pytest.raises(UserError, match=f"no photo of {N} tasks.*no such file"):
+        project.predict()

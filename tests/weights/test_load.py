@@ -1,0 +1,74 @@
+"""Which weights are loaded, and what is said where they cannot be had."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from safetensors.torch import save_file
+from torch import nn
+
+from prelabel.errors import UserError
+from prelabel.weights import hub
+from prelabel.weights import load as load_module
+from prelabel.weights.checkpoint import state_hash
+from prelabel.weights.load import WeightsChoice, default_choice, load, stand_in_file
+from prelabel.weights.models import DEFAULT_MODEL, STAND_IN
+from support.random_vit import State
+
+
+def test_load__not_timms(tmp_path: Path, tiny: State) -> None:
+    file = tmp_path / "tiny.safetensors"
+    save_file(tiny, file)
+    with pytest.raises(UserError, match="vit_huge_gigantic"):
+        load("vit_huge_gigantic", str(file))
+    with pytest.raises(UserError, match="vit_huge_gigantic"):
+        load("vit_huge_gigantic", "")
+
+
+def test_load__stand_in_not_pulled() -> None:
+    with pytest.raises(UserError, match="prelabel weights pull stand-in"):
+        load("", STAND_IN)
+
+
+def test_default_choice__the_hub_then_the_stand_in(
+    monkeypatch: pytest.MonkeyPatch, tiny: State
+) -> None:
+    monkeypatch.setattr(hub, "hub_cached", lambda _: False)
+    monkeypatch.setattr(hub, "hub_reachable", lambda _: False)
+    with pytest.raises(UserError, match="prelabel weights pull stand-in"):
+        default_choice()
+
+    stand_in_file().parent.mkdir(parents=True)
+    save_file(tiny, stand_in_file())
+    assert default_choice() == WeightsChoice("vit_small_patch14_dinov2", "stand-in")
+
+    default_choice.cache_clear()
+    monkeypatch.setattr(hub, "hub_cached", lambda _: True)
+    assert default_choice() == WeightsChoice("vit_small_patch16_224.dino", "")
+
+
+def test_load__from_the_hub(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    network = nn.Linear(2, 3)
+    monkeypatch.setattr(hub, "hub_cached", lambda _: True)
+    monkeypatch.setattr(load_module, "create_network", lambda *_, **__: network)
+    loaded = load(DEFAULT_MODEL, "")
+    assert loaded.model is network
+    assert loaded.source == "hub timm/vit_small_patch16_224.dino"
+    assert loaded.weights_hash == state_hash(network.state_dict())
+    assert "licence" not in caplog.text
+    load("vit_small_patch16_dinov3.lvd1689m", "")
+    assert "dinov3-license" in caplog.text  # DINOv3's is not an open one
+
+
+def test_load__a_hub_that_breaks_off_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> nn.Module:
+        raise OSError("connection reset\nby peer")
+
+    monkeypatch.setattr(hub, "hub_cached", lambda _: True)
+    monkeypatch.setattr(load_module, "create_network", fail)
+    with pytest.raises(UserError, match="OSError: connection reset") as raised:
+        load(DEFAULT_MODEL, "")
+    assert "\n" not in str(raised.value)
