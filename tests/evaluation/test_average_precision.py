@@ -16,13 +16,14 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from builders import box, prediction, region
 from prelabel.data.dataset import Dataset
-from prelabel.data.masks import rle_area
+from prelabel.data.masks import Mask, rle_area
 from prelabel.data.records import Prediction
 from prelabel.errors import UserError
 from prelabel.evaluation import evaluate
 from prelabel.evaluation.average_precision import STATS
-from support.evaluation_data import Mask, box, changed, dataset, photo, read_coco, region
+from support.evaluation_data import changed, dataset, read_coco
 from support.places import DATA, require
 
 FILE = DATA / "coco"
@@ -116,7 +117,7 @@ def test_fast__agrees_with_pycocotools(truth: Dataset, change: str) -> None:
 def test_fast__says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     module = "prelabel.evaluation.average_precision.find_spec"
     monkeypatch.setattr(module, lambda name: None)
-    one = dataset(photo("a.jpg", region(box(0, 0, 3, 3))))
+    one = dataset(prediction("a.jpg", region(box(0, 0, 3, 3))))
     with pytest.raises(UserError, match=r"prelabel\[fast-evaluation\]"):
         evaluate(one, one, fast=True)
 
@@ -124,8 +125,8 @@ def test_fast__says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("fast", [False, pytest.param(True, marks=needs_hotcoco)])
 def test_coco__clusters_without_a_class_count_without_classes_only(fast: bool) -> None:
     mask = box(0, 0, 3, 3)
-    truth = dataset(photo("a.jpg", region(mask, 0)))
-    found = dataset(photo("a.jpg", region(mask, 0)), classes=["bird"])
+    truth = dataset(prediction("a.jpg", region(mask, 0)))
+    found = dataset(prediction("a.jpg", region(mask, 0)), classes=["bird"])
     figures = evaluate(found, truth, classes="by-name", only=["coco"], fast=fast).figures
     assert figures["ap"] == 1.0
     assert figures["segm_by_class_ap"] == 0.0
@@ -136,13 +137,13 @@ def test_coco__clusters_without_a_class_count_without_classes_only(fast: bool) -
 
 @pytest.mark.parametrize("fast", [False, pytest.param(True, marks=needs_hotcoco)])
 def test_coco__void_is_neither_right_nor_wrong(fast: bool) -> None:
-    good, in_crowd = box(0, 0, 3, 3), box(3, 5, 3, 3)
+    good, in_crowd = box(0, 0, 3, 3), box(5, 3, 3, 3)
     truth = dataset(
-        photo("a.jpg", region(good, 0), region(in_crowd, 0, crowd=True)),
-        photo("b.jpg", region(good, 0), region(in_crowd, -1, crowd=True)),
+        prediction("a.jpg", region(good, 0), region(in_crowd, 0, crowd=True)),
+        prediction("b.jpg", region(good, 0), region(in_crowd, -1, crowd=True)),
     )
     regions = [region(good, 0, score=0.5), region(in_crowd, 0, score=0.9)]
-    found = dataset(photo("a.jpg", *regions), photo("b.jpg", *regions))
+    found = dataset(prediction("a.jpg", *regions), prediction("b.jpg", *regions))
     figures = evaluate(found, truth, classes="by-name", only=["coco"], fast=fast).figures
     assert figures["ap"] == 1.0
     assert figures["segm_by_class_ap"] == figures["bbox_by_class_ap"] == 1.0

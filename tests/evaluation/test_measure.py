@@ -14,14 +14,16 @@ from hypothesis.extra import numpy as hnp
 from sklearn.metrics import jaccard_score
 from typer.testing import CliRunner
 
+from builders import HEIGHT, WIDTH, box, prediction, region
 from prelabel.cli.evaluate import Group
 from prelabel.cli.main import app
+from prelabel.data.masks import Mask
 from prelabel.errors import UserError
 from prelabel.evaluation import GROUPS, evaluate, format_table, over_sets
 from prelabel.evaluation.protocol import FIGURES
-from support.evaluation_data import WIDTH, Mask, box, changed, dataset, photo, region, run_folder
+from support.evaluation_data import changed, dataset, run_folder
 
-LEFT, RIGHT = box(0, 0, 3, 3), box(2, 5, 4, 3)
+LEFT, RIGHT = box(0, 0, 3, 3), box(5, 2, 3, 4)
 
 
 def cli(*arguments: object) -> Any:
@@ -32,7 +34,7 @@ def cli(*arguments: object) -> Any:
 
 
 def test_evaluate__the_truth_itself_scores_one() -> None:
-    truth = dataset(photo("a.jpg", region(LEFT, 0), region(RIGHT, 1)), photo("b.jpg"))
+    truth = dataset(prediction("a.jpg", region(LEFT, 0), region(RIGHT, 1)), prediction("b.jpg"))
     figures = evaluate(truth, truth).figures
     for figure in ("foreground_iou", "mean_iou", "boundary_iou", "pixel_accuracy", "ap", "ap50"):
         assert figures[figure] == 1.0, figure
@@ -42,14 +44,14 @@ def test_evaluate__the_truth_itself_scores_one() -> None:
     assert figures["confusion"] == {
         "clusters": ["background", "cat", "dog"],
         "classes": ["background", "cat", "dog"],
-        "pixels": [[2 * 48 - 21, 0, 0], [0, 9, 0], [0, 0, 12]],
+        "pixels": [[2 * HEIGHT * WIDTH - 21, 0, 0], [0, 9, 0], [0, 0, 12]],
     }
 
 
 def test_evaluate__a_photo_without_prediction_counts_zero() -> None:
-    whole = box(0, 0, 6, 3)
-    truth = dataset(photo("a.jpg", region(whole, 0)), photo("b.jpg", region(LEFT, 1)))
-    found = dataset(photo("a.jpg", region(LEFT, 0)), photo("b.jpg"))
+    whole = box(0, 0, 3, 6)
+    truth = dataset(prediction("a.jpg", region(whole, 0)), prediction("b.jpg", region(LEFT, 1)))
+    found = dataset(prediction("a.jpg", region(LEFT, 0)), prediction("b.jpg"))
     figures = evaluate(found, truth).figures
     assert figures["foreground_iou"] == 0.25  # (0.5 + 0) / 2
     assert figures["foreground_iou_pooled"] == 9 / 27
@@ -57,8 +59,8 @@ def test_evaluate__a_photo_without_prediction_counts_zero() -> None:
 
 
 def test_evaluate__clusters_are_matched_or_named() -> None:
-    truth = dataset(photo("a.jpg", region(LEFT, 0), region(RIGHT, 1)))
-    found = dataset(photo("a.jpg", region(LEFT, 1), region(RIGHT, 0)))  # the names are swapped
+    truth = dataset(prediction("a.jpg", region(LEFT, 0), region(RIGHT, 1)))
+    found = dataset(prediction("a.jpg", region(LEFT, 1), region(RIGHT, 0)))  # the names are swapped
     matched = evaluate(found, truth).figures
     named = evaluate(found, truth, classes="by-name").figures
     assert matched["mean_iou"] == matched["segm_by_class_ap"] == 1.0
@@ -70,24 +72,24 @@ def test_evaluate__clusters_are_matched_or_named() -> None:
 
 
 def test_evaluate__overlaps_show_the_best_score() -> None:
-    truth = dataset(photo("a.jpg", region(LEFT, 0)))
+    truth = dataset(prediction("a.jpg", region(LEFT, 0)))
     both = [region(LEFT, 0, score=0.9), region(box(0, 0, 6, 6), 1, score=0.4)]
     for regions in (both, both[::-1]):
-        figures = evaluate(dataset(photo("a.jpg", *regions)), truth).figures
+        figures = evaluate(dataset(prediction("a.jpg", *regions)), truth).figures
         assert figures["per_class"][0]["iou"] == 1.0
 
 
 def test_evaluate__crowds_are_void() -> None:
-    truth = dataset(photo("a.jpg", region(LEFT, 0), region(RIGHT, 0, crowd=True)))
-    found = dataset(photo("a.jpg", region(LEFT, 0), region(RIGHT, 0)))
+    truth = dataset(prediction("a.jpg", region(LEFT, 0), region(RIGHT, 0, crowd=True)))
+    found = dataset(prediction("a.jpg", region(LEFT, 0), region(RIGHT, 0)))
     figures = evaluate(found, truth).figures
     assert figures["mean_iou"] == figures["foreground_iou"] == 1.0
     assert (figures["objects"], figures["false_regions"]) == (1, 0)
 
 
 def test_evaluate__regions_without_a_class() -> None:
-    truth = dataset(photo("a.jpg", region(LEFT, 0), region(RIGHT, 1)))
-    found = dataset(photo("a.jpg", region(LEFT, -1), region(RIGHT, 0)))
+    truth = dataset(prediction("a.jpg", region(LEFT, 0), region(RIGHT, 1)))
+    found = dataset(prediction("a.jpg", region(LEFT, -1), region(RIGHT, 0)))
     figures = evaluate(found, truth).figures
     assert figures["confusion"]["clusters"] == ["background", "cat", "no class"]
     # It is of no class, so that "cat" of the truth has none: background and "dog" alone are right.
@@ -97,8 +99,8 @@ def test_evaluate__regions_without_a_class() -> None:
 
 
 def test_evaluate__clusters_are_those_in_use_under_their_own_ids() -> None:
-    truth = dataset(photo("a.jpg", region(LEFT, 0)), photo("b.jpg", region(RIGHT, 1)))
-    found = dataset(photo("a.jpg", region(LEFT, 7)), photo("b.jpg", region(LEFT, 3)))
+    truth = dataset(prediction("a.jpg", region(LEFT, 0)), prediction("b.jpg", region(RIGHT, 1)))
+    found = dataset(prediction("a.jpg", region(LEFT, 7)), prediction("b.jpg", region(LEFT, 3)))
     figures = evaluate(found, truth).figures
     assert figures["clusters"] == 2
     # Cluster 3 shares no pixel with any dog: no pair.
@@ -107,9 +109,11 @@ def test_evaluate__clusters_are_those_in_use_under_their_own_ids() -> None:
 
 
 def test_evaluate__a_photo_of_void_alone_is_in_no_mean() -> None:
-    half = box(0, 0, 3, 1)
-    truth = dataset(photo("a.jpg", region(LEFT, 0)), photo("b.jpg", region(RIGHT, -1, crowd=True)))
-    found = dataset(photo("a.jpg", region(half, 0)), photo("b.jpg", region(RIGHT, 0)))
+    half = box(0, 0, 1, 3)
+    truth = dataset(
+        prediction("a.jpg", region(LEFT, 0)), prediction("b.jpg", region(RIGHT, -1, crowd=True))
+    )
+    found = dataset(prediction("a.jpg", region(half, 0)), prediction("b.jpg", region(RIGHT, 0)))
     figures = evaluate(found, truth).figures
     assert figures["foreground_iou"] == pytest.approx(1 / 3)
     assert figures["false_foreground"] is None
@@ -118,29 +122,33 @@ def test_evaluate__a_photo_of_void_alone_is_in_no_mean() -> None:
 
 
 def test_evaluate__a_region_across_two_crowds_is_not_false() -> None:
-    crowds = [region(box(0, c, 6, 2), 0, crowd=True) for c in (0, 2)]
-    found = dataset(photo("a.jpg", region(box(0, 0, 6, 5), 0)))
-    figures = evaluate(found, dataset(photo("a.jpg", *crowds))).figures
+    crowds = [region(box(c, 0, 2, 6), 0, crowd=True) for c in (0, 2)]
+    found = dataset(prediction("a.jpg", region(box(0, 0, 5, 6), 0)))
+    figures = evaluate(found, dataset(prediction("a.jpg", *crowds))).figures
     assert figures["false_regions"] == 0
 
 
 def test_sides__what_is_left_is_matched_without_its_ending() -> None:
-    truth = dataset(*(photo(f"f/{n}.jpg", region(LEFT, 0)) for n in "abc"), photo("g/d.jpg"))
+    truth = dataset(
+        *(prediction(f"f/{n}.jpg", region(LEFT, 0)) for n in "abc"), prediction("g/d.jpg")
+    )
     names = ("f/a.jpg", "f/b.png", "f/c.webp", "h/d.jpg")  # of another folder: not the same
-    figures = evaluate(dataset(*(photo(n, region(LEFT, 0)) for n in names)), truth).figures
+    figures = evaluate(dataset(*(prediction(n, region(LEFT, 0)) for n in names)), truth).figures
     assert (figures["photos"], figures["photos_without_prediction"]) == (3, 1)
     assert figures["photos_matched_by"] == "the whole name, 2 of them without its ending"
 
 
 @given(
-    hnp.arrays(np.int64, (6, 8), elements=st.integers(0, 3)),
-    hnp.arrays(np.int64, (6, 8), elements=st.integers(0, 3)),
+    hnp.arrays(np.int64, (HEIGHT, WIDTH), elements=st.integers(0, 3)),
+    hnp.arrays(np.int64, (HEIGHT, WIDTH), elements=st.integers(0, 3)),
 )
 def test_mean_iou__by_name_as_scikit_learn(found: Mask, truth: Mask) -> None:
     names = ["a", "b", "c"]
     sides = [
         dataset(
-            photo("a.jpg", *(region(side == i + 1, i) for i in range(3) if (side == i + 1).any())),
+            prediction(
+                "a.jpg", *(region(side == i + 1, i) for i in range(3) if (side == i + 1).any())
+            ),
             classes=names,
         )
         for side in (found, truth)
@@ -155,7 +163,7 @@ def test_mean_iou__by_name_as_scikit_learn(found: Mask, truth: Mask) -> None:
 
 
 def test_only__leaves_other_figures_out() -> None:
-    one = dataset(photo("a.jpg", region(LEFT, 0)))
+    one = dataset(prediction("a.jpg", region(LEFT, 0)))
     objects = evaluate(one, one, only=["objects"], classes="by-name").figures
     assert "found_50" in objects
     assert not {"ap", "mean_iou"} & objects.keys()
@@ -164,7 +172,7 @@ def test_only__leaves_other_figures_out() -> None:
 
 
 def test_table__has_a_protocol_beside_every_number() -> None:
-    one = dataset(photo("a.jpg", region(LEFT, 0)))
+    one = dataset(prediction("a.jpg", region(LEFT, 0)))
     figures = evaluate(one, one).figures
     assert figures.keys() >= FIGURES.keys()
     table = format_table(figures)
@@ -177,9 +185,9 @@ def test_table__has_a_protocol_beside_every_number() -> None:
 
 
 def test_seeds__mean_and_standard_deviation() -> None:
-    truth = dataset(photo("a.jpg", region(box(0, 0, 4, 4), 0)))
+    truth = dataset(prediction("a.jpg", region(box(0, 0, 4, 4), 0)))
     sets = [
-        evaluate(dataset(photo("a.jpg", region(box(0, 0, n, 4), 0))), truth).figures
+        evaluate(dataset(prediction("a.jpg", region(box(0, 0, 4, n), 0))), truth).figures
         for n in (1, 2, 3)
     ]
     both = over_sets(sets)["foreground_iou"]  # 0.25, 0.5, 0.75
@@ -194,8 +202,10 @@ def test_seeds__mean_and_standard_deviation() -> None:
 
 
 def test_sides__photos_on_one_side_are_counted_and_named() -> None:
-    truth = dataset(photo("a.jpg", region(LEFT, 0)), photo("lost.jpg"))
-    found = dataset(photo("a.jpg", region(LEFT, 0)), photo("new 1.jpg"), photo("new 2.jpg"))
+    truth = dataset(prediction("a.jpg", region(LEFT, 0)), prediction("lost.jpg"))
+    found = dataset(
+        prediction("a.jpg", region(LEFT, 0)), prediction("new 1.jpg"), prediction("new 2.jpg")
+    )
     figures = evaluate(found, truth).figures
     assert (figures["photos"], figures["photos_without_prediction"]) == (1, 1)
     assert figures["photos_without_truth"] == 2
@@ -203,37 +213,39 @@ def test_sides__photos_on_one_side_are_counted_and_named() -> None:
     assert "1 photos only in the ground truth: lost.jpg" in table
     assert "2 photos only in the predictions: new 1.jpg, new 2.jpg" in table
     with pytest.raises(UserError, match=r"none of the 1 predicted photos: predicted is 'x.jpg'"):
-        evaluate(dataset(photo("x.jpg")), truth)
+        evaluate(dataset(prediction("x.jpg")), truth)
 
 
 def test_sides__names_without_folder_or_ending() -> None:
-    truth = dataset(photo("JPEGImages/a.jpg", region(LEFT, 0)))
+    truth = dataset(prediction("JPEGImages/a.jpg", region(LEFT, 0)))
     for name, way in (("b/a.jpg", "folders"), ("a.png", "ending")):
-        figures = evaluate(dataset(photo(name, region(LEFT, 0))), truth).figures
+        figures = evaluate(dataset(prediction(name, region(LEFT, 0))), truth).figures
         assert figures["photos_matched_by"].endswith(way)
         assert "photos matched by the name without" in format_table(figures)
-    twice = dataset(photo("b/a.jpg"), photo("c/a.jpg"))  # either could be meant
+    twice = dataset(prediction("b/a.jpg"), prediction("c/a.jpg"))  # either could be meant
     with pytest.raises(UserError, match="none of the 2 predicted photos"):
         evaluate(twice, truth)
 
 
 def test_sides__other_sizes_are_left_out_and_named() -> None:
-    truth = dataset(photo("a.jpg", region(LEFT, 0)), photo("b.jpg", width=WIDTH + 1))
-    figures = evaluate(dataset(photo("a.jpg"), photo("b.jpg")), truth).figures
+    truth = dataset(
+        prediction("a.jpg", region(LEFT, 0)), prediction("b.jpg", size=(HEIGHT, WIDTH + 1))
+    )
+    figures = evaluate(dataset(prediction("a.jpg"), prediction("b.jpg")), truth).figures
     assert figures["photos"] == 1
     (problem,) = figures["problems"]
     assert problem.startswith("1 photos of another size")
-    assert "b.jpg: 9 × 6 there, 8 × 6 here" in problem
-    with pytest.raises(UserError, match=r"no photo can be compared: .*\(b.jpg: 9 × 6 there"):
-        evaluate(dataset(photo("b.jpg")), truth)
+    assert "b.jpg: 11 × 8 there, 10 × 8 here" in problem
+    with pytest.raises(UserError, match=r"no photo can be compared: .*\(b.jpg: 11 × 8 there"):
+        evaluate(dataset(prediction("b.jpg")), truth)
 
 
 def test_sides__what_cannot_be_used_is_counted() -> None:
     small = region(np.ones((2, 2), dtype=bool))
-    truth = dataset(photo("a.jpg", region(LEFT, 0), region(np.zeros_like(LEFT), 1)))
+    truth = dataset(prediction("a.jpg", region(LEFT, 0), region(np.zeros_like(LEFT), 1)))
     found = dataset(
-        photo("a.jpg", region(LEFT, 0), small, region(RIGHT, 1, crowd=True)),
-        photo("a.jpg", region(RIGHT, 0)),
+        prediction("a.jpg", region(LEFT, 0), small, region(RIGHT, 1, crowd=True)),
+        prediction("a.jpg", region(RIGHT, 0)),
     )
     figures = evaluate(found, truth).figures
     assert figures["foreground_iou"] == 1.0
@@ -248,8 +260,8 @@ def test_sides__what_cannot_be_used_is_counted() -> None:
 
 
 def test_sides__a_class_on_one_side_only_is_named() -> None:
-    truth = dataset(photo("a.jpg", region(LEFT, 0), region(RIGHT, 1)), classes=["cat", "dog"])
-    found = dataset(photo("a.jpg", region(LEFT, 0), region(RIGHT, 1)), classes=["cat", "bird"])
+    truth = dataset(prediction("a.jpg", region(LEFT, 0), region(RIGHT, 1)), classes=["cat", "dog"])
+    found = dataset(prediction("a.jpg", region(LEFT, 0), region(RIGHT, 1)), classes=["cat", "bird"])
     figures = evaluate(found, truth, classes="by-name").figures
     problems = "\n".join(figures["problems"])
     assert "1 classes of the predictions that the ground truth does not have (bird)" in problems
@@ -258,16 +270,18 @@ def test_sides__a_class_on_one_side_only_is_named() -> None:
 
 
 def test_sides__what_the_readers_noted_is_said() -> None:
-    one = dataset(photo("a.jpg", region(LEFT, 0)))
+    one = dataset(prediction("a.jpg", region(LEFT, 0)))
     one.problems.note("polygons with two points, left out", "file.json, annotation 7")
-    assert evaluate(one, dataset(photo("a.jpg"))).figures["problems"] == [
+    assert evaluate(one, dataset(prediction("a.jpg"))).figures["problems"] == [
         "predictions: 1 polygons with two points, left out (file.json, annotation 7)"
     ]
 
 
 def test_sides__objects_without_a_class_or_a_name() -> None:
-    truth = dataset(photo("a.jpg", region(LEFT, 2), region(RIGHT, -1)), classes=["cat"])
-    figures = evaluate(dataset(photo("a.jpg", region(LEFT, 0), region(RIGHT, 1))), truth).figures
+    truth = dataset(prediction("a.jpg", region(LEFT, 2), region(RIGHT, -1)), classes=["cat"])
+    figures = evaluate(
+        dataset(prediction("a.jpg", region(LEFT, 0), region(RIGHT, 1))), truth
+    ).figures
     assert figures["problems"] == [
         "1 objects without a class in the ground truth, taken as void (a.jpg)"
     ]
@@ -276,7 +290,7 @@ def test_sides__objects_without_a_class_or_a_name() -> None:
 
 
 def test_sides__too_many_classes() -> None:
-    truth = dataset(photo("a.jpg"), classes=[str(i) for i in range(255)])
+    truth = dataset(prediction("a.jpg"), classes=[str(i) for i in range(255)])
     with pytest.raises(UserError, match="255 classes; at most 254"):
         evaluate(truth, truth)
 
@@ -286,7 +300,7 @@ def test_sides__too_many_classes() -> None:
 
 @pytest.fixture
 def sides(tmp_path: Path) -> tuple[Path, Path]:
-    truth = dataset(photo("a.jpg", region(LEFT, 0), region(RIGHT, 1)), photo("b.jpg"))
+    truth = dataset(prediction("a.jpg", region(LEFT, 0), region(RIGHT, 1)), prediction("b.jpg"))
     found = dataset(*changed(truth, lambda mask: mask), classes=["object 1", "object 2"])
     return run_folder(tmp_path / "run", found), run_folder(tmp_path / "truth", truth)
 

@@ -5,27 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builders import box, prediction, region
 from prelabel.data.records import Region
 from prelabel.errors import UserError
 from prelabel.evaluation import Costs, evaluate, load_costs
 from prelabel.evaluation.objects import size_of
-from support.evaluation_data import dataset, photo, region
+from support.evaluation_data import dataset
 
 
 def _row(start: int, stop: int, cluster: int = 0, **options: Any) -> Region:
     """Pixels start to stop of one row of 40 pixels."""
-    mask = np.zeros((1, 40), dtype=bool)
-    mask[0, start:stop] = True
-    return region(mask, cluster, **options)
+    return region(box(start, 0, stop - start, 1, photo=(1, 40)), cluster, **options)
 
 
 def _objects(found: list[Region], true: list[Region], **options: Any) -> dict[str, Any]:
-    sides = [dataset(photo("a.jpg", *own, width=40, height=1)) for own in (found, true)]
+    sides = [dataset(prediction("a.jpg", *own, size=(1, 40))) for own in (found, true)]
     return evaluate(*sides, classes="by-name", only=["objects"], costs=Costs(**options)).figures
 
 

@@ -9,25 +9,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image
 
+from builders import box, prediction, region
 from prelabel.data.masks import Mask
 from prelabel.evaluation import Evaluation, evaluate
 from prelabel.evaluation.page import write_page
 from prelabel.evaluation.page_photos import BEST, WORST, chosen, class_ious
 from support.browser import chromium
-from support.evaluation_data import dataset, photo, region
+from support.evaluation_data import dataset
 
 AWKWARD = 'a "weird" <b>name</b>\n</script><script>alert(1)</script> {{style}} 😀 \udcff.png'
 SIZE = (120, 90)
 
 
 def _box(left: int, right: int) -> Mask:
-    mask = np.zeros(SIZE[::-1], dtype=bool)
-    mask[30:60, left:right] = True
-    return mask
+    return box(left, 30, right - left, 30, photo=(SIZE[1], SIZE[0]))
 
 
 def _evaluation(folder: Path | None = None, *, names: tuple[str, ...] = ()) -> Evaluation:
@@ -40,11 +38,11 @@ def _evaluation(folder: Path | None = None, *, names: tuple[str, ...] = ()) -> E
         objects = [region(_box(0, 100), int(last))]
         if i == 0:
             objects.append(region(_box(110, 120), -1, crowd=True))
-        true.append(photo(name, *objects, width=SIZE[0], height=SIZE[1]))
+        true.append(prediction(name, *objects, size=(SIZE[1], SIZE[0])))
         regions = [region(_box(0, 10 * (i + 1)), 0, score=0.8)]
         if i == 0:
             regions.append(region(_box(102, 108), 0, score=0.3))
-        found.append(photo(name, *regions, width=SIZE[0], height=SIZE[1]))
+        found.append(prediction(name, *regions, size=(SIZE[1], SIZE[0])))
         if folder is not None and not name.startswith(("a", ".")):
             folder.mkdir(exist_ok=True)
             Image.new("RGB", SIZE, (120, 120, 100 + i)).save(folder / name)
@@ -142,10 +140,10 @@ def test_chosen__worst_and_best_and_those_of_each_class() -> None:
     n = 200
     true, found = [], []
     for i in range(n):  # IoU rises with i; class 1 is in the middle photos only
-        true.append(photo(f"{i:03}", region(_box(0, 100), int(i in (100, 101)))))
-        found.append(photo(f"{i:03}", region(_box(0, 1 + i // 2), 0)))
+        true.append(prediction(f"{i:03}", region(_box(0, 100), int(i in (100, 101)))))
+        found.append(prediction(f"{i:03}", region(_box(0, 1 + i // 2), 0)))
     sides = [
-        dataset(*(photo(p.photo, *p.regions, width=120, height=90) for p in side))
+        dataset(*(prediction(p.photo, *p.regions, size=(90, 120)) for p in side))
         for side in (found, true)
     ]
     made = evaluate(*sides, classes="by-name")

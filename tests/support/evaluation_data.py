@@ -9,33 +9,14 @@ from typing import Any
 
 import numpy as np
 from msgspec import structs
-from numpy.typing import NDArray
 from pycocotools.coco import COCO
 
+from builders import prediction, region
 from prelabel.data.dataset import Dataset
-from prelabel.data.masks import encode_rle, rle_area, rle_box
+from prelabel.data.masks import Mask, decode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.runs.folder import write_facts
 from prelabel.runs.predictions import FILE, write_predictions
-
-Mask = NDArray[np.bool_]
-HEIGHT, WIDTH = 6, 8
-
-
-def box(top: int, left: int, height: int, width: int) -> Mask:
-    """A filled box in a photo of HEIGHT × WIDTH."""
-    mask = np.zeros((HEIGHT, WIDTH), dtype=bool)
-    mask[top : top + height, left : left + width] = True
-    return mask
-
-
-def region(mask: Mask, cluster: int = 0, *, score: float = 1.0, crowd: bool = False) -> Region:
-    rle = encode_rle(mask)
-    return Region(rle, rle_box(rle), rle_area(rle), score, cluster, crowd)
-
-
-def photo(name: str, *regions: Region, width: int = WIDTH, height: int = HEIGHT) -> Prediction:
-    return Prediction(name, "0" * 32, width, height, regions, 0.0, 0, "v-0")
 
 
 def dataset(
@@ -68,7 +49,8 @@ def read_coco(file: Path) -> Dataset:
                         bool(annotation["iscrowd"]),
                     )
                 )
-            yield photo(image["file_name"], *regions, width=image["width"], height=image["height"])
+            size = (image["height"], image["width"])
+            yield prediction(image["file_name"], *regions, size=size)
 
     return Dataset(None, tuple(coco.cats[c]["name"] for c in sorted(coco.cats)), stream)
 
@@ -78,8 +60,6 @@ def changed(
 ) -> list[Prediction]:
     """Each object changed, or dropped where there is nothing left, with a score that is drawn;
     crowds are left out."""
-    from prelabel.data.masks import decode_rle
-
     rng = np.random.default_rng(seed)
     photos = []
     for labels in source.stream():

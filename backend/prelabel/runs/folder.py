@@ -9,11 +9,10 @@ from typing import Any
 
 from prelabel.errors import UserError
 from prelabel.runs.predictions import FILE
-from prelabel.storage.files import remove_leftovers, replacing
+from prelabel.storage.files import is_clutter, remove_leftovers, replacing
 from prelabel.storage.marker import MARKER, read_marker
 
 EVALUATION = "evaluation.json"
-_NOBODYS = (".DS_Store", "Thumbs.db", "desktop.ini")
 
 
 def check_output_folder(out: Path, *, command: str) -> dict[str, Any] | None:
@@ -109,6 +108,4 @@ def _present(folder: Path) -> str:
     """The first thing that somebody put into a folder, or ""."""
     if not folder.is_dir():
         return ""
-    # .tmp-*: what a run leaves that was killed while it wrote the marker.
-    names = (f.name for f in folder.iterdir() if not f.name.startswith(".tmp-"))
-    return min((name for name in names if name not in _NOBODYS), default="")
+    return min((f.name for f in folder.iterdir() if not is_clutter(f.name)), default="")

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -24,15 +23,14 @@ from prelabel.samples.composition import compose
 from prelabel.samples.credits import readme
 from prelabel.samples.scenes import SCENES
 from prelabel.samples.sources import Rgb, drawn_masks, outlines, source_bytes
-from prelabel.storage.files import replacing
+from prelabel.storage.files import is_clutter, replacing
 
 CLASSES = ("cat", "person", "cup", "flower", "motorcycle")
 """Their category ids are 1 to 5."""
 
 _GROUND_TRUTH = "ground_truth.json"
 _MARKER = ".prelabel-samples.json"
-"""SHA-256 of every file as it was written, by name: what differs from it is the user's."""
-_NOBODYS = (".DS_Store", "Thumbs.db", "desktop.ini")
+"""Holds the SHA-256 of every file as it was written, by name: what differs is the user's."""
 _QUALITY = 92
 
 
@@ -82,14 +80,14 @@ def _build(folder: Path) -> tuple[dict[str, bytes], SamplesSummary]:
         drawn = compose(scene)
         photos[f"{scene.name}.jpg"] = _jpeg(drawn.photo), drawn.objects
 
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
+    images: list[dict[str, object]] = []
+    annotations: list[dict[str, object]] = []
     for name, (data, objects) in sorted(photos.items()):
         with Image.open(io.BytesIO(data)) as image:
             width, height = image.size
         images.append({"id": len(images) + 1, "file_name": name, "width": width, "height": height})
         for label, mask in objects:
-            common = {"id": len(annotations) + 1, "image_id": len(images)}
+            common: dict[str, object] = {"id": len(annotations) + 1, "image_id": len(images)}
             annotations.append(common | _annotation(label, mask))
     coco = {
         "info": {"description": "prelabel's sample photos"},
@@ -111,7 +109,7 @@ def _build(folder: Path) -> tuple[dict[str, bytes], SamplesSummary]:
     return files, summary
 
 
-def _annotation(label: str, mask: Mask) -> dict[str, Any]:
+def _annotation(label: str, mask: Mask) -> dict[str, object]:
     rle = encode_rle(mask)
     return {
         "category_id": CLASSES.index(label) + 1,
@@ -148,10 +146,8 @@ def _present(folder: Path) -> Iterator[str]:
     for parent in (folder, folder / "photos"):
         for path in sorted(parent.iterdir()) if parent.is_dir() else ():
             name = path.relative_to(folder).as_posix()
-            # .tmp-*: what an interrupted run leaves behind.
-            passed_over = path.name in _NOBODYS or path.name.startswith(".tmp-")
             is_photos = name == "photos" and path.is_dir()
-            if not (passed_over or is_photos or name == _MARKER):
+            if not (is_clutter(path.name) or is_photos or name == _MARKER):
                 yield name
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from prelabel.samples.scenes import MAN, Scene
-from prelabel.samples.sources import source_picture
+from prelabel.samples.sources import Rgb, source_picture
 
 Float = NDArray[np.float32]
 Color = tuple[int, int, int]
@@ -58,7 +57,7 @@ TONES: dict[str, tuple[Color, Color, Color]] = {
 """Colours of the dark, the middle and the light parts of what is grey in its wheel."""
 
 
-def toned(pixels: NDArray[Any], name: str) -> Float:
+def toned(pixels: Rgb, name: str) -> Float:
     """A picture (height, width, 3), grey ones in the colours of ``TONES``; still 0–255.
 
     A grey one's contrast is stretched: its 1st percentile becomes dark, its 99th light.
@@ -82,11 +81,12 @@ def texture(name: str, *, width: int, height: int, rng: np.random.Generator) -> 
     part_x, part_y = max(2, int(width * scale)), max(2, int(height * scale))
     x = int(rng.integers(room_x - part_x + 1))
     y = int(rng.integers(room_y - part_y + 1))
-    part: NDArray[Any] = pixels[y : y + part_y, x : x + part_x]
+    part = pixels[y : y + part_y, x : x + part_x]
     if rng.random() < 0.5:
         part = np.ascontiguousarray(part[:, ::-1])
     smooth = cv2.INTER_AREA if scale > 1 else cv2.INTER_CUBIC
-    colors = toned(cv2.resize(part, (width, height), interpolation=smooth), name)
+    resized = cv2.resize(part, (width, height), interpolation=smooth)
+    colors = toned(np.asarray(resized, dtype=np.uint8), name)
     if spec.blur:
         colors = np.asarray(cv2.GaussianBlur(colors, (0, 0), spec.blur), dtype=np.float32)
     return colors

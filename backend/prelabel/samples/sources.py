@@ -10,7 +10,6 @@ from functools import cache
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -70,10 +69,10 @@ def outlines() -> dict[str, Outline]:
 
 
 def source_bytes(file: str) -> bytes:
-    """A photo as it lies in its wheel. ``UserError`` if it is not there."""
+    """A photo as its wheel holds it. Raises UserError if it is not there."""
     origin = "scikit-learn" if file in _FROM_SKLEARN else "scikit-image"
     module, folder, install = _FOLDERS[origin]
-    # Found, not imported: scikit-image takes a second to import, and only its files are wanted.
+    # Found, not imported: scikit-image takes a second to import, and only its files are needed.
     spec = find_spec(module)
     if spec is None or not spec.submodule_search_locations:
         raise UserError(
@@ -106,20 +105,20 @@ def fill(
     shrink: float = 0.0,
     soften: float = 0.0,
 ) -> NDArray[np.float32]:
-    """How much of each pixel lies inside the rings, 0–1, (height, width); even-odd for holes.
+    """How much of each pixel is inside the rings, 0–1, (height, width); even-odd for holes.
 
     ``rings``: (n, 2) each, x and y in pixels, may reach outside. ``shrink`` moves the edge
     inwards by so many pixels (not at the picture's border), ``soften`` blurs it (sigma, pixels).
     """
-    grid: NDArray[Any] = fill_polygons(
+    fine = fill_polygons(
         [ring * _FINE for ring in rings], height=height * _FINE, width=width * _FINE
-    ).astype(np.uint8)
+    )
+    grid = fine.astype(np.float32)
     if shrink > 0:
         radius = max(1, round(shrink * _FINE))
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-        grid = cv2.erode(grid, disc)
-    share: NDArray[Any] = grid.astype(np.float32)
-    share = cv2.resize(share, (width, height), interpolation=cv2.INTER_AREA)
+        grid = np.asarray(cv2.erode(grid, disc), dtype=np.float32)
+    share = cv2.resize(grid, (width, height), interpolation=cv2.INTER_AREA)
     if soften > 0:
         share = cv2.GaussianBlur(share, (0, 0), soften)
     return np.asarray(share, dtype=np.float32)

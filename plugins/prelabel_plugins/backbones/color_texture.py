@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import cv2
 import numpy as np
@@ -72,7 +72,7 @@ class ColorTexture:
             attention=self._attention(mean).astype(np.float16),
         )
 
-    def _pooled(self, values: NDArray[Any]) -> Float:
+    def _pooled(self, values: NDArray[np.floating]) -> Float:
         """Mean over each patch, (h, w, channels)."""
         height, width, channels = values.shape
         rows, columns = height // self.patch, width // self.patch

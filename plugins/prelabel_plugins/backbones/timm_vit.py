@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -123,7 +123,7 @@ def _device(name: str) -> torch.device:
 
 
 class _Network:
-    """A loaded network that hands out features. Not thread-safe."""
+    """A loaded network that computes features. Not thread-safe."""
 
     def __init__(self, loaded: LoadedWeights, *, device: torch.device, dtype: torch.dtype) -> None:
         model: Any = loaded.model  # what all of timm's vision transformers have, no class states
@@ -220,11 +220,16 @@ class _Attended(TorchFunctionMode):
     scale: float
 
     def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
+        self,
+        func: Callable[..., object],
+        types: object,
+        args: tuple[Tensor, ...] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
         if func is functional.scaled_dot_product_attention:
             self.query, self.key = args[0], args[1]
-            self.scale = (kwargs or {}).get("scale") or args[0].shape[-1] ** -0.5
+            scale = (kwargs or {}).get("scale")
+            self.scale = scale if isinstance(scale, float) else args[0].shape[-1] ** -0.5
         return func(*args, **(kwargs or {}))
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
 Float = NDArray[np.float32]
@@ -46,11 +46,11 @@ class GuidedFilter:
         target = _float(cv2.resize(foreground, size, interpolation=cv2.INTER_AREA))
         window = _Window(guide, max(1, round(self.radius * max(size))), self.epsilon)
 
-        said = self.sharpness * (target - 0.5)
-        found = target if self.rounds == 1 else _sigmoid(said)
+        own = self.sharpness * (target - 0.5)
+        found = target if self.rounds == 1 else _sigmoid(own)
         for _ in range(self.rounds - 1):
             filtered = _apply(*window.coefficients(found), guide).clip(0, 1)
-            found = _sigmoid(said + self.sharpness * (filtered - 0.5))
+            found = _sigmoid(own + self.sharpness * (filtered - 0.5))
         slope, offset = (
             _float(cv2.resize(c, (width, height), interpolation=cv2.INTER_LINEAR))
             for c in window.coefficients(found)
@@ -102,13 +102,13 @@ def _apply(slope: Float, offset: Float, guide: Float) -> Float:
     return np.asarray((slope * guide).sum(axis=-1) + offset, dtype=np.float32)
 
 
-def _unit(image: NDArray[Any]) -> Float:
+def _unit(image: ArrayLike) -> Float:
     return np.asarray(image, dtype=np.float32) / np.float32(255)
 
 
-def _float(values: Any) -> Float:
+def _float(values: ArrayLike) -> Float:
     return np.asarray(values, dtype=np.float32)
 
 
-def _sigmoid(x: NDArray[Any]) -> Float:
+def _sigmoid(x: NDArray[np.floating]) -> Float:
     return np.asarray(1 / (1 + np.exp(-x)), dtype=np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,10 @@ from PIL import Image
 from pycocotools.coco import COCO
 from typer.testing import CliRunner, Result
 
+from builders import box, prediction, region
 from prelabel.cli.main import app
 from prelabel.data.dataset import ExportContext
-from prelabel.data.masks import Mask, decode_rle, encode_rle, rle_area, rle_box
-from prelabel.data.records import Prediction, Region
+from prelabel.data.masks import Mask, decode_rle
 from prelabel.label_studio.format.items import ResultItem, encode_regions
 from prelabel.label_studio.format.label_config import Control
 from prelabel.label_studio.format.shapes import Kind
@@ -41,24 +42,17 @@ CONFIG = """<View><Image name="image" value="$image"/>
 <RectangleLabels name="rectangle" toName="image"><Label value="cat"/></RectangleLabels></View>"""
 
 
-def _mask(x: int, y: int, w: int, h: int, *, upright: bool = False) -> Mask:
-    mask = np.zeros((WIDTH, HEIGHT) if upright else (HEIGHT, WIDTH), dtype=np.bool_)
-    mask[y : y + h, x : x + w] = True
-    return mask
-
-
+_mask = partial(box, photo=(HEIGHT, WIDTH))
 RING = _mask(10, 10, 30, 30) & ~_mask(20, 20, 10, 10)
 SPECKLED = _mask(50, 5, 20, 20) | _mask(80, 50, 1, 1) | _mask(90, 60, 2, 1)
 SQUARE = _mask(4, 45, 12, 12)
-TALL = _mask(5, 60, 20, 30, upright=True)
+TALL = box(5, 60, 20, 30, photo=(WIDTH, HEIGHT))
 
 
 def _item(mask: Mask, kind: Kind, label: str) -> ResultItem:
-    region = Region(encode_rle(mask), rle_box(encode_rle(mask)), int(mask.sum()), 0.75, 0)
-    height, width = mask.shape
-    prediction = Prediction("x", "", width, height, (region,), 0.0, 0, "m-1")
+    drawn = prediction("x", region(mask, score=0.75))
     control = Control(kind, kind, "image", "image", labels=())
-    (item,), _ = encode_regions(prediction, {0: label}, control, tolerance=0)
+    (item,), _ = encode_regions(drawn, {0: label}, control, tolerance=0)
     return item
 
 
@@ -224,15 +218,9 @@ def test_own_exports__are_read_alike(
 def test_tasks_json__is_imported_as_it_is_and_comes_back(
     kind: Kind, label_studio: Server, tmp_path: Path
 ) -> None:
-    def region(mask: Mask, cluster: int) -> Region:
-        rle = encode_rle(mask)
-        return Region(rle, rle_box(rle), rle_area(rle), 0.5, cluster)
-
     photos = [
-        Prediction(
-            "a/ü 1.jpg", "", WIDTH, HEIGHT, (region(RING, 1), region(SQUARE, 0)), 0, 0, "m-1"
-        ),
-        Prediction("nothing.jpg", "", WIDTH, HEIGHT, (), 0.0, 0, "m-1"),
+        prediction("a/ü 1.jpg", region(RING, 1), region(SQUARE)),
+        prediction("nothing.jpg", size=(HEIGHT, WIDTH)),
     ]
     exporter = registry.make("exporter", "label-studio", {"kind": kind, "tolerance": 0})
     context = ExportContext(Path("photos"), ("dog", "cat"), "m-1")

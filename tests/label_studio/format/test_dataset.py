@@ -185,3 +185,11 @@ def test_read__memory_stays_flat(tmp_path: Path) -> None:
     peak(10)
     # Part of the file is in memory in any case: both are larger than that.
     assert peak(4_000) - peak(2_000) < 2_000 * 1_000  # bytes
+
+
+def test_stream__ids_that_are_none_are_no_error(tmp_path: Path) -> None:
+    ids: list[object] = [[1], None, {}, "a", 2.5]
+    tasks = [annotated(item(RING), id=number) for number in ids]
+    dataset = read_export(tmp_path, tasks)
+    assert len(list(dataset.stream())) == 5
+    assert dataset.problems.counts == {}

@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,56 @@ def test_names__a_refit_that_renumbers_changes_nothing() -> None:
 def test_names__of_another_embedder_are_left_out() -> None:
     other = Exemplar("p", RLE, np.ones(5, dtype=np.float32), "cat")
     assert ask(names(other), (0, 0)) == [None]
+
+
+def test_names__of_the_same_embedder_in_other_code_count_and_that_is_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    exemplars = [replace(at(5, "cat"), origin="space-old"), replace(at(95, "dog"), origin="")]
+    learned = Names(exemplars, CENTROIDS, clusterer=CLUSTERER, origin="space-new")
+    assert ask(learned, (0, 0), (90, 1)) == ["cat", "dog"]
+    [line] = caplog.messages
+    assert "of 2 named examples, 2 were embedded by other code" in line
+
+
+def test_names__of_another_space_do_not_count_though_they_have_the_same_length(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    exemplars = [
+        replace(at(5, "cat"), origin="other-code"),
+        replace(at(6, "dog"), origin="space-x"),
+    ]
+    learned = Names(exemplars, CENTROIDS, clusterer=CLUSTERER, origin="space-x")
+    assert ask(learned, (0, 0)) == ["dog"]
+    assert "1 by another embedder" in caplog.text
+
+
+def test_names__that_are_up_to_date_need_no_word(caplog: pytest.LogCaptureFixture) -> None:
+    outright = Exemplar("centroid:1", None, vector(95), "dog", origin="space-fitted")
+    exemplars = [replace(at(5, "cat"), origin="space-x"), outright]
+    learned = Names(exemplars, CENTROIDS, clusterer=CLUSTERER, origin="space-x")
+    assert ask(learned, (0, 0), (90, 1)) == ["cat", "dog"]
+    assert not caplog.messages
+
+
+def test_exemplar_file__keeps_what_made_the_vectors(tmp_path: Path) -> None:
+    kept = ExemplarFile(tmp_path / "names.jsonl")
+    kept.learn("a", [replace(at(5, "cat", "a"), origin="space-old")], stamp="1")
+    kept.learn("b", [at(5, "cat", "b")], stamp="1")
+    kept.learn("c", [replace(at(5, "cat", "c"), origin="space-new")], stamp="1")
+    kept.name_class(1, "dog", centroids=CENTROIDS, clusterer=CLUSTERER, origin="space-old")
+    again = ExemplarFile(kept.file)
+    assert [e.origin for e in again.exemplars] == ["space-old", "", "space-new", "space-old"]
+    assert again.outdated("space-new") == ["a", "b"]  # a class has no photo to embed again
+    assert not again.is_outdated("c", "space-new")
+    assert not again.is_outdated("nobody", "space-new")
+
+
+def test_name_class__leaves_exemplars_of_another_space_alone(tmp_path: Path) -> None:
+    kept = ExemplarFile(tmp_path / "names.jsonl")
+    kept.learn("a", [replace(at(5, "cat", "a"), origin="other-code")])
+    kept.name_class(0, "dog", centroids=CENTROIDS, clusterer=CLUSTERER, origin="space-x")
+    assert [e.counts_as for e in kept.exemplars] == ["cat", "dog"]
 
 
 def test_exemplar_file__survives_and_counts_changes(tmp_path: Path) -> None:

@@ -93,16 +93,18 @@ class TaskLabels:
 
     def stream(self, find_size: FindSize) -> Iterator[Prediction]:
         """The labels of one photo after the other."""
-        names, seen = UniqueNames(), set[object]()
+        names, seen = UniqueNames(), set[int | str]()
         self._problems.counts.clear()
         self._problems.examples.clear()
         for task in self._tasks():
             here = f"{self._source}, task {task.get('id')}"
             found = _Labelled(task, self._what, self._label_config)
             self._note(found, here)
-            if task.get("id") in seen:
-                self._problems.note("task ids used twice, both kept", here)
-            seen.add(task.get("id", object()))
+            number = task.get("id")
+            if isinstance(number, int | str):
+                if number in seen:
+                    self._problems.note("task ids used twice, both kept", here)
+                seen.add(number)
             shared = shared_labels(found.items)
             for named in found.named_photos(names):
                 size = self._size(named, find_size, here)

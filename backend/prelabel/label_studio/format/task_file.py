@@ -2,143 +2,146 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections.abc import Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
-from typing import Any, TextIO
+from typing import BinaryIO
+
+import ijson
+import numpy as np
 
 from prelabel.errors import UserError
+from prelabel.label_studio.format.shapes import SHAPES
+from prelabel.storage.json import JsonObject
 
-Task = dict[str, Any]
-
-_CHUNK = 1 << 20
-"""Characters read at once; a task with more is read in steps twice as large each."""
-_TAIL = 64
-"""A fault this close to the end of what was read may be a word that was cut in two."""
-_SPACE = re.compile(r"[ \t\r\n]*")
-_BEGINNING = re.compile(r'\s*\[\s*\{\s*"(id|data|annotations|predictions)"')
+_BEGINNING = re.compile(rb'\s*\[\s*\{\s*"(id|data|annotations|predictions)"')
+_LONE_SURROGATE = re.compile(
+    rb"\\u[dD](?:[89abAB]..(?!\\u[dD][c-fC-F])|[c-fC-F](?<!\\u[dD][89abAB]..\\u[dD].))"
+)
+"""In JSON: the first half of a pair without the second, or the second without the first."""
+_AT_ONCE = 1 << 28
+"""Bytes up to which a file that ijson cannot read is read whole, to read it or to say why not."""
+_CHUNK = 1 << 16
+_LEVELS = 500
+_STEPS = bytes(1 if code in b"[{" else 255 if code in b"]}" else 0 for code in range(256))
+"""By which a byte of JSON changes the level, as int8."""
+_WORD = 12
+"""A fault this close to the end of a file may be a word that was cut in two."""
 _FACTS = ("id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time", "agreement")
-_SHAPES = (("rle", "brush"), ("imageDataURL", "bitmask"), ("points", "polygon"))
-_LABELS = ("brushlabels", "bitmasklabels", "polygonlabels", "rectanglelabels", "ellipselabels")
 
 
-def json_tasks(file: Path) -> Iterator[Task]:
+def json_tasks(file: Path) -> Iterator[JsonObject]:
     """The tasks of a file, with ``data``, ``annotations`` and ``predictions`` as in JSON.
 
     JSON_MIN has a row for each annotation, and none for tasks that were skipped; rows of one task
     become one task again. Its regions have lost their ids and the tag of their image (``to_name``).
-    Raises UserError, with the file and the place, for what is cut off, damaged or no task.
+    Raises UserError, with the file and the place, for what is cut off, damaged or not a task.
     """
     rows = enumerate(_items(file), start=1)
     for _, group in groupby(rows, _task_of_row):
         (number, item), *more = group
         if not isinstance(item, dict):
-            raise UserError(f"{file}: item {number} is no task but {json.dumps(item)[:40]}")
+            found = f"a {type(item).__name__}" if isinstance(item, list) else json.dumps(item)
+            raise UserError(f"{file}: item {number} is not a task but {found[:40]}")
         if isinstance(item.get("data"), Mapping):
             yield item
         elif _is_minimal(item):
-            yield _from_minimal([item, *(row for _, row in more)])
+            yield _from_minimal([item, *(row for _, row in more if isinstance(row, dict))])
         else:
             raise UserError(
-                f"{file}: item {number} is no task of Label Studio (it has no data): wanted its "
-                "JSON or JSON_MIN export, or what prelabel wrote as label-studio"
+                f"{file}: item {number} is not a task of Label Studio (it has no data): expected "
+                "its JSON or JSON_MIN export, or what prelabel wrote as label-studio"
             )
 
 
 def looks_like_tasks(file: Path) -> bool:
     """Whether a file begins like a list of tasks; never raises."""
     try:
-        with file.open(encoding="utf-8-sig") as text:
-            beginning = text.read(_TAIL)
-        if not beginning.lstrip().startswith("["):
+        with file.open("rb") as source:
+            beginning = source.read(64).removeprefix(codecs.BOM_UTF8)
+        if not beginning.lstrip().startswith(b"["):
             return False
         first = next(_items(file), None)
     except UserError:  # cut off in its first task
         return bool(_BEGINNING.match(beginning))
-    except (OSError, ValueError):
+    except OSError:
         return False
     if not isinstance(first, dict):
         return False
     return isinstance(first.get("data"), Mapping) or _is_minimal(first)
 
 
-def _items(file: Path) -> Iterator[Any]:
+def _items(file: Path) -> Iterator[object]:
     """The items of the JSON list that a file holds, read as they are asked for."""
-    number = 1
+    number = 0
+    small = file.stat().st_size <= _AT_ONCE
     try:
-        with file.open(encoding="utf-8-sig") as source:
-            text = _Text(source)
-            if text.peek() != "[":
-                raise UserError(f"{file}: no list of tasks: wanted Label Studio's JSON export")
-            text.at += 1
-            while text.peek() != "]":
-                if number > 1:
-                    text.skip(",")
-                yield text.value()
+        with file.open("rb") as source:
+            if source.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
+                source.seek(0)
+            if _first_character(source) != b"[":
+                raise UserError(f"{file}: not a list of tasks: expected Label Studio's JSON export")
+            if small and not _suits_ijson(source):
+                yield from _items_at_once(file, 0)
+                return
+            for item in ijson.items(source, "item", use_float=True):
                 number += 1
-            text.at += 1
-            if text.peek():
-                raise UserError(f"{file}: holds more behind the end of its list: export it again")
-    except EOFError as error:
-        raise UserError(f"{file}: cut off in item {number}: export it again") from error
+                yield item
+    except ijson.JSONError as error:
+        if not small:
+            reason = str(error).partition("\n")[0]
+            raise UserError(
+                f"{file}: cut off or damaged in item {number + 1} ({reason}): export it again"
+            ) from error
+        yield from _items_at_once(file, number)
+
+
+def _items_at_once(file: Path, start: int) -> list[object]:
+    """The items from ``start`` on, by Python's own reader: it has the whole file in memory, but takes
+    NaN and lone surrogates, and tells what is damaged."""
+    try:
+        text = file.read_bytes().decode("utf-8-sig")
+        found: list[object] = json.loads(text)
     except json.JSONDecodeError as error:
-        raise UserError(f"{file}: damaged in item {number} ({error.msg}): export again") from error
+        if error.msg == "Extra data":
+            what = "holds more behind the end of its list"
+        elif error.msg.startswith("Unterminated") or error.pos >= len(text.rstrip()) - _WORD:
+            what = f"cut off in item {start + 1}"
+        else:
+            what = f"damaged in item {start + 1} ({error})"
+        raise UserError(f"{file}: {what}: export it again") from error
     except (UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"{file}: no JSON in UTF-8 ({error}): export it again") from error
+        raise UserError(f"{file}: not JSON in UTF-8 ({error}): export it again") from error
+    return found[start:]
 
 
-class _Text:
-    """A file's text that is not used up yet, from ``at`` in ``buffer`` on; more is read if needed."""
-
-    def __init__(self, source: TextIO) -> None:
-        self._source = source
-        self._scan = json.JSONDecoder().raw_decode
-        self.buffer, self.at = "", 0
-
-    def peek(self) -> str:
-        """The next character that is no space; "" at the end."""
-        while True:
-            match = _SPACE.match(self.buffer, self.at)
-            self.at = match.end() if match else self.at
-            if self.at < len(self.buffer):
-                return self.buffer[self.at]
-            if not self._read(_CHUNK):
-                return ""
-
-    def skip(self, character: str) -> None:
-        """Past this one. Raises JSONDecodeError for another, EOFError at the end."""
-        found = self.peek()
-        if not found:
-            raise EOFError
-        if found != character:
-            raise json.JSONDecodeError(f"{character!r} wanted", self.buffer, self.at)
-        self.at += 1
-
-    def value(self) -> Any:
-        """The next value. Raises JSONDecodeError, EOFError if it is cut off."""
-        self.peek()
-        size = _CHUNK
-        while True:
-            try:
-                found, self.at = self._scan(self.buffer, self.at)
-                return found
-            except json.JSONDecodeError as error:
-                near = error.pos > len(self.buffer) - _TAIL
-                if not (near or error.msg.startswith("Unterminated string")):
-                    raise
-                if not self._read(size):
-                    raise EOFError from error
-                size *= 2
-
-    def _read(self, size: int) -> bool:
-        chunk = self._source.read(size)
-        self.buffer, self.at = self.buffer[self.at :] + chunk, 0
-        return bool(chunk)
+def _first_character(source: BinaryIO) -> bytes:
+    """The first that is not a space, from where the file is read; it is read from there again."""
+    start, found = source.tell(), b" "
+    while found.isspace():
+        found = source.read(1)
+    source.seek(start)
+    return found
 
 
-def _task_of_row(row: tuple[int, Any]) -> tuple[str, object]:
+def _suits_ijson(source: BinaryIO) -> bool:
+    """Whether no text in a file has half of a surrogate pair, of which ijson makes a question mark,
+    and nothing is nested deeply, since ijson keeps every path. Brackets in texts count, too. The
+    file is read from the same place again."""
+    start, rest, level, suits = source.tell(), b"", 0, True
+    while suits and (chunk := source.read(_CHUNK)):
+        text, quote, rest = (rest + chunk).rpartition(b'"')  # no pair goes over a quote
+        levels = level + np.cumsum(np.frombuffer(chunk.translate(_STEPS), dtype=np.int8))
+        level = int(levels[-1])
+        suits = levels.max() <= _LEVELS and not _LONE_SURROGATE.search(text + quote)
+    source.seek(start)
+    return suits
+
+
+def _task_of_row(row: tuple[int, object]) -> tuple[str, object]:
     """Equal for JSON_MIN's rows of one task, for nothing else."""
     number, item = row
     if isinstance(item, dict) and _is_minimal(item) and isinstance(item.get("id"), int):
@@ -146,11 +149,11 @@ def _task_of_row(row: tuple[int, Any]) -> tuple[str, object]:
     return "item", number
 
 
-def _is_minimal(item: Mapping[str, Any]) -> bool:
+def _is_minimal(item: JsonObject) -> bool:
     return not isinstance(item.get("data"), Mapping) and "annotation_id" in item
 
 
-def _from_minimal(rows: list[Task]) -> Task:
+def _from_minimal(rows: list[dict[str, object]]) -> JsonObject:
     first = rows[0]
     data = {key: value for key, value in first.items() if key not in _FACTS}
     annotations = [
@@ -171,14 +174,15 @@ def _from_minimal(rows: list[Task]) -> Task:
     return {"id": first.get("id"), "data": data, "annotations": annotations}
 
 
-def _from_value(value: Mapping[str, Any], name: str, index: int) -> dict[str, Any]:
-    kind = next((key for key in _LABELS if key in value), "")
-    if not kind:
-        kind = next((kind for key, kind in _SHAPES if key in value), "")
+def _from_value(value: JsonObject, name: str, index: int) -> JsonObject:
+    """A result item. Its type is that of its labels; without labels, its value tells its shape."""
+    shapes = [*((shape.value_key, shape.kind) for shape in SHAPES), ("radiusX", "ellipse")]
+    labels = (key for key in value if key.endswith("labels") and key != "labels")
+    kind = next(labels, "") or next((kind for key, kind in shapes if key in value), "other")
     return {
         "id": f"{name}[{index}]",
         "from_name": name,
-        "type": kind or ("rectangle" if "rotation" in value else "other"),
+        "type": kind,
         "original_width": value.get("original_width"),
         "original_height": value.get("original_height"),
         "value": value,

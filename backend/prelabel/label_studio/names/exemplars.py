@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from prelabel.errors import UserError
-from prelabel.label_studio.names.table import Exemplar, classes_of
+from prelabel.label_studio.names.table import Exemplar, classes_of, is_outdated
 from prelabel.storage.files import replacing
 from prelabel.strategies.protocols import Clusterer
 
@@ -61,6 +61,19 @@ class ExemplarFile:
         photos = self._held.photos.items()
         return [p for p, known in photos if known.stamp.partition(":")[0] + ":" in prefixes]
 
+    def of_photo(self, photo: str) -> tuple[Exemplar, ...]:
+        """What a photo teaches, as last read or changed here."""
+        return self._held.photos.get(photo, _NOTHING).exemplars
+
+    def is_outdated(self, photo: str, origin: str) -> bool:
+        """Whether a photo has exemplars that other code has embedded, as last read or changed
+        here."""
+        return any(is_outdated(exemplar, origin) for exemplar in self.of_photo(photo))
+
+    def outdated(self, origin: str) -> list[str]:
+        """The photos of which that is so."""
+        return [photo for photo in self._held.photos if self.is_outdated(photo, origin)]
+
     def stamp_of(self, photo: str) -> str | None:
         """The stamp that a photo was last learned with, as last read here; None for never."""
         known = self._held.photos.get(photo)
@@ -94,9 +107,11 @@ class ExemplarFile:
         that changed what is taught. Raises UserError as ``learn``."""
         return self._change(lambda photos: {p: k for p, k in photos.items() if p != photo})
 
-    def name_class(self, index: int, name: str, *, centroids: Float, clusterer: Clusterer) -> bool:
+    def name_class(
+        self, index: int, name: str, *, centroids: Float, clusterer: Clusterer, origin: str = ""
+    ) -> bool:
         """A person names a class of centroids float32 (n_classes, dim) outright, or says with ""
-        that it is nothing; whether that changed what is taught.
+        that it is nothing; whether that changed what is taught. ``origin``: of the centroids.
 
         All exemplars that are in the class now count as ``name`` from here on, in whatever class a
         refit puts them, and its centroid becomes one more. So the class has that name everywhere,
@@ -113,8 +128,8 @@ class ExemplarFile:
         key = CLASS + hashlib.blake2b(centroid.astype("<f4").tobytes(), digest_size=8).hexdigest()
 
         def change(photos: _Photos) -> _Photos:
-            inside = classes_of(_all(photos), centroids, clusterer) == index
-            named = _Known("", (Exemplar(key, None, centroid, name),))
+            inside = classes_of(_all(photos), centroids, clusterer, origin=origin) == index
+            named = _Known("", (Exemplar(key, None, centroid, name, origin=origin),))
             return {**_renamed(photos, name, inside.tolist()), key: named}
 
         return self._change(change)
@@ -274,7 +289,11 @@ def _to_json(exemplar: Exemplar) -> dict[str, Any]:
         "rle": exemplar.rle,
         "embedding": base64.b64encode(data).decode("ascii"),
     }
-    return facts if exemplar.renamed is None else {**facts, "renamed": exemplar.renamed}
+    if exemplar.renamed is not None:
+        facts["renamed"] = exemplar.renamed
+    if exemplar.origin:
+        facts["origin"] = exemplar.origin
+    return facts
 
 
 def _known(record: Mapping[str, Any]) -> _Known:
@@ -292,4 +311,5 @@ def _from_json(photo: str, facts: Mapping[str, Any]) -> Exemplar:
         embedding=np.frombuffer(data, dtype="<f4").astype(np.float32),
         name=str(facts["name"]),
         renamed=facts.get("renamed"),
+        origin=str(facts.get("origin", "")),
     )
