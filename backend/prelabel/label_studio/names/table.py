@@ -1,8 +1,8 @@
-"""Names of clusters, learned from what annotators named: exemplars, which survive a refit."""
+"""Names of classes, from exemplars: regions that people have named, which survive a refit."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ Float = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Exemplar:
-    """One region that a person has looked at, or the centroid of a class that one named outright.
+    """One region that a person has looked at, or the centroid of a class that was named outright.
 
     ``photo``: which one, such as the task and image key; for a class, its key. ``rle``: the
     region's mask, None for a class. ``embedding``: float32 (dim,), by the embedder that the classes
@@ -50,7 +50,7 @@ class Names:
     - A class with exemplars of several names is split: a region takes the name of the exemplar
       nearest to it by cosine. Deleted regions count like a name of their own, and a region nearest
       to one stays without a name.
-    - A class without exemplars has its name in ``defaults``, or none.
+    - A class without exemplars has no name.
 
     Exemplars whose vectors have another length come from another embedder and are left out.
     """
@@ -61,9 +61,7 @@ class Names:
         centroids: Float,
         *,
         clusterer: Clusterer,
-        defaults: Mapping[int, str | None] | None = None,
     ) -> None:
-        self._defaults = dict(defaults or {})
         self._of: dict[int, tuple[Float, list[str]]] = {}
         classes = classes_of(exemplars, centroids, clusterer)
         for c in np.unique(classes[classes >= 0]):
@@ -78,6 +76,10 @@ class Names:
             for vector, cluster in zip(unit(embeddings), clusters, strict=True)
         ]
 
+    def knows(self, cluster: int) -> bool:
+        """Whether people have named a class, or said that it has no name."""
+        return cluster in self._of
+
     def table(self, n_classes: int) -> list[dict[str, int]]:
         """For each class the names of its exemplars and how many have each; "" is deleted. A name
         given outright counts as one."""
@@ -88,7 +90,7 @@ class Names:
 
     def _name(self, vector: Float, cluster: int) -> str | None:
         if cluster not in self._of:
-            return self._defaults.get(cluster)
+            return None
         vectors, names = self._of[cluster]
         if len(set(names)) == 1:
             return names[0] or None
