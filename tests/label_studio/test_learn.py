@@ -33,7 +33,7 @@ def test_learn_tasks__a_task_that_is_gone_meanwhile_costs_that_one(
         for n in (1, 2, 3)
     ]
     home: Any = SimpleNamespace(names=tmp_path / "names.jsonl")
-    unused: Any = SimpleNamespace(config=None)
+    unused: Any = SimpleNamespace(config=None, vectors_origin="")
     server: Any = Server()
     log = RunLog()
     learned = learn.learn_tasks(server, unused, tasks, home, unused, unused, unused, log)

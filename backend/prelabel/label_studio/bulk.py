@@ -107,6 +107,7 @@ def predict_project(
         ExemplarFile(folder.names_file(state.revision)).exemplars,
         model.classes,
         clusterer=model.config.strategy("clusterer"),
+        origin=model.vectors_origin,
     )
     todo, outdated = _sort(tasks, state.version, options, totals)
     batch = _Batch(client, project_id, options, totals)

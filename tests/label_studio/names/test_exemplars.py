@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,26 @@ def teach(
     kept: ExemplarFile, photo: str, exemplars: Iterable[Exemplar], *, stamp: str = ""
 ) -> bool:
     return kept.learn({photo: (stamp, tuple(exemplars))})
+
+
+def test_exemplar_file__keeps_what_made_the_vectors(tmp_path: Path) -> None:
+    kept = ExemplarFile(tmp_path / "names.jsonl")
+    teach(kept, "a", [replace(at(5, "cat", "a"), origin="space-old")], stamp="1")
+    teach(kept, "b", [at(5, "cat", "b")], stamp="1")
+    teach(kept, "c", [replace(at(5, "cat", "c"), origin="space-new")], stamp="1")
+    kept.name_class(1, "dog", centroids=CENTROIDS, clusterer=CLUSTERER, origin="space-old")
+    again = ExemplarFile(kept.file)
+    assert [e.origin for e in again.exemplars] == ["space-old", "", "space-new", "space-old"]
+    assert again.outdated("space-new") == ["a", "b"]  # a class has no photo to embed again
+    assert not again.is_outdated("c", "space-new")
+    assert not again.is_outdated("nobody", "space-new")
+
+
+def test_name_class__leaves_exemplars_of_another_space_alone(tmp_path: Path) -> None:
+    kept = ExemplarFile(tmp_path / "names.jsonl")
+    teach(kept, "a", [replace(at(5, "cat", "a"), origin="other-code")])
+    kept.name_class(0, "dog", centroids=CENTROIDS, clusterer=CLUSTERER, origin="space-x")
+    assert [e.counts_as for e in kept.exemplars] == ["cat", "dog"]
 
 
 def test_exemplar_file__survives_and_counts_changes(tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from prelabel.data.masks import Rle
@@ -70,6 +73,36 @@ def test_names__a_refit_that_renumbers_changes_nothing() -> None:
 def test_names__of_another_embedder_are_left_out() -> None:
     other = Exemplar("p", RLE, np.ones(5, dtype=np.float32), "cat")
     assert ask(names(other), (0, 0)) == [None]
+
+
+def test_names__of_the_same_embedder_in_other_code_count_and_that_is_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    exemplars = [replace(at(5, "cat"), origin="space-old"), replace(at(95, "dog"), origin="")]
+    learned = Names(exemplars, CENTROIDS, clusterer=CLUSTERER, origin="space-new")
+    assert ask(learned, (0, 0), (90, 1)) == ["cat", "dog"]
+    [line] = caplog.messages
+    assert "of 2 named examples, 2 were embedded by other code" in line
+
+
+def test_names__of_another_space_do_not_count_though_they_have_the_same_length(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    exemplars = [
+        replace(at(5, "cat"), origin="other-code"),
+        replace(at(6, "dog"), origin="space-x"),
+    ]
+    learned = Names(exemplars, CENTROIDS, clusterer=CLUSTERER, origin="space-x")
+    assert ask(learned, (0, 0)) == ["dog"]
+    assert "1 by another embedder" in caplog.text
+
+
+def test_names__that_are_up_to_date_need_no_word(caplog: pytest.LogCaptureFixture) -> None:
+    outright = Exemplar("centroid:1", None, vector(95), "dog", origin="space-fitted")
+    exemplars = [replace(at(5, "cat"), origin="space-x"), outright]
+    learned = Names(exemplars, CENTROIDS, clusterer=CLUSTERER, origin="space-x")
+    assert ask(learned, (0, 0), (90, 1)) == ["cat", "dog"]
+    assert not caplog.messages
 
 
 def test_classes_of__the_nearest_or_none() -> None:

@@ -20,12 +20,14 @@ class _Head(msgspec.Struct):
 
 
 class _ExemplarRecord(msgspec.Struct, omit_defaults=True):
-    """``embedding``: little-endian float32, in base64 in the file."""
+    """``embedding``: little-endian float32, in base64 in the file. Files of earlier versions have no
+    ``origin``."""
 
     name: str
     rle: Rle | None
     embedding: bytes
     renamed: str | None = None
+    origin: str = ""
 
 
 class _PhotoRecord(msgspec.Struct):
@@ -82,9 +84,9 @@ def read_photos(lines: Iterable[str]) -> dict[str, PhotoExemplars]:
 
 def _to_record(exemplar: Exemplar) -> _ExemplarRecord:
     data = np.asarray(exemplar.embedding, dtype="<f4").tobytes()
-    return _ExemplarRecord(exemplar.name, exemplar.rle, data, exemplar.renamed)
+    return _ExemplarRecord(exemplar.name, exemplar.rle, data, exemplar.renamed, exemplar.origin)
 
 
 def _from_record(photo: str, record: _ExemplarRecord) -> Exemplar:
     embedding = np.frombuffer(record.embedding, dtype="<f4").astype(np.float32)
-    return Exemplar(photo, record.rle, embedding, record.name, record.renamed)
+    return Exemplar(photo, record.rle, embedding, record.name, record.renamed, record.origin)

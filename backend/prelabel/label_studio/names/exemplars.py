@@ -21,7 +21,7 @@ from prelabel.label_studio.names.exemplar_lines import (
     read_photos,
     to_text,
 )
-from prelabel.label_studio.names.table import Exemplar, classes_of
+from prelabel.label_studio.names.table import Exemplar, classes_of, is_outdated
 from prelabel.storage.files import replacing
 from prelabel.strategies.protocols import Clusterer
 
@@ -70,6 +70,19 @@ class ExemplarFile:
         photos = self._content.photos.items()
         return [photo for photo, known in photos if known.stamp.partition(":")[0] in ids]
 
+    def of_photo(self, photo: str) -> tuple[Exemplar, ...]:
+        """A photo's exemplars, as last read or changed here."""
+        return self._content.photos.get(photo, _NOTHING).exemplars
+
+    def is_outdated(self, photo: str, origin: str) -> bool:
+        """Whether a photo has exemplars that other code has embedded, as last read or changed
+        here."""
+        return any(is_outdated(exemplar, origin) for exemplar in self.of_photo(photo))
+
+    def outdated(self, origin: str) -> list[str]:
+        """The photos of which that is so."""
+        return [photo for photo in self._content.photos if self.is_outdated(photo, origin)]
+
     def stamp_of(self, photo: str) -> str | None:
         """The stamp that a photo was last learned with, as last read here; None for never."""
         known = self._content.photos.get(photo)
@@ -93,9 +106,11 @@ class ExemplarFile:
 
         return self._change(change)
 
-    def name_class(self, index: int, name: str, *, centroids: Float, clusterer: Clusterer) -> bool:
+    def name_class(
+        self, index: int, name: str, *, centroids: Float, clusterer: Clusterer, origin: str = ""
+    ) -> bool:
         """A person names a class of centroids float32 (n_classes, dim) outright, or says with ""
-        that it has no name; whether that changed any exemplar.
+        that it has no name; whether that changed any exemplar. ``origin``: of the centroids.
 
         All exemplars that are in the class now count as ``name`` from here on, in whatever class a
         refit puts them, and its centroid becomes one more. So the class has that name everywhere,
@@ -113,8 +128,8 @@ class ExemplarFile:
         key = f"{_CLASS}{digest}"
 
         def change(photos: Photos) -> Photos:
-            inside = classes_of(_all(photos), centroids, clusterer) == index
-            named = PhotoExemplars("", (Exemplar(key, None, centroid, name),))
+            inside = classes_of(_all(photos), centroids, clusterer, origin=origin) == index
+            named = PhotoExemplars("", (Exemplar(key, None, centroid, name, origin=origin),))
             return {**_renamed(photos, name, inside.tolist()), key: named}
 
         return self._change(change)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from prelabel.strategies.checks import assign
 from prelabel.strategies.protocols import Clusterer
 
 Float = NDArray[np.float32]
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class Exemplar:
     region's mask, None for a class. ``embedding``: float32 (dim,), by the embedder that the classes
     are made from. ``name``: the label that it was given or kept with; "" if it was deleted.
     ``renamed``: the name that counts instead since its class was named outright, or its name was
-    changed everywhere.
+    changed everywhere. ``origin``: what made the embedding, ``<space>-<code>`` as a model's
+    ``vectors_origin``; "" if nobody knows.
     """
 
     photo: str
@@ -32,6 +35,7 @@ class Exemplar:
     embedding: Float
     name: str
     renamed: str | None = None
+    origin: str = ""
 
     @property
     def counts_as(self) -> str:
@@ -52,7 +56,9 @@ class Names:
       to one stays without a name.
     - A class without exemplars has no name.
 
-    Exemplars whose vectors have another length come from another embedder and are left out.
+    Exemplars whose vectors are of another space, or have another length, come from another embedder
+    or other weights and are left out. Those that other code has made in the same space count until
+    their photos are embedded again; that is logged, once for each set of names.
     """
 
     def __init__(
@@ -61,9 +67,12 @@ class Names:
         centroids: Float,
         *,
         clusterer: Clusterer,
+        origin: str = "",
     ) -> None:
+        """``origin``: of the vectors that names are asked for, if it is to be compared."""
         self._of: dict[int, tuple[Float, list[str]]] = {}
-        classes = classes_of(exemplars, centroids, clusterer)
+        classes = classes_of(exemplars, centroids, clusterer, origin=origin)
+        _warn_of_other_code(exemplars, origin)
         for c in np.unique(classes[classes >= 0]):
             own = [exemplars[i] for i in np.flatnonzero(classes == c)]
             vectors = unit(np.stack([e.embedding for e in own]))
@@ -98,13 +107,47 @@ class Names:
         return names[int(np.argmax((vectors * vector).sum(axis=1)))] or None
 
 
+def is_outdated(exemplar: Exemplar, origin: str) -> bool:
+    """Whether other code has embedded the exemplar, whose photo can be embedded again."""
+    return exemplar.rle is not None and exemplar.origin != origin
+
+
 def classes_of(
-    exemplars: Sequence[Exemplar], centroids: Float, clusterer: Clusterer
+    exemplars: Sequence[Exemplar], centroids: Float, clusterer: Clusterer, *, origin: str = ""
 ) -> NDArray[np.int64]:
-    """The class of each exemplar, int64 (n,); -1 for one that another embedder made."""
-    fits = [len(centroids) > 0 and e.embedding.shape == centroids.shape[1:] for e in exemplars]
+    """The class of each exemplar, int64 (n,); -1 for one that another embedder made, or that is of
+    another space than ``origin``."""
+    fits = [
+        len(centroids) > 0
+        and exemplar.embedding.shape == centroids.shape[1:]
+        and _is_of_space(exemplar, origin)
+        for exemplar in exemplars
+    ]
     classes = np.full(len(exemplars), -1, dtype=np.int64)
     if any(fits):
         own = [e.embedding for e, fit in zip(exemplars, fits, strict=True) if fit]
         classes[fits] = assign(clusterer, np.stack(own).astype(np.float32), centroids)
     return classes
+
+
+def _is_of_space(exemplar: Exemplar, origin: str) -> bool:
+    """Where one of them is unknown, it is."""
+    if not exemplar.origin or not origin:
+        return True
+    return exemplar.origin.partition("-")[0] == origin.partition("-")[0]
+
+
+def _warn_of_other_code(exemplars: Sequence[Exemplar], origin: str) -> None:
+    if not origin:
+        return
+    foreign = sum(not _is_of_space(exemplar, origin) for exemplar in exemplars)
+    outdated = sum(is_outdated(exemplar, origin) for exemplar in exemplars) - foreign
+    if outdated > 0 or foreign:
+        _log.warning(
+            "of %d named examples, %d were embedded by other code than is installed now and count as "
+            "they are, %d by another embedder or with other weights and do not count, until their "
+            "photos are embedded again, as the backend and a fit do, or their class is named again",
+            len(exemplars),
+            max(outdated, 0),
+            foreign,
+        )

@@ -26,6 +26,7 @@ from prelabel.label_studio.predict.task_prediction import build_task_prediction,
 from prelabel.label_studio.project_folder import ProjectFolder
 from prelabel.label_studio.server.jobs import NOT_READY, Job, JobResult, WorkerSettings
 from prelabel.model import FittedModel
+from prelabel.model_code import code_now
 from prelabel.storage.threads import cores, one_blas_thread
 
 _MODELS = 4
@@ -83,6 +84,7 @@ class _Worker:
         self._predictors: OrderedDict[Path, Predictor] = OrderedDict()
         self._names: dict[tuple[Path, int, str], Names] = {}
         self._fetchers: dict[tuple[str, str], Fetcher] = {}
+        code_now(settings.config)  # as it is at the start, which this process runs
 
     def do(self, job: Job) -> JobResult:
         """The result of a job. A problem of one task is reported, and costs that task."""
@@ -194,7 +196,9 @@ class _Worker:
                     ProjectFolder(job.folder).names_file(job.revision)
                 ).exemplars
                 clusterer = model.config.strategy("clusterer")
-                self._names[key] = Names(exemplars, model.classes, clusterer=clusterer)
+                self._names[key] = Names(
+                    exemplars, model.classes, clusterer=clusterer, origin=model.vectors_origin
+                )
             return self._names[key]
 
     def _read(self, job: Job, photo: TaskPhoto) -> bytes:
