@@ -137,7 +137,7 @@ class ProjectFolder:
 
     def tasks_of_annotations(self, annotation_ids: Iterable[object]) -> list[int]:
         """The tasks that were learned from with any of these annotations, which may be gone by now."""
-        photos = ExemplarFile(self.names).photos_with({f"{number}:" for number in annotation_ids})
+        photos = ExemplarFile(self.names).photos_of_annotations(annotation_ids)
         return sorted({int(photo.partition("/")[0]) for photo in photos})
 
     def outdated_tasks(self) -> list[int]:
