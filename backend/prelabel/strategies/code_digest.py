@@ -33,6 +33,7 @@ LEFT_OUT = {
     "prelabel.storage": "where results are kept and how many are computed at once",
     "prelabel.config": "settings: their values are in the keys",
     "prelabel.model": "what was fitted: its values are in the keys",
+    "prelabel.model_facts": "what was fitted: its values are in the keys",
     "prelabel.model_code": "makes the keys",
     "prelabel.strategies.protocols": "types",
     "prelabel.strategies.registry": "finds strategies: the code of each is in the keys",
