@@ -28,7 +28,7 @@ class Finished(NamedTuple):
     result: Result
 
 
-def cli(*arguments: str | Path, env: Mapping[str, str] | None = None) -> Result:
+def cli(*arguments: object, env: Mapping[str, str] | None = None) -> Result:
     """The command line in this process; an unexpected error is raised, not kept."""
     result = CliRunner().invoke(app, [str(a) for a in arguments], prog_name="prelabel", env=env)
     if result.exception and not isinstance(result.exception, SystemExit):
@@ -36,7 +36,7 @@ def cli(*arguments: str | Path, env: Mapping[str, str] | None = None) -> Result:
     return result
 
 
-def refused(*arguments: str | Path, env: Mapping[str, str] | None = None) -> str:
+def refused(*arguments: object, env: Mapping[str, str] | None = None) -> str:
     """The one line that it prints on standard error for a user's mistake."""
     result = cli(*arguments, env=env)
     assert result.exit_code == 2

@@ -19,7 +19,8 @@ from filelock import FileLock
 from prelabel.config import Config
 from prelabel.errors import UserError
 from prelabel.label_studio.model_version import fitted_version, image_level_version, saved_facts
-from prelabel.label_studio.names.exemplars import ExemplarFile, read_revision
+from prelabel.label_studio.names.exemplar_lines import read_revision
+from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.model import FittedModel
 from prelabel.storage.files import data_folder, replacing
 

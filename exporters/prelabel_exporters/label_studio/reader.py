@@ -11,8 +11,9 @@ from prelabel.data.dataset import Dataset, Problems
 from prelabel.data.records import Prediction
 from prelabel.errors import PhotoError
 from prelabel.label_studio.format.annotations import What
-from prelabel.label_studio.format.dataset import NamedPhoto, TaskLabels
+from prelabel.label_studio.format.dataset import TaskLabels
 from prelabel.label_studio.format.label_config import LabelConfig
+from prelabel.label_studio.format.labelled_task import NamedPhoto
 from prelabel.label_studio.format.regions import Size
 from prelabel.label_studio.format.task_file import json_tasks
 

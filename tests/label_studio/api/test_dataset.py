@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from pycocotools.coco import COCO
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from builders import box, prediction, region
-from prelabel.cli.main import app
 from prelabel.data.dataset import ExportContext
 from prelabel.data.masks import Mask, decode_rle
 from prelabel.label_studio.format.items import ResultItem, encode_regions
@@ -22,6 +21,7 @@ from prelabel.label_studio.format.label_config import Control
 from prelabel.label_studio.format.shapes import Kind
 from prelabel.runs.datasets import open_dataset
 from prelabel.strategies import registry
+from support.command_line import cli
 from support.label_studio_server import TOKEN, Server
 from support.small_photos import scene
 
@@ -105,13 +105,9 @@ def project(label_studio: Server) -> int:
     return number
 
 
-def _cli(*words: object) -> Result:
-    return CliRunner().invoke(app, [str(word) for word in words])
-
-
 def _export(label_studio: Server, project: int, out: Path, *more: object) -> Result:
     place = ("--project", project, "--url", label_studio.url, "--token", TOKEN)
-    return _cli("export", *place, "--out", out, "--format", "coco", *more)
+    return cli("export", *place, "--out", out, "--format", "coco", *more)
 
 
 def _photos(coco: COCO) -> dict[str, list[tuple[str, Mask]]]:
@@ -250,6 +246,6 @@ def test_faults__nothing_is_written(label_studio: Server, project: int, tmp_path
     out = tmp_path / "out"
     assert "has no project 987654" in _export(label_studio, 987654, out).stderr
     place = ("--url", label_studio.url, "--out", out, "--format", "coco")
-    refused = _cli("export", "--project", project, "--token", "0" * 40, *place)
+    refused = cli("export", "--project", project, "--token", "0" * 40, *place)
     assert refused.exit_code == 2
     assert not out.exists()

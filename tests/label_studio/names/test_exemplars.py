@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from prelabel.data.masks import Rle
 from prelabel.errors import UserError
 from prelabel.label_studio.names import exemplars as exemplars_module
-from prelabel.label_studio.names.exemplars import ExemplarFile, Lessons, read_revision
+from prelabel.label_studio.names.exemplar_lines import read_revision
+from prelabel.label_studio.names.exemplars import ExemplarFile, Lessons
 from prelabel.label_studio.names.table import Exemplar, Names
 from prelabel.strategies import registry
 

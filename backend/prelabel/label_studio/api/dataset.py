@@ -15,8 +15,9 @@ from prelabel.errors import PhotoError, UserError
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.photos import Fetcher
 from prelabel.label_studio.format.annotations import What, chosen
-from prelabel.label_studio.format.dataset import NamedPhoto, TaskLabels
+from prelabel.label_studio.format.dataset import TaskLabels
 from prelabel.label_studio.format.label_config import LabelConfig, parse_label_config
+from prelabel.label_studio.format.labelled_task import NamedPhoto
 from prelabel.label_studio.format.regions import Size
 from prelabel.storage.files import replacing
 from prelabel.storage.json import JsonObject

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from prelabel.errors import UserError
 from prelabel.label_studio.names.exemplar_lines import (
+    Content,
     PhotoExemplars,
     Photos,
-    read_head,
-    read_photos,
+    read_content,
+    state_of,
     to_text,
 )
 from prelabel.label_studio.names.table import Exemplar, classes_of, is_outdated
@@ -52,7 +53,7 @@ class ExemplarFile:
     def __init__(self, file: Path) -> None:
         """Raises UserError for a file that cannot be read."""
         self.file = file
-        self._content = _read(file)
+        self._content = read_content(file)
 
     @property
     def revision(self) -> int:
@@ -147,8 +148,8 @@ class ExemplarFile:
         """Write what ``change`` makes of the photos that are on disk; whether exemplars changed."""
         with _locked(self.file):
             content = self._content
-            if _state_of(self.file) != content.state:
-                content = _read(self.file)
+            if state_of(self.file) != content.state:
+                content = read_content(self.file)
             before, after = content.photos, change(content.photos)
             # Most are the same object: only others have to be compared.
             changed = [
@@ -161,53 +162,9 @@ class ExemplarFile:
                 revision = content.revision + taught
                 with replacing(self.file) as beside:
                     beside.write_text(to_text(revision, after), encoding="ascii")
-                content = _Content(revision, after, _state_of(self.file))
+                content = Content(revision, after, state_of(self.file))
             self._content = content
         return taught
-
-
-def read_revision(file: Path) -> int:
-    """The revision of an ``ExemplarFile``, 0 if there is no file; only its first line is read.
-    Raises UserError for a damaged one."""
-    try:
-        with file.open(encoding="ascii") as lines:
-            return read_head(lines.readline())
-    except FileNotFoundError:
-        return 0
-    except (OSError, ValueError) as error:
-        raise _damaged(file, error) from error
-
-
-_State = tuple[int, int, int] | None
-"""Tells a file from the one that took its place; None for no file."""
-
-
-@dataclass(frozen=True)
-class _Content:
-    """A file's content, and of which file."""
-
-    revision: int
-    photos: Photos
-    state: _State
-
-
-def _read(file: Path) -> _Content:
-    try:
-        state = _state_of(file)  # first: if another file comes meanwhile, it is read again
-        head, *lines = file.read_text(encoding="ascii").splitlines()
-        return _Content(read_head(head), read_photos(lines), state)
-    except FileNotFoundError:
-        return _Content(0, {}, None)
-    except (OSError, ValueError, RecursionError) as error:
-        raise _damaged(file, error) from error
-
-
-def _state_of(file: Path) -> _State:
-    try:
-        found = file.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 @contextmanager
@@ -225,13 +182,6 @@ def _locked(file: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _damaged(file: Path, error: Exception) -> UserError:
-    return UserError(
-        f"{file} cannot be read as names ({type(error).__name__}): put back a copy of it, or remove "
-        "it and name the classes anew"
-    )
 
 
 def _all(photos: Photos) -> tuple[Exemplar, ...]:
