@@ -1,9 +1,9 @@
-# make label-studio  Label Studio with sample photos that carry masks already; Ctrl-C stops it
-# make demo     the whole way without Label Studio; ends with the path of a report to open
-# make test     every check and test        make quick    the part that takes about a minute
-# make quality  figures on photos with masks (DATA)       make bench    speed and memory
-# make bench-label-studio  names learned from corrections; clicks; the backend beside a real server
-# make bench-formats       exports beside Label Studio's own; evaluation beside pycocotools, hotcoco
+# make label-studio  Label Studio with sample photos that already have masks; Ctrl-C stops it
+# make demo     a run over the sample photos, with exports and a report
+# make test     all checks and tests, with coverage      make quick    the fast ones: about a minute
+# make quality  quality on photos with masks (DATA)      make bench    speed and memory
+# make bench-label-studio  names learned from corrections, clicks, the backend with a real server
+# make bench-formats       exports compared with Label Studio's, evaluation with pycocotools, hotcoco
 PYTHON ?= python3
 VENV ?= .venv
 DATA ?= ../shared/data
@@ -63,7 +63,7 @@ bench-formats: $(VENV)/.test label-studio-server
 	$(RUN)/python benchmarks/exports.py $(DATA)/voc_animals \
 		--label-studio $(SERVER)/bin/label-studio
 
-# Label Studio in an environment of its own: its pins fit nobody else.
+# Label Studio has its own environment, as it pins versions that other packages cannot use.
 label-studio-server: $(SERVER)/.ready
 
 $(SERVER)/.ready:
@@ -71,7 +71,7 @@ $(SERVER)/.ready:
 	$(SERVER)/bin/python -m pip install --quiet --disable-pip-version-check 'label-studio==1.23.2'
 	@touch $@
 
-# Readers of VOC for its tests, in an environment of their own: torchvision chooses its own torch.
+# Readers of VOC for tests have their own environment, as torchvision needs its own torch.
 voc-readers: $(READERS)/.ready
 
 $(READERS)/.ready:
@@ -84,11 +84,11 @@ clean:
 
 $(VENV)/.venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.12"; exit 2; }
+		|| { echo "Python 3.11 or newer is needed: make PYTHON=python3.12"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-# torch first and by itself: with it in place, nothing that needs it chooses another build.
+# torch is installed first, so that no package that needs it installs another build.
 $(VENV)/.demo: $(VENV)/.venv pyproject.toml constraints.txt
 	$(PIP) torch
 	$(PIP) -e '.[samples,stand-in,serve]'

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from prelabel.config import Config
 from prelabel.data.records import Image, ImageFile, PatchFeatures
 from prelabel.model import FittedModel
-from prelabel.model_code import code_now, segments_code
+from prelabel.model_code import code_now, segments_code, vectors_origin
 from prelabel.segment import Segment, Segmenter, image_level_model
 from prelabel.steps.feature_cache import FeatureCache
 from prelabel.steps.features import Extractor, from_arrays
@@ -61,10 +61,13 @@ class PhotoSegmenter:
         made_of = self._features.folder.name  # says which backbone at which size
         self._recent = FeatureCache(cache_folder() / "recent" / made_of) if keep_features else None
         if model:
+            self.vectors_origin = model.vectors_origin
             key = _hash(model.segment_hash, made_of)
         else:
-            code = segments_code(code_now(self.config), also=["foreground"])
-            key = f"image-level-{_hash(self.config.digest(), made_of, code)}"
+            code = code_now(self.config)
+            self.vectors_origin = vectors_origin(self.config, self.backbone.identity(), code)
+            parts = self.config.digest(), made_of, segments_code(code, also=["foreground"])
+            key = f"image-level-{_hash(*parts)}"
         self._segments = ShardStore(cache_folder() / "segments" / key)
         self._stores = threading.Lock()
 

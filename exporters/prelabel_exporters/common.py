@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any, TextIO
+from typing import TextIO
 
 from prelabel.data import images
 from prelabel.data.dataset import ExportContext, Problems
@@ -26,7 +26,7 @@ class JsonList:
         self._out = out
         self._separator = "[\n"
 
-    def append(self, item: Mapping[str, Any]) -> None:
+    def append(self, item: Mapping[str, object]) -> None:
         self._out.write(self._separator + json.dumps(item))
         self._separator = ",\n"
 

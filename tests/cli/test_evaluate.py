@@ -6,19 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
 from builders import box, prediction, region
 from prelabel.cli.evaluate import Group
-from prelabel.cli.main import app
 from prelabel.evaluation import GROUPS
+from support.command_line import cli
 from support.evaluation_data import changed, dataset, run_folder
 
 LEFT, RIGHT = box(0, 0, 3, 3), box(5, 2, 3, 4)
-
-
-def cli(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 def test_command__knows_every_group() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -50,7 +49,7 @@ class _Reference:
         self.network.load_state_dict(state)
         self.network.blocks[block].attn.qkv.register_forward_hook(self._keep)
 
-    def _keep(self, module: Any, inputs: Any, output: Tensor) -> None:
+    def _keep(self, module: object, inputs: object, output: Tensor) -> None:
         n, tokens, _ = output.shape
         parts = output.reshape(n, tokens, 3, HEADS, -1)
         self.query, self.key, self.value = parts.unbind(2)  # (n, tokens, heads, DIM / HEADS)

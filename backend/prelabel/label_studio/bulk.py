@@ -107,6 +107,7 @@ def predict_project(
         ExemplarFile(folder.names_file(state.revision)).exemplars,
         model.classes,
         clusterer=model.config.strategy("clusterer"),
+        origin=model.vectors_origin,
     )
     todo, outdated = _sort(tasks, state.version, options, totals)
     batch = _Batch(client, project_id, options, totals)
@@ -219,7 +220,6 @@ def _predict(
                     prediction,
                     segment.embeddings,
                     names,
-                    len(model.classes),
                 )
             )
             if len(of_task) == len(task.photos):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from prelabel.data import images
+from prelabel.data.masks import decode_rle
 from prelabel.errors import PhotoError
 from prelabel.label_studio.api.client import Client, TaskGone
 from prelabel.label_studio.api.photos import Fetcher
@@ -12,7 +14,7 @@ from prelabel.label_studio.api.tasks import Task, task_id
 from prelabel.label_studio.format.annotations import newest_annotation, result_items, stamp_of
 from prelabel.label_studio.format.label_config import LabelConfig
 from prelabel.label_studio.format.photos import TaskPhoto, task_photos
-from prelabel.label_studio.names.exemplars import ExemplarFile
+from prelabel.label_studio.names.exemplars import ExemplarFile, Lessons
 from prelabel.label_studio.names.lessons import find_lessons, read_drawing
 from prelabel.label_studio.names.table import Exemplar
 from prelabel.label_studio.predict.predictor import Predictor
@@ -22,8 +24,6 @@ from prelabel.model import FittedModel
 from prelabel.storage.json import JsonObject
 from prelabel.storage.progress import RunLog
 
-Lessons = dict[str, tuple[str, tuple[Exemplar, ...]]]
-"""By photo: the stamp of the annotation, and the exemplars that are learned from it."""
 _AT_ONCE = 50
 """Tasks whose lessons are written together: each time the whole file is replaced."""
 
@@ -37,16 +37,20 @@ def learn_task(
     read: Callable[[TaskPhoto], bytes],
 ) -> Lessons:
     """What a task, as the server's API gives it, teaches that is not in ``names`` yet. A task whose
-    annotations are gone teaches nothing any more. ``read``: a photo's bytes. Raises PhotoError."""
+    annotations are gone teaches nothing any more; what other code has embedded is embedded again.
+    ``read``: a photo's bytes. Raises PhotoError."""
     annotation = newest_annotation(task)
     stamp = stamp_of(annotation, label_config)
     found: Lessons = {}
     photos = task_photos(task_id(task), task.get("data"), label_config)
     for photo in photos:
         if (names.stamp_of(photo.name) or "") == stamp:
-            continue
-        found[photo.name] = stamp, ()
-        if annotation is not None:
+            if names.is_outdated(photo.name, predictor.vectors_origin):
+                known = names.of_photo(photo.name)
+                found[photo.name] = stamp, _embedded_again(known, predictor, read(photo))
+        elif annotation is None:
+            found[photo.name] = stamp, ()
+        else:
             found[photo.name] = (
                 stamp,
                 _exemplars(
@@ -66,13 +70,19 @@ def learn_tasks(
     options: ResultOptions,
     log: RunLog,
 ) -> int:
-    """Learn from those tasks whose annotations were changed since; from how many photos. A photo
-    that cannot be had, or a task that is gone meanwhile, teaches nothing. Raises UserError."""
+    """Learn from those tasks whose annotations were changed since, or that other code has embedded;
+    from how many photos. A photo that cannot be had, or a task that is gone meanwhile, teaches
+    nothing new. Raises UserError."""
     names = ExemplarFile(folder.names)
+    origin = model.vectors_origin
     changed = [
         task
         for task in tasks
-        if any((names.stamp_of(photo.name) or "") != task.stamp for photo in task.photos)
+        if any(
+            (names.stamp_of(photo.name) or "") != task.stamp
+            or names.is_outdated(photo.name, origin)
+            for photo in task.photos
+        )
     ]
     if not changed:
         return 0
@@ -91,7 +101,7 @@ def learn_tasks(
             except (PhotoError, TaskGone) as error:
                 log.skip(f"{task.id}", str(error))
             if n % _AT_ONCE == 0 or n == len(changed):
-                names.learn_all(found)
+                names.learn(found)
                 learned += len(found)
                 found = {}
             log.advance()
@@ -126,8 +136,24 @@ def _exemplars(
         vectors = predictor.embed(data, [taught[number].mask for number in others])
         known.update(zip(others, vectors, strict=True))
     return tuple(
-        Exemplar(photo.name, lesson.rle, known[number], lesson.name)
+        Exemplar(
+            photo.name, lesson.rle, known[number], lesson.name, origin=predictor.vectors_origin
+        )
         for number, lesson in enumerate(taught)
+    )
+
+
+def _embedded_again(
+    exemplars: Sequence[Exemplar], predictor: Predictor, data: bytes
+) -> tuple[Exemplar, ...]:
+    """The same regions with the same names, and vectors of the code that is installed now."""
+    masks = [decode_rle(e.rle) for e in exemplars if e.rle is not None]
+    vectors = iter(predictor.embed(data, masks))
+    return tuple(
+        replace(e, embedding=next(vectors), origin=predictor.vectors_origin)
+        if e.rle is not None
+        else e
+        for e in exemplars
     )
 
 

@@ -18,8 +18,9 @@ from filelock import FileLock
 
 from prelabel.config import Config
 from prelabel.errors import UserError
-from prelabel.label_studio.model_version import fitted_version, image_level_version
-from prelabel.label_studio.names.exemplars import ExemplarFile, read_revision
+from prelabel.label_studio.model_version import fitted_version, image_level_version, saved_facts
+from prelabel.label_studio.names.exemplar_lines import read_revision
+from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.model import FittedModel
 from prelabel.storage.files import data_folder, replacing
 
@@ -137,7 +138,17 @@ class ProjectFolder:
 
     def tasks_of_annotations(self, annotation_ids: Iterable[object]) -> list[int]:
         """The tasks that were learned from with any of these annotations, which may be gone by now."""
-        photos = ExemplarFile(self.names).photos_with({f"{number}:" for number in annotation_ids})
+        photos = ExemplarFile(self.names).photos_of_annotations(annotation_ids)
+        return sorted({int(photo.partition("/")[0]) for photo in photos})
+
+    def outdated_tasks(self) -> list[int]:
+        """The tasks that taught names with other code than the live model's vectors are made by
+        now: their regions are to be embedded again. Raises UserError."""
+        model = self.state.model
+        if not model:
+            return []
+        origin = saved_facts(self.model_folder(model)).vectors_origin
+        photos = ExemplarFile(self.names).outdated(origin)
         return sorted({int(photo.partition("/")[0]) for photo in photos})
 
     def fit_lock(self) -> FileLock:

@@ -54,7 +54,7 @@ def names(section: str) -> list[str]:
 
 
 def load(section: str, name: str) -> type[Any]:
-    """The strategy class of that name. UserError if unknown, not importable or no strategy."""
+    """The strategy class of that name. UserError if unknown, not importable or not a strategy."""
     points = _entry_points(section)
     if name not in points:
         raise UserError(f"no {section} is named {name!r}{nearest(name, points)}")
@@ -67,7 +67,7 @@ def load(section: str, name: str) -> type[Any]:
         remedy = f": {install_command(extra)}" if extra else ""
         raise UserError(f"{section} {name!r} cannot be imported ({reason}){remedy}") from error
     if not dataclasses.is_dataclass(strategy) or not isinstance(strategy, type):
-        raise UserError(f"{section} {name!r} ({point.value}) is no dataclass")
+        raise UserError(f"{section} {name!r} ({point.value}) is not a dataclass")
     if not strategy.__dataclass_params__.frozen:  # type: ignore[attr-defined]
         raise UserError(f"{section} {name!r} ({point.value}) is a dataclass but not frozen")
     missing = [m for m in _members(KINDS[section].protocol) if not hasattr(strategy, m)]

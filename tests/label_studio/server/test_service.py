@@ -3,6 +3,8 @@ webhooks, restarts."""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -223,6 +225,36 @@ def test_restart__a_click_is_answered_before_any_setup(
         (nothing,) = project.predict(new, context={"result": [click]})
         assert nothing["result"] == []
         assert f"task {new['id']}: " in problems(again)
+
+
+def test_restart__with_other_code_names_stay_and_are_embedded_again(
+    own_folders: Path, server: FakeLabelStudio, at_once: None
+) -> None:
+    with started() as service:
+        project = Project(service, server, 0, BRUSH.replace(' predicted_values="object 1"', ""))
+        project.tasks = [server.task(project.id, image=server.upload(1)) for _ in range(2)]
+        project.fitted()
+        annotate(project, project.tasks[0], "dog")
+        project.event("ANNOTATION_CREATED", task={"id": project.tasks[0]["id"]})
+        project.idle()
+        version = project.setup()
+    # As if an older prelabel had written all of it.
+    model_file = project.folder.model_folder(project.folder.state.newest) / "model.json"
+    facts = json.loads(model_file.read_text())
+    del facts["code"]
+    model_file.write_text(json.dumps(facts))
+    names = project.folder.names
+    for file in (names, project.folder.names_file(1)):
+        file.write_text(re.sub(', "origin": "[^"]*"', "", file.read_text()))
+    assert ExemplarFile(names).exemplars[0].origin == ""
+    with started() as again:
+        project = project.through(again)
+        assert project.setup() == version
+        assert labels(project.predict(project.tasks[1])[0])[0] == ["dog"]
+        wait_for(lambda: all(e.origin for e in ExemplarFile(names).exemplars))
+        project.idle()
+        assert project.setup() == version.replace("-1", "-2")
+        assert labels(project.predict(project.tasks[1])[0])[0] == ["dog"]
 
 
 def test_restart__a_fit_that_was_cut_off_is_begun_again(

@@ -8,6 +8,7 @@ import multiprocessing
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -307,6 +308,36 @@ def test_learn__a_task_of_another_project_teaches_nothing(
     assert {e.name for e in learned} == {"dog"}
 
 
+def test_learn__what_other_code_has_embedded_is_embedded_again(
+    worker: Worker, server: FakeLabelStudio
+) -> None:
+    task = with_regions(server)
+    items = [{**item, "origin": "prediction"} for item in worker.items(task)]
+    for item in items:
+        item["value"]["brushlabels"] = ["dog"]
+    server.annotate(task["id"], items)
+    assert worker.do({"id": task["id"]}, kind="learn").problem == ""
+    names = ExemplarFile(worker.folder.names)
+    names.rename("dog", "wolf")
+    learned = names.exemplars
+    assert learned
+    assert all(e.origin for e in learned)
+    photo = learned[0].photo
+    old = [replace(e, embedding=np.zeros(3, dtype=np.float32), origin="") for e in learned]
+    names.learn({photo: (names.stamp_of(photo) or "", tuple(old))})
+
+    assert worker.do({"id": task["id"]}, kind="learn").problem == ""
+    again = ExemplarFile(worker.folder.names)
+    assert [(e.name, e.counts_as, e.rle) for e in again.exemplars] == [
+        ("dog", "wolf", e.rle) for e in learned
+    ]
+    for new, first in zip(again.exemplars, learned, strict=True):
+        assert new.origin == first.origin
+        np.testing.assert_allclose(new.embedding, first.embedding, atol=0.05)
+    assert worker.do({"id": task["id"]}, kind="learn").problem == ""
+    assert ExemplarFile(again.file).revision == again.revision  # now there is nothing to do
+
+
 def test_interactive__answers_where_the_click_is(worker: Worker, server: FakeLabelStudio) -> None:
     task = with_regions(server)
     item = worker.items(task)[0]
@@ -321,10 +352,7 @@ def test_interactive__answers_where_the_click_is(worker: Worker, server: FakeLab
     inside = mask_of(found)
     assert inside is not None
     assert inside[y, x]
-    assert (
-        "nothing was pointed at"
-        in worker.do(task, kind="interactive", context={"result": []}).problem
-    )
+    assert "no prompt" in worker.do(task, kind="interactive", context={"result": []}).problem
 
 
 def test_work__ends_with_its_pipe_though_a_photo_is_still_awaited(

@@ -64,4 +64,9 @@ def demo(
         if not once:
             console.say("Ctrl-C stops Label Studio and the backend; your labels are kept")
             with contextlib.suppress(KeyboardInterrupt):
-                threading.Event().wait()
+                wait_for_ever()
+
+
+def wait_for_ever() -> None:
+    """Wait for a signal, which raises KeyboardInterrupt."""
+    threading.Event().wait()

@@ -84,6 +84,7 @@ def _name_classes(exemplars: ExemplarFile, changes: Sequence[str], model: Fitted
             name.strip(),
             centroids=model.classes,
             clusterer=model.config.strategy("clusterer"),
+            origin=model.classes_origin,
         )
 
 
@@ -99,7 +100,12 @@ def _rows(exemplars: ExemplarFile, model: FittedModel) -> list[tuple[str, str]]:
     """Each class with its names, and how many exemplars have each."""
     from prelabel.label_studio.names.table import Names
 
-    known = Names(exemplars.exemplars, model.classes, clusterer=model.config.strategy("clusterer"))
+    known = Names(
+        exemplars.exemplars,
+        model.classes,
+        clusterer=model.config.strategy("clusterer"),
+        origin=model.vectors_origin,
+    )
     return [
         (name, ", ".join(f"{label or 'none'} ({n})" for label, n in own.items()) or "not named yet")
         for name, own in zip(model.class_names, known.table(len(model.classes)), strict=True)

@@ -1,8 +1,9 @@
-"""Names of clusters, learned from what annotators named: exemplars, which survive a refit."""
+"""Names of classes, from exemplars: regions that people have named, which survive a refit."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,17 +15,19 @@ from prelabel.strategies.checks import assign
 from prelabel.strategies.protocols import Clusterer
 
 Float = NDArray[np.float32]
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Exemplar:
-    """One region that a person has looked at, or the centroid of a class that one named outright.
+    """One region that a person has looked at, or the centroid of a class that was named outright.
 
     ``photo``: which one, such as the task and image key; for a class, its key. ``rle``: the
     region's mask, None for a class. ``embedding``: float32 (dim,), by the embedder that the classes
     are made from. ``name``: the label that it was given or kept with; "" if it was deleted.
     ``renamed``: the name that counts instead since its class was named outright, or its name was
-    changed everywhere.
+    changed everywhere. ``origin``: what made the embedding, ``<space>-<code>`` as a model's
+    ``vectors_origin``; "" if nobody knows.
     """
 
     photo: str
@@ -32,6 +35,7 @@ class Exemplar:
     embedding: Float
     name: str
     renamed: str | None = None
+    origin: str = ""
 
     @property
     def counts_as(self) -> str:
@@ -50,9 +54,11 @@ class Names:
     - A class with exemplars of several names is split: a region takes the name of the exemplar
       nearest to it by cosine. Deleted regions count like a name of their own, and a region nearest
       to one stays without a name.
-    - A class without exemplars has its name in ``defaults``, or none.
+    - A class without exemplars has no name.
 
-    Exemplars whose vectors have another length come from another embedder and are left out.
+    Exemplars whose vectors are of another space, or have another length, come from another embedder
+    or other weights and are left out. Those that other code has made in the same space count until
+    their photos are embedded again; that is logged, once for each set of names.
     """
 
     def __init__(
@@ -61,11 +67,12 @@ class Names:
         centroids: Float,
         *,
         clusterer: Clusterer,
-        defaults: Mapping[int, str | None] | None = None,
+        origin: str = "",
     ) -> None:
-        self._defaults = dict(defaults or {})
+        """``origin``: of the vectors that names are asked for, if it is to be compared."""
         self._of: dict[int, tuple[Float, list[str]]] = {}
-        classes = classes_of(exemplars, centroids, clusterer)
+        classes = classes_of(exemplars, centroids, clusterer, origin=origin)
+        _warn_of_other_code(exemplars, origin)
         for c in np.unique(classes[classes >= 0]):
             own = [exemplars[i] for i in np.flatnonzero(classes == c)]
             vectors = unit(np.stack([e.embedding for e in own]))
@@ -78,6 +85,10 @@ class Names:
             for vector, cluster in zip(unit(embeddings), clusters, strict=True)
         ]
 
+    def knows(self, cluster: int) -> bool:
+        """Whether people have named a class, or said that it has no name."""
+        return cluster in self._of
+
     def table(self, n_classes: int) -> list[dict[str, int]]:
         """For each class the names of its exemplars and how many have each; "" is deleted. A name
         given outright counts as one."""
@@ -88,7 +99,7 @@ class Names:
 
     def _name(self, vector: Float, cluster: int) -> str | None:
         if cluster not in self._of:
-            return self._defaults.get(cluster)
+            return None
         vectors, names = self._of[cluster]
         if len(set(names)) == 1:
             return names[0] or None
@@ -96,13 +107,47 @@ class Names:
         return names[int(np.argmax((vectors * vector).sum(axis=1)))] or None
 
 
+def is_outdated(exemplar: Exemplar, origin: str) -> bool:
+    """Whether other code has embedded the exemplar, whose photo can be embedded again."""
+    return exemplar.rle is not None and exemplar.origin != origin
+
+
 def classes_of(
-    exemplars: Sequence[Exemplar], centroids: Float, clusterer: Clusterer
+    exemplars: Sequence[Exemplar], centroids: Float, clusterer: Clusterer, *, origin: str = ""
 ) -> NDArray[np.int64]:
-    """The class of each exemplar, int64 (n,); -1 for one that another embedder made."""
-    fits = [len(centroids) > 0 and e.embedding.shape == centroids.shape[1:] for e in exemplars]
+    """The class of each exemplar, int64 (n,); -1 for one that another embedder made, or that is of
+    another space than ``origin``."""
+    fits = [
+        len(centroids) > 0
+        and exemplar.embedding.shape == centroids.shape[1:]
+        and _is_of_space(exemplar, origin)
+        for exemplar in exemplars
+    ]
     classes = np.full(len(exemplars), -1, dtype=np.int64)
     if any(fits):
         own = [e.embedding for e, fit in zip(exemplars, fits, strict=True) if fit]
         classes[fits] = assign(clusterer, np.stack(own).astype(np.float32), centroids)
     return classes
+
+
+def _is_of_space(exemplar: Exemplar, origin: str) -> bool:
+    """Where one of them is unknown, it is."""
+    if not exemplar.origin or not origin:
+        return True
+    return exemplar.origin.partition("-")[0] == origin.partition("-")[0]
+
+
+def _warn_of_other_code(exemplars: Sequence[Exemplar], origin: str) -> None:
+    if not origin:
+        return
+    foreign = sum(not _is_of_space(exemplar, origin) for exemplar in exemplars)
+    outdated = sum(is_outdated(exemplar, origin) for exemplar in exemplars) - foreign
+    if outdated > 0 or foreign:
+        _log.warning(
+            "of %d named examples, %d were embedded by other code than is installed now and count as "
+            "they are, %d by another embedder or with other weights and do not count, until their "
+            "photos are embedded again, as the backend and a fit do, or their class is named again",
+            len(exemplars),
+            max(outdated, 0),
+            foreign,
+        )

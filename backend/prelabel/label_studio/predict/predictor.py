@@ -28,13 +28,14 @@ _SEEN = 32
 
 class Predictor:
     """``model``: None for masks from each photo alone: its own clusters, scored by the border rule;
-    their regions have no class. May be used by several threads at once."""
+    their regions have no class. ``vectors_origin``: what makes regions' vectors. May be used by several threads at once."""
 
     def __init__(self, model: FittedModel | None, config: Config) -> None:
         """Raises UserError if the weights cannot be had."""
         self.model = model
         self._photos = PhotoSegmenter(model, config, keep_features=True)
         self._clusterer: Clusterer = self._photos.config.strategy("clusterer")
+        self.vectors_origin = self._photos.vectors_origin
         self._seen: OrderedDict[str, tuple[Image, PatchFeatures]] = OrderedDict()
         self._lock = threading.Lock()
 

@@ -26,7 +26,8 @@ class Project:
 
     ``token``: "" until one is known; never written down. ``state``: the live one; the folder's may
     be ahead of it until the next /setup. ``loaded``: the model that the worker was told to load,
-    None for none yet. ``counted_at``: when its tasks were last counted, by the monotonic clock.
+    None for none yet. ``embedded``: the model whose names were looked through for vectors of other
+    code. ``counted_at``: when its tasks were last counted, by the monotonic clock.
     """
 
     id: int
@@ -36,6 +37,7 @@ class Project:
     state: ProjectState
     counted_at: float = 0.0
     loaded: str | None = None
+    embedded: str | None = None
     problems: deque[str] = field(default_factory=lambda: deque(maxlen=_PROBLEMS))
     _parsed: tuple[str, LabelConfig] | None = None
 

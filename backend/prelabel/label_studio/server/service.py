@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterable, Mapping, Sequence
 
 from prelabel.config import load
 from prelabel.errors import UserError
@@ -18,6 +19,7 @@ from prelabel.label_studio.server.projects import Project, Projects
 from prelabel.label_studio.server.queue import Queue
 from prelabel.label_studio.server.settings import Settings
 from prelabel.label_studio.server.status import FitProgress, Status, fit_progress, project_status
+from prelabel.model_code import code_now
 from prelabel.storage.json import JsonObject
 
 
@@ -40,10 +42,12 @@ class Service:
         self.predictions = Predictions(
             self.queue, self.fits, self._cleanup, self.metrics, timeout=settings.predict_timeout
         )
+        code_now(settings.config.image_level())  # as it is at the start, which this process runs
         for project in self.projects.restore(self.problems.add):
             try:
+                project.state = project.folder.go_live(self._config)  # other code, other version
                 self._load(project)
-            except UserError as error:
+            except (UserError, OSError) as error:
                 self.problems.add(str(error), project)
             self.fits.resume(project)
 
@@ -65,6 +69,7 @@ class Service:
         project.state = project.folder.go_live(self._config)
         project.set_label_config(label_xml, label_config)
         self._load(project)
+        self._embed_again(project)
         self.fits.count_tasks(project)
         return project.state.version
 
@@ -152,10 +157,13 @@ class Service:
         if deleted:
             tasks += project.folder.tasks_of_annotations(deleted)
         found = sorted({task for task in tasks if isinstance(task, int)})
-        for task in found:
+        self._learn_from(project, found)
+        return len(found)
+
+    def _learn_from(self, project: Project, tasks: Iterable[int]) -> None:
+        for task in tasks:
             job = project.job("learn", project.state, project.label_config, task_id=task)
             self.queue.put(job, Urgency.BACKGROUND)
-        return len(found)
 
     def _on_result(self, job: Job, result: JobResult) -> None:
         outcome = "failed" if result.problem else "done"
@@ -171,6 +179,22 @@ class Service:
             job = project.job("load", state, project.label_config)
             project.loaded = state.model
             self.queue.put(job, Urgency.BACKGROUND)
+
+    def _embed_again(self, project: Project) -> None:
+        """In the background, once for each model: have the regions embedded again that taught names
+        with other code than is installed now."""
+        model = project.state.model
+        if not project.token or not model or project.embedded == model:
+            return
+        project.embedded = model
+
+        def run() -> None:
+            try:
+                self._learn_from(project, project.folder.outdated_tasks())
+            except (UserError, OSError) as error:
+                self.problems.add(str(error), project)
+
+        threading.Thread(target=run, name="embed again", daemon=True).start()
 
     def _known(self, name: str) -> Project:
         project = self.projects.find(name)

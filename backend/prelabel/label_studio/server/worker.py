@@ -26,6 +26,7 @@ from prelabel.label_studio.predict.task_prediction import build_task_prediction,
 from prelabel.label_studio.project_folder import ProjectFolder
 from prelabel.label_studio.server.jobs import NOT_READY, Job, JobResult, WorkerSettings
 from prelabel.model import FittedModel
+from prelabel.model_code import code_now
 from prelabel.storage.threads import cores, one_blas_thread
 
 _MODELS = 4
@@ -83,6 +84,7 @@ class _Worker:
         self._predictors: OrderedDict[Path, Predictor] = OrderedDict()
         self._names: dict[tuple[Path, int, str], Names] = {}
         self._fetchers: dict[tuple[str, str], Fetcher] = {}
+        code_now(settings.config)  # as it is at the start, which this process runs
 
     def do(self, job: Job) -> JobResult:
         """The result of a job. A problem of one task is reported, and costs that task."""
@@ -124,12 +126,12 @@ class _Worker:
     def _predict(self, job: Job) -> bytes:
         photos = _photos(job)
         predictor = self._predictor(job)
-        names, n_classes = self._names_for(job, predictor)
+        names = self._names_for(job, predictor)
         named = []
         for photo in photos:
             data = self._read(job, photo)
             prediction, vectors = predictor.predict(photo.name, data, version=job.version)
-            named.append(name_regions(photo, prediction, vectors, names, n_classes))
+            named.append(name_regions(photo, prediction, vectors, names))
         class_names = predictor.model.class_names if predictor.model else ()
         answer = build_task_prediction(
             named, job.label_config, class_names, self._settings.result_options
@@ -166,7 +168,7 @@ class _Worker:
             self._settings.result_options,
             lambda photo: self._read(job, photo),
         )
-        names.learn_all(lessons)
+        names.learn(lessons)
 
     def _predictor(self, job: Job) -> Predictor:
         """The loaded model of a job."""
@@ -181,10 +183,10 @@ class _Worker:
                     self._predictors.popitem(last=False)[1].flush()
             return self._predictors[key]
 
-    def _names_for(self, job: Job, predictor: Predictor) -> tuple[Names | None, int]:
+    def _names_for(self, job: Job, predictor: Predictor) -> Names | None:
         model = predictor.model
         if model is None:
-            return None, 0
+            return None
         key = (job.folder, job.revision, job.model)
         with self._lock:
             if key not in self._names:
@@ -194,8 +196,10 @@ class _Worker:
                     ProjectFolder(job.folder).names_file(job.revision)
                 ).exemplars
                 clusterer = model.config.strategy("clusterer")
-                self._names[key] = Names(exemplars, model.classes, clusterer=clusterer)
-            return self._names[key], len(model.classes)
+                self._names[key] = Names(
+                    exemplars, model.classes, clusterer=clusterer, origin=model.vectors_origin
+                )
+            return self._names[key]
 
     def _read(self, job: Job, photo: TaskPhoto) -> bytes:
         fetcher = self._fetcher(job.server, job.token)

@@ -1,0 +1,151 @@
+"""The label-studio commands, and export of a project, against a small server on loopback."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+from prelabel.cli.label_studio import demo
+from prelabel.config import Config
+from prelabel.label_studio.bulk import Totals
+from prelabel.label_studio.demo import session
+from prelabel.label_studio.demo.demo import Backend
+from prelabel.label_studio.demo.local_server import Login
+from prelabel.label_studio.demo.session import Demo
+from prelabel.storage.progress import Progress
+from support.command_line import LIGHT, cli, refused
+from support.fake_label_studio import TOKEN, FakeLabelStudio, running
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLabelStudio]:
+    """A server with project 1 of 4 photos; models are kept in a folder of this test."""
+    monkeypatch.setenv("PRELABEL_HOME", str(tmp_path / "home"))
+    with running() as started:
+        started.project(4)
+        yield started
+
+
+def _command(server: FakeLabelStudio, *words: str) -> Result:
+    return cli(*words, *_where(server))
+
+
+def _where(server: FakeLabelStudio) -> tuple[str, ...]:
+    return "--project", "1", "--url", server.url
+
+
+def _access(server: FakeLabelStudio) -> Mapping[str, str]:
+    return {"LABEL_STUDIO_API_KEY": TOKEN}
+
+
+def _rows(result: Result) -> dict[str, str]:
+    """The rows of the table that a command prints."""
+    assert result.exit_code == 0, result.output
+    pairs = (line.split(maxsplit=1) for line in result.stdout.splitlines())
+    return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
+
+
+def test_predict__imports_a_prediction_for_every_task(server: FakeLabelStudio) -> None:
+    words = ("label-studio", "predict", *_where(server), *LIGHT)
+    rows = _rows(cli(*words, "--dry-run", env=_access(server)))
+    assert rows["predicted"].startswith("4 would get")
+    assert not any(task["predictions"] for task in server.tasks.values())
+
+    rows = _rows(cli(*words, env=_access(server)))
+    assert rows["predicted"].startswith("4 got")
+    predictions = [task["predictions"] for task in server.tasks.values()]
+    assert [len(own) for own in predictions] == [1] * 4
+    assert {own[0]["model_version"] for own in predictions} == {rows["model"]}
+
+    assert _rows(cli(*words, env=_access(server)))["predicted"].startswith("0 got")
+
+
+@pytest.mark.parametrize(("strict", "code"), [(False, 0), (True, 1)])
+def test_predict__lists_failed_tasks(server: FakeLabelStudio, strict: bool, code: int) -> None:
+    for _ in range(6):
+        server.task(1, image="/data/upload/gone.png")
+    words = ["label-studio", "predict", *_where(server), *LIGHT, *(["--strict"] * strict)]
+    result = cli(*words, env=_access(server))
+    assert result.exit_code == code
+    assert "6 tasks" in result.stdout
+    assert "task 5: " in result.stdout
+    assert "task 10: " not in result.stdout
+    assert "1 more" in result.stdout
+
+
+def test_fit_and_names(server: FakeLabelStudio) -> None:
+    said = refused("label-studio", "names", *_where(server))
+    assert "label-studio fit --project 1" in said
+
+    fitted = cli("label-studio", "fit", *_where(server), *LIGHT, env=_access(server))
+    assert "4 tasks" in _rows(fitted)["fitted"]
+
+    shown = _command(server, "label-studio", "names").stdout
+    assert shown.splitlines()[0].split(maxsplit=2) == ["object", "1", "not named yet"]
+    named = _command(server, "label-studio", "names", "--set", "1=cat").stdout
+    assert "cat (1)" in named
+    assert "next predictions" in named
+    assert "dog (1)" in _command(server, "label-studio", "names", "--rename", "cat=dog").stdout
+    for words, part in (
+        (("--set", "cat"), "NUMBER=NAME"),
+        (("--set", "999=cat"), "from 1 to "),
+        (("--rename", "nobody=cat"), "'nobody'"),
+    ):
+        assert part in refused("label-studio", "names", *_where(server), *words)
+
+
+def test_export__of_a_project(server: FakeLabelStudio, tmp_path: Path) -> None:
+    cli("label-studio", "predict", *_where(server), *LIGHT, env=_access(server))
+    result = cli(
+        *("export", *_where(server), "--what", "predictions", "--format", "coco"),
+        *("--out", tmp_path / "out", "--photos-into", tmp_path / "photos"),
+        env=_access(server),
+    )
+    assert _rows(result)["photos"] == "4"
+    coco = json.loads((tmp_path / "out" / "coco" / "instances.json").read_text("utf-8"))
+    assert len(coco["images"]) == 4
+    assert len(list((tmp_path / "photos").rglob("*.png"))) == 4
+
+
+@pytest.mark.parametrize("once", [True, False])
+def test_demo__prints_where_to_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, once: bool
+) -> None:
+    given: list[object] = []
+
+    @contextmanager
+    def running_demo(
+        command: Path, folder: Path, config: Config, *, backbone: str, progress: Progress
+    ) -> Iterator[Demo]:
+        given.extend([command, folder, backbone])
+        backend = Backend("http://backend", "user", "secret")
+        login = Login("me@example.com", "password", "token")
+        yield Demo("http://page", login, backend, Totals(), {"coco": folder / "coco"})
+
+    def interrupted() -> None:
+        given.append("waited")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(session, "running_demo", running_demo)
+    monkeypatch.setattr(demo, "wait_for_ever", interrupted)
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        words = ["--folder", str(tmp_path), "--backbone", "color-texture", *(["--once"] * once)]
+        result = cli("label-studio", "demo", "--command", "label-studio", *words)
+    finally:
+        for number, handler in zip((signal.SIGINT, signal.SIGTERM), handlers, strict=True):
+            signal.signal(number, handler)
+    waited = [] if once else ["waited"]
+    assert given == [Path("label-studio"), tmp_path, "color-texture", *waited]
+    rows = _rows(result)
+    assert rows["open"] == "http://page"
+    assert "me@example.com" in rows["log"]
+    assert "secret" in rows["backend"]
+    assert str(tmp_path / "coco") in result.stdout
+    assert ("Ctrl-C" in result.stderr) == (not once)

@@ -1,0 +1,98 @@
+"""The documents name commands, options, files, extras and make targets that exist."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+
+from prelabel.cli.main import app
+from prelabel.extras import EXTRAS
+from support.places import ROOT
+
+DOCUMENTS = sorted(
+    path.relative_to(ROOT)
+    for pattern in ("*.md", "docs/*.md", "docker/*.md", "benchmarks/*.md")
+    for path in ROOT.glob(pattern)
+)
+_FOLDERS = ("plugins/", "exporters/", "tests/", "benchmarks/", "docs/")
+
+
+@pytest.fixture(params=DOCUMENTS, ids=str)
+def text(request: pytest.FixtureRequest) -> str:
+    """One document after the other."""
+    return (ROOT / str(request.param)).read_text("utf-8")
+
+
+def test_extras__exist(text: str) -> None:
+    named = {
+        name for names in re.findall(r"prelabel\[([\w,-]+)\]", text) for name in names.split(",")
+    }
+    assert named <= {*EXTRAS, "test"}
+
+
+def test_make_targets__exist(text: str) -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    assert set(re.findall(r"\bmake ([a-z]+(?:-[a-z]+)*)\b(?= *[`#\n])", text)) <= targets
+
+
+def test_commands__exist(text: str) -> None:
+    commands = dict(_commands(typer.main.get_command(app)))
+    for line in re.findall(
+        r"^prelabel .*|`prelabel [^`]*`", text.replace("\\\n", ""), re.MULTILINE
+    ):
+        words = line.strip("`").split("#")[0].split()[1:]
+        names = [n for n in (" ".join(words[:2]), *words[:1]) if n in commands]
+        assert names or words[0].startswith("-"), line
+        given = {word.partition("=")[0] for word in words if word.startswith("--")}
+        assert given <= commands[names[0]] if names else True, line
+
+
+def _commands(group: object, words: tuple[str, ...] = ()) -> Iterator[tuple[str, set[str]]]:
+    """Each command with its options."""
+    for name, command in getattr(group, "commands", {}).items():
+        options = {
+            option for param in command.params for option in (*param.opts, *param.secondary_opts)
+        }
+        yield " ".join((*words, name)), {*options, "--help"}
+        yield from _commands(command, (*words, name))
+
+
+def test_links__lead_to_files(text: str, request: pytest.FixtureRequest) -> None:
+    folder = (ROOT / request.node.callspec.params["text"]).parent
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        assert target.startswith("http") or (folder / target).exists(), target
+
+
+def test_glossary__names_files_that_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    rows = re.findall(
+        r"^\| ([^|]+) \| ([^|]+) \| `([^`]+)` \|$", text.partition("## Glossary")[2], re.M
+    )
+    assert len(rows) >= 40
+    terms = [term.casefold() for term, _, _ in rows]
+    assert terms == sorted(terms)
+    for term, meaning, place in rows:
+        root = ROOT if place.startswith(_FOLDERS) else ROOT / "backend" / "prelabel"
+        assert (root / place).is_file(), (term, place)
+        assert meaning.endswith("."), term
+
+
+def test_tree__has_every_package() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    tree = text.partition("backend/prelabel/\n")[2].partition("```")[0]
+    backend = ROOT / "backend" / "prelabel"
+    for package in (file.parent for file in backend.glob("*/__init__.py")):
+        assert f"{package.name}/" in tree
+    for name in re.findall(r"\b[a-z_]+\.py\b", tree):
+        places = [backend, backend / "label_studio", ROOT / "exporters" / "prelabel_exporters"]
+        assert any((place / name).is_file() for place in places), name
+
+
+def test_documents__are_found() -> None:
+    assert Path("README.md") in DOCUMENTS
+    assert Path("docs/formats.md") in DOCUMENTS
