@@ -184,13 +184,15 @@ def _write(
 
     prepare_output_folder(out, command="evaluate")
     _remove_pages(out)
+    files = []
     if pages:
         with console.stage(progress, "page"):
             for number, (source, one) in enumerate(zip(predictions, pages, strict=True), start=1):
                 folder = out if len(pages) == 1 else out / f"set-{number}"
                 page = write_page(folder, one, predictions=source, ground_truth=ground_truth)
-                _say_written(page)
-    _say_written(write_json(out / EVALUATION, predictions, figures))
+                files.append(page)
+    for file in (*files, write_json(out / EVALUATION, predictions, figures)):
+        _say_written(file)
     write_facts(out, FolderFacts("evaluate", DONE))
 
 
