@@ -1,14 +1,14 @@
-"""How well the object a person pointed at is found, and how fast.
+"""How well the object of a click or a box is cut out, and how fast.
 
     python benchmarks/interactive.py DATA [DATA …] --weights NAME=FILE [--weights NAME …]
 
 DATA is a folder with ``images/`` and ``masks/`` (as for quality.py). One model is fitted to each,
-without masks. Then every true object, a connected part of one class of at least 1 % of the photo, is
-pointed at:
+without masks. Then there are prompts for every true object, a connected part of one class of at least
+1 % of the photo:
 
 - ``click``: the point deepest inside it;
-- ``click+1``, ``click+2``: and again the deepest point of the largest connected error, wanted or
-  not, once and twice;
+- ``click+1``, ``click+2``: and again the deepest point of the largest connected error, missing or
+  too much, once and twice;
 - ``box``: its box, widened by 5 %. ``loose box``: by 25 %.
 
 The baseline of clicks is the automatic region of the same model at the first click, or nothing; of
@@ -49,13 +49,13 @@ SMALLEST = 0.01
 CORRECTIONS = 2
 BOXES = {"box": 0.05, "loose box": 0.25}
 FIELDS = (
-    "weights", "recipe", "size", "precision", "set", "half", "seed", "photos", "objects", "pointed",
+    "weights", "recipe", "size", "precision", "set", "half", "seed", "photos", "objects", "prompt",
     "iou", "baseline", "iou_baseline", "seconds_median", "seconds_worst",
 )  # fmt: skip
 Truth = NDArray[np.uint8]
 Row = dict[str, str | int | float]
 Answer = tuple[str, float, float, float]
-"""What was pointed with, IoU, the baseline's IoU, seconds."""
+"""The kind of prompt, IoU, the baseline's IoU, seconds."""
 
 
 def main() -> int:
@@ -92,7 +92,7 @@ def write(file: Path, rows: list[Row]) -> None:
 
 
 def measure(folder: Path, recipe: str, source: str, seed: int, *, half: str) -> Iterator[Row]:
-    """One fit; a row for each way of pointing."""
+    """One fit; a row for each kind of prompt."""
     settings = [f"backbone.weights={source}", f"fit.seed={seed}"]
     photos = find_photos(folder / "images")
     model = pipeline.fit(photos, config.load(recipe, settings))
@@ -116,12 +116,12 @@ def measure(folder: Path, recipe: str, source: str, seed: int, *, half: str) -> 
             features = extractor.extract([picture])[0]
         with one_blas_thread():
             regions = segmenter.find(picture, features).regions
-            for wanted in true_objects(truth):
+            for target in true_objects(truth):
                 n_objects += 1
-                person = _Person(segmenter, picture, features, wanted, truth != VOID)
-                answers += [*person.click(regions), *person.draw()]
-    for pointed in dict.fromkeys(name for name, *_ in answers):
-        ious, baselines, seconds = np.array([a[1:] for a in answers if a[0] == pointed]).T
+                annotator = _Annotator(segmenter, picture, features, target, truth != VOID)
+                answers += [*annotator.click(regions), *annotator.draw()]
+    for prompt in dict.fromkeys(name for name, *_ in answers):
+        ious, baselines, seconds = np.array([a[1:] for a in answers if a[0] == prompt]).T
         yield {
             "size": size,
             "precision": str(model.backbone.get("precision", "")),
@@ -130,53 +130,54 @@ def measure(folder: Path, recipe: str, source: str, seed: int, *, half: str) -> 
             "seed": seed,
             "photos": n_photos,
             "objects": n_objects,
-            "pointed": pointed,
+            "prompt": prompt,
             "iou": round(float(ious.mean()), 4),
-            "baseline": "full box" if pointed in BOXES else "automatic region",
+            "baseline": "full box" if prompt in BOXES else "automatic region",
             "iou_baseline": round(float(baselines.mean()), 4),
             "seconds_median": round(float(np.median(seconds)), 3),
             "seconds_worst": round(float(seconds.max()), 3),
         }
 
 
-class _Person:
-    """Points at one object, ``wanted`` bool (h, w), and sees what comes; only ``valid`` counts."""
+class _Annotator:
+    """Prompts for one object, ``target`` bool (h, w), and measures the answers; only ``valid`` pixels
+    count."""
 
     def __init__(
         self,
         segmenter: Segmenter,
         picture: Image,
         features: PatchFeatures,
-        wanted: Mask,
+        target: Mask,
         valid: Mask,
     ) -> None:
         self.known = (segmenter, picture, features)
-        self.wanted = wanted
+        self.target = target
         self.valid = valid
 
     def click(self, regions: tuple[Region, ...]) -> Iterator[Answer]:
         """A click and its corrections."""
-        height, width = self.wanted.shape
-        row, column = deepest(self.wanted)
+        height, width = self.target.shape
+        row, column = deepest(self.target)
         masks = [decode_rle(region.rle) for region in regions]
-        automatic = next((m for m in masks if m[row, column]), np.zeros_like(self.wanted))
+        automatic = next((m for m in masks if m[row, column]), np.zeros_like(self.target))
         points: list[tuple[float, float, bool]] = []
-        is_wanted = True
+        is_inside = True
         for n in range(1 + CORRECTIONS):
-            points.append(((column + 0.5) / width, (row + 0.5) / height, is_wanted))
+            points.append(((column + 0.5) / width, (row + 0.5) / height, is_inside))
             found, seconds = self._ask(Prompts(points=tuple(points)))
             name = f"click+{n}" if n else "click"
             yield name, self._iou(found), self._iou(automatic), seconds
-            error = largest_part((found ^ self.wanted) & self.valid, self.wanted)
+            error = largest_part((found ^ self.target) & self.valid, self.target)
             if not error.any():
-                error = self.wanted
+                error = self.target
             row, column = deepest(error)
-            is_wanted = bool(self.wanted[row, column])
+            is_inside = bool(self.target[row, column])
 
     def draw(self) -> Iterator[Answer]:
         """Each kind of box."""
-        height, width = self.wanted.shape
-        rows, columns = (np.flatnonzero(self.wanted.any(axis=axis)) for axis in (1, 0))
+        height, width = self.target.shape
+        rows, columns = (np.flatnonzero(self.target.any(axis=axis)) for axis in (1, 0))
         for name, more in BOXES.items():
             spans = []
             for line, n in ((columns, width), (rows, height)):
@@ -184,22 +185,22 @@ class _Person:
                 spread = more / 2 * (stop - start)
                 spans.append((max(0.0, start - spread) / n, min(float(n), stop + spread) / n))
             (x0, x1), (y0, y1) = spans
-            full = np.zeros_like(self.wanted)
+            full = np.zeros_like(self.target)
             full[round(y0 * height) : round(y1 * height), round(x0 * width) : round(x1 * width)] = (
                 True
             )
             found, seconds = self._ask(Prompts(boxes=((x0, y0, x1, y1),)))
             yield name, self._iou(found), self._iou(full), seconds
 
-    def _ask(self, pointed: Prompts) -> tuple[Mask, float]:
+    def _ask(self, prompts: Prompts) -> tuple[Mask, float]:
         start = time.perf_counter()
-        region = object_mask(*self.known, pointed)
+        region = object_mask(*self.known, prompts)
         seconds = time.perf_counter() - start
-        return decode_rle(region.rle) if region else np.zeros_like(self.wanted), seconds
+        return decode_rle(region.rle) if region else np.zeros_like(self.target), seconds
 
     def _iou(self, found: Mask) -> float:
-        union = (found | self.wanted) & self.valid
-        return float((found & self.wanted).sum() / union.sum())
+        union = (found | self.target) & self.valid
+        return float((found & self.target).sum() / union.sum())
 
 
 def true_objects(truth: Truth) -> Iterator[Mask]:
@@ -211,10 +212,10 @@ def true_objects(truth: Truth) -> Iterator[Mask]:
                 yield inside
 
 
-def largest_part(error: Mask, wanted: Mask) -> Mask:
+def largest_part(error: Mask, target: Mask) -> Mask:
     """The largest connected part of what is missing or of what is too much."""
     best = np.zeros_like(error)
-    for kind in (error & wanted, error & ~wanted):
+    for kind in (error & target, error & ~target):
         n, parts = cv2.connectedComponents(kind.astype(np.uint8), connectivity=8)
         if n > 1:
             part = parts == 1 + int(np.bincount(parts.ravel())[1:].argmax())
