@@ -1,14 +1,14 @@
-"""How well the object of a click or a box is cut out, and how fast.
+"""How well the object at a click or in a box is found, and how fast.
 
     python benchmarks/interactive.py DATA [DATA …] --weights NAME=FILE [--weights NAME …]
 
 DATA is a folder with ``images/`` and ``masks/`` (as for quality.py). One model is fitted to each,
-without masks. Then there are prompts for every true object, a connected part of one class of at least
-1 % of the photo:
+without masks. Every true object, a connected part of one class of at least 1 % of the photo, gets
+these prompts:
 
 - ``click``: the point deepest inside it;
-- ``click+1``, ``click+2``: and again the deepest point of the largest connected error, missing or
-  too much, once and twice;
+- ``click+1``, ``click+2``: after it, once and twice, a positive or negative click at the deepest
+  point of the largest connected error;
 - ``box``: its box, widened by 5 %. ``loose box``: by 25 %.
 
 The baseline of clicks is the automatic region of the same model at the first click, or nothing; of
@@ -92,7 +92,7 @@ def write(file: Path, rows: list[Row]) -> None:
 
 
 def measure(folder: Path, recipe: str, source: str, seed: int, *, half: str) -> Iterator[Row]:
-    """One fit; a row for each kind of prompt."""
+    """One fit; a row for each way of pointing."""
     settings = [f"backbone.weights={source}", f"fit.seed={seed}"]
     photos = find_photos(folder / "images")
     model = pipeline.fit(photos, config.load(recipe, settings))
@@ -116,10 +116,10 @@ def measure(folder: Path, recipe: str, source: str, seed: int, *, half: str) -> 
             features = extractor.extract([picture])[0]
         with one_blas_thread():
             regions = segmenter.find(picture, features).regions
-            for target in true_objects(truth):
+            for true_object in true_objects(truth):
                 n_objects += 1
-                annotator = _Annotator(segmenter, picture, features, target, truth != VOID)
-                answers += [*annotator.click(regions), *annotator.draw()]
+                person = _Person(segmenter, picture, features, true_object, truth != VOID)
+                answers += [*person.click(regions), *person.draw()]
     for prompt in dict.fromkeys(name for name, *_ in answers):
         ious, baselines, seconds = np.array([a[1:] for a in answers if a[0] == prompt]).T
         yield {
@@ -139,45 +139,44 @@ def measure(folder: Path, recipe: str, source: str, seed: int, *, half: str) -> 
         }
 
 
-class _Annotator:
-    """Prompts for one object, ``target`` bool (h, w), and measures the answers; only ``valid`` pixels
-    count."""
+class _Person:
+    """Clicks on one object, ``truth`` bool (h, w), and compares the masks; only ``valid`` counts."""
 
     def __init__(
         self,
         segmenter: Segmenter,
         picture: Image,
         features: PatchFeatures,
-        target: Mask,
+        truth: Mask,
         valid: Mask,
     ) -> None:
         self.known = (segmenter, picture, features)
-        self.target = target
+        self.truth = truth
         self.valid = valid
 
     def click(self, regions: tuple[Region, ...]) -> Iterator[Answer]:
         """A click and its corrections."""
-        height, width = self.target.shape
-        row, column = deepest(self.target)
+        height, width = self.truth.shape
+        row, column = deepest(self.truth)
         masks = [decode_rle(region.rle) for region in regions]
-        automatic = next((m for m in masks if m[row, column]), np.zeros_like(self.target))
+        automatic = next((m for m in masks if m[row, column]), np.zeros_like(self.truth))
         points: list[tuple[float, float, bool]] = []
-        is_inside = True
+        is_positive = True
         for n in range(1 + CORRECTIONS):
-            points.append(((column + 0.5) / width, (row + 0.5) / height, is_inside))
+            points.append(((column + 0.5) / width, (row + 0.5) / height, is_positive))
             found, seconds = self._ask(Prompts(points=tuple(points)))
             name = f"click+{n}" if n else "click"
             yield name, self._iou(found), self._iou(automatic), seconds
-            error = largest_part((found ^ self.target) & self.valid, self.target)
+            error = largest_part((found ^ self.truth) & self.valid, self.truth)
             if not error.any():
-                error = self.target
+                error = self.truth
             row, column = deepest(error)
-            is_inside = bool(self.target[row, column])
+            is_positive = bool(self.truth[row, column])
 
     def draw(self) -> Iterator[Answer]:
         """Each kind of box."""
-        height, width = self.target.shape
-        rows, columns = (np.flatnonzero(self.target.any(axis=axis)) for axis in (1, 0))
+        height, width = self.truth.shape
+        rows, columns = (np.flatnonzero(self.truth.any(axis=axis)) for axis in (1, 0))
         for name, more in BOXES.items():
             spans = []
             for line, n in ((columns, width), (rows, height)):
@@ -185,7 +184,7 @@ class _Annotator:
                 spread = more / 2 * (stop - start)
                 spans.append((max(0.0, start - spread) / n, min(float(n), stop + spread) / n))
             (x0, x1), (y0, y1) = spans
-            full = np.zeros_like(self.target)
+            full = np.zeros_like(self.truth)
             full[round(y0 * height) : round(y1 * height), round(x0 * width) : round(x1 * width)] = (
                 True
             )
@@ -196,11 +195,11 @@ class _Annotator:
         start = time.perf_counter()
         region = object_mask(*self.known, prompts)
         seconds = time.perf_counter() - start
-        return decode_rle(region.rle) if region else np.zeros_like(self.target), seconds
+        return decode_rle(region.rle) if region else np.zeros_like(self.truth), seconds
 
     def _iou(self, found: Mask) -> float:
-        union = (found | self.target) & self.valid
-        return float((found & self.target).sum() / union.sum())
+        union = (found | self.truth) & self.valid
+        return float((found & self.truth).sum() / union.sum())
 
 
 def true_objects(truth: Truth) -> Iterator[Mask]:
@@ -212,10 +211,10 @@ def true_objects(truth: Truth) -> Iterator[Mask]:
                 yield inside
 
 
-def largest_part(error: Mask, target: Mask) -> Mask:
+def largest_part(error: Mask, truth: Mask) -> Mask:
     """The largest connected part of what is missing or of what is too much."""
     best = np.zeros_like(error)
-    for kind in (error & target, error & ~target):
+    for kind in (error & truth, error & ~truth):
         n, parts = cv2.connectedComponents(kind.astype(np.uint8), connectivity=8)
         if n > 1:
             part = parts == 1 + int(np.bincount(parts.ravel())[1:].argmax())

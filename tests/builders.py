@@ -1,4 +1,4 @@
-"""Masks, regions, predictions and Label Studio's items and tasks, as tests want them."""
+"""Masks, regions, predictions and Label Studio's items and tasks, for tests."""
 
 from __future__ import annotations
 

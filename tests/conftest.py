@@ -25,6 +25,13 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache for this test alone."""
+    monkeypatch.setenv("PRELABEL_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
 def stand_in() -> Path:
     """The stand-in's weights, linked from the user's cache; skips if they were not pulled."""
     from prelabel.weights.load import stand_in_file

@@ -6,6 +6,7 @@ import ast
 import inspect
 import json
 import logging
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from builders import box, prediction, region
 from prelabel import (
     FittedModel,
     Prediction,
+    config,
     export,
     fit,
     load_model,
@@ -31,6 +33,7 @@ from prelabel.errors import UserError
 from prelabel.runs.predictions import write_predictions
 from prelabel.runs.run import run
 from prelabel.steps.photos import find_photos
+from support.places import ROOT
 from support.small_photos import tiny_config, write_scenes
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -180,6 +183,25 @@ def test_open_dataset__photos_take_the_place_of_what_the_source_says(
     assert open_dataset(result, photos=tmp_path).photos == tmp_path
     with pytest.raises(UserError, match="no such file or folder"):
         open_dataset("nowhere")
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/python.md"])
+def test_documents__their_code_runs(
+    document: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").symlink_to(photos)
+    monkeypatch.setattr("prelabel.pipeline.Config", tiny_config)  # whoever names no settings
+    load = config.load
+    small = ["backbone.name=color-texture"]
+    monkeypatch.setattr(config, "load", lambda recipe, own: load(recipe, [*small, *own]))
+    text = (ROOT / document).read_text("utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    assert blocks
+    names: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, document, "exec"), names)
+    assert (tmp_path / "out" / "coco" / "instances.json").is_file()
 
 
 # The package itself

@@ -28,7 +28,8 @@ strategies                   errors extras storage data
 config                       errors storage strategies
 steps                        strategies+ config
 model_code                   strategies+ config
-model                        strategies+ config steps model_code
+model_facts                  strategies+ config model_code
+model                        strategies+ config steps model_code model_facts
 segment                      model+
 interactive                  model+ segment
 photo_segmenter              model+ segment
@@ -39,7 +40,7 @@ evaluation                   errors extras storage data config report
 runs                         pipeline+ report
 api                          errors data model runs
 label_studio.format          errors storage data
-label_studio.model_version   errors config model_code model
+label_studio.model_version   errors config model_code model_facts
 label_studio.names           strategies+ steps label_studio.format
 label_studio.api             errors storage data label_studio.format label_studio.model_version
 label_studio.project_folder  errors storage config model label_studio.names label_studio.model_version

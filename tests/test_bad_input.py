@@ -18,10 +18,7 @@ from prelabel.pipeline import fit, predict
 from prelabel.storage.progress import RunLog
 from support.small_photos import scene, tiny_config, without_name, write_scenes
 
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PRELABEL_CACHE", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("empty_cache")
 
 
 @pytest.fixture

@@ -25,10 +25,7 @@ from prelabel.storage.progress import RunLog
 from prelabel.storage.shards import ShardStore
 from support.small_photos import as_picture, tiny_config, without_name, write_scenes
 
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PRELABEL_CACHE", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("empty_cache")
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
-"""The two ways in which prelabel says no."""
+"""Errors that users can correct."""
 
 
 class UserError(Exception):
-    """A mistake its user can mend: the command line prints it as one line and exits 2.
+    """A mistake that the user can correct: the command line prints it as one line and exits 2.
 
-    The message says what was found, what was wanted and what to do.
+    The message says what was found, what was expected and what to do.
     """
 
 
@@ -13,4 +13,4 @@ class PhotoError(Exception):
 
 
 class ContractError(UserError):
-    """A strategy broke the promise of its kind; the message names it and what it returned."""
+    """A strategy broke the contract of its kind; the message names it and what it returned."""

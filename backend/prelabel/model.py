@@ -6,80 +6,28 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from prelabel import config as config_module
-from prelabel.config import Config
 from prelabel.errors import UserError
-from prelabel.model_code import (
-    Code,
-    changed_parts,
-    code_now,
-    segments_code,
-    vectors_origin,
-    version_hash,
-)
+from prelabel.model_code import changed_parts, segments_code, vectors_origin, version_hash
+from prelabel.model_facts import FILE, SCHEMA, ModelFacts, SavedModel
 from prelabel.steps.features import identity_key
-from prelabel.steps.levels import Clusters, Levels
+from prelabel.steps.levels import Levels
 from prelabel.storage.files import replacing
 from prelabel.strategies import registry
 
 Float = NDArray[np.float32]
-SCHEMA = 1
-FACTS = "model.json"
 _log = logging.getLogger(__name__)
 _told: set[str] = set()
 """Versions of models of which this process has said that they were fitted by other code."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelFacts:
-    """What is known of a fitted model without its tensors; see `FittedModel`."""
-
-    config: Config
-    backbone: Mapping[str, object]
-    origins: Mapping[str, str]
-    n_photos: int
-    code: Code = field(default_factory=dict)
-
-    @cached_property
-    def code_now(self) -> Code:
-        """Digests of the code that answers: what is installed now."""
-        return code_now(self.config)
-
-    @property
-    def vectors_origin(self) -> str:
-        """What the vectors of regions are made by now."""
-        return vectors_origin(self.config, self.backbone, self.code_now)
-
-    @classmethod
-    def read(cls, folder: Path) -> ModelFacts:
-        """Read a model's folder; whether its strategies are installed is not looked at.
-
-        Raises:
-            UserError: there is no model, or it is damaged.
-        """
-        saved = _read(folder)
-        try:
-            config = Config.model_validate(saved.config)
-        except ValidationError as error:
-            raise UserError(f"{folder / FACTS} is damaged (its config): fit again") from error
-        return cls(
-            config=config,
-            backbone=saved.backbone,
-            origins=saved.origins,
-            n_photos=saved.n_photos,
-            code=saved.code,
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +65,7 @@ class FittedModel(ModelFacts):
     @property
     def segment_hash(self) -> str:
         """Hash of all that decides regions and their vectors, but not their classes."""
-        tensors = {k: v for k, v in _tensors(self).items() if k != "classes"}
+        tensors = self.levels.to_arrays()
         facts = self._settings("classes", "fit") + str(self.config.fit.seed)
         return _hash(tensors, facts + segments_code(self.code_now))
 
@@ -127,7 +75,7 @@ class FittedModel(ModelFacts):
 
         A Label Studio project's folder knows its models by them.
         """
-        return _hash(_tensors(self), self._settings())[:12]
+        return _hash(self._tensors(), self._settings())[:12]
 
     @property
     def version(self) -> str:
@@ -150,8 +98,8 @@ class FittedModel(ModelFacts):
         _told.add(self.version)
         parts = [self._change(part) for part in changed] if self.code else ["it does not say which"]
         _log.warning(
-            "the model was fitted by other code than is installed now (%s): regions are found anew, "
-            "under version %s; fit again to renew the model too",
+            "the model was fitted by other code than is installed now (%s): it predicts with the code "
+            "installed now, under version %s; fit again to renew the model too",
             ", ".join(parts),
             self.version,
         )
@@ -167,6 +115,10 @@ class FittedModel(ModelFacts):
     def class_names(self) -> tuple[str, ...]:
         """A name for each class, until somebody gives a better one."""
         return tuple(f"object {i + 1}" for i in range(len(self.classes)))
+
+    def _tensors(self) -> dict[str, Float]:
+        classes = np.ascontiguousarray(self.classes, dtype=np.float32)
+        return {"classes": classes, **self.levels.to_arrays()}
 
     def _settings(self, *without: str) -> str:
         """Digest of the config, with the backbone's identity in the place of its settings.
@@ -187,11 +139,11 @@ class FittedModel(ModelFacts):
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        data = save(_tensors(self))
+        data = save(self._tensors())
         tensors = f"tensors-{hashlib.blake2b(data, digest_size=8).hexdigest()}.safetensors"
         with replacing(folder / tensors) as beside:
             beside.write_bytes(data)
-        saved = _Saved(
+        saved = SavedModel(
             schema=SCHEMA,
             version=self.version,
             tensors=tensors,
@@ -201,7 +153,7 @@ class FittedModel(ModelFacts):
             n_photos=self.n_photos,
             config=self.config.model_dump(mode="json"),
         )
-        with replacing(folder / FACTS) as beside:
+        with replacing(folder / FILE) as beside:
             text = json.dumps(msgspec.to_builtins(saved), indent=2, ensure_ascii=False)
             beside.write_text(text, encoding="utf-8")
         for old in folder.glob("tensors-*.safetensors"):
@@ -216,13 +168,13 @@ class FittedModel(ModelFacts):
             UserError: there is no model, it is damaged, or another version of prelabel wrote it.
         """
         folder = Path(folder)
-        saved = _read(folder)
+        saved = SavedModel.read(folder)
         try:
             data = (folder / saved.tensors).read_bytes()
             if hashlib.blake2b(data, digest_size=8).hexdigest() not in saved.tensors:
                 raise ValueError("its hash is another")
             tensors = load(data)
-            levels, classes = _levels(tensors), tensors["classes"]
+            levels, classes = Levels.from_arrays(tensors), tensors["classes"]
         except (OSError, ValueError, KeyError, SafetensorError) as error:
             raise UserError(
                 f"{folder}: the model's tensors are damaged ({error}): fit again"
@@ -236,78 +188,6 @@ class FittedModel(ModelFacts):
             levels=levels,
             classes=classes,
         )
-
-
-class _Saved(msgspec.Struct):
-    """``model.json``. Models of older versions have no ``code``."""
-
-    schema: int
-    version: str
-    tensors: str
-    backbone: dict[str, object]
-    origins: dict[str, str]
-    n_photos: int
-    config: dict[str, object]
-    code: dict[str, str] = {}
-
-
-def _read(folder: Path) -> _Saved:
-    """A model's ``model.json``; the tensors are not touched. Raises UserError."""
-    try:
-        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise UserError(
-            f"{str(folder)!r} holds no fitted model (no {FACTS}): prelabel fit PHOTOS --out DIR"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder / FACTS} is damaged ({error}): fit again") from error
-    schema = facts.get("schema") if isinstance(facts, dict) else None
-    if schema != SCHEMA:
-        raise UserError(
-            f"{folder / FACTS} has schema {schema}, this version reads {SCHEMA}: "
-            "fit again, or use the version of prelabel that wrote it"
-        )
-    try:
-        return msgspec.convert(facts, _Saved)
-    except msgspec.ValidationError as error:
-        raise UserError(f"{folder / FACTS} is damaged ({error}): fit again") from error
-
-
-def _tensors(model: FittedModel) -> dict[str, Float]:
-    levels = model.levels
-    result = {
-        "classes": model.classes,
-        "center": levels.center,
-        "groups": levels.groups,
-        "reach": levels.reach,
-    }
-    for name, clusters in {
-        "dataset": levels.dataset,
-        **{f"category.{i}": c for i, c in enumerate(levels.categories)},
-    }.items():
-        for run, (centroids, scores) in enumerate(
-            zip(clusters.centroids, clusters.scores, strict=True)
-        ):
-            result[f"{name}.{run}.centroids"] = centroids
-            result[f"{name}.{run}.scores"] = scores
-    return {k: np.ascontiguousarray(v, dtype=np.float32) for k, v in result.items()}
-
-
-def _levels(tensors: Mapping[str, Float]) -> Levels:
-    def clusters(name: str) -> Clusters:
-        runs = range(sum(k.startswith(f"{name}.") and k.endswith(".scores") for k in tensors))
-        return Clusters(
-            centroids=tuple(tensors[f"{name}.{run}.centroids"] for run in runs),
-            scores=tuple(tensors[f"{name}.{run}.scores"] for run in runs),
-        )
-
-    return Levels(
-        center=tensors["center"],
-        dataset=clusters("dataset"),
-        groups=tensors["groups"],
-        reach=tensors["reach"],
-        categories=tuple(clusters(f"category.{i}") for i in range(len(tensors["groups"]))),
-    )
 
 
 def _hash(tensors: Mapping[str, Float], facts: str) -> str:

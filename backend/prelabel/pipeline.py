@@ -17,8 +17,8 @@ from prelabel.steps.classes import learn_classes
 from prelabel.steps.features import Extractor, extract_photos
 from prelabel.steps.fit_levels import fit_levels
 from prelabel.steps.photos import PhotoSet, draw_sample, find_photos
-from prelabel.storage.files import prune_cache
 from prelabel.storage.progress import RunLog
+from prelabel.storage.pruning import prune_cache
 from prelabel.strategies import registry
 from prelabel.strategies.protocols import Backbone, Clusterer
 

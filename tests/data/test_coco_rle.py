@@ -70,6 +70,7 @@ ANY_TEXT = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(masks=st.lists(MASK, max_size=6))
 def test_measure__masks(masks: list[Mask]) -> None:

@@ -109,6 +109,7 @@ def test_write__a_label_config_that_is_not_there(tmp_path: Path) -> None:
 AWKWARD = ["plain.jpg", "a/b c.d.png", "#?%20&.jpg", "new\nline.jpg", "ü 🐕.webp"]
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(
     st.lists(

@@ -10,7 +10,7 @@ import pytest
 
 from prelabel.label_studio import learn
 from prelabel.label_studio.api.client import TaskGone
-from prelabel.label_studio.names.exemplars import ExemplarFile
+from prelabel.label_studio.names.exemplars import ExemplarFile, Lessons
 from prelabel.storage.progress import RunLog
 
 
@@ -23,7 +23,7 @@ def test_learn_tasks__a_task_that_is_gone_meanwhile_costs_that_one(
                 raise TaskGone("http://x has no task 2")
             return {"id": number}
 
-    def lesson(task: dict[str, Any], *_: object) -> learn.Lessons:
+    def lesson(task: dict[str, Any], *_: object) -> Lessons:
         return {f"{task['id']}/image": ("1:x", ())}
 
     monkeypatch.setattr(learn, "learn_task", lesson)
@@ -39,4 +39,4 @@ def test_learn_tasks__a_task_that_is_gone_meanwhile_costs_that_one(
     learned = learn.learn_tasks(server, unused, tasks, home, unused, unused, unused, log)
     assert learned == 2
     assert list(log.skipped) == ["2"]
-    assert ExemplarFile(home.names).photos_with({"1:"}) == ["1/image", "3/image"]
+    assert ExemplarFile(home.names).photos_of_annotations([1]) == ["1/image", "3/image"]

@@ -36,7 +36,7 @@ def _exemplar(photo: str) -> Exemplar:
 
 
 def _name(folder: ProjectFolder, photo: str, *, seconds_ago: float = 0.0) -> None:
-    assert ExemplarFile(folder.names).learn(photo, [_exemplar(photo)])
+    assert ExemplarFile(folder.names).learn({photo: ("", (_exemplar(photo),))})
     then = time.time() - seconds_ago
     os.utime(folder.names, (then, then))
 
@@ -104,7 +104,7 @@ def test_state__of_a_prelabel_that_kept_no_record_of_its_code(
     facts = json.loads(facts_file.read_text())
     del facts["code"]
     facts_file.write_text(json.dumps({**facts, "version": f"{model.fit_hash}-0"}))
-    ExemplarFile(folder.names).learn("1/image", [_exemplar("1/image")], stamp="1:a")
+    ExemplarFile(folder.names).learn({"1/image": ("1:a", (_exemplar("1/image"),))})
     shutil.copy(folder.names, folder.names_file(1))
     state = {"server": "http://a", "project": "1.5", "label_config": "<View/>", "revision": 1}
     state |= {"model": model.fit_hash, "newest": model.fit_hash, "version": f"{model.fit_hash}-1"}

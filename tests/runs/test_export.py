@@ -11,10 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from pycocotools.coco import COCO
-from typer.testing import CliRunner, Result
 
 from builders import HEIGHT, PARTS, RING, WIDTH, prediction, region
-from prelabel.cli.main import app
 from prelabel.data.brush import encode_brush
 from prelabel.data.dataset import Dataset, Problems
 from prelabel.data.records import Prediction
@@ -27,6 +25,7 @@ from prelabel.runs.export import convert, export_dataset
 from prelabel.runs.predictions import read_predictions, write_predictions
 from prelabel.strategies import registry
 from prelabel_exporters.label_studio.writer import LabelStudio
+from support.command_line import cli
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -40,10 +39,6 @@ def _dataset(photos: list[Prediction] = PHOTOS, problems: Problems | None = None
     return Dataset(
         None, ("dog", "cat"), lambda: iter(photos), problems or Problems(), model_version="m-1"
     )
-
-
-def _cli(*words: object) -> Result:
-    return CliRunner().invoke(app, [str(word) for word in words])
 
 
 def _files(folder: Path) -> dict[str, bytes]:
@@ -74,7 +69,7 @@ def test_convert__between_any_two(first: str, second: str, tmp_path: Path) -> No
     a, b, direct = tmp_path / "a", tmp_path / "b", tmp_path / "direct"
     convert(_dataset(), a, first)
     before = _files(a)
-    result = _cli("convert", a, b, "--to", second)
+    result = cli("convert", a, b, "--to", second)
     assert result.exit_code == 0, result.output
     assert _files(a) == before
     assert json.loads((b / "run.json").read_text())["command"] == "convert"
@@ -88,7 +83,7 @@ def test_convert__between_any_two(first: str, second: str, tmp_path: Path) -> No
 
 def test_convert__label_studio_to_coco_keeps_every_pixel(tmp_path: Path) -> None:
     convert(_dataset(), tmp_path / "a", "label-studio")
-    result = _cli("convert", tmp_path / "a" / "tasks.json", tmp_path / "b", "--to", "coco")
+    result = cli("convert", tmp_path / "a" / "tasks.json", tmp_path / "b", "--to", "coco")
     assert result.exit_code == 0, result.output
     coco = COCO(tmp_path / "b" / "instances.json")
     assert [i["file_name"] for i in coco.dataset["images"]] == ["a/x.jpg", "nothing.png"]
@@ -121,7 +116,7 @@ def test_convert__settings_of_what_is_read_and_what_is_written(tmp_path: Path) -
     source.write_text(json.dumps([task]))
     for what, label in (("annotations", "cat"), ("predictions", "dog")):
         out = tmp_path / what
-        result = _cli(
+        result = cli(
             *("convert", source, out, "--to", "label-studio"),
             *("--set", f"label-studio.what={what}", "--set", "label-studio.kind=rectangle"),
         )
@@ -140,7 +135,7 @@ def test_convert__what_was_wrong_is_said_once(tmp_path: Path) -> None:
     source = tmp_path / "export.json"
     source.write_text(json.dumps(tasks))
     out = tmp_path / "out"
-    result = _cli("convert", source, out, "--to", "coco", "--photos", folder)
+    result = cli("convert", source, out, "--to", "coco", "--photos", folder)
     assert result.exit_code == 0, result.output
     (note,) = [line for line in result.stdout.splitlines() if line.startswith("note")]
     assert "1 photos left out (" in note
@@ -153,14 +148,14 @@ def test_convert__a_damaged_source_changes_nothing(tmp_path: Path) -> None:
     convert(_dataset(), tmp_path / "a", "label-studio")
     tasks = tmp_path / "a" / "tasks.json"
     whole, out = tasks.read_text(), tmp_path / "b"
-    assert _cli("convert", tmp_path / "a", out, "--to", "coco").exit_code == 0
+    assert cli("convert", tmp_path / "a", out, "--to", "coco").exit_code == 0
     before = _files(out)
     tasks.write_text(whole[: len(whole) // 2])
-    refused = _cli("convert", tmp_path / "a", out, "--to", "coco")
+    refused = cli("convert", tmp_path / "a", out, "--to", "coco")
     assert refused.exit_code == 2
     assert "tasks.json: cut off in item" in refused.stderr
     assert _files(out) == before
-    assert _cli("convert", tmp_path / "a", tmp_path / "c", "--to", "coco").exit_code == 2
+    assert cli("convert", tmp_path / "a", tmp_path / "c", "--to", "coco").exit_code == 2
     assert not (tmp_path / "c").exists()
 
 
@@ -168,7 +163,7 @@ def test_convert__what_was_not_finished_is_not_read(tmp_path: Path) -> None:
     convert(_dataset(), tmp_path / "a", "voc")
     facts = json.loads((tmp_path / "a" / "run.json").read_text())
     (tmp_path / "a" / "run.json").write_text(json.dumps({**facts, "state": "started"}))
-    result = _cli("convert", tmp_path / "a", tmp_path / "b", "--to", "coco")
+    result = cli("convert", tmp_path / "a", tmp_path / "b", "--to", "coco")
     assert result.exit_code == 2
     assert "was not finished: run the same `prelabel convert` again" in result.stderr
     assert not (tmp_path / "b").exists()
@@ -199,7 +194,7 @@ def test_convert__wrong_names_and_places(tmp_path: Path) -> None:
     convert(_dataset(), tmp_path / "a", "label-studio")
 
     def said(*words: object) -> str:
-        result = _cli("convert", *words)
+        result = cli("convert", *words)
         assert result.exit_code == 2
         return result.stderr
 
@@ -237,11 +232,11 @@ def test_export_dataset__several_formats_from_one_reading(tmp_path: Path) -> Non
 
 def test_export__a_run_or_a_project_but_not_both(tmp_path: Path) -> None:
     rest = ("--format", "coco", "--out", tmp_path / "out")
-    assert "found neither a RUN nor a --project" in _cli("export", *rest).stderr
-    both = _cli("export", tmp_path, "--project", 1, *rest)
+    assert "found neither a RUN nor a --project" in cli("export", *rest).stderr
+    both = cli("export", tmp_path, "--project", 1, *rest)
     assert both.exit_code == 2
     assert "found both a RUN and a --project" in both.stderr
-    photos = _cli("export", "--project", 1, "--photos", tmp_path, *rest)
+    photos = cli("export", "--project", 1, "--photos", tmp_path, *rest)
     assert photos.exit_code == 2
     assert "--photos-into" in photos.stderr
 

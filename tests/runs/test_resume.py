@@ -31,9 +31,8 @@ N = 10
 
 
 @pytest.fixture
-def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def photos(tmp_path: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Ten photos in shards of four; the cache is empty."""
-    monkeypatch.setenv("PRELABEL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(store_module, "SHARD", 4)
     write_scenes(tmp_path / "photos", N)
     return tmp_path / "photos"

@@ -1,15 +1,21 @@
-"""Files: atomic replacement, where the cache lies and its limit."""
+"""Files: atomic replacement, and where the cache lies."""
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from prelabel.errors import UserError
-from prelabel.storage.files import cache_folder, data_folder, prune_cache, replacing
+from prelabel.storage.files import (
+    cache_folder,
+    data_folder,
+    remove_leftovers,
+    replacing,
+    replacing_files,
+)
 
 
 def test_replacing__all_or_nothing(tmp_path: Path) -> None:
@@ -63,27 +69,43 @@ def test_folders__from_the_environment(
     assert folder() == tmp_path / default / "prelabel"
 
 
-def _store(cache: Path, name: str, *, kilobytes: int, used: int) -> Path:
-    store = cache / name
-    store.mkdir(parents=True)
-    (store / "a.safetensors").write_bytes(b"\0" * (kilobytes * 1000))
-    os.utime(store, (used, used))
-    return store
+def test_replacing__names_the_file_of_a_full_disk(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"a\.json"), replacing(tmp_path / "a.json"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_prune_cache__the_longest_unused_goes_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PRELABEL_CACHE", str(tmp_path))
-    oldest = _store(tmp_path, "features/a", kilobytes=4, used=100)
-    older = _store(tmp_path, "segments/b", kilobytes=4, used=200)
-    newer = _store(tmp_path, "features/c", kilobytes=4, used=300)
-    weights = _store(tmp_path, "weights", kilobytes=4, used=1)
-    monkeypatch.setenv("PRELABEL_CACHE_GB", "0.000009")
-    prune_cache(keep=oldest)  # in use, though its date is the oldest
-    assert [p.exists() for p in (oldest, older, newer, weights)] == [True, False, True, True]
-    prune_cache(keep=tmp_path / "features" / "not there yet")
-    assert oldest.exists()  # 8 kB are within the limit
-    monkeypatch.setenv("PRELABEL_CACHE_GB", "many")
-    with pytest.raises(UserError, match=r"many.*gigabytes"):
-        prune_cache(keep=oldest)
+def test_replacing_files__all_or_none_and_other_files_stay(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    for name in ("a", "sub/b", "sub/other"):
+        (tmp_path / name).write_text("old")
+    with pytest.raises(RuntimeError), replacing_files(tmp_path) as beside:
+        (beside / "a").write_text("half")
+        raise RuntimeError
+    assert (tmp_path / "a").read_text() == "old"
+    with replacing_files(tmp_path) as beside:
+        (beside / "sub" / "new").mkdir(parents=True)
+        for name in ("a", "sub/b", "sub/new/c"):
+            (beside / name).write_text("new")
+    files = {
+        f.relative_to(tmp_path).as_posix(): f.read_text()
+        for f in tmp_path.rglob("*")
+        if f.is_file()
+    }
+    assert files == {"a": "new", "sub/b": "new", "sub/other": "old", "sub/new/c": "new"}
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["a", "sub"]
+
+
+def test_remove_leftovers__old_ones_where_others_may_be_writing(tmp_path: Path) -> None:
+    (tmp_path / ".tmp-1").mkdir()
+    (tmp_path / ".tmp-1" / "half").touch()
+    old, new = tmp_path / ".tmp-2.json", tmp_path / ".tmp-3.json"
+    kept = tmp_path / "kept"
+    for file in (old, new, kept):
+        file.touch()
+    for path in (old, tmp_path / ".tmp-1"):
+        os.utime(path, (0, 0))
+    remove_leftovers(tmp_path, older_than=3600)
+    assert sorted(tmp_path.iterdir()) == [new, kept]
+    remove_leftovers(tmp_path)
+    assert list(tmp_path.iterdir()) == [kept]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from prelabel.storage.text import nearest, one_line, table
+from prelabel.storage.text import error_line, nearest, one_line, table
 
 
 def test_nearest__the_one_that_was_meant() -> None:
@@ -35,3 +35,15 @@ def test_one_line__escapes_what_would_not_print(text: object, shown: str) -> Non
 def test_table__columns_as_wide_as_their_widest_cell() -> None:
     rows = [("name", "of", ""), ("a", "longer", "x")]
     assert table(rows).splitlines() == ["name  of", "a     longer  x"]
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (OSError("disk full\nand more"), "OSError: disk full"),
+        (ValueError(), "ValueError"),
+        (KeyError("a"), "KeyError: 'a'"),
+    ],
+)
+def test_error_line__type_and_first_line(error: Exception, shown: str) -> None:
+    assert error_line(error) == shown

@@ -10,10 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from prelabel.data.records import PatchFeatures
+from prelabel.data.dataset import ExportContext
+from prelabel.data.records import LevelResult, PatchFeatures, Prediction
 from prelabel.errors import UserError
 from prelabel.strategies import contracts, registry
+from prelabel.strategies.protocols import Backbone
+
+Float = NDArray[np.float32]
+Bytes = NDArray[np.uint8]
 
 BUILT_IN = [
     (section, name)
@@ -36,20 +42,20 @@ def test_check__at_least_two_of_every_kind() -> None:
 
 
 @pytest.fixture
-def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Any], list[str]]:
+def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, type], list[str]]:
     """A function that checks a class of this file as a strategy of that kind."""
 
-    def check(section: str, strategy: Any) -> list[str]:
+    def check(section: str, strategy: type) -> list[str]:
         monkeypatch.setattr(registry, "load", lambda *_: strategy)
         return contracts.check(section, "under-test")
 
     return check
 
 
-Broken = Callable[[str, Any], list[str]]
+Broken = Callable[[str, type], list[str]]
 
 
-def _strategy(method: str, answer: Callable[..., Any]) -> Any:
+def _strategy(method: str, answer: Callable[..., object]) -> type:
     """A strategy whose method answers as told; it lies in this module, so it can be pickled."""
     made = make_dataclass("Made", [], frozen=True, namespace={method: answer})
     made.__module__ = __name__
@@ -57,7 +63,7 @@ def _strategy(method: str, answer: Callable[..., Any]) -> Any:
     return made
 
 
-def _refine(answer: Callable[[Any, Any], Any]) -> Any:
+def _refine(answer: Callable[[Float, Bytes], object]) -> type:
     return _strategy("refine", lambda self, foreground, image: answer(foreground, image))
 
 
@@ -81,7 +87,7 @@ CALLS = iter(range(10**9))
     ],
 )
 def test_check__a_refiner_that_breaks_its_promise(
-    broken: Broken, answer: Callable[[Any, Any], Any], problem: str
+    broken: Broken, answer: Callable[[Float, Bytes], object], problem: str
 ) -> None:
     promises = broken("refiner", _refine(answer))
     assert any(re.search(problem, promise) for promise in promises), promises
@@ -90,7 +96,7 @@ def test_check__a_refiner_that_breaks_its_promise(
     assert len(promises) < 20  # the cases of one problem share a line
 
 
-def _write_anyway(p: Any, _: Any) -> Any:
+def _write_anyway(p: Float, _: Bytes) -> Float:
     """As a library in C does, which does not ask."""
     writable = p.flags.writeable
     if writable:
@@ -116,22 +122,22 @@ def test_check__a_case_that_only_one_size_shows(broken: Broken) -> None:
 class SharedClusters:
     """Assigns a point by how many points there are."""
 
-    def fit(self, points: Any, *, k: int, seed: int) -> Any:
+    def fit(self, points: Float, *, k: int, seed: int) -> object:
         return np.unique(points, axis=0)[:k]
 
-    def assign(self, points: Any, centroids: Any) -> Any:
+    def assign(self, points: Float, centroids: Float) -> object:
         return np.full(len(points), len(points) % len(centroids))
 
 
 @dataclass(frozen=True)
 class TooManyClusters(SharedClusters):
-    def fit(self, points: Any, *, k: int, seed: int) -> Any:
+    def fit(self, points: Float, *, k: int, seed: int) -> object:
         return np.repeat(points[:1], k, axis=0)
 
 
 @dataclass(frozen=True)
 class UnseededClusters(SharedClusters):
-    def fit(self, points: Any, *, k: int, seed: int) -> Any:
+    def fit(self, points: Float, *, k: int, seed: int) -> object:
         return np.random.default_rng().normal(size=(1, points.shape[1])).astype(np.float32)
 
 
@@ -139,7 +145,9 @@ class UnseededClusters(SharedClusters):
 class HighForEmpty:
     """Scores a cluster without patches above a half."""
 
-    def score(self, clusters: Any, *, k: int, attention: Any, border: Any) -> Any:
+    def score(
+        self, clusters: NDArray[np.int64], *, k: int, attention: Float, border: NDArray[np.bool_]
+    ) -> object:
         return np.full(k, 0.7, dtype=np.float32)
 
 
@@ -147,7 +155,7 @@ class HighForEmpty:
 class NeedsThreeLevels:
     """Wants three levels."""
 
-    def combine(self, levels: Any) -> Any:
+    def combine(self, levels: Sequence[LevelResult]) -> object:
         return levels[2].foreground
 
 
@@ -155,7 +163,9 @@ class NeedsThreeLevels:
 class CountsRegions:
     """Describes a region by the number of regions."""
 
-    def embed(self, image: Any, masks: Any, *, features: Any, backbone: Any) -> Any:
+    def embed(
+        self, image: Bytes, masks: NDArray[np.bool_], *, features: PatchFeatures, backbone: Backbone
+    ) -> object:
         return np.full((len(masks), 3), len(masks), dtype=np.float32)
 
 
@@ -163,7 +173,9 @@ class CountsRegions:
 class LengthOfPhoto:
     """As many values as the photo has columns."""
 
-    def embed(self, image: Any, masks: Any, *, features: Any, backbone: Any) -> Any:
+    def embed(
+        self, image: Bytes, masks: NDArray[np.bool_], *, features: PatchFeatures, backbone: Backbone
+    ) -> object:
         return masks.mean(axis=1, dtype=np.float32)
 
 
@@ -171,7 +183,9 @@ class LengthOfPhoto:
 class OverwritesInPlace:
     """An exporter that overwrites, in place, and clears its folder."""
 
-    def write(self, predictions: Iterable[Any], folder: Path, context: Any) -> Path:
+    def write(
+        self, predictions: Iterable[Prediction], folder: Path, context: ExportContext
+    ) -> Path:
         for file in folder.iterdir():
             file.unlink()
         with (folder / "out.txt").open("w") as out:
@@ -184,7 +198,9 @@ class OverwritesInPlace:
 class ReturnsText:
     """An exporter that counts before it writes, and returns a str."""
 
-    def write(self, predictions: Sequence[Any], folder: Path, context: Any) -> Any:
+    def write(
+        self, predictions: Sequence[Prediction], folder: Path, context: ExportContext
+    ) -> object:
         (folder / "count.txt").write_text(str(len(predictions)))
         return str(folder)
 
@@ -203,7 +219,7 @@ class DependsOnBatch:
     def identity(self) -> Mapping[str, object]:
         return {}
 
-    def extract(self, images: Any) -> Sequence[PatchFeatures]:
+    def extract(self, images: Bytes) -> Sequence[PatchFeatures]:
         n, height, width, _ = images.shape
         grid = (height // self.patch, width // self.patch)
         patches = np.full((*grid, self.dim), images.mean() / 255, dtype=np.float16)
@@ -212,13 +228,13 @@ class DependsOnBatch:
 
 @dataclass(frozen=True)
 class NegativeAttention(DependsOnBatch):
-    def extract(self, images: Any) -> Sequence[PatchFeatures]:
+    def extract(self, images: Bytes) -> Sequence[PatchFeatures]:
         return [replace(a, attention=-a.attention) for a in super().extract(images * 0)]
 
 
 @dataclass(frozen=True)
 class DoublePrecision(DependsOnBatch):
-    def extract(self, images: Any) -> Sequence[PatchFeatures]:
+    def extract(self, images: Bytes) -> Sequence[PatchFeatures]:
         return [
             replace(a, patches=a.patches.astype(np.float64)) for a in super().extract(images * 0)
         ]
@@ -226,7 +242,7 @@ class DoublePrecision(DependsOnBatch):
 
 @dataclass(frozen=True)
 class OneTooFew(DependsOnBatch):
-    def extract(self, images: Any) -> Sequence[PatchFeatures]:
+    def extract(self, images: Bytes) -> Sequence[PatchFeatures]:
         return super().extract(images * 0)[1:]
 
 
@@ -235,23 +251,19 @@ class PathInIdentity(DependsOnBatch):
     def identity(self) -> Mapping[str, object]:
         return {"weights": Path("a")}
 
-    def extract(self, images: Any) -> Sequence[PatchFeatures]:
+    def extract(self, images: Bytes) -> Sequence[PatchFeatures]:
         return super().extract(images * 0)
 
 
 @dataclass(frozen=True)
 class PatchOfZero(DependsOnBatch):
-    patch: Any = 0
+    patch: int = 0
 
 
 @dataclass(frozen=True)
 class WithoutWeights(DependsOnBatch):
-    @property
-    def _weights(self) -> Any:
+    def extract(self, images: Bytes) -> Sequence[PatchFeatures]:
         raise UserError("no weights here: fetch them")
-
-    def extract(self, images: Any) -> Any:
-        return self._weights
 
 
 @pytest.mark.parametrize(
@@ -280,7 +292,7 @@ class WithoutWeights(DependsOnBatch):
         ("backbone", WithoutWeights, "UserError: no weights here: fetch them"),
     ],
 )
-def test_check__other_kinds(broken: Broken, section: str, strategy: Any, problem: str) -> None:
+def test_check__other_kinds(broken: Broken, section: str, strategy: type, problem: str) -> None:
     promises = broken(section, strategy)
     assert any(re.search(problem, promise) for promise in promises), promises
     assert all("\n" not in promise for promise in promises)
@@ -293,7 +305,7 @@ def test_check__other_kinds(broken: Broken, section: str, strategy: Any, problem
 class Identity:
     """Hands on what it gets."""
 
-    def refine(self, foreground: Any, image: Any) -> Any:
+    def refine(self, foreground: Float, image: Bytes) -> object:
         return foreground.copy()
 
 
@@ -311,7 +323,7 @@ class WithoutDefault(Identity):
 class NotFrozen:
     """Not frozen."""
 
-    def refine(self, foreground: Any, image: Any) -> Any:
+    def refine(self, foreground: Float, image: Bytes) -> object:
         return foreground.copy()
 
 
@@ -321,7 +333,7 @@ class Slotted:
 
     radius: int = 3
 
-    def refine(self, foreground: Any, image: Any) -> Any:
+    def refine(self, foreground: Float, image: Bytes) -> object:
         return foreground.copy()
 
 

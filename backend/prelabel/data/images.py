@@ -24,7 +24,7 @@ from prelabel.errors import PhotoError
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 WORKING_SIDE = 1024
-"""Long side in pixels at which edges are refined (DESIGN: no more than 1 024)."""
+"""Long side in pixels at which edges are refined."""
 MAX_PIXELS = 256_000_000
 """Largest photo that is decoded: 1 GB at 4 bytes a pixel, and little beside it, since it is reduced
 in bands. Larger ones are skipped, with a reason."""

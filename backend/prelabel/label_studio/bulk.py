@@ -220,7 +220,6 @@ def _predict(
                     prediction,
                     segment.embeddings,
                     names,
-                    len(model.classes),
                 )
             )
             if len(of_task) == len(task.photos):

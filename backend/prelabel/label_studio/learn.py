@@ -14,7 +14,7 @@ from prelabel.label_studio.api.tasks import Task, task_id
 from prelabel.label_studio.format.annotations import newest_annotation, result_items, stamp_of
 from prelabel.label_studio.format.label_config import LabelConfig
 from prelabel.label_studio.format.photos import TaskPhoto, task_photos
-from prelabel.label_studio.names.exemplars import ExemplarFile
+from prelabel.label_studio.names.exemplars import ExemplarFile, Lessons
 from prelabel.label_studio.names.lessons import find_lessons, read_drawing
 from prelabel.label_studio.names.table import Exemplar
 from prelabel.label_studio.predict.predictor import Predictor
@@ -24,8 +24,6 @@ from prelabel.model import FittedModel
 from prelabel.storage.json import JsonObject
 from prelabel.storage.progress import RunLog
 
-Lessons = dict[str, tuple[str, tuple[Exemplar, ...]]]
-"""By photo: the stamp of the annotation, and the exemplars that are learned from it."""
 _AT_ONCE = 50
 """Tasks whose lessons are written together: each time the whole file is replaced."""
 
@@ -103,7 +101,7 @@ def learn_tasks(
             except (PhotoError, TaskGone) as error:
                 log.skip(f"{task.id}", str(error))
             if n % _AT_ONCE == 0 or n == len(changed):
-                names.learn_all(found)
+                names.learn(found)
                 learned += len(found)
                 found = {}
             log.advance()

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from prelabel.config import Config
 from prelabel.errors import UserError
-from prelabel.model import ModelFacts
 from prelabel.model_code import code_now, version_hash
+from prelabel.model_facts import ModelFacts
 
 _OURS = re.compile(r"(image-level-)?[0-9a-f]{12}-[0-9]+")
 """A model version as this tool writes it: ``<hash>-<names revision>``."""

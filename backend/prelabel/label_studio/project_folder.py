@@ -19,7 +19,8 @@ from filelock import FileLock
 from prelabel.config import Config
 from prelabel.errors import UserError
 from prelabel.label_studio.model_version import fitted_version, image_level_version, saved_facts
-from prelabel.label_studio.names.exemplars import ExemplarFile, read_revision
+from prelabel.label_studio.names.exemplar_lines import read_revision
+from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.model import FittedModel
 from prelabel.storage.files import data_folder, replacing
 
@@ -137,7 +138,7 @@ class ProjectFolder:
 
     def tasks_of_annotations(self, annotation_ids: Iterable[object]) -> list[int]:
         """The tasks that were learned from with any of these annotations, which may be gone by now."""
-        photos = ExemplarFile(self.names).photos_with({f"{number}:" for number in annotation_ids})
+        photos = ExemplarFile(self.names).photos_of_annotations(annotation_ids)
         return sorted({int(photo.partition("/")[0]) for photo in photos})
 
     def outdated_tasks(self) -> list[int]:

@@ -28,8 +28,6 @@ class Composition:
 
     photo: Rgb
     """uint8 (height, width, 3)."""
-    backdrop: Rgb
-    """The same without its objects; their shadows and the ledge are there."""
     objects: list[tuple[str, Mask]]
     """Class and visible pixels, bool (height, width), of each object."""
 
@@ -50,25 +48,21 @@ def compose(scene: Scene) -> Composition:
     rng = np.random.default_rng([_SEED, zlib.crc32(scene.name.encode())])
     width, height = scene.size
     canvas = paint(scene, rng)
-    backdrop = canvas.copy()
     seen: list[tuple[str, Float]] = []
     for i, piece in enumerate(scene.pieces):
         if isinstance(piece, Ledge):
             layer = _draw_ledge(piece, width=width, height=height, rng=rng)
-            _lay(layer, over=backdrop)
         else:
             matrix, rings = place(piece, scene.size, in_front=scene.pieces[i + 1 :])
             layer = _draw_item(piece, matrix, rings, width=width, height=height, rng=rng)
             if piece.shadow:
-                light = 1 - _shadow(layer.alpha)[..., None]
-                canvas *= light
-                backdrop *= light
+                canvas *= 1 - _shadow(layer.alpha)[..., None]
         _lay(layer, over=canvas)
         seen = [(label, share * (1 - layer.alpha)) for label, share in seen]
         if isinstance(piece, Item):
             seen.append((outlines()[piece.file].label, layer.alpha))
     objects = [(label, share >= 0.5) for label, share in seen]
-    return Composition(photo=_to_rgb(canvas), backdrop=_to_rgb(backdrop), objects=objects)
+    return Composition(photo=_to_rgb(canvas), objects=objects)
 
 
 def place(

@@ -40,8 +40,6 @@ class Outline:
 
     file: str
     label: str
-    origin: str
-    """Distribution whose wheel holds the photo."""
     rings: tuple[Ring, ...]
     """The object that scenes are made with: its outer ring, then its holes."""
     also: tuple[tuple[Ring, ...], ...]
@@ -60,7 +58,6 @@ def outlines() -> dict[str, Outline]:
         file: Outline(
             file=file,
             label=drawn["class"],
-            origin=drawn["origin"],
             rings=_rings(drawn["rings"]),
             also=tuple(_rings(rings) for rings in drawn.get("also", ())),
         )

@@ -1,10 +1,9 @@
-"""Patch features of the photos that were looked at last, on disk: who points is answered at once."""
+"""Patch features of the photos that were looked at last, on disk, so that prompts are answered at once."""
 
 from __future__ import annotations
 
 import os
 import threading
-from contextlib import suppress
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -13,6 +12,7 @@ from safetensors.numpy import load_file, save
 from prelabel.data.records import PatchFeatures
 from prelabel.steps.features import from_arrays, to_arrays
 from prelabel.storage.files import replacing
+from prelabel.storage.pruning import prune
 
 _LOOK_EVERY = 200
 """Photos between two looks at how many there are."""
@@ -49,17 +49,7 @@ class FeatureCache:
             if look:
                 self._until_look = _LOOK_EVERY
         if look:
-            self._prune()
+            prune(self._folder.glob("*"), most=self._most)
 
     def _file(self, digest: str) -> Path:
         return self._folder / f"{digest}.safetensors"
-
-    def _prune(self) -> None:
-        files = []
-        with suppress(OSError), os.scandir(self._folder) as entries:
-            for entry in entries:
-                with suppress(OSError):  # another process may be pruning
-                    files.append((entry.stat().st_mtime, entry.path))
-        for _, path in sorted(files)[: max(0, len(files) - self._most)]:
-            with suppress(OSError):
-                Path(path).unlink()

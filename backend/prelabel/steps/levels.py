@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +42,36 @@ class Levels:
     groups: Float
     reach: Float
     categories: tuple[Clusters, ...]
+
+    def to_arrays(self) -> dict[str, Float]:
+        """As a file keeps them; ``from_arrays`` reads them back."""
+        found = {"center": self.center, "groups": self.groups, "reach": self.reach}
+        named = {"dataset": self.dataset}
+        named |= {f"category.{i}": category for i, category in enumerate(self.categories)}
+        for name, clusters in named.items():
+            for run, (centroids, scores) in enumerate(_pairs(clusters)):
+                found[f"{name}.{run}.centroids"] = centroids
+                found[f"{name}.{run}.scores"] = scores
+        return {k: np.ascontiguousarray(v, dtype=np.float32) for k, v in found.items()}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Float]) -> Levels:
+        """The levels that ``to_arrays`` gave. Raises KeyError."""
+
+        def clusters(name: str) -> Clusters:
+            runs = range(sum(k.startswith(f"{name}.") and k.endswith(".scores") for k in arrays))
+            return Clusters(
+                centroids=tuple(arrays[f"{name}.{run}.centroids"] for run in runs),
+                scores=tuple(arrays[f"{name}.{run}.scores"] for run in runs),
+            )
+
+        return cls(
+            center=arrays["center"],
+            dataset=clusters("dataset"),
+            groups=arrays["groups"],
+            reach=arrays["reach"],
+            categories=tuple(clusters(f"category.{i}") for i in range(len(arrays["groups"]))),
+        )
 
 
 @dataclass(frozen=True)

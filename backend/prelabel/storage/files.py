@@ -13,8 +13,6 @@ from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from pathlib import Path
 
-from prelabel.errors import UserError
-
 
 def cache_folder() -> Path:
     """``$PRELABEL_CACHE``, else ``prelabel`` in the user's cache folder. Not created here."""
@@ -31,32 +29,6 @@ def data_folder() -> Path:
     if named:
         return Path(named).expanduser()
     return Path(os.environ.get("XDG_DATA_HOME", "~/.local/share")).expanduser() / "prelabel"
-
-
-def prune_cache(*, keep: Path) -> None:
-    """Remove what was used longest ago, whole stores of features and regions at a time, until the
-    cache holds at most ``$PRELABEL_CACHE_GB`` gigabytes (50 if not set). ``keep`` stays."""
-    limit = _gigabytes(os.environ.get("PRELABEL_CACHE_GB", "50")) * 1e9
-    if keep.is_dir():
-        os.utime(keep)
-    stores = []
-    for store in (*cache_folder().glob("features/*"), *cache_folder().glob("segments/*")):
-        # Another process may be writing or pruning: what is gone takes no room.
-        with suppress(OSError):
-            size = sum(file.stat().st_size for file in store.iterdir())
-            stores.append((store.stat().st_mtime, size, store))
-    total = sum(size for _, size, _ in stores)
-    for _, size, store in sorted(stores):
-        if total > limit and store != keep:
-            shutil.rmtree(store, ignore_errors=True)
-            total -= size
-
-
-def _gigabytes(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise UserError(f"PRELABEL_CACHE_GB = {text!r}: a number of gigabytes wanted") from None
 
 
 LEFTOVERS = ".tmp-*"

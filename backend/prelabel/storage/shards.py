@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -34,6 +36,8 @@ class ShardStore:
         self._shards: list[Path] = []
         self._where: dict[bytes, int] = {}
         self._pending: dict[str, dict[str, NDArray[Any]]] = {}
+        with suppress(OSError):  # not there yet
+            os.utime(folder)  # used now: it is pruned after others
         remove_leftovers(folder, older_than=_ABANDONED)  # another process may be writing
         for shard in sorted(folder.glob("[0-9a-f]*.safetensors")):
             self._index(shard)

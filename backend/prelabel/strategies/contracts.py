@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from prelabel.data.records import PatchFeatures
 from prelabel.errors import ContractError, UserError
-from prelabel.storage.text import nearest
+from prelabel.storage.text import error_line, nearest
 from prelabel.strategies import registry
 from prelabel.strategies.checks import Array, check_labels
 from prelabel.strategies.export_contract import check_exporter
@@ -25,7 +25,6 @@ from prelabel.strategies.harness import (
     MeanColour,
     equal,
     level,
-    line,
 )
 from prelabel.strategies.protocols import (
     Backbone,
@@ -51,7 +50,7 @@ def check(section: str, name: str) -> list[str]:
     except UserError as error:
         return [str(error)]
     except Exception as error:
-        return [f"cannot be made with its default settings ({line(error)})"]
+        return [f"cannot be made with its default settings ({error_line(error)})"]
     harness = Harness(strategy)
     for contract in (_check_form, _CONTRACTS[section]):
         try:
@@ -59,7 +58,7 @@ def check(section: str, name: str) -> list[str]:
         except UserError as error:  # such as weights that cannot be had
             harness.note("contract", "", f"could not be checked: {error}")
         except Exception as error:
-            harness.note("contract", "", f"stopped with {line(error)}")
+            harness.note("contract", "", f"stopped with {error_line(error)}")
     return harness.broken
 
 
@@ -82,7 +81,7 @@ def _check_form(harness: Harness[Any]) -> None:
         try:
             same = again(strategy) == strategy
         except Exception as error:
-            harness.note("form", "", f"cannot be {how} ({line(error)})")
+            harness.note("form", "", f"cannot be {how} ({error_line(error)})")
         else:
             harness.expect(same, "form", "", f"another strategy came back when {how}")
 

@@ -8,7 +8,8 @@ from tempfile import TemporaryDirectory
 
 from prelabel.data.dataset import ExportContext
 from prelabel.data.records import Prediction
-from prelabel.strategies.harness import Harness, line, prediction
+from prelabel.storage.text import error_line
+from prelabel.strategies.harness import Harness, prediction
 from prelabel.strategies.protocols import Exporter
 
 
@@ -46,7 +47,7 @@ def _export_twice(
         try:
             path = harness.strategy.write(iter(predictions), folder, context)
         except Exception as error:
-            harness.note("write", case, f"raised {line(error)}{time}")
+            harness.note("write", case, f"raised {error_line(error)}{time}")
             return
         fits = isinstance(path, Path) and path.exists() and path.is_relative_to(folder)
         found = f"returned {path!r}, expected a Path in the folder that exists"
@@ -78,7 +79,7 @@ def _break_off(
     except _BrokenOffError:
         found = ""
     except Exception as error:
-        found = f"raised {line(error)}"
+        found = f"raised {error_line(error)}"
     harness.expect(not found, "write", case, f"{found} when the predictions broke off")
     after = _files(folder)
     changed = [name for name in before if after.get(name) != before[name]]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from prelabel.data.masks import encode_rle, rle_area, rle_box
 from prelabel.data.records import LevelResult, PatchFeatures, Prediction, Region
 from prelabel.errors import ContractError
+from prelabel.storage.text import error_line
 from prelabel.strategies.checks import Array, check_array
 
 S = TypeVar("S")
@@ -63,7 +64,7 @@ class Harness(Generic[S]):
                 answers.append(getattr(self.strategy, method)(*own_args, **own_kwargs))
             except Exception as error:
                 hint = " when given arrays that are read-only" if answers else ""
-                self.note(method, case, f"raised {line(error)}{hint}")
+                self.note(method, case, f"raised {error_line(error)}{hint}")
                 return FAILED
         self.expect(equal(given, (args, kwargs)), method, case, "changed its inputs")
         same = equal(answers[0], answers[1])
@@ -173,9 +174,3 @@ def equal(one: object, other: object) -> bool:
         a.dtype == b.dtype and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
         for a, b in zip(ones, others, strict=True)
     )
-
-
-def line(error: BaseException) -> str:
-    """An error's type and the first line of its message."""
-    text = next(iter(str(error).splitlines()), "")
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,7 +1,7 @@
 """What each kind of strategy promises.
 
 A strategy is a frozen dataclass whose fields are its settings. It is found by name through an
-entry point group; the built-in ones come through the same door as anybody's.
+entry point group, built in or not.
 Arrays that a strategy is given are not written to. Every strategy is deterministic for a seed.
 Clusterers, foreground rules, consistencies and refiners are called from several threads at once;
 backbones, embedders and exporters from one at a time.

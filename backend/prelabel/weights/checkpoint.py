@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from prelabel.errors import UserError
+from prelabel.storage.text import error_line
 from prelabel.weights.models import MODELS, STAND_IN, create_network
 
 
@@ -30,10 +31,10 @@ def read_state(file: Path) -> dict[str, Tensor]:
         else:
             state = torch.load(file, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
-        raise UserError(f"weights {file}: cannot be read ({first_line(error)})") from error
+        raise UserError(f"weights {file}: cannot be read ({error_line(error)})") from error
     except Exception as error:  # torch raises pickle's own errors
         raise UserError(
-            f"weights {file}: is not a checkpoint of tensors ({first_line(error)})"
+            f"weights {file}: is not a checkpoint of tensors ({error_line(error)})"
         ) from error
     for wrapper in ("teacher", "student", "state_dict", "model"):
         if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
@@ -108,11 +109,6 @@ def check_fits(
             f"weights {file} do not fit {architecture}: {'; '.join(problems[:4])}{more}; "
             "name the right architecture with --set backbone.model=NAME"
         )
-
-
-def first_line(error: BaseException) -> str:
-    """An error's type and the first line of its message."""
-    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason'}"
 
 
 def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:

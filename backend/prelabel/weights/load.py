@@ -11,10 +11,10 @@ from torch import nn
 
 from prelabel.errors import UserError
 from prelabel.storage.files import cache_folder
+from prelabel.storage.text import error_line
 from prelabel.weights import hub
 from prelabel.weights.checkpoint import (
     check_fits,
-    first_line,
     for_network,
     read_state,
     recognize,
@@ -116,5 +116,5 @@ def _from_hub(model: str) -> LoadedWeights:
     try:
         network = create_network(model, pretrained=True)
     except Exception as error:
-        raise UserError(f"{model} cannot be loaded from the hub ({first_line(error)})") from error
+        raise UserError(f"{model} cannot be loaded from the hub ({error_line(error)})") from error
     return LoadedWeights(network, model, f"hub {hub_repo(model)}", state_hash(network.state_dict()))

@@ -19,11 +19,11 @@ _ORIENTATIONS = 8
 
 @dataclass(frozen=True)
 class ColorTexture:
-    """Colour and texture of each patch: a backbone without weights that knows nothing of objects.
+    """Colour and texture of each patch: a backbone without weights.
 
     A vector holds mean and spread of the patch's Lab colour, the mean around it, and a histogram of
-    gradient orientations. The attention is made up: how far a patch's colour is from that of the
-    photo's frame. For tests, and for trying everything else in milliseconds a photo.
+    gradient orientations. The attention is how far the patch's colour is from that of the photo's
+    frame. It recognizes no objects: for tests, and for trying the rest in milliseconds a photo.
 
     Attributes:
         patch: side of a patch in pixels; ≥ 2.
@@ -32,7 +32,7 @@ class ColorTexture:
     patch: Annotated[int, Field(ge=2)] = 16
 
     def resolve(self) -> ColorTexture:
-        """Itself: nothing is left open."""
+        """Itself: nothing is left to decide."""
         return self
 
     @property
@@ -80,7 +80,7 @@ class ColorTexture:
         return np.asarray(blocks.mean(axis=(1, 3)), dtype=np.float32)
 
     def _attention(self, colour: Float) -> Float:
-        """A stand-in: distance of a patch's colour from the mean colour of the photo's frame."""
+        """In place of attention: distance of a patch's colour from the mean of the photo's frame."""
         frame = np.concatenate([colour[0], colour[-1], colour[:, 0], colour[:, -1]])
         distance = np.linalg.norm(colour - frame.mean(axis=0), axis=-1)
         mean = float(distance.mean())

@@ -64,7 +64,7 @@ class TimmVit:
 
     @property
     def batch(self) -> int:
-        """Photos in one call: a CPU is busy with one, a GPU is not."""
+        """Photos in one call: 1 on a CPU; 16 on a GPU, which one alone would not keep busy."""
         return 1 if self._network.device.type == "cpu" else 16
 
     def identity(self) -> Mapping[str, object]:
@@ -126,7 +126,7 @@ class _Network:
     """A loaded network that computes features. Not thread-safe."""
 
     def __init__(self, loaded: LoadedWeights, *, device: torch.device, dtype: torch.dtype) -> None:
-        model: Any = loaded.model  # what all of timm's vision transformers have, no class states
+        model: Any = loaded.model  # its attributes are those of timm's vision transformers
         if not hasattr(model, "blocks") or getattr(model, "cls_token", None) is None:
             raise UserError(
                 f"{loaded.architecture} is not a vision transformer with a CLS token: "

@@ -71,7 +71,7 @@ class SphericalKMeans:
             members = np.zeros((ends[-1], len(unit)), dtype=np.float32)
             for to, run, end in zip(labels, runs, ends, strict=True):
                 members[to + end - len(run), rows] = 1
-            used = np.split(members.any(axis=1), ends[:-1])  # who lost its last point is dropped
+            used = np.split(members.any(axis=1), ends[:-1])  # a cluster without points is dropped
             sums = np.split(members @ unit, ends[:-1])
             runs = [_normalised(own[kept]) for own, kept in zip(sums, used, strict=True)]
             if (before - distances < until * distances + 1e-9).all():

@@ -1,4 +1,4 @@
-"""Finer clusters stand or fall with the coarser levels."""
+"""The finest level's clusters, judged by the coarser levels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from prelabel.data.records import LevelResult
 
 @dataclass(frozen=True)
 class Cascade:
-    """Clusters of the finest level are foreground where the coarser levels say so.
+    """Clusters of the finest level are foreground if most of them is in every coarser level.
 
     A cluster of the finest level counts as foreground if more than half of its patches are
     foreground (P > 0.5) in every coarser level. P(foreground) of a patch is the share of the finest

@@ -1,4 +1,4 @@
-"""Clusters that the CLS token looks at are foreground."""
+"""Clusters that the CLS token attends to are foreground."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clusters that own the frame of the photos are background."""
+"""Clusters that are common on the photos' frame are background."""
 
 from __future__ import annotations
 

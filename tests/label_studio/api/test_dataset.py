@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from pycocotools.coco import COCO
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from builders import box, prediction, region
-from prelabel.cli.main import app
 from prelabel.data.dataset import ExportContext
 from prelabel.data.masks import Mask, decode_rle
 from prelabel.label_studio.format.items import ResultItem, encode_regions
@@ -22,6 +21,7 @@ from prelabel.label_studio.format.label_config import Control
 from prelabel.label_studio.format.shapes import Kind
 from prelabel.runs.datasets import open_dataset
 from prelabel.strategies import registry
+from support.command_line import cli
 from support.label_studio_server import TOKEN, Server
 from support.small_photos import scene
 
@@ -105,13 +105,9 @@ def project(label_studio: Server) -> int:
     return number
 
 
-def _cli(*words: object) -> Result:
-    return CliRunner().invoke(app, [str(word) for word in words])
-
-
 def _export(label_studio: Server, project: int, out: Path, *more: object) -> Result:
     place = ("--project", project, "--url", label_studio.url, "--token", TOKEN)
-    return _cli("export", *place, "--out", out, "--format", "coco", *more)
+    return cli("export", *place, "--out", out, "--format", "coco", *more)
 
 
 def _photos(coco: COCO) -> dict[str, list[tuple[str, Mask]]]:
@@ -125,9 +121,9 @@ def _photos(coco: COCO) -> dict[str, list[tuple[str, Mask]]]:
     }
 
 
-def _same(found: list[tuple[str, Mask]], wanted: list[tuple[str, Mask]]) -> bool:
-    return len(found) == len(wanted) and all(
-        a == b and np.array_equal(x, y) for (a, x), (b, y) in zip(found, wanted, strict=True)
+def _same(found: list[tuple[str, Mask]], expected: list[tuple[str, Mask]]) -> bool:
+    return len(found) == len(expected) and all(
+        a == b and np.array_equal(x, y) for (a, x), (b, y) in zip(found, expected, strict=True)
     )
 
 
@@ -203,7 +199,7 @@ def test_own_exports__are_read_alike(
     file.write_bytes(answer.content)
     (tmp_path / "label_config.xml").write_text(CONFIG)
     assert _export(label_studio, project, tmp_path / "out").exit_code == 0
-    wanted = _photos(COCO(tmp_path / "out" / "coco" / "instances.json"))
+    exported = _photos(COCO(tmp_path / "out" / "coco" / "instances.json"))
     dataset = open_dataset(file)
     assert dataset.classes == ("zebra", "cat", "dog")
     read = {
@@ -211,7 +207,7 @@ def test_own_exports__are_read_alike(
         for p in dataset.stream()
     }
     assert len(read) == 2  # the others have no region, so no size
-    assert all(_same(read[name], wanted[name]) for name in read)
+    assert all(_same(read[name], exported[name]) for name in read)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -250,6 +246,6 @@ def test_faults__nothing_is_written(label_studio: Server, project: int, tmp_path
     out = tmp_path / "out"
     assert "has no project 987654" in _export(label_studio, 987654, out).stderr
     place = ("--url", label_studio.url, "--out", out, "--format", "coco")
-    refused = _cli("export", "--project", project, "--token", "0" * 40, *place)
+    refused = cli("export", "--project", project, "--token", "0" * 40, *place)
     assert refused.exit_code == 2
     assert not out.exists()

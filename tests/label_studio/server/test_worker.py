@@ -324,7 +324,7 @@ def test_learn__what_other_code_has_embedded_is_embedded_again(
     assert all(e.origin for e in learned)
     photo = learned[0].photo
     old = [replace(e, embedding=np.zeros(3, dtype=np.float32), origin="") for e in learned]
-    names.learn(photo, old, stamp=names.stamp_of(photo) or "")
+    names.learn({photo: (names.stamp_of(photo) or "", tuple(old))})
 
     assert worker.do({"id": task["id"]}, kind="learn").problem == ""
     again = ExemplarFile(worker.folder.names)
@@ -352,10 +352,7 @@ def test_interactive__answers_where_the_click_is(worker: Worker, server: FakeLab
     inside = mask_of(found)
     assert inside is not None
     assert inside[y, x]
-    assert (
-        "nothing was pointed at"
-        in worker.do(task, kind="interactive", context={"result": []}).problem
-    )
+    assert "no prompt" in worker.do(task, kind="interactive", context={"result": []}).problem
 
 
 def test_work__ends_with_its_pipe_though_a_photo_is_still_awaited(

@@ -9,7 +9,6 @@ import re
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -32,6 +31,7 @@ from prelabel.label_studio.api.uris import (
     split_uri,
 )
 from prelabel.storage.files import cache_folder, replacing
+from prelabel.storage.pruning import prune
 
 _CLOUD = ("s3", "gs", "azure-blob")
 _IN_USE = 600.0
@@ -227,21 +227,11 @@ class Fetcher:
             if time.monotonic() < self._look_at:
                 return
             self._look_at = time.monotonic() + _LOOK_EVERY
-            files = []
-            with suppress(OSError), os.scandir(self.folder) as entries:
-                for entry in entries:
-                    # Another process may be writing or pruning: what is gone takes no room.
-                    with suppress(OSError):
-                        if _OURS.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
-                            status = entry.stat(follow_symlinks=False)
-                            files.append((status.st_mtime, status.st_size, entry.path))
-            total = sum(size for _, size, _ in files)
-            for used, size, path in sorted(files):
-                if total <= self._cache_bytes or used > time.time() - _IN_USE:
-                    break
-                with suppress(OSError):
-                    Path(path).unlink()
-                    total -= size
+            prune(
+                (file for file in self.folder.glob("*") if _OURS.fullmatch(file.name)),
+                most_bytes=self._cache_bytes,
+                in_use=_IN_USE,
+            )
 
 
 def open_fetcher(client: Client | None, sources: Sources, *, server: str = "") -> Fetcher:

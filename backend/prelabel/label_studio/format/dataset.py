@@ -1,10 +1,8 @@
-"""Label Studio tasks as labelled photos: which regions each photo has, whoever drew them."""
+"""Label Studio tasks as labelled photos: which regions each photo has."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from pycocotools import mask as coco_mask
 
@@ -12,39 +10,14 @@ from prelabel.data.dataset import Problems
 from prelabel.data.masks import rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import PhotoError
-from prelabel.label_studio.format.annotations import What, chosen, result_items
+from prelabel.label_studio.format.annotations import LabelSource
 from prelabel.label_studio.format.label_config import LabelConfig
-from prelabel.label_studio.format.photos import (
-    TaskPhoto,
-    UniqueNames,
-    inside,
-    photo_name,
-    photo_of_item,
-    task_photos,
-)
-from prelabel.label_studio.format.regions import (
-    DrawnRegion,
-    Size,
-    is_unnamed,
-    item_label,
-    item_score,
-    item_size,
-    read_items,
-    shared_labels,
-)
+from prelabel.label_studio.format.labelled_task import LabelledTask, NamedPhoto
+from prelabel.label_studio.format.labels import is_unnamed, item_label, shared_labels
+from prelabel.label_studio.format.photos import UniqueNames
+from prelabel.label_studio.format.regions import DrawnRegion, Size, item_score, read_items
 from prelabel.label_studio.format.shapes import shape_of_item
 from prelabel.storage.json import JsonObject
-
-
-@dataclass(frozen=True, slots=True)
-class NamedPhoto:
-    """A photo of a task. ``name``: its own in the dataset. ``stated``: the size that the task says
-    it has; None if it does not."""
-
-    name: str
-    photo: TaskPhoto
-    stated: Size | None
-
 
 FindSize = Callable[[NamedPhoto], Size | None]
 """A photo's size; None if nothing tells it. Raises PhotoError, with the reason, for that."""
@@ -71,7 +44,7 @@ class TaskLabels:
         self,
         tasks: Callable[[], Iterator[JsonObject]],
         *,
-        what: What,
+        what: LabelSource,
         label_config: LabelConfig | None,
         source: str,
         problems: Problems,
@@ -89,7 +62,7 @@ class TaskLabels:
         """Every photo of every task."""
         names = UniqueNames()
         for task in self._tasks():
-            yield from _Labelled(task, self._what, self._label_config).named_photos(names)
+            yield from LabelledTask(task, self._what, self._label_config).named_photos(names)
 
     def stream(self, find_size: FindSize) -> Iterator[Prediction]:
         """The labels of one photo after the other."""
@@ -98,7 +71,7 @@ class TaskLabels:
         self._problems.examples.clear()
         for task in self._tasks():
             here = f"{self._source}, task {task.get('id')}"
-            found = _Labelled(task, self._what, self._label_config)
+            found = LabelledTask(task, self._what, self._label_config)
             self._note(found, here)
             number = task.get("id")
             if isinstance(number, int | str):
@@ -127,14 +100,13 @@ class TaskLabels:
         others: set[str] = set()
         versions: set[str] = set()
         for task in self._tasks():
-            entry, predicted = chosen(task, self._what)
-            if entry is None:
+            found = LabelledTask(task, self._what, self._label_config)
+            if found.entry is None:
                 continue
-            self._annotated |= not predicted
-            versions.add(_version(entry) if predicted else "")
-            items = result_items(entry)
-            shared = shared_labels(items)
-            labels = (item_label(item, shared, predicted=predicted) for item in items)
+            self._annotated |= not found.predicted
+            versions.add(found.model_version)
+            shared = shared_labels(found.items)
+            labels = (item_label(item, shared, predicted=found.predicted) for item in found.items)
             others |= {label for label in labels if label}
         # Classes without a name come last, in the order of their numbers.
         others -= known.keys()
@@ -142,7 +114,7 @@ class TaskLabels:
         classes = (*known, *order)
         return classes, versions.pop() if len(versions) == 1 else ""
 
-    def _note(self, found: _Labelled, here: str) -> None:
+    def _note(self, found: LabelledTask, here: str) -> None:
         if not found.photos:
             self._problems.note("tasks without a photo, left out", here)
         else:
@@ -176,7 +148,7 @@ class TaskLabels:
             )
         return size
 
-    def _regions(self, drawn: Iterable[DrawnRegion], found: _Labelled) -> list[Region]:
+    def _regions(self, drawn: Iterable[DrawnRegion], found: LabelledTask) -> list[Region]:
         """Highest score first."""
         whole = item_score(found.entry) if found.entry and found.predicted else None
         regions = []
@@ -192,52 +164,6 @@ class TaskLabels:
                 )
             )
         return sorted(regions, key=lambda region: -region.score)
-
-
-class _Labelled:
-    """A task with its photos, the annotation or prediction that counts, and its items by photo;
-    those of the photo None are on no photo that can be told."""
-
-    def __init__(self, task: JsonObject, what: What, label_config: LabelConfig | None) -> None:
-        self.task = task
-        self.entry, self.predicted = chosen(task, what)
-        self.items = result_items(self.entry)
-        number = task.get("id")
-        self.id = number if isinstance(number, int) else None
-        self.photos = task_photos(self.id, task.get("data"), label_config)
-        self.by_photo: dict[TaskPhoto | None, list[JsonObject]] = {}
-        for item in self.items:
-            photo = photo_of_item(item, self.photos, label_config)
-            self.by_photo.setdefault(photo, []).append(item)
-
-    @property
-    def model_version(self) -> str:
-        """Of the prediction; "" for an annotation."""
-        return _version(self.entry) if self.entry and self.predicted else ""
-
-    def named_photos(self, names: UniqueNames) -> Iterator[NamedPhoto]:
-        """A task with one photo may have its name and size from prelabel (``meta``)."""
-        number, meta = self.task.get("id"), self.task.get("meta")
-        if not isinstance(meta, Mapping) or len(self.photos) != 1:
-            meta = {}
-        for photo in self.photos:
-            name = meta.get("photo")
-            name = inside(name) if isinstance(name, str) else ""
-            size = {f"original_{side}": meta.get(side) for side in ("width", "height")}
-            yield NamedPhoto(
-                name=names.take(name or photo_name(photo.uri, number), number),
-                photo=photo,
-                stated=_commonest_size(self.by_photo.get(photo, ())) or item_size(size),
-            )
-
-
-def _version(entry: JsonObject) -> str:
-    return str(entry.get("model_version") or "")
-
-
-def _commonest_size(items: Iterable[JsonObject]) -> Size | None:
-    sizes = Counter(size for item in items if (size := item_size(item)))
-    return sizes.most_common(1)[0][0] if sizes else None
 
 
 def _prediction(photo: str, size: Size, regions: Sequence[Region], version: str) -> Prediction:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
@@ -16,6 +15,7 @@ from prelabel.data.masks import Rle, encode_rle, rle_box
 from prelabel.data.polygons import crosses
 from prelabel.errors import UserError
 from prelabel.label_studio.format.items import decode_item
+from prelabel.label_studio.format.labels import item_label
 from prelabel.label_studio.format.shapes import (
     FINENESS,
     SHAPE_OF,
@@ -32,7 +32,6 @@ Size = tuple[int, int]
 _OTHER_SHAPES = ("ellipse", "keypoint", "vector", "cuboid")
 _OTHER_AREAS = ("ellipse",)
 """Those of them that cover the region they are drawn around."""
-_UNNAMED = re.compile(r"object [0-9]+")
 _TWICE = 0.8
 """IoU from which two drawings with one label, in different shapes, are one region."""
 
@@ -100,30 +99,6 @@ def read_items(
     return Drawing(tuple(kept), unreadable)
 
 
-def shared_labels(results: Iterable[JsonObject]) -> dict[str, str]:
-    """Labels by region id: those of a Labels tag stand in an item of their own."""
-    return {
-        str(item.get("id")): label
-        for item in results
-        if item.get("type") == "labels" and (label := _first_text(item.get("value"), "labels"))
-    }
-
-
-def item_label(item: JsonObject, shared: Mapping[str, str], *, predicted: bool = False) -> str:
-    """A region's label, the first if it has several; "" if it has none or is no region.
-    ``predicted``: one of this tool's whose class has no name yet bears that of the class."""
-    shape = shape_of_item(item)
-    if shape is None:
-        return ""
-    label = _first_text(item.get("value"), shape.labels_key) or shared.get(str(item.get("id")), "")
-    return label or (_class_note(item) if predicted else "")
-
-
-def is_unnamed(label: str) -> bool:
-    """Whether a label is that of a class which nobody has named."""
-    return bool(_UNNAMED.fullmatch(label))
-
-
 def item_size(item: JsonObject) -> Size | None:
     """The size of the photo that it was drawn on; None if it states none that is possible."""
     width, height = (_whole(item.get(f"original_{side}")) for side in ("width", "height"))
@@ -183,19 +158,6 @@ def _note_labels(item: JsonObject, shape: Shape, label: str, here: str, problems
         problems.note("regions with several labels, the first of which is kept", here)
     if not label:
         problems.note("regions without a label", here)
-
-
-def _first_text(parent: object, key: str) -> str:
-    """The first of a list of texts under a key; "" if there is none."""
-    texts = parent.get(key) if isinstance(parent, Mapping) else None
-    first = texts[0] if isinstance(texts, list) and texts else None
-    return first if isinstance(first, str) else ""
-
-
-def _class_note(item: JsonObject) -> str:
-    """The class that this tool has noted on a region without a label."""
-    note = _first_text(item.get("meta"), "text")
-    return note if is_unnamed(note) else ""
 
 
 def _whole(number: object) -> int:

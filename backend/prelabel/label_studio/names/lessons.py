@@ -13,8 +13,9 @@ from prelabel.data.masks import Mask, Rle, decode_rle
 from prelabel.data.records import Region
 from prelabel.label_studio.format.annotations import result_items
 from prelabel.label_studio.format.label_config import LabelConfig
+from prelabel.label_studio.format.labels import shared_labels
 from prelabel.label_studio.format.photos import TaskPhoto, photo_of_item
-from prelabel.label_studio.format.regions import Drawing, Size, read_items, shared_labels
+from prelabel.label_studio.format.regions import Drawing, Size, read_items
 from prelabel.label_studio.format.shapes import FINENESS
 from prelabel.storage.json import JsonObject
 

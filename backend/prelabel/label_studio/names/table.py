@@ -1,9 +1,9 @@
-"""Names of clusters, learned from what annotators named: exemplars, which survive a refit."""
+"""Names of classes, from exemplars: regions that people have named, which survive a refit."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Exemplar:
-    """One region that a person has looked at, or the centroid of a class that one named outright.
+    """One region that a person has looked at, or the centroid of a class that was named outright.
 
     ``photo``: which one, such as the task and image key; for a class, its key. ``rle``: the
     region's mask, None for a class. ``embedding``: float32 (dim,), by the embedder that the classes
@@ -54,7 +54,7 @@ class Names:
     - A class with exemplars of several names is split: a region takes the name of the exemplar
       nearest to it by cosine. Deleted regions count like a name of their own, and a region nearest
       to one stays without a name.
-    - A class without exemplars has its name in ``defaults``, or none.
+    - A class without exemplars has no name.
 
     Exemplars whose vectors are of another space, or have another length, come from another embedder
     or other weights and are left out. Those that other code has made in the same space count until
@@ -68,10 +68,8 @@ class Names:
         *,
         clusterer: Clusterer,
         origin: str = "",
-        defaults: Mapping[int, str | None] | None = None,
     ) -> None:
         """``origin``: of the vectors that names are asked for, if it is to be compared."""
-        self._defaults = dict(defaults or {})
         self._of: dict[int, tuple[Float, list[str]]] = {}
         classes = classes_of(exemplars, centroids, clusterer, origin=origin)
         _warn_of_other_code(exemplars, origin)
@@ -87,6 +85,10 @@ class Names:
             for vector, cluster in zip(unit(embeddings), clusters, strict=True)
         ]
 
+    def knows(self, cluster: int) -> bool:
+        """Whether people have named a class, or said that it has no name."""
+        return cluster in self._of
+
     def table(self, n_classes: int) -> list[dict[str, int]]:
         """For each class the names of its exemplars and how many have each; "" is deleted. A name
         given outright counts as one."""
@@ -97,7 +99,7 @@ class Names:
 
     def _name(self, vector: Float, cluster: int) -> str | None:
         if cluster not in self._of:
-            return self._defaults.get(cluster)
+            return None
         vectors, names = self._of[cluster]
         if len(set(names)) == 1:
             return names[0] or None

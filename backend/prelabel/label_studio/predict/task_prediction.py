@@ -72,15 +72,13 @@ def name_regions(
     prediction: Prediction,
     embeddings: NDArray[np.float32],
     names: Names | None,
-    n_classes: int,
 ) -> NamedRegions:
     """Names for a prediction's regions, whose vectors are float32 (n, dim)."""
     regions = prediction.regions
     if names is None or not regions or not len(embeddings):
         return NamedRegions(photo, prediction, [None] * len(regions), [False] * len(regions))
-    table = names.table(n_classes)
     clusters = [region.cluster for region in regions]
-    known = [0 <= c < len(table) and bool(table[c]) for c in clusters]
+    known = [names.knows(cluster) for cluster in clusters]
     return NamedRegions(photo, prediction, names(embeddings, clusters), known)
 
 

@@ -126,12 +126,12 @@ class _Worker:
     def _predict(self, job: Job) -> bytes:
         photos = _photos(job)
         predictor = self._predictor(job)
-        names, n_classes = self._names_for(job, predictor)
+        names = self._names_for(job, predictor)
         named = []
         for photo in photos:
             data = self._read(job, photo)
             prediction, vectors = predictor.predict(photo.name, data, version=job.version)
-            named.append(name_regions(photo, prediction, vectors, names, n_classes))
+            named.append(name_regions(photo, prediction, vectors, names))
         class_names = predictor.model.class_names if predictor.model else ()
         answer = build_task_prediction(
             named, job.label_config, class_names, self._settings.result_options
@@ -168,7 +168,7 @@ class _Worker:
             self._settings.result_options,
             lambda photo: self._read(job, photo),
         )
-        names.learn_all(lessons)
+        names.learn(lessons)
 
     def _predictor(self, job: Job) -> Predictor:
         """The loaded model of a job."""
@@ -183,10 +183,10 @@ class _Worker:
                     self._predictors.popitem(last=False)[1].flush()
             return self._predictors[key]
 
-    def _names_for(self, job: Job, predictor: Predictor) -> tuple[Names | None, int]:
+    def _names_for(self, job: Job, predictor: Predictor) -> Names | None:
         model = predictor.model
         if model is None:
-            return None, 0
+            return None
         key = (job.folder, job.revision, job.model)
         with self._lock:
             if key not in self._names:
@@ -199,7 +199,7 @@ class _Worker:
                 self._names[key] = Names(
                     exemplars, model.classes, clusterer=clusterer, origin=model.vectors_origin
                 )
-            return self._names[key], len(model.classes)
+            return self._names[key]
 
     def _read(self, job: Job, photo: TaskPhoto) -> bytes:
         fetcher = self._fetcher(job.server, job.token)

@@ -1,4 +1,4 @@
-"""Names learned from exemplars, on vectors in the plane."""
+"""Exemplars on disk: learned, named, renamed, and never lost; vectors in the plane."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import threading
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,8 @@ from numpy.typing import NDArray
 from prelabel.data.masks import Rle
 from prelabel.errors import UserError
 from prelabel.label_studio.names import exemplars as exemplars_module
-from prelabel.label_studio.names.exemplars import ExemplarFile, read_revision
+from prelabel.label_studio.names.exemplar_lines import read_revision
+from prelabel.label_studio.names.exemplars import ExemplarFile, Lessons
 from prelabel.label_studio.names.table import Exemplar, Names
 from prelabel.strategies import registry
 
@@ -39,87 +41,21 @@ def vector(degrees: float) -> NDArray[np.float32]:
     return np.array([np.cos(angle), np.sin(angle)], dtype=np.float32)
 
 
-def names(*exemplars: Exemplar, **defaults: str) -> Names:
-    known = {int(k[1:]): v for k, v in defaults.items()}
-    return Names(exemplars, CENTROIDS, clusterer=CLUSTERER, defaults=known)
-
-
 def ask(given: Names, *regions: tuple[float, int]) -> list[str | None]:
     return given(np.stack([vector(d) for d, _ in regions]), [c for _, c in regions])
 
 
-def test_names__one_exemplar_names_its_class_everywhere() -> None:
-    learned = names(at(5, "cat"))
-    assert ask(learned, (0, 0), (-40, 0), (90, 1)) == ["cat", "cat", None]
-
-
-def test_names__two_classes_of_one_label_merge() -> None:
-    assert ask(names(at(5, "cat"), at(95, "cat")), (0, 0), (90, 1)) == ["cat", "cat"]
-
-
-def test_names__a_class_of_two_labels_splits_at_the_nearest() -> None:
-    learned = names(at(-20, "cat"), at(20, "dog"))
-    assert ask(learned, (-5, 0), (5, 0), (30, 0)) == ["cat", "dog", "dog"]
-
-
-def test_names__deleted_regions_stay_without_a_name() -> None:
-    assert ask(names(at(0, "")), (10, 0)) == [None]
-    assert ask(names(at(-20, "cat"), at(20, "")), (-30, 0), (30, 0)) == ["cat", None]
-
-
-def test_names__defaults_until_somebody_names() -> None:
-    learned = names(at(5, "cat"), c0="zebra", c1="dog")
-    assert ask(learned, (0, 0), (90, 1), (180, 2)) == ["cat", "dog", None]
-    assert learned.table(3) == [{"cat": 1}, {}, {}]
-
-
-def test_names__a_refit_that_renumbers_changes_nothing() -> None:
-    exemplars = [at(5, "cat"), at(85, "dog")]
-    before = Names(exemplars, CENTROIDS, clusterer=CLUSTERER)
-    after = Names(exemplars, CENTROIDS[::-1].copy(), clusterer=CLUSTERER)
-    assert ask(before, (0, 0), (90, 1)) == ask(after, (0, 2), (90, 1)) == ["cat", "dog"]
-
-
-def test_names__of_another_embedder_are_left_out() -> None:
-    other = Exemplar("p", RLE, np.ones(5, dtype=np.float32), "cat")
-    assert ask(names(other), (0, 0)) == [None]
-
-
-def test_names__of_the_same_embedder_in_other_code_count_and_that_is_said(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    exemplars = [replace(at(5, "cat"), origin="space-old"), replace(at(95, "dog"), origin="")]
-    learned = Names(exemplars, CENTROIDS, clusterer=CLUSTERER, origin="space-new")
-    assert ask(learned, (0, 0), (90, 1)) == ["cat", "dog"]
-    [line] = caplog.messages
-    assert "of 2 named examples, 2 were embedded by other code" in line
-
-
-def test_names__of_another_space_do_not_count_though_they_have_the_same_length(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    exemplars = [
-        replace(at(5, "cat"), origin="other-code"),
-        replace(at(6, "dog"), origin="space-x"),
-    ]
-    learned = Names(exemplars, CENTROIDS, clusterer=CLUSTERER, origin="space-x")
-    assert ask(learned, (0, 0)) == ["dog"]
-    assert "1 by another embedder" in caplog.text
-
-
-def test_names__that_are_up_to_date_need_no_word(caplog: pytest.LogCaptureFixture) -> None:
-    outright = Exemplar("centroid:1", None, vector(95), "dog", origin="space-fitted")
-    exemplars = [replace(at(5, "cat"), origin="space-x"), outright]
-    learned = Names(exemplars, CENTROIDS, clusterer=CLUSTERER, origin="space-x")
-    assert ask(learned, (0, 0), (90, 1)) == ["cat", "dog"]
-    assert not caplog.messages
+def teach(
+    kept: ExemplarFile, photo: str, exemplars: Iterable[Exemplar], *, stamp: str = ""
+) -> bool:
+    return kept.learn({photo: (stamp, tuple(exemplars))})
 
 
 def test_exemplar_file__keeps_what_made_the_vectors(tmp_path: Path) -> None:
     kept = ExemplarFile(tmp_path / "names.jsonl")
-    kept.learn("a", [replace(at(5, "cat", "a"), origin="space-old")], stamp="1")
-    kept.learn("b", [at(5, "cat", "b")], stamp="1")
-    kept.learn("c", [replace(at(5, "cat", "c"), origin="space-new")], stamp="1")
+    teach(kept, "a", [replace(at(5, "cat", "a"), origin="space-old")], stamp="1")
+    teach(kept, "b", [at(5, "cat", "b")], stamp="1")
+    teach(kept, "c", [replace(at(5, "cat", "c"), origin="space-new")], stamp="1")
     kept.name_class(1, "dog", centroids=CENTROIDS, clusterer=CLUSTERER, origin="space-old")
     again = ExemplarFile(kept.file)
     assert [e.origin for e in again.exemplars] == ["space-old", "", "space-new", "space-old"]
@@ -130,17 +66,17 @@ def test_exemplar_file__keeps_what_made_the_vectors(tmp_path: Path) -> None:
 
 def test_name_class__leaves_exemplars_of_another_space_alone(tmp_path: Path) -> None:
     kept = ExemplarFile(tmp_path / "names.jsonl")
-    kept.learn("a", [replace(at(5, "cat", "a"), origin="other-code")])
+    teach(kept, "a", [replace(at(5, "cat", "a"), origin="other-code")])
     kept.name_class(0, "dog", centroids=CENTROIDS, clusterer=CLUSTERER, origin="space-x")
     assert [e.counts_as for e in kept.exemplars] == ["cat", "dog"]
 
 
 def test_exemplar_file__survives_and_counts_changes(tmp_path: Path) -> None:
     kept = ExemplarFile(tmp_path / "names.jsonl")
-    assert kept.learn("a", [at(5, "cat", "a"), at(80, "", "a")])
-    assert kept.learn("b", [at(7, "dog 🐕", "b")])
-    assert not kept.learn("b", [at(7, "dog 🐕", "b")])
-    assert kept.learn("a", [at(5, "cow", "a")])  # corrected again: takes the earlier one's place
+    assert teach(kept, "a", [at(5, "cat", "a"), at(80, "", "a")])
+    assert teach(kept, "b", [at(7, "dog 🐕", "b")])
+    assert not teach(kept, "b", [at(7, "dog 🐕", "b")])
+    assert teach(kept, "a", [at(5, "cow", "a")])  # corrected again: takes the earlier one's place
     again = ExemplarFile(tmp_path / "names.jsonl")
     assert again.revision == kept.revision == 3
     assert [(e.photo, e.name) for e in again.exemplars] == [("a", "cow"), ("b", "dog 🐕")]
@@ -150,7 +86,7 @@ def test_exemplar_file__survives_and_counts_changes(tmp_path: Path) -> None:
 def test_exemplar_file__a_line_per_photo(tmp_path: Path) -> None:
     file = tmp_path / "new" / "names.jsonl"
     embedding = np.array([1, -2.5], dtype=np.float32)
-    ExemplarFile(file).learn("7/image", [Exemplar("7/image", RLE, embedding, "cat")], stamp="abc")
+    teach(ExemplarFile(file), "7/image", [Exemplar("7/image", RLE, embedding, "cat")], stamp="abc")
     head, line = file.read_text(encoding="ascii").splitlines()
     assert json.loads(head) == {"revision": 1}
     data = base64.b64encode(struct.pack("<2f", 1, -2.5)).decode()
@@ -161,30 +97,72 @@ def test_exemplar_file__a_line_per_photo(tmp_path: Path) -> None:
 def test_exemplar_file__a_new_stamp_alone_is_no_new_revision(tmp_path: Path) -> None:
     kept = ExemplarFile(tmp_path / "names.jsonl")
     assert kept.stamp_of("a") is None
-    assert kept.learn("a", [at(5, "cat", "a")], stamp="1")
-    assert not kept.learn("a", [at(5, "cat", "a")], stamp="2")
-    assert not kept.learn("b", [], stamp="3")  # looked at, nothing to learn
+    assert teach(kept, "a", [at(5, "cat", "a")], stamp="1")
+    assert not teach(kept, "a", [at(5, "cat", "a")], stamp="2")
+    assert not teach(kept, "b", [], stamp="3")  # looked at, nothing to learn
     again = ExemplarFile(kept.file)
     assert (again.revision, again.stamp_of("a"), again.stamp_of("b")) == (1, "2", "3")
 
 
-def test_exemplar_file__what_is_forgotten_teaches_nothing(tmp_path: Path) -> None:
+def test_exemplar_file__a_photo_that_is_learned_as_empty_teaches_nothing(tmp_path: Path) -> None:
     kept = ExemplarFile(tmp_path / "names.jsonl")
-    kept.learn("a", [at(5, "cat", "a")], stamp="1")
-    kept.learn("b", [], stamp="2")
-    assert not kept.forget("c")
-    assert not kept.forget("b")
-    assert kept.forget("a")
+    teach(kept, "a", [at(5, "cat", "a")], stamp="1")
+    assert teach(kept, "a", [])
     again = ExemplarFile(kept.file)
-    assert (again.revision, again.exemplars) == (2, ())
-    assert again.stamp_of("a") is again.stamp_of("b") is None
+    assert (again.revision, again.exemplars, again.stamp_of("a")) == (2, (), "")
+
+
+def test_exemplar_file__several_photos_at_once_are_one_revision(tmp_path: Path) -> None:
+    kept = ExemplarFile(tmp_path / "names.jsonl")
+    lessons: Lessons = {name: ("1:x", (at(5, "cat", name),)) for name in ("a", "b")}
+    assert kept.learn(lessons)
+    assert not kept.learn(lessons)
+    assert (kept.revision, len(kept.exemplars)) == (1, 2)
+
+
+def test_exemplar_file__photos_of_annotations(tmp_path: Path) -> None:
+    kept = ExemplarFile(tmp_path / "names.jsonl")
+    for photo, stamp in (("a", "1:x"), ("b", "12:x"), ("c", "")):
+        teach(kept, photo, [], stamp=stamp)
+    assert kept.photos_of_annotations([1, 2]) == ["a"]
+    assert kept.photos_of_annotations(["12", "1"]) == ["a", "b"]
+    assert kept.photos_of_annotations([]) == []
+
+
+def test_exemplar_file__written_by_an_earlier_version(tmp_path: Path) -> None:
+    def embedding(*numbers: float) -> str:
+        return base64.b64encode(struct.pack(f"<{len(numbers)}f", *numbers)).decode()
+
+    file = tmp_path / "names.jsonl"
+    file.write_text(
+        '{"revision": 7}\n'
+        '{"photo": "3/image", "stamp": "9:0123456789abcdef", "exemplars": [{"name": "d\\u00f6g", '
+        f'"rle": {{"size": [1, 1], "counts": "01"}}, "embedding": "{embedding(1, -2.5)}"}}, '
+        f'{{"name": "", "rle": null, "embedding": "{embedding(0.5)}", "renamed": "cat"}}]}}\n'
+        '{"photo": "4/image/1", "stamp": "", "exemplars": []}\n'
+        f'{{"photo": "centroid:00", "stamp": "", "exemplars": [{{"name": "\\ud83d", "rle": null, '
+        f'"embedding": "{embedding()}"}}]}}\n',
+        encoding="ascii",
+    )
+    text = file.read_text(encoding="ascii")
+    kept = ExemplarFile(file)
+    assert [(e.photo, e.rle, e.embedding.tolist(), e.name, e.renamed) for e in kept.exemplars] == [
+        ("3/image", RLE, [1, -2.5], "d\u00f6g", None),
+        ("3/image", None, [0.5], "", "cat"),
+        ("centroid:00", None, [], "\ud83d", None),
+    ]
+    assert (kept.revision, kept.stamp_of("3/image")) == (7, "9:0123456789abcdef")
+    assert teach(kept, "5/image", [at(5, "cat", "5/image")], stamp="1:x")
+    head, *lines = file.read_text(encoding="ascii").splitlines()
+    assert head == '{"revision": 8}'
+    assert lines[:3] == text.splitlines()[1:]  # what is not changed is written as it was
 
 
 @pytest.mark.parametrize("other", [at(5, "dog"), at(6, "cat"), Exemplar("p", None, vector(5), "")])
 def test_exemplar_file__names_masks_and_embeddings_count(tmp_path: Path, other: Exemplar) -> None:
     kept = ExemplarFile(tmp_path / "names.jsonl")
-    kept.learn("p", [at(5, "cat")])
-    assert kept.learn("p", [other])
+    teach(kept, "p", [at(5, "cat")])
+    assert teach(kept, "p", [other])
     assert kept.revision == 2
 
 
@@ -194,7 +172,7 @@ def test_read_revision__is_the_first_line_alone(tmp_path: Path) -> None:
     file.write_text('{"revision": 7}\n{"photo": "a"', encoding="ascii")
     assert read_revision(file) == 7
     file.write_text("", encoding="ascii")
-    with pytest.raises(UserError, match=r"names\.jsonl holds no exemplars"):
+    with pytest.raises(UserError, match=r"names\.jsonl cannot be read as names"):
         read_revision(file)
 
 
@@ -216,18 +194,18 @@ def test_exemplar_file__gives_back_what_it_was_given(
 ) -> None:
     file = tmp_path_factory.mktemp("names") / "names.jsonl"
     given_ = [Exemplar(photo, rle, np.array(v, dtype=np.float32), name) for name, v, rle in facts]
-    assert ExemplarFile(file).learn(photo, given_, stamp="s") == bool(given_)
+    assert teach(ExemplarFile(file), photo, given_, stamp="s") == bool(given_)
     again = ExemplarFile(file)
     assert again.revision == read_revision(file) == bool(given_)
-    for found, wanted in zip(again.exemplars, given_, strict=True):
-        assert (found.photo, found.rle, found.name) == (photo, wanted.rle, wanted.name)
-        np.testing.assert_array_equal(found.embedding, wanted.embedding)
+    for found, expected in zip(again.exemplars, given_, strict=True):
+        assert (found.photo, found.rle, found.name) == (photo, expected.rle, expected.name)
+        np.testing.assert_array_equal(found.embedding, expected.embedding)
 
 
 def test_exemplar_file__two_that_were_opened_before_lose_nothing(tmp_path: Path) -> None:
     one, other = (ExemplarFile(tmp_path / "names.jsonl") for _ in range(2))
-    one.learn("a", [at(5, "cat", "a")])
-    other.learn("b", [at(5, "dog", "b")])
+    teach(one, "a", [at(5, "cat", "a")])
+    teach(other, "b", [at(5, "dog", "b")])
     assert [e.name for e in other.exemplars] == ["cat", "dog"]
     assert other.revision == read_revision(other.file) == 2
 
@@ -239,7 +217,7 @@ def test_exemplar_file__threads_lose_nothing(tmp_path: Path) -> None:
     def learn(thread: int) -> None:
         own = shared if thread % 2 else ExemplarFile(file)
         for i in range(5):
-            own.learn(f"{thread}/{i}", [at(i, "cat", f"{thread}/{i}")])
+            teach(own, f"{thread}/{i}", [at(i, "cat", f"{thread}/{i}")])
 
     threads = [threading.Thread(target=learn, args=(n,)) for n in range(4)]
     for thread in threads:
@@ -262,7 +240,8 @@ print("ready", flush=True)
 sys.stdin.readline()
 for i in range(20):
     photo = f"{sys.argv[2]}/{i}"
-    kept.learn(photo, [Exemplar(photo, None, np.ones(2, dtype=np.float32), "cat")])
+    exemplar = Exemplar(photo, None, np.ones(2, dtype=np.float32), "cat")
+    kept.learn({photo: ("", (exemplar,))})
 """
 
 
@@ -295,14 +274,14 @@ def test_exemplar_file__processes_lose_nothing(tmp_path: Path) -> None:
 def test_exemplar_file__locked_for_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exemplars_module, "_PATIENCE", 0.1)
     with FileLock(tmp_path / "names.jsonl.lock"), pytest.raises(UserError, match="locked"):
-        ExemplarFile(tmp_path / "names.jsonl").learn("a", [at(5, "cat", "a")])
+        teach(ExemplarFile(tmp_path / "names.jsonl"), "a", [at(5, "cat", "a")])
 
 
 def test_exemplar_file__is_replaced_not_written_to(tmp_path: Path) -> None:
     kept = ExemplarFile(tmp_path / "names.jsonl")
-    kept.learn("a", [at(5, "cat", "a")])
+    teach(kept, "a", [at(5, "cat", "a")])
     (tmp_path / "snapshot.jsonl").hardlink_to(kept.file)
-    kept.learn("a", [at(5, "dog", "a")])
+    teach(kept, "a", [at(5, "dog", "a")])
     assert ExemplarFile(tmp_path / "snapshot.jsonl").exemplars[0].name == "cat"
 
 
@@ -324,7 +303,7 @@ def test_name_class__without_exemplars_names_all_of_it(tmp_path: Path) -> None:
 
 def test_name_class__wins_over_what_was_corrected_before(tmp_path: Path) -> None:
     kept = ExemplarFile(tmp_path / "names.jsonl")
-    kept.learn("a", [at(-20, "dog", "a"), at(20, "", "a"), at(80, "cow", "a")])
+    teach(kept, "a", [at(-20, "dog", "a"), at(20, "", "a"), at(80, "cow", "a")])
     kept.name_class(0, "cat", centroids=CENTROIDS, clusterer=CLUSTERER)
     assert ask(of(kept), (-20, 0), (20, 0), (80, 1)) == ["cat", "cat", "cow"]
 
@@ -332,7 +311,7 @@ def test_name_class__wins_over_what_was_corrected_before(tmp_path: Path) -> None
 def test_name_class__what_is_corrected_later_splits_it(tmp_path: Path) -> None:
     kept = ExemplarFile(tmp_path / "names.jsonl")
     kept.name_class(0, "cat", centroids=CENTROIDS, clusterer=CLUSTERER)
-    kept.learn("a", [at(30, "dog", "a")])
+    teach(kept, "a", [at(30, "dog", "a")])
     assert ask(of(kept), (14, 0), (16, 0), (-40, 0)) == ["cat", "dog", "cat"]
     kept.name_class(0, "cow", centroids=CENTROIDS, clusterer=CLUSTERER)
     assert ask(of(kept), (14, 0), (16, 0), (-40, 0)) == ["cow", "cow", "cow"]
@@ -340,18 +319,18 @@ def test_name_class__what_is_corrected_later_splits_it(tmp_path: Path) -> None:
 
 def test_name_class__an_old_label_that_is_still_drawn_does_not_come_back(tmp_path: Path) -> None:
     kept = ExemplarFile(tmp_path / "names.jsonl")
-    kept.learn("a", [at(20, "dog", "a")], stamp="1")
+    teach(kept, "a", [at(20, "dog", "a")], stamp="1")
     kept.name_class(0, "cat", centroids=CENTROIDS, clusterer=CLUSTERER)
     # The photo gets one region more; the first is as it was.
-    kept.learn("a", [at(20, "dog", "a"), Exemplar("a", None, vector(90), "cow")], stamp="2")
+    teach(kept, "a", [at(20, "dog", "a"), Exemplar("a", None, vector(90), "cow")], stamp="2")
     assert ask(of(kept), (20, 0), (90, 1)) == ["cat", "cow"]
-    kept.learn("a", [at(20, "fox", "a")], stamp="3")  # given another label: a later correction
+    teach(kept, "a", [at(20, "fox", "a")], stamp="3")  # given another label: a later correction
     assert ask(of(kept), (20, 0), (0, 0)) == ["fox", "cat"]
 
 
 def test_name_class__survives_a_refit(tmp_path: Path) -> None:
     kept = ExemplarFile(tmp_path / "names.jsonl")
-    kept.learn("a", [at(25, "dog", "a"), at(60, "cow", "a")])
+    teach(kept, "a", [at(25, "dog", "a"), at(60, "cow", "a")])
     kept.name_class(0, "cat", centroids=CENTROIDS, clusterer=CLUSTERER)
     moved = np.stack([vector(180), vector(30), vector(-5)])  # 25° and 60° are in class 1 now
     assert ask(of(kept, moved), (-5, 2), (30, 1), (59, 1)) == ["cat", "cat", "cow"]
@@ -359,7 +338,7 @@ def test_name_class__survives_a_refit(tmp_path: Path) -> None:
 
 def test_name_class__nothing(tmp_path: Path) -> None:
     kept = ExemplarFile(tmp_path / "names.jsonl")
-    kept.learn("a", [at(25, "dog", "a")])
+    teach(kept, "a", [at(25, "dog", "a")])
     kept.name_class(0, "", centroids=CENTROIDS, clusterer=CLUSTERER)
     assert ask(of(kept), (25, 0)) == [None]
 
@@ -374,15 +353,15 @@ def test_name_class__that_is_not_there(tmp_path: Path, index: int, n: int) -> No
 
 def test_rename__makes_one_name_of_two(tmp_path: Path) -> None:
     kept = ExemplarFile(tmp_path / "names.jsonl")
-    kept.learn("a", [at(5, "dog", "a"), at(20, "puppy", "a"), at(-20, "", "a")])
-    kept.learn("b", [at(95, "puppy", "b")], stamp="1")
+    teach(kept, "a", [at(5, "dog", "a"), at(20, "puppy", "a"), at(-20, "", "a")])
+    teach(kept, "b", [at(95, "puppy", "b")], stamp="1")
     kept.name_class(2, "puppy", centroids=CENTROIDS, clusterer=CLUSTERER)
     assert kept.revision == 3
     assert kept.rename("puppy", "dog")
     assert kept.revision == read_revision(kept.file) == 4
     assert of(kept).table(3) == [{"dog": 2, "": 1}, {"dog": 1}, {"dog": 1}]
     assert not kept.rename("puppy", "dog")
-    kept.learn("b", [at(95, "puppy", "b")], stamp="2")  # the annotation still says so
+    teach(kept, "b", [at(95, "puppy", "b")], stamp="2")  # the annotation still says so
     assert kept.revision == 4
     assert ask(of(kept), (95, 1)) == ["dog"]
 
@@ -399,7 +378,7 @@ def test_exemplar_file__damaged(tmp_path: Path) -> None:
     kept = ExemplarFile(file)
     text = '{"revision": 1}\n{"photo": "a"'
     file.write_text(text, encoding="ascii")
-    for use in (lambda: ExemplarFile(file), lambda: kept.learn("a", [at(5, "cat", "a")])):
-        with pytest.raises(UserError, match=r"names\.jsonl holds no exemplars"):
+    for use in (lambda: ExemplarFile(file), lambda: teach(kept, "a", [at(5, "cat", "a")])):
+        with pytest.raises(UserError, match=r"names\.jsonl cannot be read as names"):
             use()
     assert file.read_text(encoding="ascii") == text

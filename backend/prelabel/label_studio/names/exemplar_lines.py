@@ -1,0 +1,147 @@
+"""Files of exemplars: lines of JSON, a head with the revision, then a line for each photo."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from prelabel.data.masks import Rle
+from prelabel.errors import UserError
+from prelabel.label_studio.names.table import Exemplar
+from prelabel.storage.json import decode
+
+
+class _Head(msgspec.Struct):
+    revision: int
+
+
+class _ExemplarRecord(msgspec.Struct, omit_defaults=True):
+    """``embedding``: little-endian float32, in base64 in the file. Files of earlier versions have no
+    ``origin``."""
+
+    name: str
+    rle: Rle | None
+    embedding: bytes
+    renamed: str | None = None
+    origin: str = ""
+
+
+class _PhotoRecord(msgspec.Struct):
+    photo: str
+    stamp: str
+    exemplars: list[_ExemplarRecord]
+
+
+@dataclass(frozen=True)
+class PhotoExemplars:
+    """What was learned from one photo. ``stamp``: of the annotation, "" for a class that was named
+    outright. A photo without a line is like one without exemplars."""
+
+    stamp: str = ""
+    exemplars: tuple[Exemplar, ...] = ()
+
+    @cached_property
+    def text(self) -> str:
+        """The exemplars as JSON; equal for equal ones."""
+        return json.dumps(msgspec.to_builtins([_to_record(e) for e in self.exemplars]))
+
+    def line(self, photo: str) -> str:
+        """The photo's line."""
+        head = json.dumps({"photo": photo, "stamp": self.stamp})
+        return f'{head[:-1]}, "exemplars": {self.text}}}'
+
+
+Photos = Mapping[str, PhotoExemplars]
+"""By the photo's name, or the key of a class that was named outright."""
+
+
+def to_text(revision: int, photos: Photos) -> str:
+    """A file's text, which is ASCII."""
+    lines = [json.dumps({"revision": revision})]
+    lines += [known.line(photo) for photo, known in photos.items()]
+    return "\n".join(lines) + "\n"
+
+
+FileState = tuple[int, int, int] | None
+"""None for no file."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """A file's content. ``state``: of the file that it was read from."""
+
+    revision: int
+    photos: Photos
+    state: FileState
+
+
+def read_content(file: Path) -> Content:
+    """Raises UserError for a damaged file; one that is not there is empty."""
+    try:
+        state = state_of(file)  # first: if another file comes meanwhile, it is read again
+        head, *lines = file.read_text(encoding="ascii").splitlines()
+        return Content(_read_head(head), _read_photos(lines), state)
+    except FileNotFoundError:
+        return Content(0, {}, None)
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged(file, error) from error
+
+
+def state_of(file: Path) -> FileState:
+    """Changes when another file takes a file's place."""
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def read_revision(file: Path) -> int:
+    """The revision of an ``ExemplarFile``, 0 if there is no file; only its first line is read.
+    Raises UserError for a damaged one."""
+    try:
+        with file.open(encoding="ascii") as lines:
+            return _read_head(lines.readline())
+    except FileNotFoundError:
+        return 0
+    except (OSError, ValueError) as error:
+        raise _damaged(file, error) from error
+
+
+def _read_head(line: str) -> int:
+    """The revision in a file's first line. Raises ValueError for a damaged one."""
+    return decode(line.encode(), _Head).revision
+
+
+def _read_photos(lines: Iterable[str]) -> dict[str, PhotoExemplars]:
+    """The other lines. Raises ValueError for a damaged one."""
+    records = (decode(line.encode(), _PhotoRecord) for line in lines)
+    return {
+        record.photo: PhotoExemplars(
+            record.stamp, tuple(_from_record(record.photo, own) for own in record.exemplars)
+        )
+        for record in records
+    }
+
+
+def _to_record(exemplar: Exemplar) -> _ExemplarRecord:
+    data = np.asarray(exemplar.embedding, dtype="<f4").tobytes()
+    return _ExemplarRecord(exemplar.name, exemplar.rle, data, exemplar.renamed, exemplar.origin)
+
+
+def _from_record(photo: str, record: _ExemplarRecord) -> Exemplar:
+    embedding = np.frombuffer(record.embedding, dtype="<f4").astype(np.float32)
+    return Exemplar(photo, record.rle, embedding, record.name, record.renamed, record.origin)
+
+
+def _damaged(file: Path, error: Exception) -> UserError:
+    return UserError(
+        f"{file} cannot be read as names ({type(error).__name__}): put back a copy of it, or remove "
+        "it and name the classes anew"
+    )
