@@ -106,13 +106,12 @@ def predict(
     """
     progress = console.progress()
     with console.stage(progress, "start"):
-        from prelabel.model import FittedModel
+        from prelabel.api import load_model
         from prelabel.runs import run as running
-        from prelabel.runs.folder import model_folder
         from prelabel.steps.photos import find_photos
 
         photo_set = find_photos(photos)
-        fitted = FittedModel.load(model_folder(model))
+        fitted = load_model(model)
     _end(running.run_predict(fitted, photo_set, out, progress=progress), strict=strict)
 
 
