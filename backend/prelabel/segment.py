@@ -1,4 +1,4 @@
-"""One photo's pixels and features to its regions and their vectors (steps 4 to 7 and 8's first)."""
+"""One photo's pixels and features to its regions and their vectors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from prelabel.model import FittedModel
 from prelabel.steps import levels
 from prelabel.steps.regions import PhotoRegions, agreement, find_regions, upsample
 from prelabel.strategies.checks import assign, check_array
-from prelabel.strategies.protocols import Backbone, Clusterer, Consistency, Embedder, Refiner
+from prelabel.strategies.protocols import Clusterer
 
 Float = NDArray[np.float32]
 
@@ -105,11 +105,11 @@ class Segmenter:
     def __init__(self, model: FittedModel) -> None:
         config = model.config
         self.model = model
-        self.backbone: Backbone = config.strategy("backbone")
-        self.clusterer: Clusterer = config.strategy("clusterer")
-        self.consistency: Consistency = config.strategy("consistency")
-        self.refiner: Refiner = config.strategy("refiner")
-        self.embedder: Embedder = config.strategy("embedder")
+        self.backbone = config.strategy("backbone")
+        self.clusterer = config.strategy("clusterer")
+        self.consistency = config.strategy("consistency")
+        self.refiner = config.strategy("refiner")
+        self.embedder = config.strategy("embedder")
 
     def describe(self, image: Image, features: PatchFeatures, found: PhotoRegions) -> Segment:
         """What ``find`` found, with vectors. Raises ContractError."""

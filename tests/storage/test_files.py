@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from prelabel.storage.files import cache_folder, data_folder, replacing
+from prelabel.storage.files import (
+    cache_folder,
+    data_folder,
+    remove_leftovers,
+    replacing,
+    replacing_files,
+)
 
 
 def test_replacing__all_or_nothing(tmp_path: Path) -> None:
@@ -59,3 +67,45 @@ def test_folders__from_the_environment(
     assert folder() == tmp_path / "x" / "prelabel"
     monkeypatch.delenv(common)
     assert folder() == tmp_path / default / "prelabel"
+
+
+def test_replacing__names_the_file_of_a_full_disk(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"a\.json"), replacing(tmp_path / "a.json"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_replacing_files__all_or_none_and_other_files_stay(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    for name in ("a", "sub/b", "sub/other"):
+        (tmp_path / name).write_text("old")
+    with pytest.raises(RuntimeError), replacing_files(tmp_path) as beside:
+        (beside / "a").write_text("half")
+        raise RuntimeError
+    assert (tmp_path / "a").read_text() == "old"
+    with replacing_files(tmp_path) as beside:
+        (beside / "sub" / "new").mkdir(parents=True)
+        for name in ("a", "sub/b", "sub/new/c"):
+            (beside / name).write_text("new")
+    files = {
+        f.relative_to(tmp_path).as_posix(): f.read_text()
+        for f in tmp_path.rglob("*")
+        if f.is_file()
+    }
+    assert files == {"a": "new", "sub/b": "new", "sub/other": "old", "sub/new/c": "new"}
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["a", "sub"]
+
+
+def test_remove_leftovers__old_ones_where_others_may_be_writing(tmp_path: Path) -> None:
+    (tmp_path / ".tmp-1").mkdir()
+    (tmp_path / ".tmp-1" / "half").touch()
+    old, new = tmp_path / ".tmp-2.json", tmp_path / ".tmp-3.json"
+    kept = tmp_path / "kept"
+    for file in (old, new, kept):
+        file.touch()
+    for path in (old, tmp_path / ".tmp-1"):
+        os.utime(path, (0, 0))
+    remove_leftovers(tmp_path, older_than=3600)
+    assert sorted(tmp_path.iterdir()) == [new, kept]
+    remove_leftovers(tmp_path)
+    assert list(tmp_path.iterdir()) == [kept]

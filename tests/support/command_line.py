@@ -1,4 +1,4 @@
-"""The command line in this process or in one of its own."""
+"""The command line in this process or in one of its own, and photos for it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,26 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from prelabel.cli.main import app
 
 LIGHT = ("--backbone", "color-texture", "--recipe", "fast", "--set", "features.size=112")
 """Options under which a photo takes milliseconds."""
+FORMATS = ("--format", "coco", "--format", "voc", "--format", "label-studio")
 COMMAND = (sys.executable, "-m", "prelabel")
+
+
+class Finished(NamedTuple):
+    """A finished run: the folder of its photos, its own folder, and what it printed."""
+
+    photos: Path
+    out: Path
+    result: Result
 
 
 def cli(*arguments: object, env: Mapping[str, str] | None = None) -> Result:
@@ -41,3 +53,24 @@ def cli_apart(
     return subprocess.run(
         [*COMMAND, *map(str, arguments)], env=dict(environment), capture_output=True, text=True
     )
+
+
+def write_discs(folder: Path, n: int) -> Path:
+    """A new folder with photos of 96 × 64 pixels: a bright disc on a dark, grainy ground."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:64, :96]
+    for i in range(n):
+        pixels = rng.integers(30, 60, (64, 96, 3))
+        disc = (x - rng.integers(30, 66)) ** 2 + (y - 32) ** 2 < 18**2
+        pixels[disc] = ((230, 60, 40), (60, 80, 230))[i % 2]
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"photo {i}.png")
+    return folder
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    """All files of a run by name, except those that hold times."""
+    files = {f.relative_to(out).as_posix(): f.read_bytes() for f in out.rglob("*") if f.is_file()}
+    return {
+        name: data for name, data in files.items() if name not in ("run.json", "report/index.html")
+    }

@@ -14,7 +14,7 @@ from prelabel.cli import console, options
 from prelabel.cli import label_studio_options as ls_options
 from prelabel.cli.options import example
 from prelabel.errors import UserError
-from prelabel.label_studio.format.annotations import What
+from prelabel.label_studio.format.annotations import LabelSource
 from prelabel.storage.text import one_line, table
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def export(
         typer.Option(metavar="N", help="The number of a Label Studio project.", show_default=False),
     ] = None,
     what: Annotated[
-        What,
+        LabelSource,
         typer.Option(
             help="What to export of a project's tasks: the newest annotation, the newest prediction, "
             "or (both) the annotation if there is one, else the prediction."
@@ -163,7 +163,7 @@ def convert(
 @contextmanager
 def _project(
     project: int,
-    what: What,
+    what: LabelSource,
     url: str,
     token: str,
     hosts: Sequence[str],

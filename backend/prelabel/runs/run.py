@@ -26,7 +26,7 @@ from prelabel.steps.photos import PhotoSet
 from prelabel.storage.memory import peak_memory
 from prelabel.storage.progress import Progress, RunLog
 from prelabel.strategies import registry
-from prelabel.strategies.protocols import Backbone, Exporter
+from prelabel.strategies.protocols import Exporter
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ def describe(
 def _load_weights(config: Config, log: RunLog) -> Config:
     """The config with its weights decided; they stay loaded."""
     with log.stage("weights", 1):
-        backbone: Backbone = config.strategy("backbone").resolve()
+        backbone = config.strategy("backbone").resolve()
         backbone.identity()
         log.advance()
     return config.with_strategy("backbone", backbone)

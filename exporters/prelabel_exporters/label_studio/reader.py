@@ -10,7 +10,7 @@ from prelabel.data import images
 from prelabel.data.dataset import Dataset, Problems
 from prelabel.data.records import Prediction
 from prelabel.errors import PhotoError
-from prelabel.label_studio.format.annotations import What
+from prelabel.label_studio.format.annotations import LabelSource
 from prelabel.label_studio.format.dataset import TaskLabels
 from prelabel.label_studio.format.label_config import LabelConfig
 from prelabel.label_studio.format.labelled_task import NamedPhoto
@@ -19,7 +19,7 @@ from prelabel.label_studio.format.task_file import json_tasks
 
 
 def read_tasks(
-    file: Path, *, what: What, label_config: LabelConfig | None, photos: Path | None
+    file: Path, *, what: LabelSource, label_config: LabelConfig | None, photos: Path | None
 ) -> Dataset:
     """The labels of a file. ``photos``: the folder that names are relative to, if it is known.
     Raises UserError for a file that is damaged anywhere: it is looked through at once."""

@@ -15,7 +15,7 @@ from prelabel.data.colors import class_color
 from prelabel.data.dataset import Dataset, ExportContext, Problems
 from prelabel.data.records import Prediction
 from prelabel.errors import UserError
-from prelabel.label_studio.format.annotations import What
+from prelabel.label_studio.format.annotations import LabelSource
 from prelabel.label_studio.format.items import Losses, PredictionJson, ResultItem
 from prelabel.label_studio.format.label_config import Control, LabelConfig, parse_label_config
 from prelabel.label_studio.format.routing import (
@@ -79,7 +79,7 @@ class LabelStudio:
     kind: Kind = "brush"
     label_config: str = ""
     tolerance: float = 1.0
-    what: What = "both"
+    what: LabelSource = "both"
     photos: str = ""
 
     def write(
@@ -222,6 +222,6 @@ def _is_unicode(name: str) -> bool:
 def _quoted(name: str) -> str:
     """Percent-encoded for a URL, ``/`` kept.
 
-    Names that are no UTF-8 go byte by byte; web servers find those, Label Studio (1.23) does not.
+    Names that are not UTF-8 go byte by byte; web servers find those, Label Studio (1.23) does not.
     """
     return quote(os.fsencode(name))

@@ -121,9 +121,9 @@ def _photos(coco: COCO) -> dict[str, list[tuple[str, Mask]]]:
     }
 
 
-def _same(found: list[tuple[str, Mask]], wanted: list[tuple[str, Mask]]) -> bool:
-    return len(found) == len(wanted) and all(
-        a == b and np.array_equal(x, y) for (a, x), (b, y) in zip(found, wanted, strict=True)
+def _same(found: list[tuple[str, Mask]], expected: list[tuple[str, Mask]]) -> bool:
+    return len(found) == len(expected) and all(
+        a == b and np.array_equal(x, y) for (a, x), (b, y) in zip(found, expected, strict=True)
     )
 
 
@@ -199,7 +199,7 @@ def test_own_exports__are_read_alike(
     file.write_bytes(answer.content)
     (tmp_path / "label_config.xml").write_text(CONFIG)
     assert _export(label_studio, project, tmp_path / "out").exit_code == 0
-    wanted = _photos(COCO(tmp_path / "out" / "coco" / "instances.json"))
+    exported = _photos(COCO(tmp_path / "out" / "coco" / "instances.json"))
     dataset = open_dataset(file)
     assert dataset.classes == ("zebra", "cat", "dog")
     read = {
@@ -207,7 +207,7 @@ def test_own_exports__are_read_alike(
         for p in dataset.stream()
     }
     assert len(read) == 2  # the others have no region, so no size
-    assert all(_same(read[name], wanted[name]) for name in read)
+    assert all(_same(read[name], exported[name]) for name in read)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -73,7 +73,7 @@ def test_what__the_newest_annotation_that_was_not_skipped(tmp_path: Path) -> Non
     assert labels(read_export(tmp_path, [annotated(annotations=annotations)])) == [["new"]]
 
 
-def test_what__predictions_that_are_numbers_only_are_said(tmp_path: Path) -> None:
+def test_what__predictions_that_are_numbers_only_are_noted(tmp_path: Path) -> None:
     tasks = [annotated(item(RING), predictions=[4, 5])]
     dataset = read_export(tmp_path, tasks, what="predictions", photos=str(tmp_path))
     assert not list(dataset.stream())

@@ -39,8 +39,8 @@ def test_read__brush_bitmask_polygon_and_rectangle(tmp_path: Path) -> None:
     assert dataset.classes == ("a", "b", "c", "d")
     assert [r.cluster for r in found.regions] == [0, 1, 2, 3]
     expected = [RING, box(2, 2, 4, 4), box(0, 0, 3, 1), RING]
-    for mask, wanted in zip(masks(found), expected, strict=True):
-        assert np.array_equal(mask, wanted)
+    for mask, own in zip(masks(found), expected, strict=True):
+        assert np.array_equal(mask, own)
     assert [r.score for r in found.regions] == [1.0] * 4
     union = RING | box(2, 2, 4, 4) | box(0, 0, 3, 1)
     assert found.foreground == union.sum() / 80
@@ -92,7 +92,7 @@ def _damaged(**value: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("broken", "kind", "said"),
+    ("broken", "kind", "reason"),
     [
         (_damaged(rle=encode_brush(RING)[:-4]), "cannot be read", "brush RLE ends after"),
         (
@@ -123,7 +123,7 @@ def _damaged(**value: Any) -> dict[str, Any]:
     ],
 )
 def test_fault__of_one_region_costs_that_region(
-    broken: dict[str, Any], kind: str, said: str, tmp_path: Path
+    broken: dict[str, Any], kind: str, reason: str, tmp_path: Path
 ) -> None:
     good = [item(PARTS, "dog", id="good"), item(box(0, 0, 2, 2), "dog", id="good")]
     dataset = read_export(tmp_path, [annotated(broken, *good)])
@@ -132,10 +132,10 @@ def test_fault__of_one_region_costs_that_region(
     assert line.startswith("1 ")
     assert kind in line
     assert "export.json, task 1" in line
-    assert said in line
+    assert reason in line
 
 
-def test_fault__a_polygon_that_crosses_itself_is_filled_and_said(tmp_path: Path) -> None:
+def test_fault__a_polygon_that_crosses_itself_is_filled_and_noted(tmp_path: Path) -> None:
     bow = [[0, 0], [100, 100], [100, 0], [0, 100]]
     dataset = read_export(tmp_path, [annotated(shape_item("polygonlabels", {"points": bow}))])
     (found,) = dataset.stream()

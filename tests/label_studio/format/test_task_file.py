@@ -97,7 +97,7 @@ def test_fault__cut_off_while_it_is_convertible_is_recognized(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "reason"),
     [
         ('[{"id": 1, "data": {"image": oh}}' + " " * 99 + "]", "damaged in item 1"),
         ('[{"id": 1, "data": {}} {"id": 2}' + " " * 99 + "]", "damaged in item 2 .*',' delimiter"),
@@ -115,10 +115,10 @@ def test_fault__cut_off_while_it_is_convertible_is_recognized(tmp_path: Path) ->
         ('[{"id": 1, "data": "\xff"}]', "not JSON in UTF-8"),
     ],
 )
-def test_fault__not_tasks(text: str, said: str, tmp_path: Path) -> None:
+def test_fault__not_tasks(text: str, reason: str, tmp_path: Path) -> None:
     file = tmp_path / "x.json"
     file.write_text(text, encoding="latin-1")
-    with pytest.raises(UserError, match=rf"x\.json: .*({said})"):
+    with pytest.raises(UserError, match=rf"x\.json: .*({reason})"):
         list(json_tasks(file))
 
 

@@ -53,7 +53,7 @@ def test_names__deleted_regions_stay_without_a_name() -> None:
     assert ask(names(at(-20, "cat"), at(20, "")), (-30, 0), (30, 0)) == ["cat", None]
 
 
-def test_names__what_people_have_said_of_each_class() -> None:
+def test_names__what_is_known_of_each_class() -> None:
     learned = names(at(5, "cat"), at(-5, ""), at(-9, "cat"), at(90, ""))
     assert learned.table(3) == [{"cat": 2, "": 1}, {"": 1}, {}]
     assert [learned.knows(cluster) for cluster in (-1, 0, 1, 2, 3)] == [

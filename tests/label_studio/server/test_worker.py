@@ -352,10 +352,7 @@ def test_interactive__answers_where_the_click_is(worker: Worker, server: FakeLab
     inside = mask_of(found)
     assert inside is not None
     assert inside[y, x]
-    assert (
-        "nothing was pointed at"
-        in worker.do(task, kind="interactive", context={"result": []}).problem
-    )
+    assert "no prompt" in worker.do(task, kind="interactive", context={"result": []}).problem
 
 
 def test_work__ends_with_its_pipe_though_a_photo_is_still_awaited(

@@ -14,7 +14,7 @@ from prelabel.data.dataset import Dataset, Problems
 from prelabel.errors import PhotoError, UserError
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.photos import Fetcher
-from prelabel.label_studio.format.annotations import What, chosen
+from prelabel.label_studio.format.annotations import LabelSource, chosen
 from prelabel.label_studio.format.dataset import TaskLabels
 from prelabel.label_studio.format.label_config import LabelConfig, parse_label_config
 from prelabel.label_studio.format.labelled_task import NamedPhoto
@@ -34,7 +34,7 @@ def project_dataset(
     fetcher: Fetcher,
     project_id: int,
     *,
-    what: What,
+    what: LabelSource,
     photos: Path | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Dataset]:
@@ -79,7 +79,9 @@ def project_dataset(
         )
 
 
-def _keep_tasks(client: Client, project_id: int, what: What, file: Path, log: RunLog) -> None:
+def _keep_tasks(
+    client: Client, project_id: int, what: LabelSource, file: Path, log: RunLog
+) -> None:
     """What counts of each task, a line each: so that the project is asked once, whatever comes."""
     with file.open("w", encoding="ascii") as out:
         for task in client.tasks(project_id):

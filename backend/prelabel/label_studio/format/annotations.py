@@ -11,7 +11,7 @@ from typing import Literal
 from prelabel.label_studio.format.label_config import LabelConfig
 from prelabel.storage.json import JsonObject
 
-What = Literal["annotations", "predictions", "both"]
+LabelSource = Literal["annotations", "predictions", "both"]
 """``both``: a task's annotation if it has one, else its prediction."""
 
 
@@ -30,7 +30,7 @@ def newest_prediction(task: JsonObject) -> JsonObject | None:
     return max(_full(task, "predictions"), key=_prediction_rank, default=None)
 
 
-def chosen(task: JsonObject, what: What) -> tuple[JsonObject | None, bool]:
+def chosen(task: JsonObject, what: LabelSource) -> tuple[JsonObject | None, bool]:
     """The annotation or prediction that counts, if any, and whether it is a prediction.
 
     An annotation without a region counts: somebody looked and found nothing.

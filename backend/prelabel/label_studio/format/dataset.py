@@ -1,4 +1,4 @@
-"""Label Studio tasks as labelled photos: which regions each photo has, whoever drew them."""
+"""Label Studio tasks as labelled photos: which regions each photo has."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from prelabel.data.dataset import Problems
 from prelabel.data.masks import rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import PhotoError
-from prelabel.label_studio.format.annotations import What
+from prelabel.label_studio.format.annotations import LabelSource
 from prelabel.label_studio.format.label_config import LabelConfig
 from prelabel.label_studio.format.labelled_task import LabelledTask, NamedPhoto
 from prelabel.label_studio.format.labels import is_unnamed, item_label, shared_labels
@@ -44,7 +44,7 @@ class TaskLabels:
         self,
         tasks: Callable[[], Iterator[JsonObject]],
         *,
-        what: What,
+        what: LabelSource,
         label_config: LabelConfig | None,
         source: str,
         problems: Problems,

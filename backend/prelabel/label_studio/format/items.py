@@ -45,7 +45,7 @@ class PredictionJson(TypedDict):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Losses:
-    """What a prediction has and its result items have not.
+    """What of a prediction is not in its result items.
 
     Regions: ``below_threshold`` (their score is too low), ``empty`` (no pixel inside),
     ``over_limit`` (behind the best of a photo). In polygons: ``holes``, and the ``hole_pixels``

@@ -78,7 +78,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class LabelConfig:
-    """What of a labeling interface matters here, in the order in which it is written.
+    """A labeling interface as far as it is used here, in the order in which it is written.
 
     ``controls``: one for each tag and image; at least one. ``interactive``: the smart tags.
     ``score_threshold``: the largest ``model_score_threshold`` of the controls, in [0, 1].

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from prelabel.label_studio.format.annotations import What, chosen, result_items
+from prelabel.label_studio.format.annotations import LabelSource, chosen, result_items
 from prelabel.label_studio.format.label_config import LabelConfig
 from prelabel.label_studio.format.photos import (
     TaskPhoto,
@@ -37,7 +37,9 @@ class LabelledTask:
     that they are on; None for those of which nothing tells.
     """
 
-    def __init__(self, task: JsonObject, what: What, label_config: LabelConfig | None) -> None:
+    def __init__(
+        self, task: JsonObject, what: LabelSource, label_config: LabelConfig | None
+    ) -> None:
         self.task = task
         self.entry, self.predicted = chosen(task, what)
         self.items = result_items(self.entry)

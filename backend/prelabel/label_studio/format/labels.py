@@ -21,7 +21,7 @@ def shared_labels(results: Iterable[JsonObject]) -> dict[str, str]:
 
 
 def item_label(item: JsonObject, shared: Mapping[str, str], *, predicted: bool = False) -> str:
-    """A region's label, the first if it has several; "" if it has none or is no region.
+    """A region's label, the first if it has several; "" if it has none or is not a region.
     ``predicted``: one of this tool's whose class has no name yet bears that of the class."""
     shape = shape_of_item(item)
     if shape is None:

@@ -19,7 +19,6 @@ from prelabel.model import FittedModel
 from prelabel.photo_segmenter import PhotoSegmenter
 from prelabel.segment import Segment
 from prelabel.steps.regions import enlarge
-from prelabel.strategies.protocols import Clusterer
 
 Float = NDArray[np.float32]
 _SEEN = 32
@@ -34,7 +33,7 @@ class Predictor:
         """Raises UserError if the weights cannot be had."""
         self.model = model
         self._photos = PhotoSegmenter(model, config, keep_features=True)
-        self._clusterer: Clusterer = self._photos.config.strategy("clusterer")
+        self._clusterer = self._photos.config.strategy("clusterer")
         self.vectors_origin = self._photos.vectors_origin
         self._seen: OrderedDict[str, tuple[Image, PatchFeatures]] = OrderedDict()
         self._lock = threading.Lock()

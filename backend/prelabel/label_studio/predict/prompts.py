@@ -1,4 +1,4 @@
-"""What a person points at in Label Studio's smart mode, and the answer to it."""
+"""Prompts of Label Studio's smart mode, clicks and boxes, and the answer to them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def read_request(context: JsonObject, label_config: LabelConfig) -> PromptReques
     ]
     if not drawn:
         raise UserError(
-            "nothing was pointed at: expected a click of a KeyPointLabels or a box of a "
+            "no prompt: expected a click of a KeyPointLabels or a box of a "
             'RectangleLabels with smart="true"'
         )
     prompt, newest = drawn[-1]

@@ -1,0 +1,67 @@
+"""The commands plugins, weights, recipes and doctor."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from prelabel.cli import doctor
+from support.command_line import cli, refused
+
+
+def test_recipes(tmp_path: Path) -> None:
+    listed = cli("recipes", "list").stdout.splitlines()
+    assert [line.split()[0] for line in listed] == ["default", "fast", "paper"]
+    assert 'name = "dense-crf"' in cli("recipes", "show", "paper").stdout
+    own = tmp_path / "own.toml"
+    own.write_text(cli("recipes", "show", "fast", "--all").stdout)
+    assert cli("recipes", "show", str(own), "--all").stdout == own.read_text()
+    assert "did you mean 'paper'?" in refused("recipes", "show", "papr")
+
+
+def test_plugins() -> None:
+    listed = cli("plugins", "list").stdout
+    for name in ("color-texture", "spherical-kmeans", "cascade", "guided-filter", "label-studio"):
+        assert name in listed
+    shown = cli("plugins", "show", "color-texture").stdout
+    assert "backbone.patch" in shown
+    assert "16" in shown
+    checked = cli("plugins", "check", "mean")
+    assert checked.exit_code == 0
+    assert checked.stdout.startswith("consistency mean: ")
+    assert "did you mean 'guided-filter'?" in refused("plugins", "check", "guided-filtr")
+    assert "did you mean 'refiner'?" in refused("plugins", "check", "none", "--kind", "refinr")
+
+
+def test_weights__pull_again_does_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRELABEL_CACHE", str(tmp_path))
+    assert "did you mean 'stand-in'?" in refused("weights", "pull", "standin")
+    from prelabel.weights.load import stand_in_file
+
+    stand_in_file().parent.mkdir(parents=True)
+    stand_in_file().write_bytes(b"as it was")
+    result = cli("weights", "pull", "stand-in")
+    assert result.exit_code == 0
+    assert str(stand_in_file()) in result.stdout
+    assert stand_in_file().read_bytes() == b"as it was"
+    row = next(r for r in cli("weights", "list").stdout.splitlines() if r.startswith("stand-in "))
+    assert row.split()[1] == "yes"
+
+
+def test_doctor__says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRELABEL_CACHE", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    version = doctor._version
+    monkeypatch.setattr(doctor, "_version", lambda d: "" if d == "pydensecrf2" else version(d))
+    monkeypatch.setitem(sys.modules, "pydensecrf", None)  # as if it were not installed
+    monkeypatch.setitem(sys.modules, "pydensecrf.densecrf", None)
+    monkeypatch.delitem(sys.modules, "prelabel_plugins.refiners.dense_crf", raising=False)
+    result = cli("doctor")
+    assert result.exit_code == 0
+    (line,) = [line for line in result.stdout.splitlines() if "dense-crf" in line]
+    assert "pip install 'prelabel[dense-crf]'" in line
+    assert "prelabel weights pull stand-in" in result.stdout
+    for word in ("torch", "timm", "bfloat16", str(tmp_path)):
+        assert word in result.stdout
