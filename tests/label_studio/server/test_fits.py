@@ -29,7 +29,7 @@ ENOUGH = 20
 def test_first_fit__enough_tasks_are_fitted_within_the_request(
     service: Service, server: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service.fits, "count_tasks", lambda project: None)  # no fit but the first
+    monkeypatch.setattr(service.fits, "fit_if_needed", lambda project: None)  # no fit but the first
     project = Project(service, server, ENOUGH)
     before = project.setup()
     assert before == image_level_version(tiny_config())

@@ -115,7 +115,7 @@ class FitScheduler:
             except (UserError, OSError) as error:
                 self._problems.add(f"project {project.id}: no fit: {error}", project)
 
-    def count_tasks(self, project: Project) -> None:
+    def fit_if_needed(self, project: Project) -> None:
         """In the background, and not too often: fit a project that was not fitted yet, whose fit
         was cut off, or that has grown."""
         if project.counted_at and time.monotonic() - project.counted_at <= _COUNT_EVERY:
@@ -129,7 +129,7 @@ class FitScheduler:
                 self._problems.add(str(error))
 
         # Not in a pool: a server that does not answer must not keep this process from ending.
-        threading.Thread(target=run, name="count tasks", daemon=True).start()
+        threading.Thread(target=run, name="fit check", daemon=True).start()
 
     def cancel(self, project: Project) -> bool:
         """End a project's fit; whether there was one."""
