@@ -111,7 +111,7 @@ def test_request__holds_what_a_fit_needs(make: Callable[..., Harness]) -> None:
     assert (request.server, request.token) == (harness.server.url, TOKEN)
     assert request.label_config == LABEL_CONFIG
     assert (request.tasks, request.most) == (None, 7)
-    assert harness.project.folder.state.fit_wanted
+    assert harness.project.folder.state.fit_requested
     assert TOKEN not in repr(request)
 
 
@@ -194,7 +194,7 @@ def test_fit_if_needed__a_fit_that_was_cut_off_is_requested_again(
     make: Callable[..., Harness],
 ) -> None:
     harness = make()
-    harness.project.state = harness.project.folder.update(fit_wanted=True)
+    harness.project.state = harness.project.folder.update(fit_requested=True)
     assert len(harness.fit_if_needed()) == 1
 
 
@@ -221,7 +221,7 @@ def test_fit_if_needed__a_server_that_refuses_is_reported(make: Callable[..., Ha
 def test_resume__only_what_was_cut_off_and_can_be_fetched(make: Callable[..., Harness]) -> None:
     harness = make()
     harness.scheduler.resume(harness.project)
-    harness.project.state = harness.project.folder.update(fit_wanted=True)
+    harness.project.state = harness.project.folder.update(fit_requested=True)
     harness.project.token = ""
     harness.scheduler.resume(harness.project)
     assert harness.fits.requests == []
@@ -234,7 +234,9 @@ def test_resume__a_label_config_that_cannot_be_used_is_reported(
     make: Callable[..., Harness],
 ) -> None:
     harness = make()
-    harness.project.state = harness.project.folder.update(fit_wanted=True, label_config="<View/>")
+    harness.project.state = harness.project.folder.update(
+        fit_requested=True, label_config="<View/>"
+    )
     harness.scheduler.resume(harness.project)
     assert harness.fits.requests == []
     assert "label config" in harness.problems.last()[0].text
@@ -249,7 +251,7 @@ def test_end__the_newest_model_is_known_and_a_problem_reported(
     harness.project.folder.update(newest="abcdefabcdef", n_tasks=4)
     harness.fits.end(harness.project)
     assert (harness.project.state.newest, harness.project.state.n_tasks) == ("abcdefabcdef", 4)
-    assert not harness.project.folder.state.fit_wanted
+    assert not harness.project.folder.state.fit_requested
     assert harness.problems.last() == []
     harness.scheduler.request(harness.project)
     harness.fits.end(harness.project, "the disk is full")
@@ -265,5 +267,5 @@ def test_cancel__is_not_a_problem(make: Callable[..., Harness]) -> None:
     fit.problem = CANCELLED
     harness.fits.on_end(fit)
     assert not harness.scheduler.cancel(harness.project)
-    assert not harness.project.folder.state.fit_wanted
+    assert not harness.project.folder.state.fit_requested
     assert harness.problems.last() == []
