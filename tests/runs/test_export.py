@@ -27,8 +27,6 @@ from prelabel.strategies import registry
 from prelabel_exporters.label_studio.writer import LabelStudio
 from support.command_line import cli
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
 PHOTOS = [
     prediction("a/x.jpg", region(RING, 1, score=0.75), region(PARTS, score=0.25)),
     prediction("nothing.png"),
