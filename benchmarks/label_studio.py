@@ -2,7 +2,7 @@
 
     python benchmarks/label_studio.py DATA --label-studio PROGRAM [--part front …] [--photos 1000]
 
-DATA holds real photos, in folders ``*/images``; where more are wanted than there are, they come
+DATA holds real photos, in folders ``*/images``; where more are needed than there are, they come
 again with a few pixels less at the border, so that no cache knows them. Each part starts with an
 empty cache and no model. With ``--photos N``, half of N are fitted, 3 N / 10 are retrieved, and
 N / 10 make a small fitted project (at least 60); a benchmark of less than 1 000 is for trying.
@@ -13,7 +13,7 @@ N / 10 make a small fitted project (at least 60); a benchmark of less than 1 000
 - ``tasks``: 3 N / 10 photos that nobody has seen, retrieved at once, again and again until each has
   a prediction of the version that /setup gives; of a fitted project and of one that never was, from
   the backend itself and through Label Studio's "retrieve predictions".
-- ``point``: clicks, 30 of each kind: on a photo of the fit (``fitted``), on one that was predicted
+- ``prompts``: clicks, 30 of each kind: on a photo of the fit (``fitted``), on one that was predicted
   but is in memory no more (``predicted``), and once more on that (``seen``); while nothing else runs
   and while a request of 3 N / 10 new tasks is worked on.
 - ``bulk``: `prelabel label-studio predict` on N photos, from the start of the command to its end;
@@ -57,13 +57,13 @@ HEALTH_SECONDS, CLICK_SECONDS, REQUEST_SECONDS = 0.250, 1.0, 100.0
 """At most, of /health and /setup, of a click, both at the 99th percentile, and of one request, when
 Label Studio gives up."""
 FIELDS = (
-    "part", "case", "figure", "value", "wanted", "photos", "weights", "recipe", "size", "precision",
+    "part", "case", "figure", "value", "expected", "photos", "weights", "recipe", "size", "precision",
     "cores",
 )  # fmt: skip
 
 
 def main() -> int:
-    """Measure, print and write the CSV; 0 if everything that is wanted is reached."""
+    """Measure, print and write the CSV; 0 if every bar is reached."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--label-studio", type=Path, required=True, metavar="PROGRAM")
@@ -110,7 +110,7 @@ class Row:
     exactly: float | None = None
 
     @property
-    def wanted(self) -> str:
+    def expected(self) -> str:
         if self.most is not None:
             return f"< {self.most:g}"
         return "" if self.exactly is None else f"= {self.exactly:g}"
@@ -122,10 +122,9 @@ class Row:
         return self.exactly is not None and self.value != self.exactly
 
     def __str__(self) -> str:
-        wanted = (
-            f" ({self.wanted} wanted{': MISSED' if self.missed else ''})" if self.wanted else ""
-        )
-        return f"{self.case}: {self.figure} {self.value:g}{wanted}"
+        missed = ": MISSED" if self.missed else ""
+        expected = f" (expected {self.expected}{missed})" if self.expected else ""
+        return f"{self.case}: {self.figure} {self.value:g}{expected}"
 
 
 def front(bench: Bench) -> Iterator[Row]:
@@ -141,7 +140,7 @@ def front(bench: Bench) -> Iterator[Row]:
         over, ended = threading.Event(), threading.Event()
         seconds: dict[str, list[float]] = {"/health": [], "/setup": []}
         failed: Counter[str] = Counter()
-        bodies: list[bytes] = []  # read afterwards: that would hold up those who ask
+        bodies: list[bytes] = []  # read afterwards: reading them would delay the requests
 
         def predicts() -> None:
             for some in portions:
@@ -235,7 +234,7 @@ def retrieved(
     yield Row(case, "tasks without a prediction", len(left), exactly=0)
 
 
-def point(bench: Bench) -> Iterator[Row]:
+def prompts(bench: Bench) -> Iterator[Row]:
     """How soon a click is answered."""
     with bench.backend() as backend:
         project = bench.project(backend, max(bench.small, 2 * CLICKS))
@@ -293,7 +292,7 @@ def bulk(bench: Bench) -> Iterator[Row]:
 
 
 PARTS: dict[str, Callable[[Bench], Iterator[Row]]] = {
-    "front": front, "tasks": tasks, "point": point, "bulk": bulk,
+    "front": front, "tasks": tasks, "prompts": prompts, "bulk": bulk,
 }  # fmt: skip
 
 
@@ -317,7 +316,7 @@ def write(file: Path, part: str, rows: Sequence[Row], labels: Mapping[str, Any])
             "case": row.case,
             "figure": row.figure,
             "value": round(row.value, 4),
-            "wanted": row.wanted,
+            "expected": row.expected,
         }
         for row in rows
     ]

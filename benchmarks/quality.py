@@ -248,12 +248,14 @@ def _alone(
 ) -> Iterator[tuple[str, PhotoRegions]]:
     """Each level's own foreground through the same refiner and region finder; where there is no
     category level, the dataset's takes its place."""
-    results: dict[str, LevelResult] = {r.name: r for r in segmenter.judge(features)}
+    results: dict[str, LevelResult] = {r.name: r for r in segmenter.apply_levels(features)}
     for name in LEVELS:
         result = results.get(name, results["dataset"])
         yield (
             name,
-            segmenter.cut(picture, result.foreground, agreement([result], result.foreground)),
+            segmenter.to_regions(
+                picture, result.foreground, agreement([result], result.foreground)
+            ),
         )
 
 

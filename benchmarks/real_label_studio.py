@@ -36,7 +36,7 @@ Task = dict[str, Any]
 
 
 class Bench:
-    """Photos, a Label Studio, and folders that are empty when wanted."""
+    """Photos, a Label Studio, and folders that are empty when needed."""
 
     server: LocalServer
 

@@ -36,8 +36,6 @@ from prelabel.steps.photos import find_photos
 from support.places import ROOT
 from support.small_photos import tiny_config, write_scenes
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:

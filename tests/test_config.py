@@ -92,7 +92,7 @@ def test_load__another_strategy_drops_the_recipes_settings() -> None:
 def test_load__settings_without_a_name_are_for_the_default_strategy() -> None:
     loaded = load("fast", ["clusterer.restarts=5"])
     assert loaded.clusterer.name == "spherical-kmeans"
-    assert loaded.strategy("clusterer").restarts == 5
+    assert loaded.clusterer.settings == {"restarts": 5}
 
 
 @pytest.mark.parametrize(
@@ -231,3 +231,10 @@ def test_digest__changes_with_what_it_covers() -> None:
 def test_config__is_frozen() -> None:
     with pytest.raises(ValidationError):
         load("default").features.size = 3
+
+
+def test_load__a_section_that_is_not_one_says_so(tmp_path: Path) -> None:
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text("levels = 3\n")
+    with pytest.raises(UserError, match=r"levels = 3: expected a section \[levels\]"):
+        load(str(recipe), ["levels.image_k=[3]"])

@@ -151,34 +151,34 @@ def cut_json(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "message"),
+    ("damage", "parts"),
     [
-        (lambda folder: (folder / "model.json").unlink(), "holds no fitted model .*prelabel fit"),
-        (cut_json, "model.json is damaged .*: fit again"),
-        (text(""), "is damaged"),
-        (text("[]"), "has schema None, this version reads 1"),
-        (text("3"), "has schema None"),
-        (edit(schema=2), "has schema 2, this version reads 1: fit again"),
-        (edit(schema=None), "has schema None"),
-        (edit(config=None), r"is damaged .*required field `config`.*: fit again"),
-        (edit(config=[]), r"is damaged .*object.*config"),
-        (edit(tensors=5, backbone=None), r"is damaged .*tensors"),
-        (edit(config={"backbone": {"name": "gone"}}), "no backbone is named 'gone'"),
-        (edit(config={"clusters": {}}), "no section 'clusters'"),
-        (lambda folder: next(folder.glob("tensors-*")).unlink(), "tensors are damaged"),
-        (tensors(lambda data: data[:-4]), "tensors are damaged .*hash is another"),
-        (tensors(lambda data: data[:-1] + b"\x01"), "hash is another"),
-        (tensors(lambda data: b""), "tensors are damaged"),
+        (lambda folder: (folder / "model.json").unlink(), ("prelabel fit",)),
+        (cut_json, ("model.json", "fit again")),
+        (text(""), ("model.json",)),
+        (text("[]"), ("schema None", "1")),  # the one found, the one that is read
+        (text("3"), ("schema None", "1")),
+        (edit(schema=2), ("schema 2", "1", "fit again")),
+        (edit(schema=None), ("schema None",)),
+        (edit(config=None), ("model.json", "`config`", "fit again")),
+        (edit(config=[]), ("model.json", "object", "config")),
+        (edit(tensors=5, backbone=None), ("model.json", "tensors")),
+        (edit(config={"backbone": {"name": "gone"}}), ("backbone", "'gone'")),
+        (edit(config={"clusters": {}}), ("'clusters'",)),
+        (lambda folder: next(folder.glob("tensors-*")).unlink(), ("tensors", "fit again")),
+        (tensors(lambda data: data[:-4]), ("tensors", "hash")),
+        (tensors(lambda data: data[:-1] + b"\x01"), ("tensors", "hash")),
+        (tensors(lambda data: b""), ("tensors",)),
     ],
 )
 def test_model__damaged_folder(
-    tmp_path: Path, damage: Callable[[Path], object], message: str
+    tmp_path: Path, damage: Callable[[Path], object], parts: tuple[str, ...]
 ) -> None:
     make().save(tmp_path)
     damage(tmp_path)
-    with pytest.raises(UserError, match=message) as caught:
+    with pytest.raises(UserError) as raised:
         FittedModel.load(tmp_path)
-    assert "\n" not in str(caught.value)
+    assert_says(raised.value, *parts)
 
 
 def test_model__no_folder(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal, cast, overload
 
 import pydantic
 from pydantic import Field
@@ -17,7 +17,18 @@ from pydantic import Field
 from prelabel.errors import UserError
 from prelabel.storage.text import nearest
 from prelabel.strategies import registry
+from prelabel.strategies.protocols import (
+    Backbone,
+    Clusterer,
+    Consistency,
+    Embedder,
+    Foreground,
+    Refiner,
+)
 from prelabel.strategies.registry import KINDS
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 class _Section(pydantic.BaseModel):
@@ -35,7 +46,7 @@ class StrategyChoice(pydantic.BaseModel):
     name: str
 
     @property
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, object]:
         """Everything but the name."""
         return dict(self.model_extra or {})
 
@@ -159,14 +170,30 @@ class Config(_Section):
         choices = ((section, getattr(self, section)) for section in type(self).model_fields)
         return {s: choice.name for s, choice in choices if isinstance(choice, StrategyChoice)}
 
-    def strategy(self, section: str) -> Any:
-        """The strategy of a section, with its settings. Raises UserError."""
+    @overload
+    def strategy(self, section: Literal["backbone"]) -> Backbone: ...
+    @overload
+    def strategy(self, section: Literal["clusterer"]) -> Clusterer: ...
+    @overload
+    def strategy(self, section: Literal["foreground"]) -> Foreground: ...
+    @overload
+    def strategy(self, section: Literal["consistency"]) -> Consistency: ...
+    @overload
+    def strategy(self, section: Literal["refiner"]) -> Refiner: ...
+    @overload
+    def strategy(self, section: Literal["embedder"]) -> Embedder: ...
+    @overload
+    def strategy(self, section: str) -> object: ...
+
+    def strategy(self, section: str) -> object:
+        """The strategy that a section chooses, with its settings. Raises UserError."""
         choice: StrategyChoice = getattr(self, section)
         return registry.make(section, choice.name, choice.settings)
 
-    def with_strategy(self, section: str, strategy: Any) -> Config:
-        """The same with a section's settings spelled out as the given strategy has them."""
-        choice = {"name": getattr(self, section).name, **dataclasses.asdict(strategy)}
+    def with_strategy(self, section: str, strategy: object) -> Config:
+        """The same with all settings of the given strategy, which the section has chosen."""
+        settings = dataclasses.asdict(cast("DataclassInstance", strategy))
+        choice = {"name": getattr(self, section).name, **settings}
         return self.model_copy(update={section: StrategyChoice.model_validate(choice)})
 
     def image_level(self) -> Config:
@@ -193,33 +220,28 @@ class Config(_Section):
         return "\n".join(lines)
 
 
-def _toml(value: Any) -> str:
-    # JSON's strings, numbers and lists are TOML's, but for one control character.
+def _toml(value: object) -> str:
+    # JSON's strings, numbers and lists are valid TOML, except for one control character.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def load(recipe: str = "default", overrides: Iterable[str] = ()) -> Config:
     """A recipe by name or file, with ``section.name=value`` overrides. Raises UserError."""
-    settings = _read_recipe(recipe)
+    settings = _checked(_read_recipe(recipe))
     for override in overrides:
         _override(settings, override)
     return validate(settings)
 
 
-def validate(settings: Mapping[str, Any]) -> Config:
+def validate(settings: Mapping[str, object]) -> Config:
     """Settings by section to a Config; every strategy's settings are checked too."""
-    _check_names(settings)
-    # Settings without a name are for the default strategy of that kind.
-    settings = {
-        section: {
-            **({"name": default.name} if isinstance(default, StrategyChoice) else {}),
-            **values,
-        }
-        for section, values in settings.items()
-        for default in [Config.model_fields[section].default]
-    }
+    sections = _checked(settings)
+    for section, values in sections.items():
+        default = Config.model_fields[section].default
+        if isinstance(default, StrategyChoice):  # without a name, settings are for the default one
+            values.setdefault("name", default.name)
     try:
-        config = Config.model_validate(settings)
+        config = Config.model_validate(sections)
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -230,7 +252,7 @@ def validate(settings: Mapping[str, Any]) -> Config:
     return config
 
 
-def parse_override(override: str) -> tuple[str, str, Any]:
+def parse_override(override: str) -> tuple[str, str, object]:
     """Section, name and value of ``section.name=value``. Raises UserError.
 
     A value that is not TOML is text.
@@ -238,7 +260,7 @@ def parse_override(override: str) -> tuple[str, str, Any]:
     path, equals, text = override.partition("=")
     section, dot, name = path.strip().partition(".")
     if not (equals and dot and section and name):
-        raise UserError(f"--set {override!r}: section.name=value wanted, as in features.size=336")
+        raise UserError(f"--set {override!r}: expected section.name=value, as in features.size=336")
     try:
         return section, name, tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -260,7 +282,7 @@ def recipe_text(name: str) -> str:
     return (files("prelabel.recipes") / f"{name}.toml").read_text(encoding="utf-8")
 
 
-def _read_recipe(recipe: str) -> dict[str, Any]:
+def _read_recipe(recipe: str) -> dict[str, object]:
     is_file = recipe.endswith(".toml") or "/" in recipe
     if is_file and not Path(recipe).is_file():
         raise UserError(f"recipe {recipe!r}: no such file")
@@ -271,26 +293,30 @@ def _read_recipe(recipe: str) -> dict[str, Any]:
         raise UserError(f"recipe {recipe!r} cannot be read: {error}") from error
 
 
-def _override(settings: dict[str, Any], override: str) -> None:
+def _override(settings: dict[str, dict[str, object]], override: str) -> None:
     section, name, value = parse_override(override)
-    _check_names({section: {}})
-    current = dict(settings.get(section, {}))
+    _checked({section: {}})
+    current = settings.get(section, {})
     default = Config.model_fields[section].default
     if name == "name" and value != current.get("name", getattr(default, "name", None)):
         current = {}  # another strategy: the recipe's settings for the old one do not apply
     settings[section] = {**current, name: value}
 
 
-def _check_names(settings: Mapping[str, Any]) -> None:
+def _checked(settings: Mapping[str, object]) -> dict[str, dict[str, object]]:
+    """Settings by section, once their names are known to be right. Raises UserError."""
+    sections: dict[str, dict[str, object]] = {}
     for section, values in settings.items():
         if section not in Config.model_fields:
             raise UserError(f"no section {section!r}{nearest(section, Config.model_fields)}")
         if not isinstance(values, Mapping):
-            raise UserError(f"{section} = {values!r}: a section [{section}] with settings wanted")
+            raise UserError(f"{section} = {values!r}: expected a section [{section}] with settings")
+        sections[section] = dict(values)
         default = Config.model_fields[section].default
         if isinstance(default, StrategyChoice):
             continue  # the strategy knows its own settings
+        known = type(default).model_fields
         for name in values:
-            if name not in type(default).model_fields:
-                known = type(default).model_fields
+            if name not in known:
                 raise UserError(f"{section} has no setting {name!r}{nearest(name, known)}")
+    return sections

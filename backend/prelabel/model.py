@@ -1,4 +1,4 @@
-"""The fitted model: what fit learned, on disk as one folder, with a version."""
+"""The fitted model: what `fit` learned, saved as one folder, with a version."""
 
 from __future__ import annotations
 
@@ -26,24 +26,23 @@ from prelabel.strategies import registry
 
 Float = NDArray[np.float32]
 _log = logging.getLogger(__name__)
-_told: set[str] = set()
-"""Versions of models of which this process has said that they were fitted by other code."""
+_warned: set[str] = set()
+"""Versions of the models that this process has already warned about."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FittedModel(ModelFacts):
-    """Everything that `predict` needs beside a photo.
+    """What `fit` learned: everything that `predict` needs besides the photos.
 
     Attributes:
-        config: as fitted, with the weights named.
+        config: the settings of the fit, with the backbone's weights named.
         backbone: what decides the features: the weights' hash, layer, precision …; JSON-ready.
         origins: distribution and version of each strategy, by kind.
         levels: what the dataset and category levels learned.
         classes: centroids of the classes, float32 (n_classes, dim).
         n_photos: photos that `fit` has seen.
-        code: digests of the code that fitted it; empty for a model that an older prelabel wrote.
-            What the model answers is made by the code that is installed now, and so are `version`
-            and the keys of the cache.
+        code: digests of the code that fitted the model; empty if an older prelabel wrote it.
+            `predict` runs the installed code, so `version` and the cache's keys depend on that.
 
     Example:
         >>> model = fit("photos/")
@@ -64,48 +63,49 @@ class FittedModel(ModelFacts):
 
     @property
     def segment_hash(self) -> str:
-        """Hash of all that decides regions and their vectors, but not their classes."""
+        """16 hex digits of everything that decides regions and their vectors, but not classes."""
         tensors = self.levels.to_arrays()
         facts = self._settings("classes", "fit") + str(self.config.fit.seed)
         return _hash(tensors, facts + segments_code(self.code_now))
 
     @property
     def fit_hash(self) -> str:
-        """12 hex digits over what was fitted and the settings, whatever code answers by it.
+        """12 hex digits of the tensors and settings, without the code.
 
-        A Label Studio project's folder knows its models by them.
+        The folder of a Label Studio project stores a model under it.
         """
         return _hash(self._tensors(), self._settings())[:12]
 
     @property
     def version(self) -> str:
-        """``<hash>-<names revision>``, as the outside sees it; without learned names, 0.
+        """``<12 hex digits>-<names revision>``; the revision is 0 without learned names.
 
-        The hash is over all that decides regions and classes, the installed code among it.
+        The digits depend on everything that decides regions and classes, including the installed
+        code.
         """
         return f"{version_hash(self.fit_hash, self.code_now)}-0"
 
     @property
     def classes_origin(self) -> str:
-        """What made the vectors whose centroids the classes are; "" if the model does not say."""
+        """What made the vectors behind ``classes``, as in `vectors_origin`; "" if unknown."""
         return vectors_origin(self.config, self.backbone, self.code)
 
-    def tell_if_fitted_by_other_code(self) -> None:
-        """Log a warning if the code has changed since; one for each model and process."""
+    def warn_if_fitted_by_other_code(self) -> None:
+        """Log a warning if the code has changed since the fit, once per model and process."""
         changed = changed_parts(self.code, self.code_now)
-        if not changed or self.version in _told:
+        if not changed or self.version in _warned:
             return
-        _told.add(self.version)
-        parts = [self._change(part) for part in changed] if self.code else ["it does not say which"]
+        _warned.add(self.version)
+        parts = [self._change(part) for part in changed] if self.code else ["not recorded"]
         _log.warning(
-            "the model was fitted by other code than is installed now (%s): it predicts with the code "
-            "installed now, under version %s; fit again to renew the model too",
+            "the model was fitted by other code than is installed now (%s): regions are computed by "
+            "the installed code, as version %s; fit again to update the model as well",
             ", ".join(parts),
             self.version,
         )
 
     def _change(self, part: str) -> str:
-        """A part of the code that has changed, with its versions if these have."""
+        """A changed part of the code, with both versions if they differ."""
         if part == "steps":
             return "prelabel's own steps"
         then, now = self.origins.get(part), registry.origin(part, self.config.strategy_names[part])
@@ -113,7 +113,7 @@ class FittedModel(ModelFacts):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """A name for each class, until somebody gives a better one."""
+        """Default names of the classes, in order."""
         return tuple(f"object {i + 1}" for i in range(len(self.classes)))
 
     def _tensors(self) -> dict[str, Float]:

@@ -1,8 +1,4 @@
-"""The code that a model's answers are made by: its digests, and what they are good for.
-
-``Code`` holds a digest for the steps that fit, those that find regions and those that make features,
-and one for each kind of strategy.
-"""
+"""Digests of the code behind a model, and the keys and versions that are made of them."""
 
 from __future__ import annotations
 
@@ -14,38 +10,41 @@ from prelabel.config import Config
 from prelabel.strategies.code_digest import modules_code, strategy_code
 
 Code = Mapping[str, str]
+"""A digest for each group of prelabel's steps (``steps.…``) and each kind of strategy."""
 _STEPS = {
     "steps.fit": ("prelabel.pipeline",),
     "steps.segment": ("prelabel.photo_segmenter",),
     "steps.features": ("prelabel.steps.features",),
 }
 _FIND_REGIONS = ("backbone", "clusterer", "consistency", "refiner", "embedder")
-"""The kinds of strategies that work on a photo once a model is fitted."""
+"""Kinds of strategies that run on each photo once a model is fitted."""
 _SAME_VECTORS = ("weights", "device", "precision")
-"""What of a backbone's identity changes its vectors by a rounding, or not at all."""
+"""Parts of a backbone's identity that change its vectors by rounding only, or not at all."""
 
 
 def code_now(config: Config) -> Code:
-    """The code that a config chooses, as it is installed now."""
+    """Digests of the installed code that a config uses."""
     steps = {name: modules_code(*modules) for name, modules in _STEPS.items()}
     return steps | {kind: strategy_code(kind, name) for kind, name in config.strategy_names.items()}
 
 
 def segments_code(code: Code, *, also: Iterable[str] = ()) -> str:
-    """Digest of what finds a photo's regions and their vectors with a fitted model; ``also``: kinds
-    of strategies that take part as well."""
+    """Digest of the code that finds regions and their vectors with a fitted model. ``also``: further
+    kinds of strategies that take part."""
     return _hash(code["steps.segment"], *(code[kind] for kind in (*_FIND_REGIONS, *also)))
 
 
 def version_hash(fitted: str, code: Code) -> str:
-    """12 hex digits for what was fitted together with the code that answers by it."""
+    """12 hex digits of a fitted model (``fitted``: its fit hash) and the code that predicts with it."""
     return _hash(fitted, *(f"{name} {digest}" for name, digest in sorted(code.items())))[:12]
 
 
 def vectors_origin(config: Config, backbone: Mapping[str, object], code: Code) -> str:
-    """What regions' vectors are made by, as ``<space>-<code>``: those of one space can be compared,
-    as one embedder made them with the same weights; those that have all in common are the same.
-    ``backbone``: its identity. "" if the code is not known."""
+    """What makes the vectors of regions, as ``<space>-<code>``; "" if the code is not known.
+
+    Vectors of the same space, made by one embedder with the same weights, can be compared. Those of
+    the same space and code are equal for equal regions. ``backbone``: its identity.
+    """
     if not code:
         return ""
     same = {k: v for k, v in backbone.items() if k not in _SAME_VECTORS}
@@ -57,7 +56,7 @@ def vectors_origin(config: Config, backbone: Mapping[str, object], code: Code) -
 
 
 def changed_parts(then: Code, now: Code) -> list[str]:
-    """The parts of the code that are other ones now, as people call them; ``steps`` for ours."""
+    """Kinds of strategies whose code differs, and ``steps`` if prelabel's own steps do."""
     parts = [name for name in now if then.get(name) != now[name]]
     return list(dict.fromkeys("steps" if part in _STEPS else part for part in parts))
 

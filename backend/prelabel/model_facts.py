@@ -1,4 +1,4 @@
-"""What is known of a fitted model without its tensors: the file ``model.json`` in its folder."""
+"""What ``model.json`` in a fitted model's folder holds: everything but the tensors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FILE = "model.json"
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFacts:
-    """What is known of a fitted model without its tensors; see `FittedModel`."""
+    """A fitted model without its tensors; see `FittedModel` for the fields."""
 
     config: Config
     backbone: Mapping[str, object]
@@ -31,17 +31,17 @@ class ModelFacts:
 
     @cached_property
     def code_now(self) -> Code:
-        """Digests of the code that answers: what is installed now."""
+        """Digests of the installed code that predicts."""
         return code_now(self.config)
 
     @property
     def vectors_origin(self) -> str:
-        """What the vectors of regions are made by now."""
+        """What makes the vectors of regions now, as ``<space>-<code>``; see `model_code`."""
         return vectors_origin(self.config, self.backbone, self.code_now)
 
     @classmethod
     def read(cls, folder: Path) -> ModelFacts:
-        """Read a model's folder; whether its strategies are installed is not looked at.
+        """Read a model's folder, without checking that its strategies are installed.
 
         Raises:
             UserError: there is no model, or it is damaged.
@@ -61,8 +61,8 @@ class ModelFacts:
 
 
 class SavedModel(msgspec.Struct):
-    """``model.json``; ``tensors`` names the file beside it. Models of older versions have no
-    ``code``."""
+    """``model.json``. ``tensors``: the file beside it. ``code``: missing in models that an older
+    prelabel wrote."""
 
     schema: int
     version: str
@@ -75,7 +75,7 @@ class SavedModel(msgspec.Struct):
 
     @classmethod
     def read(cls, folder: Path) -> SavedModel:
-        """From a model's folder; the tensors are not touched. Raises UserError."""
+        """Read the file in a model's folder. Raises UserError."""
         try:
             facts = json.loads((folder / FILE).read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError) as error:

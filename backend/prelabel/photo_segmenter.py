@@ -1,7 +1,7 @@
-"""The way of a photo: from the cache, or features, regions, vectors, and into the cache.
+"""From a photo to its regions and their vectors, through the cache.
 
-`PhotoSegmenter.each` takes many photos, batched and ahead of who asks; the other methods are its
-steps, for those who ask for one photo at a time.
+`PhotoSegmenter.each` handles many photos, in batches and ahead of the consumer. The other methods
+are its steps, for one photo at a time.
 """
 
 from __future__ import annotations
@@ -27,21 +27,20 @@ from prelabel.storage.files import cache_folder
 from prelabel.storage.progress import RunLog
 from prelabel.storage.shards import ShardStore
 from prelabel.storage.threads import cores, prefetch_map
-from prelabel.strategies.protocols import Backbone
 
 Hook = Callable[[ImageFile, Image, Segment], None]
 """Called for each photo whose regions were just found, while its pixels are in memory."""
 _Photo = tuple[ImageFile, str, Image | None, PatchFeatures | None]
 _one_at_a_time = threading.Lock()
-"""Backbones and embedders are called from one thread at a time, whichever model asks."""
+"""Held while a backbone or embedder runs: two models may share their weights."""
 
 
 class PhotoSegmenter:
     """Finds the segments of photos and keeps them in the cache.
 
-    ``model``: None for regions from each photo alone, which have no vectors and so no class; else
-    its config counts. ``keep_features``: keep those of photos that a fit has not seen, as they will
-    be asked for again. May be used by several threads at once, but for ``each``.
+    ``model``: None finds regions from each photo alone, which have no vectors and so no class; a
+    model brings its own config. ``keep_features``: keep the features of photos that no fit has
+    stored, since they will be needed again. All methods but ``each`` are thread-safe.
     """
 
     def __init__(
@@ -49,24 +48,24 @@ class PhotoSegmenter:
     ) -> None:
         """Raises UserError if the weights cannot be had."""
         if model:
-            model.tell_if_fitted_by_other_code()
+            model.warn_if_fitted_by_other_code()
         config = model.config if model else config.image_level()
-        self.backbone: Backbone = config.strategy("backbone").resolve()
+        self.backbone = config.strategy("backbone").resolve()
         self.config = config.with_strategy("backbone", self.backbone)
         self._extractor = Extractor(
             self.backbone, name=config.backbone.name, size=config.features.size
         )
         self._segmenter = Segmenter(model) if model else None
         self._features = self._extractor.store()
-        made_of = self._features.folder.name  # says which backbone at which size
-        self._recent = FeatureCache(cache_folder() / "recent" / made_of) if keep_features else None
+        source = self._features.folder.name  # identifies the backbone, its code and the size
+        self._recent = FeatureCache(cache_folder() / "recent" / source) if keep_features else None
         if model:
             self.vectors_origin = model.vectors_origin
-            key = _hash(model.segment_hash, made_of)
+            key = _hash(model.segment_hash, source)
         else:
             code = code_now(self.config)
             self.vectors_origin = vectors_origin(self.config, self.backbone.identity(), code)
-            parts = self.config.digest(), made_of, segments_code(code, also=["foreground"])
+            parts = self.config.digest(), source, segments_code(code, also=["foreground"])
             key = f"image-level-{_hash(*parts)}"
         self._segments = ShardStore(cache_folder() / "segments" / key)
         self._stores = threading.Lock()
@@ -74,7 +73,8 @@ class PhotoSegmenter:
     def each(
         self, photos: Sequence[ImageFile], log: RunLog, hook: Hook | None = None
     ) -> Iterator[tuple[ImageFile, Segment]]:
-        """Each photo's segment, in order; those that cannot be used are named in the log."""
+        """Each photo with its segment, in order. Photos that cannot be used are left out, and named in
+        the log."""
         with log.stage("regions", len(photos)), self._segments:
             read = read_ahead(photos, known=self._is_stored, log=log)
             found = prefetch_map(self._find_if_new, self._with_features(read), workers=cores())
@@ -97,7 +97,7 @@ class PhotoSegmenter:
             return Segment.from_arrays(self._segments.read(digest))
 
     def features(self, images: Sequence[Image]) -> list[PatchFeatures]:
-        """Features of each image, in order: kept ones where there are any, else computed."""
+        """Features of each image, in order: from the cache, or computed."""
         found: dict[str, PatchFeatures] = {}
         for image in images:
             kept = self._kept_features(image.digest)
@@ -115,15 +115,15 @@ class PhotoSegmenter:
         return [found[image.digest] for image in images]
 
     def segmenter(self, features: PatchFeatures) -> Segmenter:
-        """The model's; without one, a segmenter whose dataset is this one photo."""
+        """The model's segmenter; without a model, one that is fitted to this photo."""
         return self._segmenter or Segmenter(image_level_model(self.config, features))
 
     def find(self, image: Image, features: PatchFeatures) -> PhotoRegions:
-        """A photo's regions, found now. Raises ContractError."""
+        """Find a photo's regions. Raises ContractError."""
         return self.segmenter(features).find(image, features)
 
     def describe(self, image: Image, features: PatchFeatures, regions: PhotoRegions) -> Segment:
-        """The regions with their vectors. Raises ContractError."""
+        """Give the regions their vectors. Raises ContractError."""
         if self._segmenter is None:
             return Segment.of(image, regions, np.zeros((0, 0), dtype=np.float32))
         with _one_at_a_time:
@@ -144,8 +144,8 @@ class PhotoSegmenter:
             self._segments.add(segment.digest, segment.to_arrays())
 
     def flush(self) -> None:
-        """Write what was found to the cache. Raises OSError; it is forgotten then, as what does not
-        fit on the disk must not fill the memory instead."""
+        """Write pending segments to the cache. If that raises OSError they are dropped, since what does
+        not fit on the disk must not fill the memory."""
         with self._stores:
             try:
                 self._segments.flush()
@@ -164,7 +164,7 @@ class PhotoSegmenter:
         return self._recent.get(digest) if self._recent else None
 
     def _with_features(self, photos: Iterable[ReadPhoto]) -> Iterator[_Photo]:
-        """The photos with features, in batches; those that are in the cache need none."""
+        """Add features, in batches, to the photos whose segment is not in the cache."""
         for chunk in chunks(photos, self._extractor.chunk):
             features = iter(self.features([image for _, _, image in chunk if image is not None]))
             for photo, digest, image in chunk:

@@ -20,7 +20,6 @@ from prelabel.steps.photos import PhotoSet, draw_sample, find_photos
 from prelabel.storage.progress import RunLog
 from prelabel.storage.pruning import prune_cache
 from prelabel.strategies import registry
-from prelabel.strategies.protocols import Backbone, Clusterer
 
 Source = str | Path | Sequence[str | Path] | PhotoSet
 
@@ -56,7 +55,7 @@ def fit(
     """
     photos, log = _photo_set(source, log)
     config = config or Config()
-    backbone: Backbone = config.strategy("backbone").resolve()
+    backbone = config.strategy("backbone").resolve()
     config = config.with_strategy("backbone", backbone)
     extractor = Extractor(backbone, name=config.backbone.name, size=config.features.size)
     with extractor.store() as features:
@@ -107,7 +106,7 @@ def predict(
         cat.jpg 3 (480, 640)
     """
     photos, log = _photo_set(source, log)
-    clusterer: Clusterer = model.config.strategy("clusterer")
+    clusterer = model.config.strategy("clusterer")
     version = model.version
     for photo, segment in PhotoSegmenter(model, model.config).each(photos.photos, log, hook):
         yield segment.classified(

@@ -1,4 +1,4 @@
-"""One photo's pixels and features to its regions and their vectors (steps 4 to 7 and 8's first)."""
+"""One photo's pixels and features to its regions and their vectors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from prelabel.model import FittedModel
 from prelabel.steps import levels
 from prelabel.steps.regions import PhotoRegions, agreement, find_regions, upsample
 from prelabel.strategies.checks import assign, check_array
-from prelabel.strategies.protocols import Backbone, Clusterer, Consistency, Embedder, Refiner
+from prelabel.strategies.protocols import Clusterer
 
 Float = NDArray[np.float32]
 
@@ -75,7 +75,7 @@ class Segment:
         )
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """As a store keeps it; ``from_arrays`` reads it back."""
+        """The arrays of a store's entry, which ``from_arrays`` reads back."""
         facts = {
             "digest": self.digest,
             "width": self.width,
@@ -90,7 +90,7 @@ class Segment:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Segment:
-        """The segment that ``to_arrays`` stored."""
+        """The segment of a store's entry."""
         facts = json.loads(arrays["facts"].tobytes())
         regions = tuple(
             Region(rle=r["rle"], box=tuple(r["box"]), area=r["area"], score=r["score"])
@@ -105,14 +105,14 @@ class Segmenter:
     def __init__(self, model: FittedModel) -> None:
         config = model.config
         self.model = model
-        self.backbone: Backbone = config.strategy("backbone")
-        self.clusterer: Clusterer = config.strategy("clusterer")
-        self.consistency: Consistency = config.strategy("consistency")
-        self.refiner: Refiner = config.strategy("refiner")
-        self.embedder: Embedder = config.strategy("embedder")
+        self.backbone = config.strategy("backbone")
+        self.clusterer = config.strategy("clusterer")
+        self.consistency = config.strategy("consistency")
+        self.refiner = config.strategy("refiner")
+        self.embedder = config.strategy("embedder")
 
     def describe(self, image: Image, features: PatchFeatures, found: PhotoRegions) -> Segment:
-        """What ``find`` found, with vectors. Raises ContractError."""
+        """The regions of ``find`` with their vectors. Raises ContractError."""
         vectors: Float = np.zeros((0, 0), dtype=np.float32)
         if found.regions:
             vectors = self.embedder.embed(
@@ -123,19 +123,19 @@ class Segmenter:
         return Segment.of(image, found, vectors)
 
     def find(self, image: Image, features: PatchFeatures) -> PhotoRegions:
-        """Regions of one photo without vectors."""
-        results = self.judge(features)
+        """Regions of one photo, without vectors. Raises ContractError."""
+        results = self.apply_levels(features)
         combined = self.consistency.combine(results)
         name = f"consistency {self.model.config.consistency.name!r}"
         check_array(name, combined, features.attention.shape, probability=True)
-        return self.cut(image, combined, agreement(results, combined))
+        return self.to_regions(image, combined, agreement(results, combined))
 
-    def judge(self, features: PatchFeatures) -> list[LevelResult]:
-        """Each level's answer, coarse to fine."""
+    def apply_levels(self, features: PatchFeatures) -> list[LevelResult]:
+        """The result of each level, coarse to fine. Raises UserError for features of another length."""
         config = self.model.config
         center = self.model.levels.center
         _check_dim("patch", features.patches.shape[-1], "levels", len(center))
-        return levels.judge(
+        return levels.apply_levels(
             features,
             self.model.levels,
             image_ks=config.levels.image_k,
@@ -143,8 +143,9 @@ class Segmenter:
             seed=config.fit.seed,
         )
 
-    def cut(self, image: Image, foreground: Float, agreed: Float) -> PhotoRegions:
-        """Regions from P(foreground) and the levels' agreement, both float32 on the patch grid."""
+    def to_regions(self, image: Image, foreground: Float, agreed: Float) -> PhotoRegions:
+        """Refine P(foreground) and cut it into regions; ``agreed`` is the levels' agreement. Both are
+        float32 on the patch grid."""
         config = self.model.config
         height, width = image.pixels.shape[:2]
         coarse = upsample(foreground, height=height, width=width)
@@ -191,7 +192,7 @@ def image_level_model(config: Config, features: PatchFeatures) -> FittedModel:
 
 
 def _check_dim(what: str, found: int, where: str, expected: int) -> None:
-    """Other code than the model was fitted by may make vectors of another length."""
+    """Raise UserError if the installed code makes vectors of another length than the model's."""
     if found != expected:
         raise UserError(
             f"the vector of a {what} has {found} numbers, expected {expected} as in the model's "

@@ -26,3 +26,27 @@ def test_lines__say_how_long_is_left(
         "features: 9 of 30, 0.833 a second, 25.2 s left",
         "features: 10 of 30, 15.0 s, 0.667 a second",
     ]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress__bars_on_a_terminal_and_else_lines(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
+    assert isinstance(console.progress(), console.Bars if terminal else console.Lines)
+
+
+@pytest.mark.parametrize(("total", "shown"), [(1, "✓"), (3, "3/3")])
+def test_bars__show_the_stage_and_how_much_is_done(
+    total: int, shown: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    bars = console.Bars()
+    bars.start("features", total)
+    for _ in range(total):
+        bars.advance()
+    bars.stop()
+    printed = capsys.readouterr().err
+    assert "features" in printed
+    assert shown in printed

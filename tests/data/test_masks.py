@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given
 from pycocotools import mask as coco_mask
 
 from prelabel.data.masks import Mask, decode_rle, encode_rle, rle_area, rle_box
 from support.mask_cases import MASKS
-
-# pycocotools does not know numpy 2's `copy` yet: harmless, but pytest keeps every warning.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
 @given(MASKS)

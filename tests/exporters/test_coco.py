@@ -26,8 +26,6 @@ from prelabel.runs.datasets import open_dataset
 from prelabel_exporters.coco.writer import Coco
 from support.places import DATA, require
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
 
 def context(version: str = "m-1") -> ExportContext:
     return ExportContext(Path("/photos"), ("dog", "cat", "tree"), version)

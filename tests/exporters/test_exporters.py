@@ -25,9 +25,6 @@ from prelabel.errors import UserError
 from prelabel.strategies import registry
 from prelabel.strategies.protocols import Exporter
 
-# pycocotools does not know numpy 2's `copy` yet: harmless, but pytest keeps every warning.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
 EXPORTERS = ["coco", "label-studio", "voc"]
 AWKWARD = [
     "plain.jpg",

@@ -26,9 +26,6 @@ from support.label_studio_exports import (
     write_export,
 )
 
-# pycocotools does not know numpy 2's `copy` yet: harmless, but pytest keeps every warning.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
 CONTEXT = ExportContext(Path("/data/photos"), classes=("dog", "cat", "tree"), model_version="m-1")
 
 

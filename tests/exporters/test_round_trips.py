@@ -27,8 +27,6 @@ from prelabel_exporters.coco.writer import Coco
 from prelabel_exporters.voc.writer import Voc
 from support.command_line import refused
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
 HEIGHT, WIDTH = PHOTO = (9, 11)
 rows, columns = np.indices((HEIGHT, WIDTH))
 EDGE = (rows == 0) | (rows == HEIGHT - 1) | (columns == 0) | (columns == WIDTH - 1)

@@ -26,8 +26,6 @@ from prelabel_exporters.voc.reader import read_voc
 from prelabel_exporters.voc.writer import Voc
 from support.places import require
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
 READERS = Path(os.environ.get("VOC_READERS", ".venv-voc-readers/bin/python"))
 CLASSES = ("dog", "cat", "tree")
 

@@ -275,8 +275,8 @@ def named(corrected: Stage) -> Stage:
     while "ball (1)" not in (table := _command(corrected, "names")):
         assert time.monotonic() < until, table
         time.sleep(0.5)
-    said = _command(corrected, "predict", "--replace-own", *SETTINGS)
-    assert f"{len(SHAPES) - 1} got a prediction" in said
+    printed = _command(corrected, "predict", "--replace-own", *SETTINGS)
+    assert f"{len(SHAPES) - 1} got a prediction" in printed
     return corrected
 
 
@@ -347,8 +347,8 @@ def test_export__is_what_was_drawn_and_true(named: Stage, tmp_path: Path) -> Non
 
     place = ["--project", str(named.project), "--url", named.server.url]
     out = ["--format", "coco", "--out", str(tmp_path / "out")]
-    said = _prelabel("export", *place, *out, "--what", "both")
-    assert str(len(SHAPES)) in said
+    printed = _prelabel("export", *place, *out, "--what", "both")
+    assert str(len(SHAPES)) in printed
     coco = COCO(tmp_path / "out" / "coco" / "instances.json")
     ids = {Path(image["file_name"]).name: image["id"] for image in coco.imgs.values()}
     assert set(SHAPES) <= set(ids)
@@ -381,8 +381,8 @@ def test_export__is_what_was_drawn_and_true(named: Stage, tmp_path: Path) -> Non
     (tmp_path / "truth.json").write_text(json.dumps(truth))
     result = tmp_path / "evaluation"
     named_alike = ["--classes", "by-name", "--out", str(result)]
-    said = _prelabel("evaluate", str(exported), str(tmp_path / "truth.json"), *named_alike)
-    assert "foreground IoU" in said
+    printed = _prelabel("evaluate", str(exported), str(tmp_path / "truth.json"), *named_alike)
+    assert "foreground IoU" in printed
     figures = json.loads((result / "evaluation.json").read_text())
     assert figures["foreground_iou"] == pytest.approx(np.mean(ious), abs=1e-3)
     assert figures["mean_iou"] > 0.9
@@ -417,8 +417,8 @@ def test_opening__predicts_a_task_of_a_project_that_was_never_fitted(both: Stage
 
 
 def test_bitmask_and_polygon__are_drawn_where_they_were_predicted(both: Stage) -> None:
-    said = _command(both, "predict", "--replace-own", *SETTINGS)
-    assert "10 got a prediction" in said
+    printed = _command(both, "predict", "--replace-own", *SETTINGS)
+    assert "10 got a prediction" in printed
     task = both.tasks()["ring.png"]
     [prediction] = task["predictions"]
     both.tab.open(both.project, task["id"])

@@ -57,16 +57,16 @@ def _photos() -> list[tuple[str, bytes]]:
 def _run(
     label_studio: Server,
     project: int,
-    home: Path,
+    folder: Path,
     *overrides: str,
     token: str = TOKEN,
     **options: Any,
 ) -> Totals:
     with Client(label_studio.url, token, attempts=2, wait=0.05) as client:
-        fetcher = Fetcher(client, home / "photos")
+        fetcher = Fetcher(client, folder / "photos")
         config = tiny_config(*overrides)
         return bulk.predict_project(
-            client, fetcher, project, ProjectFolder(home / "project"), config, Options(**options)
+            client, fetcher, project, ProjectFolder(folder / "project"), config, Options(**options)
         )
 
 
@@ -111,18 +111,18 @@ def test_bulk__masks_arrive_as_they_were_found(label_studio: Server, tmp_path: P
     assert model is not None
     rotated = tmp_path / "rotated.jpg"
     rotated.write_bytes(_rotated(N))
-    wanted = next(predict(model, PhotoSet(tmp_path, (ImageFile("rotated.jpg", rotated),))))
+    expected = next(predict(model, PhotoSet(tmp_path, (ImageFile("rotated.jpg", rotated),))))
     stored = _own(label_studio.tasks(project)[-1])[0]
-    assert (wanted.width, wanted.height) == (64, 96)
-    assert len(stored["result"]) == len(wanted.regions) > 0
-    for item, region in zip(stored["result"], wanted.regions, strict=True):
+    assert (expected.width, expected.height) == (64, 96)
+    assert len(stored["result"]) == len(expected.regions) > 0
+    for item, region in zip(stored["result"], expected.regions, strict=True):
         assert (item["original_width"], item["original_height"]) == (64, 96)
         mask = decode_brush(item["value"]["rle"], 96, 64)
         assert int(mask.sum()) == region.area
         # The first class has a name in the config, the others wait for one.
         assert item["value"]["brushlabels"] == (["cat"] if region.cluster == 0 else [])
         assert item["score"] == pytest.approx(region.score)
-    assert stored["score"] == pytest.approx(np.mean([r.score for r in wanted.regions]))
+    assert stored["score"] == pytest.approx(np.mean([r.score for r in expected.regions]))
 
 
 def test_bulk__replace_own_and_nobody_elses(label_studio: Server, tmp_path: Path) -> None:

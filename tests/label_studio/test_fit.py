@@ -16,7 +16,7 @@ E = np.eye(4, dtype=np.float32)
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "wanted"),
+    ("old", "new", "expected"),
     [
         # The same three, in another order, and a little moved.
         ([0, 1, 2], [2, 0, 1], [0, 1, 2]),
@@ -27,10 +27,10 @@ E = np.eye(4, dtype=np.float32)
         ([], [1, 0], [1, 0]),
     ],
 )
-def test_keep_ids__by_hand(old: list[int], new: list[int], wanted: list[int]) -> None:
+def test_keep_ids__by_hand(old: list[int], new: list[int], expected: list[int]) -> None:
     moved = E[new] * 3 + 0.1
     kept = keep_ids(E[old], moved)
-    assert kept.argmax(axis=1).tolist() == wanted
+    assert kept.argmax(axis=1).tolist() == expected
 
 
 def test_keep_ids__vectors_of_another_embedder_say_nothing() -> None:
@@ -53,12 +53,12 @@ def test_keep_ids__loses_none(old: np.ndarray, new: np.ndarray) -> None:  # type
 
 
 def test_project_config__labels_of_the_project_unless_the_config_says_more() -> None:
-    wanted = parse_label_config(
+    label_config = parse_label_config(
         '<View><Image name="i" value="$image"/><BrushLabels name="b" toName="i">'
         '<Label value="cat"/><Label value="dog"/></BrushLabels></View>'
     )
-    assert project_config(tiny_config(), wanted).classes.labels == ("cat", "dog")
+    assert project_config(tiny_config(), label_config).classes.labels == ("cat", "dog")
     counted = tiny_config("classes.count=7")
-    assert project_config(counted, wanted) == counted
+    assert project_config(counted, label_config) == counted
     named = tiny_config('classes.labels=["bird"]')
-    assert project_config(named, wanted) == named
+    assert project_config(named, label_config) == named

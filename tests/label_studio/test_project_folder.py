@@ -108,7 +108,7 @@ def test_state__of_a_prelabel_that_kept_no_record_of_its_code(
     shutil.copy(folder.names, folder.names_file(1))
     state = {"server": "http://a", "project": "1.5", "label_config": "<View/>", "revision": 1}
     state |= {"model": model.fit_hash, "newest": model.fit_hash, "version": f"{model.fit_hash}-1"}
-    state |= {"versions": ["0123456789ab-0"], "n_tasks": 4, "fit_wanted": False}
+    state |= {"versions": ["0123456789ab-0"], "n_tasks": 4, "fit_requested": False}
     (folder.path / "project.json").write_text(json.dumps({**state, "gathering_since": 0.0}))
 
     newest = folder.newest_model()
@@ -174,11 +174,18 @@ def test_update__loses_nothing_of_others(tmp_path: Path) -> None:
 def test_state__a_file_of_an_older_version_is_read(tmp_path: Path) -> None:
     """As written before the fields were typed, and with fewer of them."""
     folder = ProjectFolder(tmp_path)
-    facts = {"server": "http://a", "project": "3.17", "gathering_since": 5, "versions": ["x-1"]}
+    facts: dict[str, object] = {"server": "http://a", "project": "3.17"}
+    facts |= {"gathering_since": 5, "versions": ["x-1"], "fit_wanted": True}
     (tmp_path / "project.json").write_text(json.dumps(facts, indent=1))
     assert folder.state == ProjectState(
-        server="http://a", project="3.17", gathering_since=5.0, versions=("x-1",)
+        server="http://a",
+        project="3.17",
+        gathering_since=5.0,
+        versions=("x-1",),
+        fit_requested=True,
     )
+    folder.update(fit_requested=False)
+    assert json.loads((tmp_path / "project.json").read_text())["fit_wanted"] is False
 
 
 def test_state__fields_of_a_newer_version_are_kept(tmp_path: Path) -> None:

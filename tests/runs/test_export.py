@@ -24,7 +24,6 @@ from support.command_line import cli
 from support.labelled_photos import PHOTOS, labelled
 
 FILE_OF_COCO = "instances.json"
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
 def _files(folder: Path) -> dict[str, bytes]:

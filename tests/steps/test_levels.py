@@ -121,12 +121,12 @@ def _features(cls: ArrayLike = X, *, shift: ArrayLike = (0.0, 0.0)) -> PatchFeat
     )
 
 
-def _judge(features: PatchFeatures, fitted: Levels) -> list[LevelResult]:
-    return list(levels.judge(features, fitted, image_ks=(2,), clusterer=SPHERICAL, seed=0))
+def _apply_levels(features: PatchFeatures, fitted: Levels) -> list[LevelResult]:
+    return list(levels.apply_levels(features, fitted, image_ks=(2,), clusterer=SPHERICAL, seed=0))
 
 
-def test_judge__three_levels_by_hand() -> None:
-    results = _judge(_features(), _fitted(groups=[X, Y], reach=[0.9, 0.9]))
+def test_apply_levels__three_levels_by_hand() -> None:
+    results = _apply_levels(_features(), _fitted(groups=[X, Y], reach=[0.9, 0.9]))
     assert [r.name for r in results] == ["dataset", "category", "image"]
     on_x = np.array([[1, 1, 0], [0, 1, 0]], dtype=bool)
     assert np.allclose(results[0].foreground, np.where(on_x, 0.9, 0.1))
@@ -140,13 +140,13 @@ def test_judge__three_levels_by_hand() -> None:
         assert result.foreground.dtype == np.float32
 
 
-def test_judge__a_photo_unlike_all_groups_has_no_category() -> None:
+def test_apply_levels__a_photo_unlike_all_groups_has_no_category() -> None:
     fitted = _fitted(groups=[X, Y], reach=[0.9, 0.9])
     between = _features(cls=[1, 1])  # cosine 0.71 with both
-    results = _judge(between, fitted)
+    results = _apply_levels(between, fitted)
     assert [r.name for r in results] == ["dataset", "image"]
     assert np.allclose(results[1].foreground, results[0].foreground)
-    assert [r.name for r in _judge(between, _fitted(groups=[X, Y], reach=[0.7, 0.7]))] == [
+    assert [r.name for r in _apply_levels(between, _fitted(groups=[X, Y], reach=[0.7, 0.7]))] == [
         "dataset",
         "category",
         "image",
@@ -163,24 +163,24 @@ def test_find_group__the_nearest_one_within_its_reach(cls: ArrayLike, group: int
     assert levels.find_group(np.array(cls, np.float16), fitted) == group
 
 
-def test_judge__without_groups() -> None:
-    results = _judge(_features(), _fitted(groups=[], reach=[]))
+def test_apply_levels__without_groups() -> None:
+    results = _apply_levels(_features(), _fitted(groups=[], reach=[]))
     assert [r.name for r in results] == ["dataset", "image"]
 
 
-def test_judge__relative_to_the_centre() -> None:
+def test_apply_levels__relative_to_the_centre() -> None:
     fitted = _fitted(groups=[], reach=[], center=[8.0, -4.0])
-    moved = _judge(_features(shift=[8.0, -4.0]), fitted)
-    plain = _judge(_features(), _fitted(groups=[], reach=[]))
+    moved = _apply_levels(_features(shift=[8.0, -4.0]), fitted)
+    plain = _apply_levels(_features(), _fitted(groups=[], reach=[]))
     for one, other in zip(moved, plain, strict=True):
         assert np.allclose(one.foreground, other.foreground)
 
 
-def test_judge__a_photo_of_one_patch() -> None:
+def test_apply_levels__a_photo_of_one_patch() -> None:
     one = PatchFeatures(
         np.array([[X]], np.float16), np.array(X, np.float16), np.ones((1, 1), np.float16)
     )
-    results = levels.judge(
+    results = levels.apply_levels(
         one, _fitted(groups=[], reach=[]), image_ks=(3, 4), clusterer=SPHERICAL, seed=0
     )
     assert [r.clusters.shape for r in results] == [(1, 1, 1), (2, 1, 1)]

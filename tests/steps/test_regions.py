@@ -188,7 +188,7 @@ def test_agreement__one_minus_mean_distance() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "n_labels", "n_regions", "count"),
+    ("count", "n_labels", "n_regions", "expected"),
     [
         (7, 3, 100, 7),
         (7, 3, 5, 5),  # never more than regions
@@ -199,8 +199,8 @@ def test_agreement__one_minus_mean_distance() -> None:
         (7, 0, 0, 0),
     ],
 )
-def test_number_of_classes(wanted: int, n_labels: int, n_regions: int, count: int) -> None:
-    assert number_of_classes(count=wanted, n_labels=n_labels, n_regions=n_regions) == count
+def test_number_of_classes(count: int, n_labels: int, n_regions: int, expected: int) -> None:
+    assert number_of_classes(count=count, n_labels=n_labels, n_regions=n_regions) == expected
 
 
 class Nearest:

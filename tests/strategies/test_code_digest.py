@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import time
 import zipfile
@@ -52,7 +53,7 @@ def _forget() -> None:
         code_digest.strategy_code,
         code_digest._packages,
         module_source.read_module,
-        module_source.compiled_libraries,
+        module_source.other_files,
         module_source._spec,
         module_source._siblings,
     ):
@@ -170,6 +171,43 @@ def test_compiled_libraries_of_a_plugin_count_by_their_bytes(site: Path) -> None
     assert one != before
     library.write_bytes(b"two")
     assert digest() not in (one, before)
+
+
+def test_data_files_of_a_plugin_count(site: Path) -> None:
+    before = digest()
+    data = site / "some_plugin" / "data" / "palette.json"
+    data.parent.mkdir()
+    data.write_text("[1]")
+    one = digest()
+    assert one != before
+    data.write_text("[2]")
+    assert digest() not in (one, before)
+    data.unlink()
+    (data.parent / ".palette.json.swp").write_text("[1]")
+    assert digest() == before
+    with data.open("wb") as large:
+        large.truncate(5_000_000)
+    os.utime(data, (1, 1))
+    older = digest()
+    os.utime(data, (2, 2))
+    assert digest() not in (older, before)
+
+
+def test_a_namespace_that_others_share_is_not_searched(site: Path) -> None:
+    files = {"shared_name/mine/__init__.py": "", "shared_name/mine/refiner.py": "X = 1\n"}
+    points = {"prelabel.refiners/shared": "shared_name.mine.refiner:X"}
+    install(site, "shared", "1", files=files, entry_points=points)
+
+    def shared() -> str:
+        _forget()
+        return strategy_code("refiner", "shared")
+
+    before = shared()
+    (site / "shared_name" / "theirs").mkdir()
+    (site / "shared_name" / "theirs" / "data.json").write_text("[]")
+    assert shared() == before
+    (site / "shared_name" / "mine" / "data.json").write_text("[]")
+    assert shared() != before
 
 
 def test_a_compiled_module_may_import_all_of_its_package(site: Path) -> None:

@@ -103,7 +103,7 @@ def test_run__with_a_refiner_and_a_rule_of_somebody_else(
 def test_run__settings_of_a_plugin_are_checked(cli: Cli, photos: Path, tmp_path: Path) -> None:
     done = _run(cli, photos, tmp_path / "out", "refiner.name=example-median", "refiner.sides=3")
     assert done.returncode == 2
-    assert "refiner 'example-median' has no setting 'sides'; did you mean 'side'?" in done.stderr
+    assert re.search("'example-median'.*'sides'.*'side'", done.stderr)
     assert "Traceback" not in done.stderr
 
 
@@ -112,15 +112,14 @@ def test_plugins_list__names_the_broken_one_and_keeps_the_others(cli: Cli) -> No
     assert done.returncode == 0, done.stderr
     lines = {tuple(line.split()[:2]): line for line in done.stdout.splitlines()}
     broken = lines["refiner", "example-broken"]
-    assert "cannot be imported" in broken
-    assert "No module named 'a_library_that_nobody_has'" in broken
+    assert "a_library_that_nobody_has" in broken
     for name in (
         ("refiner", "example-median"),
         ("foreground", "example-rank"),
         ("refiner", "guided-filter"),
         ("exporter", "coco"),
     ):
-        assert "cannot" not in lines[name]
+        assert "a_library_that_nobody_has" not in lines[name]
     assert "prelabel-example-plugin 0.1.0" in lines["refiner", "example-median"]
 
 
@@ -136,7 +135,7 @@ def test_plugins_check__broken_promises(cli: Cli) -> None:
     assert re.search(r"\(0, 1\).*\(1, 1\)", done.stdout)
     done = cli("plugins", "check", "example-broken")
     assert done.returncode == 2
-    assert "No module named 'a_library_that_nobody_has'" in done.stdout
+    assert "a_library_that_nobody_has" in done.stdout
 
 
 def test_run__a_wrong_shape_stops_with_the_strategys_name_and_both_shapes(
@@ -151,6 +150,5 @@ def test_run__a_wrong_shape_stops_with_the_strategys_name_and_both_shapes(
 def test_run__a_plugin_that_does_not_import(cli: Cli, photos: Path, tmp_path: Path) -> None:
     done = _run(cli, photos, tmp_path / "out", "refiner.name=example-broken")
     assert done.returncode == 2
-    assert "refiner 'example-broken' cannot be imported" in done.stderr
-    assert "a_library_that_nobody_has" in done.stderr
+    assert re.search("'example-broken'.*'a_library_that_nobody_has'", done.stderr)
     assert "Traceback" not in done.stderr

@@ -7,9 +7,9 @@ import os
 import shutil
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from PIL import Image
 
 from support.label_studio_server import EMAIL, PASSWORD, Server
 from support.places import require
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 Shown = NDArray[np.int_]
 Mask = NDArray[np.bool_]
@@ -44,7 +47,7 @@ _TINT = 4
 
 
 @contextmanager
-def chromium() -> Iterator[Any]:
+def chromium() -> Iterator[Browser]:
     """Playwright's browser; the test is skipped, or fails if it is required, without one."""
     executable = shutil.which("chromium")
     require(
@@ -64,7 +67,7 @@ class LabelStudioTab:
     """Label Studio in one tab, logged in. Photos' places are in pixels of the upright photo, x
     first. Screenshots go to $PRELABEL_ARTIFACTS or ``folder``."""
 
-    def __init__(self, browser: Any, server: Server, folder: Path) -> None:
+    def __init__(self, browser: Browser, server: Server, folder: Path) -> None:
         self.server = server
         self.folder = Path(os.environ.get("PRELABEL_ARTIFACTS", folder))
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -197,7 +200,7 @@ class LabelStudioTab:
             self.page.get_by_test_id("bottombar-submit-button").click()
         assert answer.value.ok, answer.value.text()
 
-    def _answer(self, path: str, *, seconds: float = 60) -> Any:
+    def _answer(self, path: str, *, seconds: float = 60) -> AbstractContextManager[Any]:
         return self.page.expect_response(
             lambda r: path in r.url and r.request.method == "POST", timeout=1000 * seconds
         )

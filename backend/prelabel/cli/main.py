@@ -22,7 +22,9 @@ from prelabel.cli.options import example
 from prelabel.errors import UserError
 from prelabel.storage.text import one_line
 
-_UsageError: Any = typer.BadParameter.__base__  # typer brings click along, or not, by version
+_UsageError: Any = (
+    typer.BadParameter.__base__
+)  # of click, which typer has as a copy or a dependency
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _FILE_PROBLEMS = (
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENAMETOOLONG),

@@ -42,7 +42,7 @@ class PatchGraph:
     """
 
     def __init__(self, segmenter: Segmenter, features: PatchFeatures) -> None:
-        results = segmenter.judge(features)
+        results = segmenter.apply_levels(features)
         self.shape = features.attention.shape
         n = features.attention.size
         self.foreground = segmenter.consistency.combine(results)

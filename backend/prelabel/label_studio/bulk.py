@@ -28,7 +28,6 @@ from prelabel.model import FittedModel
 from prelabel.photo_segmenter import PhotoSegmenter
 from prelabel.storage.json import JsonObject
 from prelabel.storage.progress import Progress, RunLog
-from prelabel.strategies.protocols import Clusterer
 
 _PORTION = 500
 """Tasks whose photos are on this machine's disk at once: a project may have more than it holds."""
@@ -198,7 +197,7 @@ def _predict(
 ) -> Iterator[tuple[Task, TaskPrediction]]:
     """A prediction of each task. A task with a photo that cannot be used has failed, whatever its
     other photos are."""
-    clusterer: Clusterer = model.config.strategy("clusterer")
+    clusterer = model.config.strategy("clusterer")
     if not todo:
         return  # the weights need not be loaded
     segmenter = PhotoSegmenter(model, model.config)

@@ -40,7 +40,7 @@ class ProjectState(msgspec.Struct, frozen=True, kw_only=True):
     ``newest``: that of the model fitted last, which goes live next. ``revision``: of the live names.
     ``gathering_since``: when a name that is not live yet was first seen, in seconds since 1970; 0
     for none. ``version``: the live model version; ``versions``: those given out before it.
-    ``n_tasks``: tasks that the project had at the newest fit. ``fit_wanted``: a fit was requested
+    ``n_tasks``: tasks that the project had at the newest fit. ``fit_requested``: a fit was requested
     and has not ended.
     """
 
@@ -54,7 +54,7 @@ class ProjectState(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     versions: tuple[str, ...] = ()
     n_tasks: int = 0
-    fit_wanted: bool = False
+    fit_requested: bool = msgspec.field(default=False, name="fit_wanted")
 
 
 class ProjectFolder:
@@ -127,7 +127,7 @@ class ProjectFolder:
             model.save(self.model_folder(model.fit_hash))
             return self._write(
                 msgspec.structs.replace(
-                    self.state, newest=model.fit_hash, n_tasks=n_tasks, fit_wanted=False
+                    self.state, newest=model.fit_hash, n_tasks=n_tasks, fit_requested=False
                 )
             )
 
@@ -176,7 +176,7 @@ class ProjectFolder:
         )
 
     def _write(self, state: ProjectState) -> ProjectState:
-        fields = {**self._fields(), **msgspec.structs.asdict(state)}
+        fields = {**self._fields(), **msgspec.to_builtins(state)}
         with replacing(self.path / _STATE) as beside:
             text = json.dumps(fields, indent=1, ensure_ascii=False)
             beside.write_text(text + "\n", encoding="utf-8")

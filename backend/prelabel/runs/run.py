@@ -27,7 +27,6 @@ from prelabel.storage.files import named_errors
 from prelabel.storage.marker import DONE
 from prelabel.storage.memory import peak_memory
 from prelabel.storage.progress import Progress, RunLog
-from prelabel.strategies.protocols import Backbone
 
 
 @dataclass(frozen=True)
@@ -156,7 +155,7 @@ def describe(
 def _load_weights(config: Config, log: RunLog) -> Config:
     """The config with its weights decided; they stay loaded."""
     with log.stage("weights", 1):
-        backbone: Backbone = config.strategy("backbone").resolve()
+        backbone = config.strategy("backbone").resolve()
         backbone.identity()
         log.advance()
     return config.with_strategy("backbone", backbone)

@@ -25,7 +25,7 @@ def learn_classes(embeddings: Float, config: Config) -> Float:
         n_labels=len(config.classes.labels),
         n_regions=len(embeddings),
     )
-    clusterer: Clusterer = config.strategy("clusterer")
+    clusterer = config.strategy("clusterer")
     return fit_classes(embeddings, k=k, clusterer=clusterer, seed=config.fit.seed)
 
 
@@ -59,7 +59,7 @@ def fit_classes(embeddings: Float, *, k: int, clusterer: Clusterer, seed: int) -
     if len(few) > 1:
         linkage = AgglomerativeClustering(k, metric="precomputed", linkage="average")
         groups = linkage.fit_predict(1 - together / np.float32(_RUNS))
-    # The clusterer makes each group's centroid, since it is the one who knows how to compare them.
+    # The clusterer makes each group's centroid: it knows how its points are compared.
     centroids = np.concatenate(
         [
             fit_centroids(clusterer, few[groups == g], k=1, seed=seed)

@@ -1,4 +1,4 @@
-"""Patch features of the photos that were looked at last, on disk, so that prompts are answered at once."""
+"""Patch features of recently used photos, on disk, so that prompts are answered at once."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _LOOK_EVERY = 200
 
 
 class FeatureCache:
-    """A file for each photo in ``folder``, by its digest; of more than ``most`` (0.8 MB each with a
-    small ViT at 448 pixels), those used longest ago go. Several processes may share a folder."""
+    """A folder with one file per photo, named by its digest. Beyond ``most`` files (0.8 MB each with a
+    small ViT at 448 pixels), those used longest ago are removed. Several processes may share it."""
 
     def __init__(self, folder: Path, *, most: int = 4000) -> None:
         self._folder = folder

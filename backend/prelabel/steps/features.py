@@ -22,8 +22,8 @@ from prelabel.strategies.protocols import Backbone
 class Extractor:
     """Runs a backbone over images at one input size.
 
-    A photo's features are the same whatever else is extracted with it: every call of the backbone
-    has its full batch, padded with black where photos of one shape run out.
+    A photo's features do not depend on what is extracted with it: every call of the backbone gets a
+    full batch, padded with black images.
     """
 
     def __init__(self, backbone: Backbone, *, name: str, size: int) -> None:
@@ -33,7 +33,7 @@ class Extractor:
 
     @property
     def chunk(self) -> int:
-        """Images worth handing over at once."""
+        """Number of images to extract at once."""
         return 1 if self.backbone.batch == 1 else 4 * self.backbone.batch
 
     def store(self) -> ShardStore:
@@ -88,7 +88,8 @@ class Extractor:
 def extract_photos(
     photos: Sequence[ImageFile], extractor: Extractor, store: ShardStore, log: RunLog
 ) -> list[tuple[ImageFile, str]]:
-    """Fill the store; photos and digests of those that could be read. UserError if none could."""
+    """Fill the store with features. Returns the photos that could be read, with their digests. Raises
+    UserError if there is none."""
     seen = []
     with log.stage("features", len(photos)), store:
         for chunk in chunks(read_ahead(photos, known=store.__contains__, log=log), extractor.chunk):
@@ -107,8 +108,8 @@ def extract_photos(
 
 
 def identity_key(name: str, identity: Mapping[str, object]) -> str:
-    """16 hex digits that stand for a backbone's features. What its weights are called is for
-    people; their hash counts."""
+    """16 hex digits that identify a backbone's features: all of its identity but the weights' name,
+    which is for people."""
     facts = json.dumps({k: v for k, v in identity.items() if k != "weights"}, sort_keys=True)
     return hashlib.blake2b(f"{name} {facts}".encode(), digest_size=8).hexdigest()
 
@@ -119,10 +120,10 @@ def features_code(backbone: str) -> str:
 
 
 def to_arrays(features: PatchFeatures) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
-    """As a store keeps them."""
+    """The arrays of a store's entry."""
     return {"patches": features.patches, "cls": features.cls, "attention": features.attention}
 
 
 def from_arrays(arrays: dict[str, np.ndarray]) -> PatchFeatures:  # type: ignore[type-arg]
-    """As a store kept them."""
+    """The features of a store's entry."""
     return PatchFeatures(**arrays)

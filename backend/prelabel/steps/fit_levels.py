@@ -13,7 +13,6 @@ from prelabel.steps.features import from_arrays
 from prelabel.steps.groups import group_photos
 from prelabel.storage.progress import RunLog
 from prelabel.storage.shards import ShardStore
-from prelabel.strategies.protocols import Clusterer
 
 Float = NDArray[np.float32]
 
@@ -64,7 +63,7 @@ def _fit_category(
     config: Config,
 ) -> levels.Clusters:
     """The category level of one group of photos."""
-    clusterer: Clusterer = config.strategy("clusterer")
+    clusterer = config.strategy("clusterer")
     patches = _draw_patches(digests, stored, ks=config.levels.category_k, config=config)
     patches.vectors[:] -= center
     return levels.fit_category(

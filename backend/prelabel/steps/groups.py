@@ -21,11 +21,11 @@ def group_photos(
     """
     n, dim = cls.shape
     none = np.zeros((0, dim), np.float32), np.zeros(0, np.float32), np.full(n, -1)
-    wanted = int(np.clip(n / settings.photos_per_group, 1, settings.max_groups))
-    if wanted == 1:
+    n_groups = int(np.clip(n / settings.photos_per_group, 1, settings.max_groups))
+    if n_groups == 1:
         return none
     points = unit(cls)
-    centroids = unit(fit_centroids(clusterer, points, k=wanted, seed=seed))
+    centroids = unit(fit_centroids(clusterer, points, k=n_groups, seed=seed))
     while True:
         groups = np.argmax(points @ centroids.T, axis=1)
         sizes = np.bincount(groups, minlength=len(centroids))

@@ -44,7 +44,7 @@ class Levels:
     categories: tuple[Clusters, ...]
 
     def to_arrays(self) -> dict[str, Float]:
-        """As a file keeps them; ``from_arrays`` reads them back."""
+        """Arrays by name, which ``from_arrays`` reads back."""
         found = {"center": self.center, "groups": self.groups, "reach": self.reach}
         named = {"dataset": self.dataset}
         named |= {f"category.{i}": category for i, category in enumerate(self.categories)}
@@ -56,7 +56,7 @@ class Levels:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Float]) -> Levels:
-        """The levels that ``to_arrays`` gave. Raises KeyError."""
+        """The levels of ``to_arrays``. Raises KeyError."""
 
         def clusters(name: str) -> Clusters:
             runs = range(sum(k.startswith(f"{name}.") and k.endswith(".scores") for k in arrays))
@@ -147,9 +147,9 @@ def fit_category(
     foreground: Foreground,
     seed: int,
 ) -> Clusters:
-    """Cluster a group's patches for every k; a cluster's score is the average of what the level
-    above says of its patches and what the foreground rule says of it within the group. With the
-    first alone, three levels would be one opinion counted three times.
+    """Cluster a group's patches for every k. A cluster's score is the average of its patches' score
+    at the level above and of the foreground rule's score within the group: with the first alone, the
+    three levels would not be independent.
     """
     inherited = refit(patches.vectors, above, ks=ks, clusterer=clusterer, seed=seed)
     scores = []
@@ -162,11 +162,11 @@ def fit_category(
 
 def score_patches(vectors: Float, clusters: Clusters, clusterer: Clusterer) -> Float:
     """P(foreground) float32 (n,) of patches float32 (n, dim): the mean over the clusterings."""
-    answers = [s[assign(clusterer, vectors, c)] for c, s in _pairs(clusters)]
-    return np.asarray(np.mean(answers, axis=0), dtype=np.float32)
+    scores = [s[assign(clusterer, vectors, c)] for c, s in _pairs(clusters)]
+    return np.asarray(np.mean(scores, axis=0), dtype=np.float32)
 
 
-def judge(
+def apply_levels(
     features: PatchFeatures,
     levels: Levels,
     *,
@@ -174,8 +174,8 @@ def judge(
     clusterer: Clusterer,
     seed: int,
 ) -> list[LevelResult]:
-    """Each level's answer for one photo, coarse to fine; the category level is missing where there
-    are no groups or the photo is unlike all of them."""
+    """The result of each level for one photo, coarse to fine. Without groups, or for a photo that is
+    unlike all of them, there is no category level."""
     height, width = features.attention.shape
     vectors = features.patches.reshape(height * width, -1).astype(np.float32) - levels.center
 
@@ -202,7 +202,7 @@ def judge(
 
 
 def find_group(cls: NDArray[np.float16], levels: Levels) -> int | None:
-    """The group whose centroid is nearest by cosine, if the photo lies within its reach."""
+    """The group whose centroid is nearest by cosine, if the photo is within its reach."""
     if not len(levels.groups):
         return None
     cosines = levels.groups @ unit(cls.astype(np.float32))

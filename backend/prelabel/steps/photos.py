@@ -21,8 +21,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class PhotoSet:
-    """Photos sorted by name. ``root``: the folder that names are relative to. ``skipped``: name and
-    reason of those that cannot even be named."""
+    """Photos sorted by name. ``root``: the folder that names are relative to. ``skipped``: names and
+    reasons of photos left out because their folder or name cannot be read."""
 
     root: Path
     photos: tuple[ImageFile, ...]
@@ -62,9 +62,9 @@ def draw_sample(items: Sequence[T], *, most: int, seed: int) -> list[T]:
 
 
 def _walk(root: Path, skipped: list[tuple[Path, str]]) -> Iterator[Path]:
-    """Files with a picture's ending; links are followed, but no folder is entered twice, none above
-    the root, and none that prelabel wrote: its pictures are no photos. Folders that cannot be read
-    are added to ``skipped``."""
+    """Files with an image's ending, below ``root``. Links are followed, but no folder is entered twice,
+    none above the root, and none that prelabel wrote, whose images are results. Folders that cannot be
+    read are added to ``skipped``."""
 
     def skip(error: OSError) -> None:
         skipped.append((Path(error.filename), f"cannot be read ({error.strerror or error})"))
@@ -88,7 +88,7 @@ def _coco_files(file: Path) -> list[Path]:
         return [file.parent / entry["file_name"] for entry in entries]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{file}: no COCO file with images and their file_name ({error})"
+            f"{file} is not a COCO file: expected images with a file_name ({error})"
         ) from error
 
 
@@ -96,7 +96,9 @@ def _lines(file: Path) -> list[Path]:
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
-        raise UserError(f"{file}: no list of paths, one a line, in UTF-8 ({error})") from error
+        raise UserError(
+            f"{file} cannot be read: expected a list of paths, one per line, in UTF-8 ({error})"
+        ) from error
     # Not splitlines(): it also cuts at characters that may be part of a name.
     return [file.parent / line for line in text.split("\n") if line.strip()]
 
@@ -133,5 +135,5 @@ def _named(
 
 
 def _readable(name: str) -> str:
-    """The name, with bytes that are no UTF-8 written as escapes."""
+    """The name, with bytes that are not UTF-8 written as escapes."""
     return name.encode("utf-8", "backslashreplace").decode()

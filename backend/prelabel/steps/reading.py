@@ -1,4 +1,4 @@
-"""Photos from the disk, ahead of who takes them."""
+"""Reading photos ahead of the step that uses them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ ReadPhoto = tuple[ImageFile, str, Image | None]
 def read_ahead(
     photos: Sequence[ImageFile], *, known: Callable[[str], bool], log: RunLog
 ) -> Iterator[ReadPhoto]:
-    """Read photos one ahead of who takes them; those whose digest is known are not decoded. Those
-    that cannot be used are left out and named in the log."""
+    """Read photos in order, one ahead of the consumer. Photos whose digest is ``known`` are not
+    decoded; those that cannot be used are left out, and named in the log."""
 
     def read(photo: ImageFile) -> tuple[str, Image | None] | PhotoError:
         try:

@@ -1,4 +1,4 @@
-"""The memory of this process: how much it was at most, and giving back what is free."""
+"""The memory of this process: its peak, and returning free memory to the system."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ def peak_memory() -> int:
         pass  # not Linux
     import resource
 
-    # On Linux this would count what the process was forked from as well.
+    # On Linux this would include the process that this one was forked from.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
 
 def trim_heap() -> None:
-    """Hand free memory back to the system, where the C library is glibc; takes milliseconds.
+    """Return free memory to the system, where the C library is glibc; takes milliseconds.
 
-    glibc keeps more of it the larger the arrays are that were freed (mallopt(3)), so that before a
-    stage which needs much, tens of MB too many are held or not, as chance has it.
+    glibc holds back more of it the larger the freed arrays were (mallopt(3)): without this, a run's
+    peak varies by tens of MB.
     """
     with suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -1,4 +1,4 @@
-"""How the pipeline tells what it is doing, without knowing who listens."""
+"""Progress and log of a run: reported by the pipeline, shown by the caller."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ T = TypeVar("T")
 
 
 class Progress(Protocol):
-    """Listens to a run. ``start``: a stage of ``total`` steps begins; ``advance``: one step is
-    done; ``stop``: the stage is over."""
+    """Receives a run's progress. ``start``: a stage of ``total`` steps begins; ``advance``: one step
+    is done; ``stop``: the stage is over."""
 
     def start(self, stage: str, total: int) -> None: ...
     def advance(self) -> None: ...
@@ -20,7 +20,7 @@ class Progress(Protocol):
 
 
 class Silent:
-    """Listens to nothing."""
+    """Ignores the progress."""
 
     def start(self, stage: str, total: int) -> None: ...
     def advance(self) -> None: ...
@@ -28,7 +28,7 @@ class Silent:
 
 
 class RunLog:
-    """Seconds spent in each stage, and photos left out with the reason."""
+    """Seconds spent in each stage, and the photos left out, with reasons."""
 
     def __init__(self, progress: Progress | None = None) -> None:
         self.progress = progress or Silent()
@@ -37,7 +37,7 @@ class RunLog:
 
     @contextmanager
     def stage(self, name: str, total: int) -> Iterator[None]:
-        """Time a stage; a stage entered twice adds up."""
+        """Time a stage. The times of a stage that is entered twice are added."""
         started = time.perf_counter()
         self.progress.start(name, total)
         try:
@@ -48,7 +48,7 @@ class RunLog:
             self.seconds[name] = self.seconds.get(name, 0.0) + spent
 
     def advance(self) -> None:
-        """One step of the stage is done."""
+        """Report one step of the stage."""
         self.progress.advance()
 
     def advancing(self, items: Iterable[T]) -> Iterator[T]:
@@ -58,5 +58,5 @@ class RunLog:
             self.advance()
 
     def skip(self, photo: str, reason: str) -> None:
-        """A photo is left out; the first reason stays."""
+        """Note that a photo is left out; its first reason is kept."""
         self.skipped.setdefault(photo, reason)

@@ -1,4 +1,4 @@
-"""Arrays on disk under content keys: shards that are whole or not there at all."""
+"""Arrays on disk under content keys, in shards that are written atomically."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from prelabel.storage.memory import trim_heap
 
 Arrays = Mapping[str, NDArray[Any]]
 SHARD = 32
-"""Entries in a shard: what a killed run loses at most."""
+"""Entries in a shard, and so the most that a killed run loses."""
 _ABANDONED = 3600
-"""Seconds after which a shard that is still not whole will never be."""
+"""Seconds after which a temporary file is a leftover of a killed process."""
 
 
 class ShardStore:
-    """A folder of safetensors shards; each shard's own header is its manifest, so the two cannot
-    disagree. Entries are immutable. Several processes may add at once. Memory: about 200 bytes an
-    entry. Use as a context manager: leaving it writes the last, shorter shard.
+    """A folder of safetensors shards, each of which lists its entries in its own header.
+
+    Entries are immutable. Several processes may add at once. Memory: about 200 bytes an entry. As a
+    context manager it writes the last, shorter shard when it is left.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -37,8 +38,8 @@ class ShardStore:
         self._where: dict[bytes, int] = {}
         self._pending: dict[str, dict[str, NDArray[Any]]] = {}
         with suppress(OSError):  # not there yet
-            os.utime(folder)  # used now: it is pruned after others
-        remove_leftovers(folder, older_than=_ABANDONED)  # another process may be writing
+            os.utime(folder)  # it counts as used now
+        remove_leftovers(folder, older_than=_ABANDONED)  # of killed runs
         for shard in sorted(folder.glob("[0-9a-f]*.safetensors")):
             self._index(shard)
 
@@ -51,7 +52,7 @@ class ShardStore:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # After Ctrl-C too: what is computed is kept. A full disk must not hide its own error.
+        # After Ctrl-C too, so that nothing computed is lost; after a full disk it would fail again.
         if not isinstance(error, OSError):
             self.flush()
         trim_heap()
@@ -63,7 +64,7 @@ class ShardStore:
         return len(self._where) + len(self._pending)
 
     def add(self, key: str, arrays: Arrays) -> None:
-        """Store arrays under a key of hex digits; a key that is there already stays as it is."""
+        """Store arrays under a key of hex digits. Existing entries are not changed."""
         if key in self:
             return
         self._pending[key] = {name: np.ascontiguousarray(a) for name, a in arrays.items()}
@@ -80,7 +81,7 @@ class ShardStore:
             return {name.partition("/")[2]: tensors.get_tensor(name) for name in names}
 
     def flush(self) -> None:
-        """Write what is pending as a shard."""
+        """Write the pending entries as a shard."""
         if not self._pending:
             return
         keys = "".join(sorted(self._pending))
@@ -98,7 +99,7 @@ class ShardStore:
             with safe_open(shard, framework="numpy") as tensors:  # checks its header and length
                 keys = {bytes.fromhex(name.partition("/")[0]) for name in tensors.keys()}  # noqa: SIM118
         except (OSError, ValueError, SafetensorError):
-            return  # not whole (a failing disk): its entries are computed again
+            return  # damaged: its entries are computed again
         self._shards.append(shard)
         for key in keys:
             self._where[key] = len(self._shards) - 1

@@ -1,4 +1,4 @@
-"""Work on several cores: items ahead of who asks for them, and BLAS kept on one thread."""
+"""Work on several cores: results computed ahead of the consumer, and BLAS limited to one thread."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ def cores() -> int:
 def prefetch_map(
     work: Callable[[T], R], items: Iterable[T], *, workers: int
 ) -> Iterator[tuple[T, R]]:
-    """Each item with ``work(item)``, in order; at most ``workers + 1`` are under way or waiting.
+    """Each item with ``work(item)``, in order; at most ``workers + 1`` are computed ahead.
 
     What ``work`` raises is raised here, at its item. ``items`` is advanced by the caller's thread.
-    BLAS keeps to one thread meanwhile, since the workers have the cores already.
+    BLAS is limited to one thread meanwhile, since the workers use all cores.
     """
     waiting: deque[tuple[T, Future[R]]] = deque()
     with one_blas_thread(), ThreadPoolExecutor(workers) as pool:
         for item in items:
             waiting.append((item, pool.submit(work, item)))
             if len(waiting) > workers:
-                first, answer = waiting.popleft()
-                yield first, answer.result()
-        for first, answer in waiting:
-            yield first, answer.result()
+                first, result = waiting.popleft()
+                yield first, result.result()
+        for first, result in waiting:
+            yield first, result.result()
 
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """BLAS on one thread while inside, in any number of threads at once.
+    """Limit BLAS to one thread; may be entered by several threads at once.
 
-    For products so small that BLAS' threads cost up to fifteen times as much waiting for each
-    other; and so that rounding does not depend on their number.
+    For small products, where BLAS' threads spend up to fifteen times as long waiting for each other,
+    and so that rounding does not depend on their number.
     """
     _blas.enter()
     try:
@@ -58,8 +58,8 @@ def one_blas_thread() -> Iterator[None]:
 
 
 class _Blas:
-    """BLAS' number of threads is the whole process': the first one in lowers it, the last one out
-    raises it again."""
+    """Counts the threads inside: BLAS' limit holds for the whole process, so the first one sets it
+    and the last one restores it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -5,10 +5,10 @@ own or belongs to a package that offers strategies. Each module counts by its sy
 docstrings and comments, so that editing prose changes nothing; a compiled one by its bytes. The
 digests are computed once in a process, which runs the code that it was started with.
 
-A strategy of another distribution counts with that distribution's version and the compiled libraries
-of its package as well. What cannot be seen from here, such as a plugin's data files or the version
-of a library that it uses, must come with a new version of the plugin. Where there is no source (a
-frozen program), the version of the distribution is all that counts.
+A strategy of another distribution counts with that distribution's version and with the compiled
+libraries and data files of its package as well. What cannot be seen from here, such as the version of
+a library that it uses, must come with a new version of the plugin. Where there is no source (a frozen
+program), the version of the distribution is all that counts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from prelabel.strategies import registry
 from prelabel.strategies.module_source import (
     LIBRARIES,
     combined,
-    compiled_libraries,
+    other_files,
+    package_of,
     read_module,
 )
 
@@ -64,8 +65,7 @@ def strategy_code(section: str, name: str) -> str:
     facts = [point.value]
     if point.dist and point.dist.name != OWN:
         own |= _top_levels(point.dist)
-        facts.append(f"{point.dist.name} {point.dist.version}")
-        facts += [fact for package in sorted(own) for fact in compiled_libraries(package)]
+        facts += [f"{point.dist.name} {point.dist.version}", *other_files(package_of(module))]
     return combined([*facts, *_facts(closure([module], packages=_packages() | own))])
 
 

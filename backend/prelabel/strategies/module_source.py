@@ -16,6 +16,8 @@ from pathlib import Path
 
 LIBRARIES = (*EXTENSION_SUFFIXES, ".so", ".pyd", ".dll", ".dylib")
 """Endings of compiled code."""
+_LARGE = 4_000_000
+"""Bytes from which a data file is not read."""
 
 
 @dataclass(frozen=True)
@@ -177,14 +179,22 @@ def _siblings(name: str) -> frozenset[str]:
 
 
 @cache
-def compiled_libraries(package: str) -> tuple[str, ...]:
-    """The compiled libraries in a package's folders: they may be loaded by other ways than import."""
+def other_files(package: str) -> tuple[str, ...]:
+    """What lies in a package's folders beside Python's sources: compiled libraries, which may be
+    loaded by other ways than import, and data. Large data counts by its size and date."""
     return tuple(
-        f"{file.relative_to(folder).as_posix()} {_bytes_digest(file)}"
+        f"{file.relative_to(folder).as_posix()} {_file_digest(file)}"
         for folder in _folders(package)
         for file in sorted(folder.rglob("*"))
-        if file.name.endswith(LIBRARIES)
+        if file.suffix not in (".py", ".pyc") and file.is_file() and not _is_hidden(file, folder)
     )
+
+
+def package_of(module: str) -> str:
+    """The outermost package of a module that is not a namespace, which others may share."""
+    names = module.split(".")
+    parents = (".".join(names[:n]) for n in range(1, len(names)))
+    return next((p for p in parents if (spec := _spec(p)) and spec.origin is not None), module)
 
 
 def _folders(package: str) -> Iterator[Path]:
@@ -192,6 +202,20 @@ def _folders(package: str) -> Iterator[Path]:
     for place in (spec.submodule_search_locations or ()) if spec else ():
         if (folder := Path(place)).is_dir():
             yield folder
+
+
+def _is_hidden(file: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in file.relative_to(folder).parts)
+
+
+def _file_digest(file: Path) -> str:
+    try:
+        status = file.stat()
+    except OSError:
+        return ""
+    if status.st_size > _LARGE and not file.name.endswith(LIBRARIES):
+        return f"{status.st_size} {status.st_mtime_ns}"
+    return _bytes_digest(file)
 
 
 def _bytes_digest(file: Path) -> str:

@@ -76,7 +76,7 @@ def load(section: str, name: str) -> type[Any]:
     return strategy
 
 
-def make(section: str, name: str, settings: Mapping[str, Any]) -> Any:
+def make(section: str, name: str, settings: Mapping[str, object]) -> Any:
     """The strategy with these settings; values are checked and converted to the fields' types."""
     strategy = load(section, name)
     known = [field.name for field in dataclasses.fields(strategy)]

@@ -21,13 +21,13 @@ from prelabel.storage.files import replacing_files
 class YoloSeg:
     """YOLO's segmentation format (v8 and later): ``data.yaml`` and a text file for each photo.
 
-    A photo ``a/x.jpg`` has ``labels/a/x.txt`` with a line for each region: its class, and a polygon
-    in shares of width and height; the file of a photo without regions is empty. Training expects
-    the photos in ``images/`` beside: put a link to their folder there.
+    A photo ``a/x.jpg`` has the file ``labels/a/x.txt`` with a line for each region: its class, and a
+    polygon in fractions of width and height. The file of a photo without regions is empty. Training
+    expects the photos in ``images/`` in the same folder: make a link to their folder there.
 
-    Polygons have no holes, and a region has one polygon: holes are filled, and separate parts are
-    joined by lines without width; both are counted. So are crowds, regions without a class and
-    photos whose label file another photo has already, which are left out.
+    A region has one polygon without holes: holes are filled, and separate parts are joined by lines
+    without width. Both are counted. Crowds, regions without a class, and photos whose label file
+    another photo already has are left out and counted.
 
     Raises UserError if labelformat is missing, for a region whose class the context does not name,
     and for a photo whose name leads out of the folder.
@@ -55,8 +55,8 @@ class YoloSeg:
 class Boxes:
     """Boxes in a detection format; the regions' masks are lost.
 
-    Crowds, regions without a class, and photos whose label file another photo has already are left
-    out and counted. Raises UserError as ``yolo-seg`` does.
+    Crowds, regions without a class, and photos whose label file another photo already has are left
+    out and counted. Raises UserError in the same cases as ``yolo-seg``.
 
     Attributes:
         format: ``yolo`` (data.yaml and labels/, v5 and later), ``kitti`` or ``lightly`` (a file for

@@ -45,34 +45,34 @@ from prelabel_exporters.voc.reader import read_voc
 class Voc:
     """PASCAL VOC: writes and reads the folders of its segmentation task.
 
-    - A photo ``a/x.jpg`` is ``a/x`` in the lists: ``SegmentationClass/a/x.png`` and
-      ``SegmentationObject/a/x.png``, of the EXIF-oriented photo's size, with VOC's palette, and
-      ``Annotations/a/x.xml``, whose ``filename`` is the photo's name (in ``JPEGImages/``, where it
-      was put there). If ``a/x.png`` is a photo too, the one that comes second keeps its whole name:
+    - A photo ``a/x.jpg`` is listed as ``a/x``. Its masks are ``SegmentationClass/a/x.png`` and
+      ``SegmentationObject/a/x.png``, of the size of the EXIF-oriented photo, with VOC's palette. The
+      ``filename`` in ``Annotations/a/x.xml`` is the photo's name, or its name in ``JPEGImages/`` if
+      it is there. If ``a/x.png`` is a photo too, the later of the two keeps its ending:
       ``a/x.png.png``.
-    - A pixel's class is its region's class id + 1, 0 for background; classes of one name share the
-      first's value. Its object is the region's place among those that can be seen, from 1. Where
-      regions overlap, the higher score wins, of equal ones the smaller. Crowds and void are 255.
-      Regions without a class, and those behind the 254th of a photo, are left out and counted, as
-      are those of which no pixel can be seen. A box holds the pixels under the void border too.
-    - ``labels.txt`` has a line for each value: the value, a tab, the name (white space in it as
-      single spaces); ``labelmap.txt`` says the same as CVAT and datumaro do.
-    - Files of an earlier export are replaced once all are written; others are left alone.
+    - The class of a pixel is the class id of its region + 1, and 0 for background; classes with the
+      same name have the value of the first. The object of a pixel is the number of its region among
+      the visible ones, from 1. Where regions overlap, the one with the higher score is in front; of
+      equal scores, the smaller one. Crowds and void are 255. Regions without a class, regions
+      without a visible pixel, and those beyond 254 in a photo are left out and counted. Boxes
+      include the pixels under the void border.
+    - ``labels.txt`` has a line for each value: the value, a tab, and the name, in which white space
+      becomes single spaces. ``labelmap.txt`` has the same names for CVAT and datumaro.
+    - Files of an earlier export are replaced after all files are written; other files are kept.
 
-    Writing raises UserError for more than 254 classes, a region whose class the context does not
-    name, and a photo whose name leads out of the folder.
+    Writing raises UserError for more than 254 classes, for a region whose class the context does not
+    name, and for a photo whose name leads out of the folder.
 
     Attributes:
-        images: ``link`` or ``copy`` puts the photos into ``JPEGImages/``, ``none`` leaves them where
-            they are. One that is not a JPEG, or is rotated by EXIF, is written upright as a JPEG
-            and counted.
+        images: ``link`` or ``copy`` puts the photos into ``JPEGImages/``, ``none`` does not. Photos
+            that are not JPEGs or are rotated by EXIF are converted to upright JPEGs and counted.
         void_border: width in pixels of a line of 255 along the borders of objects, half of it on
-            either side; ≥ 0. VOC's own has 5; of an odd width, the pixel in the middle goes right
-            and down.
-        val_share: the share of photos in ``val.txt``; in [0, 1]. Where a photo goes depends on its
-            name and the seed alone, so that it stays there when others come.
-        seed: of that choice.
-        devkit: everything below ``VOCdevkit/VOC2012/``, where torchvision looks for it.
+            either side; ≥ 0. VOC's own is 5; of an odd width, the middle pixel is on the right or
+            lower side.
+        val_share: share of the photos in ``val.txt``; in [0, 1]. The list of a photo depends only on
+            its name and the seed, and does not change when photos are added.
+        seed: seed of that choice.
+        devkit: write everything to ``VOCdevkit/VOC2012/``, where torchvision looks for it.
     """
 
     images: Literal["none", "link", "copy"] = "none"

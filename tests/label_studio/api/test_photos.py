@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ import pytest
 from prelabel.errors import PhotoError, UserError
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.photos import Fetcher
-from support.http_server import LEGACY, Server, answer, in_turn
+from support.http_server import LEGACY, Answer, Server, answer, in_turn
 
 
 @pytest.fixture
@@ -313,8 +314,10 @@ def test_size_is_capped_without_a_stated_length(
 
 
 def test_timeout(server: Server, other: Server, folder: Path) -> None:
-    def slow(*_: str) -> tuple[int, dict[str, str], bytes]:
-        time.sleep(0.1)
+    over = threading.Event()
+
+    def slow(*_: str) -> Answer:
+        over.wait(60)
         return 200, {}, b"late"
 
     server.route = other.route = slow
@@ -323,6 +326,7 @@ def test_timeout(server: Server, other: Server, folder: Path) -> None:
         for uri in ("/a.jpg", f"{other.url}/a.jpg"):
             with pytest.raises(PhotoError, match="did not answer in time"):
                 fetcher.fetch(uri)
+    over.set()
     assert left_in(folder) == []
 
 

@@ -21,9 +21,6 @@ from support.label_studio_exports import (
     write_export,
 )
 
-# pycocotools does not know numpy 2's `copy` yet: harmless, but pytest keeps every warning.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
 
 def _predicted(label: str, version: str, created: str, score: float = 0.5) -> dict[str, Any]:
     return {

@@ -21,9 +21,6 @@ from support.label_studio_exports import (
     shape_item,
 )
 
-# pycocotools does not know numpy 2's `copy` yet: harmless, but pytest keeps every warning.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
 
 def test_read__brush_bitmask_polygon_and_rectangle(tmp_path: Path) -> None:
     square = [[20, 25], [60, 25], [60, 75], [20, 75]]  # percents of 10 × 8: x 2–6, y 2–6

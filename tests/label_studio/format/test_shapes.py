@@ -30,9 +30,6 @@ from prelabel.label_studio.format.shapes import (
 )
 from prelabel.storage.json import JsonObject
 
-# pycocotools does not know numpy 2's `copy` yet: harmless, but pytest keeps every warning.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
 MASKS = hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, max_side=24))
 
 

@@ -28,9 +28,6 @@ from support.label_studio_exports import (
     write_export,
 )
 
-# pycocotools does not know numpy 2's `copy` yet: harmless, but pytest keeps every warning.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
 
 def test_json_min__of_the_sdk_gives_the_same_regions(tmp_path: Path) -> None:
     square = [[20, 25], [60, 25], [60, 75]]

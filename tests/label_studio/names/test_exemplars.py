@@ -25,24 +25,7 @@ from prelabel.label_studio.names import exemplars as exemplars_module
 from prelabel.label_studio.names.exemplar_lines import read_revision
 from prelabel.label_studio.names.exemplars import ExemplarFile, Lessons
 from prelabel.label_studio.names.table import Exemplar, Names
-from prelabel.strategies import registry
-
-RLE: Rle = {"size": [1, 1], "counts": "01"}
-CLUSTERER = registry.make("clusterer", "spherical-kmeans", {})
-CENTROIDS = np.array([[1, 0], [0, 1], [-1, 0]], dtype=np.float32)
-
-
-def at(degrees: float, name: str, photo: str = "p") -> Exemplar:
-    return Exemplar(photo, RLE, vector(degrees), name)
-
-
-def vector(degrees: float) -> NDArray[np.float32]:
-    angle = np.deg2rad(degrees)
-    return np.array([np.cos(angle), np.sin(angle)], dtype=np.float32)
-
-
-def ask(given: Names, *regions: tuple[float, int]) -> list[str | None]:
-    return given(np.stack([vector(d) for d, _ in regions]), [c for _, c in regions])
+from support.exemplars import CENTROIDS, CLUSTERER, RLE, ask, at, vector
 
 
 def teach(

@@ -6,32 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from prelabel.data.masks import Rle
 from prelabel.label_studio.names.table import Exemplar, Names, classes_of
-from prelabel.strategies import registry
-
-RLE: Rle = {"size": [1, 1], "counts": "01"}
-CLUSTERER = registry.make("clusterer", "spherical-kmeans", {})
-CENTROIDS = np.array([[1, 0], [0, 1], [-1, 0]], dtype=np.float32)
-
-
-def at(degrees: float, name: str, photo: str = "p") -> Exemplar:
-    return Exemplar(photo, RLE, vector(degrees), name)
-
-
-def vector(degrees: float) -> NDArray[np.float32]:
-    angle = np.deg2rad(degrees)
-    return np.array([np.cos(angle), np.sin(angle)], dtype=np.float32)
+from support.exemplars import CENTROIDS, CLUSTERER, RLE, ask, at, vector
 
 
 def names(*exemplars: Exemplar) -> Names:
     return Names(exemplars, CENTROIDS, clusterer=CLUSTERER)
-
-
-def ask(given: Names, *regions: tuple[float, int]) -> list[str | None]:
-    return given(np.stack([vector(d) for d, _ in regions]), [c for _, c in regions])
 
 
 def test_names__one_exemplar_names_its_class_everywhere() -> None:

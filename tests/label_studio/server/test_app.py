@@ -174,7 +174,7 @@ def test_label_config__is_parsed_once_a_request(
         entry.result.set_result(JobResult(0, b"[]"))
         return entry
 
-    monkeypatch.setattr(service.fits, "count_tasks", lambda project: None)
+    monkeypatch.setattr(service.fits, "fit_if_needed", lambda project: None)
     monkeypatch.setattr(service.fits._fits, "request", request)
     monkeypatch.setattr(service.queue, "put", finish)
     project, tasks = server.project(6)

@@ -72,14 +72,14 @@ class Harness:
         state = self.project.folder.update(newest="0123456789ab", n_tasks=n_tasks)
         self.project.state = state
 
-    def count_tasks(self) -> list[FitRequest]:
+    def fit_if_needed(self) -> list[FitRequest]:
         """The fits that a count of the project's tasks requests."""
         self.fits.requests.clear()
         self.fits.running.clear()
         self.project.counted_at = 0.0
-        self.scheduler.count_tasks(self.project)
+        self.scheduler.fit_if_needed(self.project)
         for thread in threading.enumerate():
-            if thread.name == "count tasks":
+            if thread.name == "fit check":
                 thread.join()
         return list(self.fits.requests)
 
@@ -111,7 +111,7 @@ def test_request__holds_what_a_fit_needs(make: Callable[..., Harness]) -> None:
     assert (request.server, request.token) == (harness.server.url, TOKEN)
     assert request.label_config == LABEL_CONFIG
     assert (request.tasks, request.most) == (None, 7)
-    assert harness.project.folder.state.fit_wanted
+    assert harness.project.folder.state.fit_requested
     assert TOKEN not in repr(request)
 
 
@@ -155,13 +155,13 @@ def test_first_fit__is_not_tried_without_a_token_or_with_a_newer_model(
 # --- a project that grows ---
 
 
-def test_count_tasks__a_project_that_was_not_fitted_needs_twenty(
+def test_fit_if_needed__a_project_that_was_not_fitted_needs_twenty(
     make: Callable[..., Harness],
 ) -> None:
     harness = make(n_photos=19)
-    assert harness.count_tasks() == []
+    assert harness.fit_if_needed() == []
     harness.add_tasks(1)
-    (request,) = harness.count_tasks()
+    (request,) = harness.fit_if_needed()
     assert request.most == 100
 
 
@@ -169,49 +169,49 @@ def test_count_tasks__a_project_that_was_not_fitted_needs_twenty(
     ("fit_after", "n_fitted", "enough"),
     [(500, 4, 20), (500, 60, 60), (30, 60, 30)],
 )
-def test_count_tasks__a_fitted_project_is_fitted_anew_when_it_has_grown(
+def test_fit_if_needed__a_fitted_project_is_fitted_anew_when_it_has_grown(
     fit_after: int, n_fitted: int, enough: int, make: Callable[..., Harness]
 ) -> None:
     harness = make(fit_after=fit_after, n_photos=n_fitted)
     harness.fitted(n_fitted)
     harness.add_tasks(enough - 1)
-    assert harness.count_tasks() == []
+    assert harness.fit_if_needed() == []
     harness.add_tasks(1)
-    (request,) = harness.count_tasks()
+    (request,) = harness.fit_if_needed()
     assert (request.newest, request.most) == ("0123456789ab", 0)
 
 
-def test_count_tasks__with_zero_a_fitted_project_stays_as_it_is(
+def test_fit_if_needed__with_zero_a_fitted_project_stays_as_it_is(
     make: Callable[..., Harness],
 ) -> None:
     harness = make(fit_after=0)
     harness.fitted(4)
     harness.add_tasks(60)
-    assert harness.count_tasks() == []
+    assert harness.fit_if_needed() == []
 
 
-def test_count_tasks__a_fit_that_was_cut_off_is_requested_again(
+def test_fit_if_needed__a_fit_that_was_cut_off_is_requested_again(
     make: Callable[..., Harness],
 ) -> None:
     harness = make()
-    harness.project.state = harness.project.folder.update(fit_wanted=True)
-    assert len(harness.count_tasks()) == 1
+    harness.project.state = harness.project.folder.update(fit_requested=True)
+    assert len(harness.fit_if_needed()) == 1
 
 
-def test_count_tasks__not_without_a_token_and_not_too_often(make: Callable[..., Harness]) -> None:
+def test_fit_if_needed__not_without_a_token_and_not_too_often(make: Callable[..., Harness]) -> None:
     harness = make(n_photos=20)
     harness.project.token = ""
-    assert harness.count_tasks() == []
+    assert harness.fit_if_needed() == []
     harness.project.token = TOKEN
-    assert len(harness.count_tasks()) == 1
-    harness.scheduler.count_tasks(harness.project)  # a minute has not passed
-    assert not [thread for thread in threading.enumerate() if thread.name == "count tasks"]
+    assert len(harness.fit_if_needed()) == 1
+    harness.scheduler.fit_if_needed(harness.project)  # a minute has not passed
+    assert not [thread for thread in threading.enumerate() if thread.name == "fit check"]
 
 
-def test_count_tasks__a_server_that_refuses_is_reported(make: Callable[..., Harness]) -> None:
+def test_fit_if_needed__a_server_that_refuses_is_reported(make: Callable[..., Harness]) -> None:
     harness = make()
     harness.project.token = "f" * 40
-    assert harness.count_tasks() == []
+    assert harness.fit_if_needed() == []
     assert "refuses the token" in harness.problems.last()[-1].text
 
 
@@ -221,7 +221,7 @@ def test_count_tasks__a_server_that_refuses_is_reported(make: Callable[..., Harn
 def test_resume__only_what_was_cut_off_and_can_be_fetched(make: Callable[..., Harness]) -> None:
     harness = make()
     harness.scheduler.resume(harness.project)
-    harness.project.state = harness.project.folder.update(fit_wanted=True)
+    harness.project.state = harness.project.folder.update(fit_requested=True)
     harness.project.token = ""
     harness.scheduler.resume(harness.project)
     assert harness.fits.requests == []
@@ -234,7 +234,9 @@ def test_resume__a_label_config_that_cannot_be_used_is_reported(
     make: Callable[..., Harness],
 ) -> None:
     harness = make()
-    harness.project.state = harness.project.folder.update(fit_wanted=True, label_config="<View/>")
+    harness.project.state = harness.project.folder.update(
+        fit_requested=True, label_config="<View/>"
+    )
     harness.scheduler.resume(harness.project)
     assert harness.fits.requests == []
     assert "label config" in harness.problems.last()[0].text
@@ -249,7 +251,7 @@ def test_end__the_newest_model_is_known_and_a_problem_reported(
     harness.project.folder.update(newest="abcdefabcdef", n_tasks=4)
     harness.fits.end(harness.project)
     assert (harness.project.state.newest, harness.project.state.n_tasks) == ("abcdefabcdef", 4)
-    assert not harness.project.folder.state.fit_wanted
+    assert not harness.project.folder.state.fit_requested
     assert harness.problems.last() == []
     harness.scheduler.request(harness.project)
     harness.fits.end(harness.project, "the disk is full")
@@ -265,5 +267,5 @@ def test_cancel__is_not_a_problem(make: Callable[..., Harness]) -> None:
     fit.problem = CANCELLED
     harness.fits.on_end(fit)
     assert not harness.scheduler.cancel(harness.project)
-    assert not harness.project.folder.state.fit_wanted
+    assert not harness.project.folder.state.fit_requested
     assert harness.problems.last() == []

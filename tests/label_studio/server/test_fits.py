@@ -29,7 +29,7 @@ ENOUGH = 20
 def test_first_fit__enough_tasks_are_fitted_within_the_request(
     service: Service, server: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service.fits, "count_tasks", lambda project: None)  # no fit but the first
+    monkeypatch.setattr(service.fits, "fit_if_needed", lambda project: None)  # no fit but the first
     project = Project(service, server, ENOUGH)
     before = project.setup()
     assert before == image_level_version(tiny_config())
@@ -138,10 +138,10 @@ def test_cancel__ends_the_fit_and_it_is_not_begun_again(
         with server.holding("/data/upload"):
             service.fit(project.name)
             wait_for(lambda: project.fit_stage == "photos")
-            assert project.folder.state.fit_wanted
+            assert project.folder.state.fit_requested
             assert service.cancel(project.name)
             wait_for(lambda: project.status["fit"] is None)
-        assert not project.folder.state.fit_wanted
+        assert not project.folder.state.fit_requested
         assert not service.cancel(project.name)
         assert "cancelled" not in problems(service)
         # A new one is no matter.

@@ -163,7 +163,7 @@ def test_serve__killed_during_a_fit_takes_its_processes_along_and_goes_on_with_i
             os.kill(process.pid, signal.SIGKILL)
             wait_for(lambda: not group(process.pid), seconds=10)
             assert waiting.exception(10)
-    assert folder.state.fit_wanted
+    assert folder.state.fit_requested
     assert not folder.state.newest
     first = tasks[0]["data"]["image"]
     n_asked = server.count(first)

@@ -265,14 +265,14 @@ def test_restart__a_fit_that_was_cut_off_is_begun_again(
         project.setup()
         service.fit(project.name)
         wait_for(lambda: project.fit_stage == "photos")
-    assert project.folder.state.fit_wanted
+    assert project.folder.state.fit_requested
     with started() as without:  # no token yet: it waits for /setup
         project = project.through(without)
         assert project.status["fit"] is None
         project.setup()
         wait_for(lambda: project.folder.state.newest)
         project.idle()
-    project.folder.update(newest="", fit_wanted=True)
+    project.folder.update(newest="", fit_requested=True)
     with started(url=server.url, token=TOKEN) as configured:
         project = project.through(configured)
         wait_for(lambda: project.folder.state.newest)

@@ -172,7 +172,7 @@ def test_predict__two_images_have_results_each(worker: Worker, server: FakeLabel
     again = worker.items(server.task(1, image=server.upload(1), side=server.upload(2)), xml=both)
     assert {(i["from_name"], i["to_name"]) for i in again} == {("a", "image"), ("a", "side")}
     assert [i["value"]["rle"] for i in again] == [i["value"]["rle"] for i in items]
-    # One of two is enough for a task; one that is broken is told.
+    # One photo of two is enough for a task.
     one = worker.items(server.task(1, image=server.upload(1)), xml=xml)
     assert {i["to_name"] for i in one} == {"image"}
 
@@ -288,7 +288,7 @@ def test_predict__answers_come_though_the_disk_is_full(
             other.do(tasks[0])
         assert "No space left" in other.problems[0]
         assert "make room, or set PRELABEL_CACHE" in other.problems[0]
-        assert len(other.problems) == 1  # told once, not every time
+        assert len(other.problems) == 1  # reported once, not every time
 
 
 def test_learn__a_task_of_another_project_teaches_nothing(

@@ -1,4 +1,4 @@
-"""One photo at a time, asked for from several threads, with a fitted model or without one."""
+"""Predictions of single photos, with a fitted model or without one; thread-safe."""
 
 from __future__ import annotations
 
@@ -19,29 +19,31 @@ from prelabel.model import FittedModel
 from prelabel.photo_segmenter import PhotoSegmenter
 from prelabel.segment import Segment
 from prelabel.steps.regions import enlarge
-from prelabel.strategies.protocols import Clusterer
 
 Float = NDArray[np.float32]
 _SEEN = 32
-"""Photos whose pixels and features stay in memory for who points at them: about 4 MB each."""
+"""Photos whose pixels and features stay in memory for prompts: about 4 MB each."""
 
 
 class Predictor:
-    """``model``: None for masks from each photo alone: its own clusters, scored by the border rule;
-    their regions have no class. ``vectors_origin``: what makes regions' vectors. May be used by several threads at once."""
+    """Predicts photos from the bytes of their files. May be used by several threads at once.
+
+    ``model``: None for regions from each photo alone, clustered by itself and scored by the border
+    rule; they have no class. ``vectors_origin``: as of a model, what makes the regions' vectors.
+    """
 
     def __init__(self, model: FittedModel | None, config: Config) -> None:
         """Raises UserError if the weights cannot be had."""
         self.model = model
         self._photos = PhotoSegmenter(model, config, keep_features=True)
-        self._clusterer: Clusterer = self._photos.config.strategy("clusterer")
+        self._clusterer = self._photos.config.strategy("clusterer")
         self.vectors_origin = self._photos.vectors_origin
         self._seen: OrderedDict[str, tuple[Image, PatchFeatures]] = OrderedDict()
         self._lock = threading.Lock()
 
     def predict(self, name: str, data: bytes, *, version: str) -> tuple[Prediction, Float]:
-        """A photo's regions with classes, and their vectors float32 (n_regions, dim), from its
-        file's bytes. Raises PhotoError."""
+        """A photo's regions with classes, and their vectors float32 (n_regions, dim). Raises
+        PhotoError."""
         segment = self.segment(data)
         classes = self.model.classes if self.model else np.zeros((0, 0), dtype=np.float32)
         prediction = segment.classified(
@@ -50,19 +52,19 @@ class Predictor:
         return prediction, segment.embeddings
 
     def segment(self, data: bytes) -> Segment:
-        """The photo's regions without classes: from the cache, or found now and put there. A full
-        disk costs the cache, not the answer. Raises PhotoError."""
+        """The photo's regions without classes, from the cache or found now and put there. A full disk
+        only means that they are found again next time. Raises PhotoError."""
         stored = self._photos.stored(images.digest(data))
         if stored is not None:
             return stored
         image, features = self._look(data)
         segment = self._photos.describe(image, features, self._photos.find(image, features))
-        with suppress(OSError):  # flush tries again, and tells
+        with suppress(OSError):  # flush tries again, and reports it
             self._photos.keep(segment)
         return segment
 
     def object_mask(self, data: bytes, prompts: Prompts) -> Region | None:
-        """The object that a person points at. Raises PhotoError."""
+        """The object of clicks and boxes. Raises PhotoError."""
         image, features = self._look(data)
         return object_mask(self._photos.segmenter(features), image, features, prompts)
 
@@ -79,7 +81,7 @@ class Predictor:
         self._photos.flush()
 
     def _look(self, data: bytes) -> tuple[Image, PatchFeatures]:
-        """A photo's pixels and features; those that were looked at last are in memory."""
+        """A photo's pixels and features; those of recently used photos are in memory."""
         digest = images.digest(data)
         with self._lock:
             if digest in self._seen:

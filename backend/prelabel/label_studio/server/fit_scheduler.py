@@ -58,7 +58,7 @@ class FitScheduler:
         """Fit a project in the background, on ``tasks`` or all of its own, at most ``most`` of
         them; or the fit that is under way. ``label_config``: in place of that of /setup."""
         label_config = label_config or project.label_config
-        state = project.folder.update(fit_wanted=True)
+        state = project.folder.update(fit_requested=True)
         return self._fits.request(
             FitRequest(
                 folder=project.folder.path,
@@ -109,13 +109,13 @@ class FitScheduler:
 
     def resume(self, project: Project) -> None:
         """Go on with a fit that the end of the backend has cut off."""
-        if project.state.fit_wanted and project.token:
+        if project.state.fit_requested and project.token:
             try:
                 self.request(project)
             except (UserError, OSError) as error:
                 self._problems.add(f"project {project.id}: no fit: {error}", project)
 
-    def count_tasks(self, project: Project) -> None:
+    def fit_if_needed(self, project: Project) -> None:
         """In the background, and not too often: fit a project that was not fitted yet, whose fit
         was cut off, or that has grown."""
         if project.counted_at and time.monotonic() - project.counted_at <= _COUNT_EVERY:
@@ -129,11 +129,11 @@ class FitScheduler:
                 self._problems.add(str(error))
 
         # Not in a pool: a server that does not answer must not keep this process from ending.
-        threading.Thread(target=run, name="count tasks", daemon=True).start()
+        threading.Thread(target=run, name="fit check", daemon=True).start()
 
     def cancel(self, project: Project) -> bool:
         """End a project's fit; whether there was one."""
-        project.folder.update(fit_wanted=False)
+        project.folder.update(fit_requested=False)
         return self._fits.cancel(project.folder.path)
 
     def of(self, project: Project) -> Fit | None:
@@ -155,7 +155,7 @@ class FitScheduler:
         enough = min(self._settings.fit_after, max(_ENOUGH, state.n_tasks))
         first = not state.newest and n_tasks >= _ENOUGH
         grown = bool(state.newest and self._settings.fit_after and new >= enough)
-        if state.fit_wanted or first or grown:
+        if state.fit_requested or first or grown:
             self.request(project, most=0 if state.newest else _FIRST)
 
     def _on_end(self, fit: Fit) -> None:
@@ -165,7 +165,7 @@ class FitScheduler:
             text = f"project {fit.request.project_id}: fit: {fit.problem}"
             self._problems.add(text, project)
         with suppress(OSError):  # a full disk: it is requested again at the next start
-            state = ProjectFolder(fit.request.folder).update(fit_wanted=False)
+            state = ProjectFolder(fit.request.folder).update(fit_requested=False)
             if project is not None:  # live with the next /setup
                 project.state = structs.replace(
                     project.state, newest=state.newest, n_tasks=state.n_tasks

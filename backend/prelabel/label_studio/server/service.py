@@ -70,7 +70,7 @@ class Service:
         project.set_label_config(label_xml, label_config)
         self._load(project)
         self._embed_again(project)
-        self.fits.count_tasks(project)
+        self.fits.fit_if_needed(project)
         return project.state.version
 
     def version(self, name: str) -> str:

@@ -1,0 +1,96 @@
+"""The demo's login, its backend and its Label Studio, as far as they need no real one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from prelabel.errors import UserError
+from prelabel.label_studio.demo import demo
+from prelabel.label_studio.demo.local_server import LocalServer, Login, free_port
+from prelabel.label_studio.format.label_config import parse_label_config
+from support.fake_label_studio import TOKEN
+
+LOGIN = Login("me@example.com", "password", TOKEN)
+
+
+def test_login__is_made_once_and_for_this_user_alone(tmp_path: Path) -> None:
+    made = demo.login(tmp_path)
+    assert demo.login(tmp_path) == made
+    assert len(made.token) == 40
+    assert (tmp_path / "login.json").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("text", ["{", '{"email": "me@example.com"}'])
+def test_login__damaged(tmp_path: Path, text: str) -> None:
+    (tmp_path / "login.json").write_text(text)
+    with pytest.raises(UserError, match=r"login\.json is damaged"):
+        demo.login(tmp_path)
+
+
+def test_label_config__has_masks_and_prompts_in_each_label() -> None:
+    config = parse_label_config(demo.label_xml(["cat", "dog"]))
+    assert [control.kind for control in config.controls] == ["brush"]
+    assert [label.value for label in config.controls[0].labels] == ["cat", "dog"]
+    assert len(config.interactive) == 2
+
+
+def test_backend__that_does_not_start(tmp_path: Path) -> None:
+    server = LocalServer(Path("label-studio"), tmp_path, LOGIN)
+    running = demo.backend(server, tmp_path, ["--no-such-option"])
+    with pytest.raises(UserError, match=r"backend\.log"), running:
+        pass
+    assert "--no-such-option" in (tmp_path / "backend.log").read_text()
+
+
+def _program(file: Path, code: str) -> Path:
+    file.write_text(f"#!{sys.executable}\n{code}")
+    file.chmod(0o755)
+    return file
+
+
+def test_label_studio__that_ends_at_once(tmp_path: Path) -> None:
+    program = _program(tmp_path / "label-studio", "print('no database')")
+    running = demo.label_studio(program, tmp_path / "data")
+    with pytest.raises(UserError, match=r"server\.log"), running:
+        pass
+    assert "no database" in (tmp_path / "data" / "server.log").read_text()
+
+
+def test_label_studio__that_is_not_there(tmp_path: Path) -> None:
+    server = LocalServer(tmp_path / "gone", tmp_path, LOGIN)
+    with pytest.raises(UserError, match="gone cannot be started"):
+        server.start()
+
+
+_SERVER = """
+import os, sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+
+print(os.environ["LABEL_STUDIO_USERNAME"], os.environ["LABEL_STUDIO_HOST"], flush=True)
+HTTPServer(("127.0.0.1", int(sys.argv[sys.argv.index("-p") + 1])), Handler).serve_forever()
+"""
+
+
+def test_label_studio__is_stopped_at_the_end(tmp_path: Path) -> None:
+    program = _program(tmp_path / "label-studio", _SERVER)
+    with demo.label_studio(program, tmp_path / "data") as server:
+        assert server.process is not None
+        pid = server.process.pid
+        printed = (tmp_path / "data" / "server.log").read_text().split()
+        assert printed[:2] == [server.login.email, server.url]
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_free_port__another_one_where_it_is_taken() -> None:
+    first = free_port()
+    assert free_port(first) == first
