@@ -116,7 +116,7 @@ def test_fast__agrees_with_pycocotools(truth: Dataset, change: str) -> None:
 
 
 def test_fast__says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = "prelabel.evaluation.average_precision.find_spec"
+    module = "prelabel.evaluation.coco_eval.find_spec"
     monkeypatch.setattr(module, lambda name: None)
     one = dataset(prediction("a.jpg", region(box(0, 0, 3, 3))))
     with pytest.raises(UserError, match=r"prelabel\[fast-evaluation\]"):

@@ -128,7 +128,7 @@ def test_load_costs__file_then_settings(tmp_path: Path) -> None:
     [
         ("[costs]\ndraws = 1", [], "no setting 'draws'; did you mean 'draw'"),
         ("[cost]\ndraw = 1", [], "no section 'cost'"),
-        ("costs = 3", [], "costs is no section"),
+        ("costs = 3", [], "costs is not a section"),
         ("[costs", [], "cannot be read"),
         ("[costs]\ndraw = -1", [], "costs.draw = -1"),
         ("", ["costs.draw=fast"], "costs.draw = 'fast'"),

@@ -131,7 +131,7 @@ def test_page__every_figure_has_its_protocol(tmp_path: Path) -> None:
     row = re.search(r'<tr id="figure-mean_iou">.*?</tr>', html)
     assert row
     assert f"{made.figures.values()['mean_iou']:.3f}" in row[0]
-    assert "classes by name" in row[0]
+    assert "classes matched by name" in row[0]
     assert "Lin et al. 2014" in html
     assert "{{" not in html
     assert set(re.findall(r"https?://[^\"'\s]+", html)) == {"http://www.w3.org/2000/svg"}

@@ -88,7 +88,7 @@ def test_thumbnails__only_ours_are_removed(tmp_path: Path) -> None:
     regions = (box_region((2, 2, 9, 9), (20, 20)),)
     thumbnails.add(old, regions)
     thumbnails.add(new, regions)
-    (thumbnails.folder / f"{old.digest}.jpg.17-99.part").touch()
+    (thumbnails.folder / ".tmp-0123456789ab-0badc0de.jpg").touch()
     (thumbnails.folder / "holiday.jpg").touch()
     write_report(tmp_path, [prediction("new.jpg", new, regions)], run_facts())
     assert {file.name for file in thumbnails.folder.iterdir()} == {

@@ -1,4 +1,4 @@
-"""What a person at a terminal sees of a run: progress, and the summary at its end."""
+"""A run in the terminal: its progress, and the summary at its end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 EVERY = 10.0
 """Seconds between two lines of a stage, where there is no terminal."""
 _SHOWN = 5
-"""Skipped photos that the summary names; run.json and the report have all."""
+"""Skipped photos that the summary names; run.json and the report name all."""
 
 
 def progress() -> Progress:
@@ -37,18 +37,18 @@ class Bars:
         self._task: TaskID | None = None
 
     def start(self, stage: str, total: int) -> None:
-        """A bar appears."""
+        """Show a new bar."""
         self._bar = _bar(spinner=total == 1)
         self._task = self._bar.add_task(stage, total=total)
         self._bar.start()
 
     def advance(self) -> None:
-        """The bar grows."""
+        """Advance the bar."""
         if self._bar and self._task is not None:
             self._bar.advance(self._task)
 
     def stop(self) -> None:
-        """The bar stays as it is."""
+        """Leave the bar as it is."""
         if self._bar:
             self._bar.stop()
         self._bar = self._task = None
@@ -59,43 +59,43 @@ class Lines:
 
     def __init__(self) -> None:
         self._stage, self._total, self._done = "", 0, 0
-        self._started = self._spoke = 0.0
+        self._started = self._printed = 0.0
 
     def start(self, stage: str, total: int) -> None:
-        """Nothing is said yet."""
+        """Note the time; nothing is printed yet."""
         self._stage, self._total, self._done = stage, total, 0
-        self._started = self._spoke = time.monotonic()
+        self._started = self._printed = time.monotonic()
 
     def advance(self) -> None:
-        """Says how far it is, if it has been quiet for long."""
+        """Print a line if the last one is ``EVERY`` seconds ago."""
         self._done += 1
         now = time.monotonic()
-        if now - self._spoke >= EVERY and self._done < self._total:
-            self._spoke = now
+        if now - self._printed >= EVERY and self._done < self._total:
+            self._printed = now
             spent = now - self._started
             left = spent / self._done * (self._total - self._done)
-            self._say(f"{_rate(self._done / spent)}, {_duration(left)} left")
+            self._print(f"{_rate(self._done / spent)}, {_duration(left)} left")
 
     def stop(self) -> None:
-        """Says how long it took."""
+        """Print how long the stage took."""
         spent = time.monotonic() - self._started
         rate = f", {_rate(self._done / spent)}" if spent > 0 and self._total > 1 else ""
-        self._say(f"{_duration(spent)}{rate}")
+        self._print(f"{_duration(spent)}{rate}")
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         done = f"{self._done} of {self._total}, " if self._total != 1 else ""
         print(f"{self._stage}: {done}{text}", file=sys.stderr, flush=True)
 
 
 @contextmanager
-def stage(listener: Progress, name: str) -> Iterator[None]:
-    """A stage of one step, for what comes before and after the pipeline."""
-    listener.start(name, 1)
+def stage(progress: Progress, name: str) -> Iterator[None]:
+    """A stage of one step, before or after the pipeline."""
+    progress.start(name, 1)
     try:
         yield
-        listener.advance()
+        progress.advance()
     finally:
-        listener.stop()
+        progress.stop()
 
 
 def summarise(summary: Summary) -> None:

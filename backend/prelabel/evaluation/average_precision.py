@@ -1,4 +1,4 @@
-"""COCO's average precision and recall, by pycocotools or, faster, by hotcoco."""
+"""COCO's average precision and recall."""
 
 from __future__ import annotations
 
@@ -6,17 +6,14 @@ import contextlib
 import io
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from importlib.util import find_spec
 from itertools import chain
-from typing import Any, NamedTuple
 
 import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
-from prelabel import extras
 from prelabel.data.records import Region
+from prelabel.evaluation.coco_eval import Columns, Scored, with_hotcoco, with_pycocotools
 from prelabel.evaluation.figures import CocoFigures, CocoStats
 from prelabel.evaluation.pairing import Pair
 
@@ -24,21 +21,6 @@ _AREAS = {"small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, 1e10)}
 """COCOeval's ranges of areas, in pixels; both ends are inside."""
 _DIGITS = 10
 """COCOeval adds 2e-16 to a divisor, so that even the truth itself does not quite score 1."""
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Objects or regions, one place each in every column. ``image``, ``category``: from 1; the
-    category after the last class stands for no class. ``box``: (n, 4) x, y, width, height. ``rles``:
-    of `Rle`, which both libraries have types of their own for."""
-
-    image: NDArray[np.int64]
-    category: NDArray[np.int64]
-    box: NDArray[np.float64]
-    area: NDArray[np.float64]
-    crowd: NDArray[np.bool_]
-    score: NDArray[np.float64]
-    rles: list[Any]
 
 
 def average_precision(
@@ -68,7 +50,7 @@ def average_precision(
     sizes = [(pair.truth.width, pair.truth.height) for pair in pairs]
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of classes pooled, which is what is meant here
-        score = (_hotcoco if fast else _pycocotools)(truth, found, sizes, n_classes)
+        score = (with_hotcoco if fast else with_pycocotools)(truth, found, sizes, n_classes)
         by_class = score("segm", True)
         figures = CocoFigures(
             bbox_agnostic=_stats(score("bbox", False)),
@@ -90,12 +72,6 @@ def _void_by_class(pair: Pair, class_of: Mapping[int, int]) -> list[Region]:
     return [structs.replace(region, cluster=c) for region in void for c in sorted(found)]
 
 
-def need_hotcoco() -> None:
-    """Raises UserError, with what to do, unless hotcoco is installed."""
-    if find_spec("hotcoco") is None:
-        raise extras.missing("hotcoco", "fast-evaluation")
-
-
 def _columns(photos: Sequence[Sequence[Region]], class_of: Callable[[int], int]) -> Columns:
     regions = list(chain.from_iterable(photos))
     clusters, place = np.unique([region.cluster for region in regions], return_inverse=True)
@@ -111,120 +87,6 @@ def _columns(photos: Sequence[Sequence[Region]], class_of: Callable[[int], int])
         score=np.array([region.score for region in regions], dtype=np.float64),
         rles=[region.rle for region in regions],
     )
-
-
-class Scored(NamedTuple):
-    """``stats``: COCOeval's twelve figures. ``precision``: its table, (IoUs, recalls, classes, sizes,
-    numbers of regions)."""
-
-    stats: Sequence[float]
-    precision: NDArray[np.float64]
-
-
-Score = Callable[[str, bool], Scored]
-"""Takes "segm" or "bbox", and whether classes count."""
-
-
-def _pycocotools(
-    truth: Columns, found: Columns, sizes: Sequence[tuple[int, int]], n_classes: int
-) -> Score:
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
-
-    def load(columns: Columns, areas: NDArray[np.float64]) -> COCO:
-        coco = COCO()
-        coco.dataset = {
-            "images": _images(sizes),
-            "categories": _categories(n_classes),
-            "annotations": _annotations(columns, areas),
-        }
-        coco.createIndex()
-        return coco
-
-    known = load(truth, truth.area)
-    results = {
-        "segm": load(found, found.area),
-        "bbox": load(found, found.box[:, 2] * found.box[:, 3]),
-    }
-
-    def score(kind: str, by_class: bool) -> Scored:
-        scorer = COCOeval(known, results[kind], kind)
-        scorer.params.useCats = int(by_class)
-        if by_class:
-            scorer.params.catIds = list(range(1, n_classes + 1))
-        return _scored(scorer)
-
-    return score
-
-
-def _hotcoco(
-    truth: Columns, found: Columns, sizes: Sequence[tuple[int, int]], n_classes: int
-) -> Score:
-    import hotcoco
-
-    known = hotcoco.COCO.from_arrays(
-        _images(sizes),
-        _categories(n_classes),
-        truth.image,
-        truth.category,
-        truth.box,
-        area=truth.area,
-        iscrowd=truth.crowd,
-        segmentation=truth.rles,
-    )
-    rows = np.column_stack([found.image, found.box, found.score, found.category])
-    results = {
-        "segm": known.load_res(rows, segmentation=found.rles),
-        "bbox": known.load_res(rows),
-    }
-    # Both have their boxes' areas now.
-    results["segm"].update_anns(ids=np.arange(1, len(rows) + 1), area=found.area)
-
-    def score(kind: str, by_class: bool) -> Scored:
-        scorer = hotcoco.COCOeval(known, results[kind], kind)
-        scorer.params.use_cats = by_class
-        if by_class:
-            scorer.params.cat_ids = list(range(1, n_classes + 1))
-        return _scored(scorer)
-
-    return score
-
-
-def _scored(scorer: Any) -> Scored:
-    """What a COCOeval of either library gives."""
-    scorer.evaluate()
-    scorer.accumulate()
-    scorer.summarize()
-    return Scored(scorer.stats, np.asarray(scorer.eval["precision"]))
-
-
-def _annotations(columns: Columns, areas: NDArray[np.float64]) -> list[dict[str, object]]:
-    rows = zip(
-        columns.image.tolist(), columns.category.tolist(), columns.box.tolist(), areas.tolist(),
-        columns.crowd.tolist(), columns.score.tolist(), columns.rles,
-        strict=True,
-    )  # fmt: skip
-    return [
-        {
-            "id": i,
-            "image_id": image,
-            "category_id": category,
-            "bbox": box,
-            "area": area,
-            "iscrowd": int(crowd),
-            "score": score,
-            "segmentation": rle,
-        }
-        for i, (image, category, box, area, crowd, score, rle) in enumerate(rows, start=1)
-    ]
-
-
-def _images(sizes: Sequence[tuple[int, int]]) -> list[dict[str, int]]:
-    return [{"id": i, "width": w, "height": h} for i, (w, h) in enumerate(sizes, start=1)]
-
-
-def _categories(n_classes: int) -> list[dict[str, object]]:
-    return [{"id": i, "name": str(i)} for i in range(1, n_classes + 2)]
 
 
 def _stats(scored: Scored) -> CocoStats:

@@ -9,7 +9,8 @@ from pathlib import Path
 from prelabel.data.dataset import Dataset, Problems
 from prelabel.errors import UserError
 from prelabel.evaluation import metrics
-from prelabel.evaluation.average_precision import average_precision, need_hotcoco
+from prelabel.evaluation.average_precision import average_precision
+from prelabel.evaluation.coco_eval import need_hotcoco
 from prelabel.evaluation.costs import Costs
 from prelabel.evaluation.figures import ClassFigures, Figures, Matching, Sources, Unpaired
 from prelabel.evaluation.objects import Objects

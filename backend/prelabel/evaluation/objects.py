@@ -1,4 +1,4 @@
-"""What annotators care about: how much of their work is done when they open a photo."""
+"""Figures over objects: how much of the annotators' work the predictions do."""
 
 from __future__ import annotations
 

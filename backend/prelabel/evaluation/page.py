@@ -70,7 +70,7 @@ def _thumbnail(thumbnails: Thumbnails, evaluation: Evaluation, index: int) -> st
     if (photos := evaluation.photos) is None:
         return ""
     file = photos / labels.photo
-    # A name from a stranger's file may lead anywhere.
+    # A name in a file from elsewhere may lead out of the folder.
     if not file.resolve().is_relative_to(photos.resolve()):
         return ""
     try:

@@ -1,4 +1,4 @@
-"""The report's one page, written while the predictions stream by."""
+"""The report's page, written from a stream of predictions."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _row(prediction: Prediction, pictures: Sequence[str]) -> dict[str, object]:
 
 
 def _source(file: Path, *, inline: bool) -> str:
-    """What an img's src needs; empty if there is no such file."""
+    """The src of an img; empty if the file does not exist."""
     if not file.exists():
         return ""
     if not inline:

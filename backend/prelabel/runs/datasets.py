@@ -1,4 +1,4 @@
-"""Labels from wherever they lie: a run, predictions, or any format that an exporter reads."""
+"""Opening labels: of a run, predictions, or any format that an exporter reads."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _recognized(source: Path) -> str:
         except Exception as error:  # a plugin's mistake costs that plugin
             broken.append(f"; {name} failed ({type(error).__name__}: {error})")
     raise UserError(
-        f"{str(source)!r} is of no known format and no result of prelabel "
+        f"{str(source)!r} is neither of a known format nor a result of prelabel "
         f"({', '.join(readers)}): say which it is with --from (--truth-from for ground truth)"
         f"{''.join(broken)}"
     )

@@ -1,4 +1,4 @@
-"""What `prelabel export` and `prelabel convert` do: labels that are there, in other formats."""
+"""`prelabel export` and `prelabel convert`: existing labels in other formats."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from prelabel.storage.marker import DONE, MARKER
 from prelabel.storage.progress import Progress, RunLog
 
 _UNKNOWN_FOLDER = Path("photos")
-"""The folder of photos in files that must name one, where nothing tells it."""
+"""Stands for the folder of photos in files that must name one, where it is not known."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Folders that commands write into: whose they are, and what stands in them."""
+"""Folders that commands write into: which command's they are, and their run.json."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `prelabel run`, `fit` and `predict` do, each into one folder."""
+"""`prelabel run`, `fit` and `predict`, each of which writes one folder."""
 
 from __future__ import annotations
 

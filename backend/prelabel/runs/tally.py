@@ -1,4 +1,4 @@
-"""What a summary says of all photos, counted while their predictions stream by."""
+"""Counts over all photos of a run, from a stream of predictions."""
 
 from __future__ import annotations
 

@@ -72,10 +72,11 @@ def replacing_files(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def replacing(file: Path) -> Iterator[Path]:
+def replacing(file: Path, *, sync: bool = True) -> Iterator[Path]:
     """A path beside ``file`` to write to; it takes ``file``'s place only if all went well.
 
-    A killed process leaves at most a file that ``remove_leftovers`` removes.
+    A killed process leaves at most a file that ``remove_leftovers`` removes. ``sync``: wait until it
+    is on the disk, which takes longer than making what is small again.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     name = hashlib.blake2b(os.fsencode(file.name), digest_size=6).hexdigest()
@@ -84,8 +85,9 @@ def replacing(file: Path) -> Iterator[Path]:
     try:
         with named_errors(file):
             yield beside
-            with beside.open("rb") as written:
-                os.fsync(written.fileno())
+            if sync:
+                with beside.open("rb") as written:
+                    os.fsync(written.fileno())
             beside.replace(file)
     finally:
         beside.unlink(missing_ok=True)
