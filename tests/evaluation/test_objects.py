@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from builders import box, prediction, region
 from prelabel.data.records import Region
 from prelabel.errors import UserError
-from prelabel.evaluation import Costs, evaluate, load_costs
+from prelabel.evaluation import Costs, load_costs
 from prelabel.evaluation.objects import size_of
-from support.evaluation_data import dataset
+from support.evaluation_data import dataset, figures_of
 
 
 def _row(start: int, stop: int, cluster: int = 0, **options: Any) -> Region:
@@ -24,7 +24,7 @@ def _row(start: int, stop: int, cluster: int = 0, **options: Any) -> Region:
 
 def _objects(found: list[Region], true: list[Region], **options: Any) -> dict[str, Any]:
     sides = [dataset(prediction("a.jpg", *own, size=(1, 40))) for own in (found, true)]
-    return evaluate(*sides, classes="by-name", only=["objects"], costs=Costs(**options)).figures
+    return figures_of(*sides, classes="by-name", only=["objects"], costs=Costs(**options))
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,16 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prelabel.storage.progress import Progress
 from prelabel.storage.text import one_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
-    from rich.progress import TaskID
+    from rich.progress import Task, TaskID
 
+    from prelabel.runs.facts import PhotoFacts, Skipped
     from prelabel.runs.run import Summary
 
 EVERY = 10.0
@@ -100,38 +101,27 @@ def stage(listener: Progress, name: str) -> Iterator[None]:
 def summarise(summary: Summary) -> None:
     """Print what was done, then its warnings (to standard error)."""
     print("\n".join(summary_lines(summary)))
-    for warning in summary.facts["warnings"]:
+    for warning in summary.facts.warnings:
         say(f"warning: {warning}")
 
 
 def summary_lines(summary: Summary) -> list[str]:
     """The summary of a run, a fit or a predict."""
-    facts, photos = summary.facts, summary.facts["photos"]
-    lines = []
-    if "predicted" in photos:
-        cached = photos.get("from_cache", 0)
-        with_regions = photos["predicted"] - photos["empty"]
+    facts = summary.facts
+    lines = [f"photos     {_photos(facts.photos)}", *_skipped(facts.photos.skipped)]
+    if facts.regions is not None:
+        fewer = facts.parts_left_out
         lines.append(
-            f"photos     {photos['predicted']} of {photos['found']} processed"
-            + (f" ({cached} from the cache)" if cached else "")
-            + f": {with_regions} with regions, {photos['empty']} without"
-        )
-    else:
-        lines.append(f"photos     {photos['fitted']} of {photos['found']} fitted")
-    lines += _skipped(summary.skipped)
-    if "regions" in facts:
-        fewer = facts["parts_left_out"]
-        lines.append(
-            f"regions    {facts['regions']}"
+            f"regions    {facts.regions}"
             + (f" ({fewer} parts left out as tiny or as surroundings)" if fewer else "")
         )
-    used = f" ({facts['classes_used']} used)" if "classes_used" in facts else ""
-    lines.append(f"classes    {facts['classes']}{used}")
-    lines.append(f"weights    {one_line(facts['weights']['name'])}")
-    lines.append(f"seconds    {_seconds(facts['seconds'])}")
-    if "photos_per_second" in facts:
-        lines.append(f"speed      {facts['photos_per_second']:g} photos per second")
-    lines.append(f"memory     {facts['peak_memory_mb']:.0f} MB at most")
+    used = f" ({facts.classes_used} used)" if facts.classes_used is not None else ""
+    lines.append(f"classes    {facts.classes}{used}")
+    lines.append(f"weights    {one_line(facts.weights['name'])}")
+    lines.append(f"seconds    {_seconds(facts.seconds)}")
+    if facts.photos_per_second is not None:
+        lines.append(f"speed      {facts.photos_per_second:g} photos per second")
+    lines.append(f"memory     {facts.peak_memory_mb:.0f} MB at most")
     width = max(10, *(len(name) for name in summary.files))
     lines += [f"{name:<{width}} {one_line(path)}" for name, path in summary.files.items()]
     return lines
@@ -142,11 +132,21 @@ def say(text: str) -> None:
     print(f"prelabel: {one_line(text)}", file=sys.stderr, flush=True)
 
 
-def _skipped(skipped: Sequence[Mapping[str, str]]) -> list[str]:
+def _photos(photos: PhotoFacts) -> str:
+    if photos.predicted is None or photos.empty is None:
+        return f"{photos.fitted} of {photos.found} fitted"
+    cached = f" ({photos.from_cache} from the cache)" if photos.from_cache else ""
+    return (
+        f"{photos.predicted} of {photos.found} processed{cached}: "
+        f"{photos.predicted - photos.empty} with regions, {photos.empty} without"
+    )
+
+
+def _skipped(skipped: Sequence[Skipped]) -> list[str]:
     if not skipped:
         return []
     lines = [f"skipped    {len(skipped)}"]
-    lines += [f"  {one_line(i['photo'])}: {one_line(i['reason'])}" for i in skipped[:_SHOWN]]
+    lines += [f"  {one_line(one.photo)}: {one_line(one.reason)}" for one in skipped[:_SHOWN]]
     if len(skipped) > _SHOWN:
         lines.append(f"  and {len(skipped) - _SHOWN} more, all named in run.json")
     return lines
@@ -175,7 +175,7 @@ def _bar(*, spinner: bool) -> RichProgress:
     from rich.text import Text
 
     class Rate(rich_progress.ProgressColumn):
-        def render(self, task: Any) -> Text:
+        def render(self, task: Task) -> Text:
             speed = task.finished_speed or task.speed
             return Text(_rate(speed) if speed else "")
 

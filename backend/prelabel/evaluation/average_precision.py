@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from msgspec import structs
@@ -17,13 +17,9 @@ from numpy.typing import NDArray
 
 from prelabel import extras
 from prelabel.data.records import Region
+from prelabel.evaluation.figures import CocoFigures, CocoStats
 from prelabel.evaluation.pairing import Pair
 
-STATS = (
-    *("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large"),
-    *("ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_large"),
-)
-"""COCOeval's twelve figures, in its order."""
 _AREAS = {"small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, 1e10)}
 """COCOeval's ranges of areas, in pixels; both ends are inside."""
 _DIGITS = 10
@@ -33,7 +29,8 @@ _DIGITS = 10
 @dataclass(frozen=True)
 class Columns:
     """Objects or regions, one place each in every column. ``image``, ``category``: from 1; the
-    category after the last class stands for no class. ``box``: (n, 4) x, y, width, height."""
+    category after the last class stands for no class. ``box``: (n, 4) x, y, width, height. ``rles``:
+    of `Rle`, which both libraries have types of their own for."""
 
     image: NDArray[np.int64]
     category: NDArray[np.int64]
@@ -50,14 +47,13 @@ def average_precision(
     *,
     n_classes: int,
     fast: bool = False,
-) -> dict[str, Any]:
-    """COCOeval on masks (``segm``) and boxes (``bbox``), without classes (``agnostic``) and with
-    them (``by_class``): for each the twelve ``STATS``; None where no object is of that size.
-    ``classes``: AP of each class that is present, from 0, on masks.
+) -> tuple[CocoFigures, dict[int, float]]:
+    """COCOeval on masks and boxes, without classes and with them; and AP of each class that is
+    present, from 0, on masks.
 
-    ``class_of``: the class of each cluster; regions of others are left out of ``by_class``; void
-    without a class is a crowd of every class. Areas and boxes are those of the masks, a box's area
-    its own. ``fast``: with hotcoco, which must be there.
+    ``class_of``: the class of each cluster; regions of others are left out by class; void without a
+    class is a crowd of every class. Areas and boxes are those of the masks, a box's area its own.
+    ``fast``: with hotcoco, which must be there.
     """
     truth = _columns(
         [[*pair.truth.regions, *pair.void, *_void_by_class(pair, class_of)] for pair in pairs],
@@ -66,19 +62,22 @@ def average_precision(
     found = _columns(
         [pair.prediction.regions for pair in pairs], lambda c: class_of.get(c, n_classes)
     )
+    by = "hotcoco" if fast else "pycocotools"
     if not found.rles:
-        return _nothing(truth, n_classes)
+        return _without_regions(truth, n_classes, by)
     sizes = [(pair.truth.width, pair.truth.height) for pair in pairs]
-    load = _hotcoco if fast else _pycocotools
-    figures: dict[str, Any] = {}
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of classes pooled, which is what is wanted here
-        scorer = load(truth, found, sizes, n_classes)
-        for kind in ("bbox", "segm"):
-            for name, by_class in (("agnostic", False), ("by_class", True)):
-                scored = scorer(kind, by_class)
-                figures[f"{kind}_{name}"] = dict(zip(STATS, map(_shown, scored.stats), strict=True))
-    return {**figures, "classes": _class_figures(scored.eval["precision"])}
+        warnings.simplefilter("ignore")  # of classes pooled, which is what is meant here
+        score = (_hotcoco if fast else _pycocotools)(truth, found, sizes, n_classes)
+        by_class = score("segm", True)
+        figures = CocoFigures(
+            bbox_agnostic=_stats(score("bbox", False)),
+            bbox_by_class=_stats(score("bbox", True)),
+            segm_agnostic=_stats(score("segm", False)),
+            segm_by_class=_stats(by_class),
+            by=by,
+        )
+    return figures, _class_aps(by_class.precision)
 
 
 def _void_by_class(pair: Pair, class_of: Mapping[int, int]) -> list[Region]:
@@ -114,13 +113,21 @@ def _columns(photos: Sequence[Sequence[Region]], class_of: Callable[[int], int])
     )
 
 
-Scorer = Callable[[str, bool], Any]
-"""From "segm" or "bbox", and whether classes count, to a COCOeval that has summarized."""
+class Scored(NamedTuple):
+    """``stats``: COCOeval's twelve figures. ``precision``: its table, (IoUs, recalls, classes, sizes,
+    numbers of regions)."""
+
+    stats: Sequence[float]
+    precision: NDArray[np.float64]
+
+
+Score = Callable[[str, bool], Scored]
+"""Takes "segm" or "bbox", and whether classes count."""
 
 
 def _pycocotools(
     truth: Columns, found: Columns, sizes: Sequence[tuple[int, int]], n_classes: int
-) -> Scorer:
+) -> Score:
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
@@ -140,19 +147,19 @@ def _pycocotools(
         "bbox": load(found, found.box[:, 2] * found.box[:, 3]),
     }
 
-    def score(kind: str, by_class: bool) -> Any:
+    def score(kind: str, by_class: bool) -> Scored:
         scorer = COCOeval(known, results[kind], kind)
         scorer.params.useCats = int(by_class)
         if by_class:
             scorer.params.catIds = list(range(1, n_classes + 1))
-        return _summarized(scorer)
+        return _scored(scorer)
 
     return score
 
 
 def _hotcoco(
     truth: Columns, found: Columns, sizes: Sequence[tuple[int, int]], n_classes: int
-) -> Scorer:
+) -> Score:
     import hotcoco
 
     known = hotcoco.COCO.from_arrays(
@@ -173,24 +180,25 @@ def _hotcoco(
     # Both have their boxes' areas now.
     results["segm"].update_anns(ids=np.arange(1, len(rows) + 1), area=found.area)
 
-    def score(kind: str, by_class: bool) -> Any:
+    def score(kind: str, by_class: bool) -> Scored:
         scorer = hotcoco.COCOeval(known, results[kind], kind)
         scorer.params.use_cats = by_class
         if by_class:
             scorer.params.cat_ids = list(range(1, n_classes + 1))
-        return _summarized(scorer)
+        return _scored(scorer)
 
     return score
 
 
-def _summarized(scorer: Any) -> Any:
+def _scored(scorer: Any) -> Scored:
+    """What a COCOeval of either library gives."""
     scorer.evaluate()
     scorer.accumulate()
     scorer.summarize()
-    return scorer
+    return Scored(scorer.stats, np.asarray(scorer.eval["precision"]))
 
 
-def _annotations(columns: Columns, areas: NDArray[np.float64]) -> list[dict[str, Any]]:
+def _annotations(columns: Columns, areas: NDArray[np.float64]) -> list[dict[str, object]]:
     rows = zip(
         columns.image.tolist(), columns.category.tolist(), columns.box.tolist(), areas.tolist(),
         columns.crowd.tolist(), columns.score.tolist(), columns.rles,
@@ -215,34 +223,35 @@ def _images(sizes: Sequence[tuple[int, int]]) -> list[dict[str, int]]:
     return [{"id": i, "width": w, "height": h} for i, (w, h) in enumerate(sizes, start=1)]
 
 
-def _categories(n_classes: int) -> list[dict[str, Any]]:
+def _categories(n_classes: int) -> list[dict[str, object]]:
     return [{"id": i, "name": str(i)} for i in range(1, n_classes + 2)]
 
 
-def _class_figures(precision: Any) -> dict[int, float]:
+def _stats(scored: Scored) -> CocoStats:
+    # COCOeval's figure is -1 where there is no true object at all.
+    return CocoStats(*(None if n < 0 else round(float(n), _DIGITS) for n in scored.stats))
+
+
+def _class_aps(precision: NDArray[np.float64]) -> dict[int, float]:
     """AP of each class with objects, from COCOeval's table for all sizes and most regions."""
-    table = np.asarray(precision)[:, :, :, 0, -1]  # (IoUs, recalls, classes)
+    table = precision[:, :, :, 0, -1]  # (IoUs, recalls, classes)
     aps = table.mean(axis=(0, 1))
     return {int(i): round(float(aps[i]), _DIGITS) for i in np.flatnonzero(table[0, 0] >= 0)}
 
 
-def _nothing(truth: Columns, n_classes: int) -> dict[str, Any]:
+def _without_regions(
+    truth: Columns, n_classes: int, by: str
+) -> tuple[CocoFigures, dict[int, float]]:
     """The figures without any region: 0 where there is an object to be found."""
     areas = truth.area[~truth.crowd]
     sizes = {
         name for name, (least, most) in _AREAS.items() if ((areas >= least) & (areas <= most)).any()
     }
-    stats = {
-        stat: 0.0 if (size in sizes if size else sizes) else None
-        for stat in STATS
-        for size in [stat.partition("_")[2]]
-    }
-    groups = [f"{kind}_{name}" for kind in ("bbox", "segm") for name in ("agnostic", "by_class")]
+    any_size = 0.0 if sizes else None
+    small, medium, large = (0.0 if name in sizes else None for name in _AREAS)
+    stats = CocoStats(
+        *(any_size, any_size, any_size, small, medium, large),
+        *(any_size, any_size, any_size, small, medium, large),
+    )
     present = sorted(set(truth.category[~truth.crowd].tolist()) - {n_classes + 1})
-    classes = {category - 1: 0.0 for category in present}
-    return {**{group: dict(stats) for group in groups}, "classes": classes}
-
-
-def _shown(value: float) -> float | None:
-    """COCOeval says -1 where there is no true object at all."""
-    return None if value < 0 else round(float(value), _DIGITS)
+    return CocoFigures(stats, stats, stats, stats, by), {c - 1: 0.0 for c in present}

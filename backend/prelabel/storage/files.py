@@ -82,13 +82,21 @@ def replacing(file: Path) -> Iterator[Path]:
     # Random, as processes in two containers may share a folder and have the same id.
     beside = file.parent / f".tmp-{name}-{secrets.token_hex(4)}{file.suffix}"
     try:
-        yield beside
-        with beside.open("rb") as written:
-            os.fsync(written.fileno())
-        beside.replace(file)
-    except OSError as error:
-        if error.filename is None:  # a full disk's error does not say where
-            error.filename = str(file)
-        raise
+        with named_errors(file):
+            yield beside
+            with beside.open("rb") as written:
+                os.fsync(written.fileno())
+            beside.replace(file)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def named_errors(path: Path) -> Iterator[None]:
+    """An OSError that does not say which file it is about (a full disk's does not) gets this path."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
