@@ -162,7 +162,7 @@ def test_convert__wrong_names_and_places(tmp_path: Path) -> None:
     )
     assert "no such file or folder" in said(tmp_path / "gone", tmp_path / "b", "--to", "coco")
     (tmp_path / "text.json").write_text("{}")
-    assert "is of no known format" in said(tmp_path / "text.json", tmp_path / "b", "--to", "coco")
+    assert "known format" in said(tmp_path / "text.json", tmp_path / "b", "--to", "coco")
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "notes.txt").write_text("mine")
