@@ -57,7 +57,7 @@ class Classes:
 
 def id_of(value: object) -> Hashable:
     """An id; None where it is of a type that no id can have."""
-    return value if isinstance(value, Hashable) else None
+    return None if isinstance(value, list | dict) else value
 
 
 def _categories(file: Path, data: InstancesFile, problems: Problems) -> dict[Hashable, str]:
