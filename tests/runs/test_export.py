@@ -20,7 +20,7 @@ from prelabel.runs.datasets import open_dataset
 from prelabel.runs.export import convert, export_dataset, export_predictions
 from prelabel.runs.predictions import FILE, write_predictions
 from prelabel.strategies import registry
-from support.command_line import cli
+from support.command_line import cli, refused
 from support.labelled_photos import PHOTOS, labelled
 
 FILE_OF_COCO = "instances.json"
@@ -130,9 +130,9 @@ def test_convert__a_damaged_source_changes_nothing(tmp_path: Path) -> None:
     assert cli("convert", tmp_path / "a", out, "--to", "coco").exit_code == 0
     before = _files(out)
     tasks.write_text(whole[: len(whole) // 2])
-    refused = cli("convert", tmp_path / "a", out, "--to", "coco")
-    assert refused.exit_code == 2
-    assert "tasks.json: cut off in item" in refused.stderr
+    result = cli("convert", tmp_path / "a", out, "--to", "coco")
+    assert result.exit_code == 2
+    assert "tasks.json: cut off in item" in result.stderr
     assert _files(out) == before
     assert cli("convert", tmp_path / "a", tmp_path / "c", "--to", "coco").exit_code == 2
     assert not (tmp_path / "c").exists()
@@ -151,22 +151,25 @@ def test_convert__what_was_not_finished_is_not_read(tmp_path: Path) -> None:
 def test_convert__wrong_names_and_places(tmp_path: Path) -> None:
     convert(labelled(), tmp_path / "a", "label-studio")
 
-    def said(*words: object) -> str:
-        result = cli("convert", *words)
-        assert result.exit_code == 2
-        return result.stderr
-
-    assert "did you mean 'coco'?" in said(tmp_path / "a", tmp_path / "b", "--to", "cocoo")
-    assert "no exporter is named 'x'" in said(
-        tmp_path / "a", tmp_path / "b", "--to", "coco", "--from", "x"
+    assert "did you mean 'coco'?" in refused(
+        "convert", tmp_path / "a", tmp_path / "b", "--to", "cocoo"
     )
-    assert "no such file or folder" in said(tmp_path / "gone", tmp_path / "b", "--to", "coco")
+    assert "no exporter is named 'x'" in refused(
+        "convert", tmp_path / "a", tmp_path / "b", "--to", "coco", "--from", "x"
+    )
+    assert "no such file or folder" in refused(
+        "convert", tmp_path / "gone", tmp_path / "b", "--to", "coco"
+    )
     (tmp_path / "text.json").write_text("{}")
-    assert "known format" in said(tmp_path / "text.json", tmp_path / "b", "--to", "coco")
+    assert "known format" in refused(
+        "convert", tmp_path / "text.json", tmp_path / "b", "--to", "coco"
+    )
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "notes.txt").write_text("mine")
-    assert "is not an earlier result of prelabel" in said(tmp_path / "a", mine, "--to", "coco")
+    assert "is not an earlier result of prelabel" in refused(
+        "convert", tmp_path / "a", mine, "--to", "coco"
+    )
     assert _files(mine) == {"notes.txt": b"mine"}
 
 

@@ -64,7 +64,7 @@ def test_read__lines_of_earlier_versions_with_a_checksum(file: Path) -> None:
 
 
 def refusal(file: Path, **changes: Any) -> str:
-    """What is said of a line with these changes."""
+    """The error for a line with these changes."""
     write_predictions(file, [photo(0, 0)])
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
     with pytest.raises(UserError, match="line 1: not a prediction") as error:

@@ -1,4 +1,4 @@
-"""Typed records from JSON and back: what is taken, and what is said of the rest."""
+"""Typed records from JSON and back: what is accepted, and why the rest is refused."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_decode__what_json_knows_beyond_msgspec() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "reason"),
     [
         (b'{"name": "x"', "delimiter"),
         (b"", "Expecting value"),
@@ -41,8 +41,8 @@ def test_decode__what_json_knows_beyond_msgspec() -> None:
         (b'{"name": "\xff"}', "utf-8"),
     ],
 )
-def test_decode__what_is_wrong_is_named(text: bytes, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_decode__what_is_refused_is_named(text: bytes, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
         decode(text, Item)
 
 

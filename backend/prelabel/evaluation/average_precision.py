@@ -63,8 +63,8 @@ def average_precision(
 
 
 def _void_by_class(pair: Pair, class_of: Mapping[int, int]) -> list[Region]:
-    """Void without a class once more for each class that was found there. Without classes that
-    changes nothing: a crowd takes any number of regions."""
+    """Void without a class as a crowd of each class that was predicted in the photo. The figures
+    without classes stay the same, as a crowd may match any number of regions."""
     void = [region for region in pair.void if region.cluster < 0]
     if not void:
         return []

@@ -18,8 +18,8 @@ Json = dict[str, object]
 
 
 class Shares(msgspec.Struct):
-    """Of some true objects: how many there are, which share was found at an IoU, which share is kept
-    as it is, touched up or drawn anew, and how many have a region of another class."""
+    """Of some true objects: their number, the shares that are found at an IoU, and that are kept as
+    they are, touched up or drawn anew; and how many have a region of another class."""
 
     objects: int
     found_50: Share
@@ -145,11 +145,11 @@ class ClassFigures(msgspec.Struct):
 
     @property
     def is_measured(self) -> bool:
-        """Whether anything was."""
+        """Whether anything was measured of it."""
         return bool(self.pixels or self.shares) or self.ap is not UNSET
 
     def as_json(self) -> Json:
-        """One row."""
+        """A row of ``per_class``."""
         return {
             "class": self.name,
             **(msgspec.to_builtins(self.pixels) if self.pixels else {}),
@@ -177,7 +177,7 @@ class Sources(msgspec.Struct):
 
 
 class Figures(msgspec.Struct):
-    """All of them. Groups that were not measured are None.
+    """All figures. Groups that were not measured are None.
 
     ``class_cluster``: the cluster that each class was matched to. ``per_class``: by class id, those
     of which anything was measured.

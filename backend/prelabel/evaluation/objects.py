@@ -30,8 +30,8 @@ SIZES = (("small", 32**2), ("medium", 96**2), ("large", float("inf")))
 
 
 class Kind(NamedTuple):
-    """What is counted apart: the object's class (from 0) and size, and the cluster of the region on
-    it (None where there is none, so that it is drawn anew)."""
+    """Objects of one kind are counted together. ``true_class``: from 0. ``cluster``: that of the
+    region on the object; None where there is none, so that it is drawn anew."""
 
     true_class: int
     size: str
@@ -51,7 +51,7 @@ class PhotoObjects:
 
 @dataclass
 class Objects:
-    """Adds up over photos. ``scores``, ``good``: of each region, and whether its best IoU with any
+    """Collected over photos. ``scores``, ``good``: of each region, and whether its best IoU with any
     object is 0.5 or more; regions that lie in void and are not good are left out."""
 
     photos: list[PhotoObjects] = field(default_factory=list)

@@ -18,7 +18,7 @@ OF_CLASS = 4
 
 
 def chosen(measured: Measured) -> list[int]:
-    """Places of the photos to show, worst foreground IoU first: the worst and best of all, and of
+    """Indices of the photos to show, worst foreground IoU first: the worst and best of all, and of
     each class."""
     quality = [photo_quality(measured, i) for i in range(len(measured.pairing.pairs))]
     order = sorted(range(len(quality)), key=lambda i: (quality[i], i))

@@ -15,13 +15,13 @@ from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
 
 _NAMED = 20
-"""Photos that an evaluation names of those that are on one side only."""
+"""Photos on one side only that an evaluation names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One photo. ``truth``: the objects in ``regions``, ``void`` apart: crowds and what else counts
-    neither as right nor as wrong."""
+    """One photo. ``truth``: its regions are the objects. ``void``: crowds, and other regions of the
+    ground truth that count neither as right nor as wrong."""
 
     prediction: Prediction
     truth: Prediction
@@ -41,8 +41,8 @@ class Pairing:
 
 
 def pair(predictions: Dataset, truth: Dataset, problems: Problems) -> Pairing:
-    """Match photos by name, those that are left without its ending (VOC does not keep endings); by
-    the last part of it only if none was matched so (VOC and Label Studio may lose folders).
+    """Match photos by name, and those that are left by the name without its ending, which VOC does
+    not keep. If none is matched, by the name without folders, which VOC and Label Studio may lose.
 
     What cannot be compared is left out and noted in ``problems``: a photo that comes twice, one of
     another size, crowds among the predictions. Raises UserError if no photo is left.
@@ -115,7 +115,7 @@ def _matched(found: Collection[str], true: Collection[str]) -> tuple[dict[str, s
 
 
 def _unique(key: _Key, names: Sequence[str]) -> dict[object, str]:
-    """Names by key; a key that stands for two photos would be a guess."""
+    """Names by key, without keys that two photos share."""
     # Composed: macOS writes an accent as a character of its own.
     keyed = [(key(unicodedata.normalize("NFC", name)), name) for name in names]
     counts = Counter(k for k, _ in keyed)
@@ -149,7 +149,7 @@ def _pair(prediction: Prediction, truth: Prediction, problems: Problems) -> Pair
 
 
 def _are_plain(regions: Iterable[Region], size: list[int], least_cluster: int) -> bool:
-    """Whether all can be compared as they are."""
+    """Whether all regions can be compared as they are."""
     for r in regions:
         if r.area <= 0 or r.crowd or r.cluster < least_cluster or r.rle["size"] != size:
             return False

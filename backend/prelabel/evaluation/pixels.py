@@ -32,7 +32,7 @@ class PhotoPixels:
 
 @dataclass
 class Pixels:
-    """Adds up over photos. ``n_clusters``: rows of the confusion but for background."""
+    """Sums over photos. ``n_clusters``: rows of the confusion but for background."""
 
     n_clusters: int
     photos: list[PhotoPixels] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Predictions that lie in a file, written in formats."""
+"""Writing a predictions file in other formats."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ _LINES = 128
 
 
 def write_predictions(file: Path, predictions: Iterable[Prediction]) -> None:
-    """Write them as they come; ``file`` is replaced when the last one is written, not before.
+    """Write a stream of predictions; ``file`` is replaced when the last one is written.
 
     Raises UserError for a prediction that contradicts itself.
     """

@@ -153,7 +153,7 @@ def describe(
 
 
 def _load_weights(config: Config, log: RunLog) -> Config:
-    """The config with its weights decided; they stay loaded."""
+    """The config with the weights that ``resolve`` chose; they stay loaded."""
     with log.stage("weights", 1):
         backbone = config.strategy("backbone").resolve()
         backbone.identity()
