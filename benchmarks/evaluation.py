@@ -38,6 +38,7 @@ from typing import Any
 import cv2
 import hotcoco
 import numpy as np
+from msgspec import structs
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -45,8 +46,10 @@ from prelabel.data.masks import encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.evaluation import evaluate
 from prelabel.runs.datasets import open_dataset
+from prelabel.runs.facts import FolderFacts
 from prelabel.runs.folder import write_facts
 from prelabel.runs.predictions import FILE, write_predictions
+from prelabel.storage.marker import DONE
 
 WIDTH, HEIGHT, CLASSES, OBJECTS, DETECTIONS = 500, 375, 20, 8, 12
 RESULTS = Path(__file__).parent / "results" / "evaluation.csv"
@@ -114,18 +117,12 @@ def measure(files: dict[str, Path], *, rounds: int) -> list[dict[str, Any]]:
 
 def with_prelabel(predictions: Path, truth: Path) -> list[float]:
     """All 48 figures."""
-    coco = evaluate(
-        open_dataset(predictions),
-        open_dataset(truth),
-        only=["coco"],
-        classes="by-name",
-        fast=True,
-    ).figures["coco"]
+    sides = (open_dataset(predictions), open_dataset(truth))
+    coco = evaluate(*sides, only=["coco"], classes="by-name", fast=True).figures.coco
+    assert coco is not None
+    groups = (coco.segm_by_class, coco.segm_agnostic, coco.bbox_by_class, coco.bbox_agnostic)
     return [
-        -1.0 if value is None else value
-        for kind in ("segm", "bbox")
-        for group in ("by_class", "agnostic")
-        for name, value in coco[f"{kind}_{group}"].items()
+        -1.0 if value is None else value for group in groups for value in structs.astuple(group)
     ]
 
 
@@ -171,7 +168,9 @@ def with_pycocotools(truth: COCO, results: dict[str, COCO]) -> list[float]:
 def pixel_figures(files: dict[str, Path]) -> float:
     """Mean IoU, and all else over pixels."""
     sides = (open_dataset(files["predictions"]), open_dataset(files["truth"]))
-    return float(evaluate(*sides, only=["pixels"]).figures["mean_iou"])
+    pixels = evaluate(*sides, only=["pixels"]).figures.pixels
+    assert pixels is not None
+    return pixels.mean_iou
 
 
 def draw(folder: Path, *, n_photos: int) -> dict[str, Path]:
@@ -181,7 +180,7 @@ def draw(folder: Path, *, n_photos: int) -> dict[str, Path]:
     names = [f"class {i}" for i in range(CLASSES)]
     own = folder / "predictions"
     own.mkdir()
-    write_facts(own, {"command": "predict", "state": "done", "class_names": names})
+    write_facts(own, FolderFacts("predict", DONE, class_names=names))
     write_predictions(
         own / FILE,
         (

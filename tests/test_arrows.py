@@ -34,10 +34,11 @@ segment                      model+
 interactive                  model+ segment
 photo_segmenter              model+ segment
 pipeline                     photo_segmenter+
-report                       errors storage data
+runs.facts
+report                       errors storage data runs.facts
 samples                      errors extras storage data
 evaluation                   errors extras storage data config report
-runs                         pipeline+ report
+runs                         pipeline+ report runs.facts
 api                          errors data model runs
 label_studio.format          errors storage data
 label_studio.model_version   errors config model_code model_facts
@@ -150,7 +151,8 @@ def _room(module: str) -> str:
     parts = module.split(".")
     if parts[0] != "prelabel" or len(parts) == 1:
         return parts[0]
-    return ".".join(parts[1:3]) if parts[1] == "label_studio" else parts[1]
+    inner = ".".join(parts[1:3])
+    return inner if inner in WALLS or parts[1] == "label_studio" else parts[1]
 
 
 def test_room() -> None:

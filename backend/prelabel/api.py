@@ -11,8 +11,9 @@ from prelabel.data.dataset import Dataset
 from prelabel.data.records import Prediction
 from prelabel.errors import UserError
 from prelabel.model import FittedModel
-from prelabel.runs.export import Settings, export_dataset, export_predictions
+from prelabel.runs.export import export_dataset, export_predictions
 from prelabel.runs.folder import model_folder
+from prelabel.runs.formats import Settings
 
 _log = logging.getLogger(__name__)
 

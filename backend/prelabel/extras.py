@@ -35,7 +35,6 @@ EXTRAS: dict[str, Extra] = {
         "prelabel serve, the ML backend of Label Studio",
         {
             "anyio": "anyio",
-            "jinja2": "jinja2",
             "label-studio-ml": "label_studio_ml",
             "prometheus-client": "prometheus_client",
             "redis": "redis",

@@ -22,11 +22,12 @@ from prelabel.data.masks import Mask, rle_area
 from prelabel.data.records import Prediction
 from prelabel.errors import UserError
 from prelabel.evaluation import evaluate
-from prelabel.evaluation.average_precision import STATS
-from support.evaluation_data import changed, dataset, read_coco
+from prelabel.evaluation.figures import CocoStats
+from support.evaluation_data import changed, dataset, figures_of, read_coco
 from support.places import DATA, require
 
 FILE = DATA / "coco"
+STATS = CocoStats.__struct_fields__
 NOT_OF_SIZE = [stat for stat in STATS if not stat.endswith(("small", "medium", "large"))]
 
 needs_hotcoco = pytest.mark.skipif(find_spec("hotcoco") is None, reason="no hotcoco installed")
@@ -61,7 +62,7 @@ CHANGES = {"shifted": _shifted, "eroded": _eroded, "dropped": _every_third_dropp
 
 @pytest.mark.slow
 def test_coco__the_truth_itself_scores_exactly_one(truth: Dataset) -> None:
-    figures = evaluate(truth, truth, only=["coco"], classes="by-name").figures
+    figures = figures_of(truth, truth, only=["coco"], classes="by-name")
     for group, stats in figures["coco"].items():
         for stat in STATS:
             if stat not in ("ar1", "ar10"):  # photos with more than 10 objects: not all are taken
@@ -76,9 +77,9 @@ def test_coco__changed_copies_score_what_pycocotools_gives(
     instances: Path, truth: Dataset, change: str
 ) -> None:
     found = changed(truth, CHANGES[change])
-    figures = evaluate(
+    figures = figures_of(
         dataset(*found, classes=truth.classes), truth, only=["coco"], classes="by-name"
-    ).figures["coco"]
+    )["coco"]
     for kind in ("segm", "bbox"):
         for name, use_categories in (("agnostic", False), ("by_class", True)):
             stats = _direct(instances, found, kind, use_categories=use_categories)
@@ -91,9 +92,9 @@ def test_coco__changed_copies_score_what_pycocotools_gives(
 @pytest.mark.slow
 def test_coco__file_areas_change_nothing_but_sizes(instances: Path, truth: Dataset) -> None:
     found = changed(truth, _eroded)
-    figures = evaluate(
+    figures = figures_of(
         dataset(*found, classes=truth.classes), truth, only=["coco"], classes="by-name"
-    ).figures["coco"]["segm_by_class"]
+    )["coco"]["segm_by_class"]
     stats = _direct(instances, found, "segm", use_categories=True, areas="file")
     for stat in NOT_OF_SIZE:
         assert figures[stat] == pytest.approx(stats[stat], abs=1e-9)
@@ -105,7 +106,7 @@ def test_coco__file_areas_change_nothing_but_sizes(instances: Path, truth: Datas
 def test_fast__agrees_with_pycocotools(truth: Dataset, change: str) -> None:
     found = dataset(*changed(truth, CHANGES[change]), classes=truth.classes)
     options: dict[str, Any] = {"only": ["coco"], "classes": "by-name"}
-    slow, fast = (evaluate(found, truth, fast=fast, **options).figures for fast in (False, True))
+    slow, fast = (figures_of(found, truth, fast=fast, **options) for fast in (False, True))
     assert (slow["coco_by"], fast["coco_by"]) == ("pycocotools", "hotcoco")
     for group, stats in slow["coco"].items():
         assert fast["coco"][group] == pytest.approx(stats, abs=1e-6), group
@@ -115,7 +116,7 @@ def test_fast__agrees_with_pycocotools(truth: Dataset, change: str) -> None:
 
 
 def test_fast__says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = "prelabel.evaluation.average_precision.find_spec"
+    module = "prelabel.evaluation.coco_eval.find_spec"
     monkeypatch.setattr(module, lambda name: None)
     one = dataset(prediction("a.jpg", region(box(0, 0, 3, 3))))
     with pytest.raises(UserError, match=r"prelabel\[fast-evaluation\]"):
@@ -127,7 +128,7 @@ def test_coco__clusters_without_a_class_count_without_classes_only(fast: bool) -
     mask = box(0, 0, 3, 3)
     truth = dataset(prediction("a.jpg", region(mask, 0)))
     found = dataset(prediction("a.jpg", region(mask, 0)), classes=["bird"])
-    figures = evaluate(found, truth, classes="by-name", only=["coco"], fast=fast).figures
+    figures = figures_of(found, truth, classes="by-name", only=["coco"], fast=fast)
     assert figures["ap"] == 1.0
     assert figures["segm_by_class_ap"] == 0.0
     assert figures["ap_large"] is None  # there is no large object
@@ -144,7 +145,7 @@ def test_coco__void_is_neither_right_nor_wrong(fast: bool) -> None:
     )
     regions = [region(good, 0, score=0.5), region(in_crowd, 0, score=0.9)]
     found = dataset(prediction("a.jpg", *regions), prediction("b.jpg", *regions))
-    figures = evaluate(found, truth, classes="by-name", only=["coco"], fast=fast).figures
+    figures = figures_of(found, truth, classes="by-name", only=["coco"], fast=fast)
     assert figures["ap"] == 1.0
     assert figures["segm_by_class_ap"] == figures["bbox_by_class_ap"] == 1.0
 

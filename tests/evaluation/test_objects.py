@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from builders import box, prediction, region
 from prelabel.data.records import Region
 from prelabel.errors import UserError
-from prelabel.evaluation import Costs, evaluate, load_costs
+from prelabel.evaluation import Costs, load_costs
 from prelabel.evaluation.objects import size_of
-from support.evaluation_data import dataset
+from support.evaluation_data import dataset, figures_of
 
 
 def _row(start: int, stop: int, cluster: int = 0, **options: Any) -> Region:
@@ -24,7 +24,7 @@ def _row(start: int, stop: int, cluster: int = 0, **options: Any) -> Region:
 
 def _objects(found: list[Region], true: list[Region], **options: Any) -> dict[str, Any]:
     sides = [dataset(prediction("a.jpg", *own, size=(1, 40))) for own in (found, true)]
-    return evaluate(*sides, classes="by-name", only=["objects"], costs=Costs(**options)).figures
+    return figures_of(*sides, classes="by-name", only=["objects"], costs=Costs(**options))
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_load_costs__file_then_settings(tmp_path: Path) -> None:
     [
         ("[costs]\ndraws = 1", [], "no setting 'draws'; did you mean 'draw'"),
         ("[cost]\ndraw = 1", [], "no section 'cost'"),
-        ("costs = 3", [], "costs is no section"),
+        ("costs = 3", [], "costs is not a section"),
         ("[costs", [], "cannot be read"),
         ("[costs]\ndraw = -1", [], "costs.draw = -1"),
         ("", ["costs.draw=fast"], "costs.draw = 'fast'"),

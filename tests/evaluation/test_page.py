@@ -22,6 +22,7 @@ from support.evaluation_data import dataset
 
 AWKWARD = 'a "weird" <b>name</b>\n</script><script>alert(1)</script> {{style}} 😀 \udcff.png'
 SIZE = (120, 90)
+NAMES = {"predictions": "out", "ground_truth": "truth.json"}
 
 
 def _box(left: int, right: int) -> Mask:
@@ -58,7 +59,7 @@ def _data(page: Path) -> Any:
 
 
 def test_page__data_of_a_photo(tmp_path: Path) -> None:
-    page = write_page(tmp_path / "out", _evaluation(tmp_path / "photos"), facts={"a": "b"})
+    page = write_page(tmp_path / "out", _evaluation(tmp_path / "photos"), **NAMES)
     data = _data(page)
     assert [one["name"] for one in data["photos"]] == [f"photo {i}.png" for i in range(5)]
     first = data["photos"][0]
@@ -84,14 +85,14 @@ def test_page__data_of_a_photo(tmp_path: Path) -> None:
 
 
 def test_page__without_photos_says_so(tmp_path: Path) -> None:
-    html = write_page(tmp_path, _evaluation(), facts={}).read_text()
+    html = write_page(tmp_path, _evaluation(), **NAMES).read_text()
     assert "The photos could not be shown" in html
     assert all(one["thumb"] == "" for one in _data(tmp_path / "index.html")["photos"])
-    shown = write_page(tmp_path / "a", _evaluation(tmp_path / "photos"), facts={}).read_text()
+    shown = write_page(tmp_path / "a", _evaluation(tmp_path / "photos"), **NAMES).read_text()
     assert "could not be shown" not in shown
     (tmp_path / "photos" / "photo 1.png").write_bytes(b"broken")
     Image.new("RGB", (50, 50)).save(tmp_path / "photos" / "photo 2.png")  # another size
-    html = write_page(tmp_path / "b", _evaluation_of(tmp_path / "photos"), facts={}).read_text()
+    html = write_page(tmp_path / "b", _evaluation_of(tmp_path / "photos"), **NAMES).read_text()
     assert "2 of the 5 photos could not be shown" in html
 
 
@@ -107,7 +108,7 @@ def _evaluation_of(folder: Path) -> Evaluation:
 def test_page__reads_nothing_outside_the_folder(tmp_path: Path) -> None:
     Image.new("RGB", SIZE).save(tmp_path / "secret.png")
     made = _evaluation(tmp_path / "photos", names=("../secret.png", "photo 1.png"))
-    data = _data(write_page(tmp_path / "out", made, facts={}))
+    data = _data(write_page(tmp_path / "out", made, **NAMES))
     assert {one["name"]: bool(one["thumb"]) for one in data["photos"]} == {
         "../secret.png": False,
         "photo 1.png": True,
@@ -116,8 +117,8 @@ def test_page__reads_nothing_outside_the_folder(tmp_path: Path) -> None:
 
 def test_page__awkward_names_stay_text(tmp_path: Path) -> None:
     made = _evaluation(names=(AWKWARD, "photo 1.png"))
-    made.figures["problems"].append(AWKWARD)
-    page = write_page(tmp_path, made, facts={"predictions": AWKWARD})
+    made.figures.sources.problems.append(AWKWARD)
+    page = write_page(tmp_path, made, predictions=AWKWARD, ground_truth=AWKWARD)
     html = page.read_text(encoding="utf-8")
     assert html.count("<script") == 2
     assert "<b>name" not in html
@@ -126,11 +127,11 @@ def test_page__awkward_names_stay_text(tmp_path: Path) -> None:
 
 def test_page__every_figure_has_its_protocol(tmp_path: Path) -> None:
     made = _evaluation()
-    html = write_page(tmp_path, made, facts={}).read_text()
+    html = write_page(tmp_path, made, **NAMES).read_text()
     row = re.search(r'<tr id="figure-mean_iou">.*?</tr>', html)
     assert row
-    assert f"{made.figures['mean_iou']:.3f}" in row[0]
-    assert "classes by name" in row[0]
+    assert f"{made.figures.values()['mean_iou']:.3f}" in row[0]
+    assert "classes matched by name" in row[0]
     assert "Lin et al. 2014" in html
     assert "{{" not in html
     assert set(re.findall(r"https?://[^\"'\s]+", html)) == {"http://www.w3.org/2000/svg"}
@@ -147,12 +148,12 @@ def test_chosen__worst_and_best_and_those_of_each_class() -> None:
         for side in (found, true)
     ]
     made = evaluate(*sides, classes="by-name")
-    places = chosen(made)
+    places = chosen(made.measured)
     assert places[:WORST] == list(range(WORST))
     assert places[-BEST:] == list(range(n - BEST, n))
     assert {100, 101} <= set(places)
     assert len(places) < WORST + BEST + 10
-    assert class_ious(made, 100) == {0: 0.0, 1: 0.0}
+    assert class_ious(made.measured, 100) == {0: 0.0, 1: 0.0}
 
 
 # In a browser
@@ -162,7 +163,7 @@ def test_chosen__worst_and_best_and_those_of_each_class() -> None:
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("evaluation")
     made = _evaluation(folder / "photos")
-    written = write_page(folder / "out", made, facts={"predictions": "out"})
+    written = write_page(folder / "out", made, **NAMES)
     shutil.rmtree(folder / "photos")
     return written
 

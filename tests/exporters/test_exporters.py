@@ -208,7 +208,7 @@ def test_coco__ids_do_not_depend_on_the_other_photos(tmp_path: Path) -> None:
 def test_coco__equal_hashes_still_get_two_ids(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("prelabel_exporters.coco.writer.stable_id", lambda *_, size: bytes(size))
+    monkeypatch.setattr("prelabel_exporters.coco.items.stable_id", lambda *_, size: bytes(size))
     file = _exporter("coco").write(map(_two_regions, "ab"), tmp_path, CONTEXT)
     data = json.loads(file.read_text(encoding="utf-8"))
     assert [image["id"] for image in data["images"]] == [1, 2]

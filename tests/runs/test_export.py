@@ -5,38 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from builders import HEIGHT, PARTS, RING, WIDTH, prediction, region
+from builders import HEIGHT, PARTS, RING, WIDTH
 from prelabel.data.brush import encode_brush
 from prelabel.data.dataset import Dataset, Problems
 from prelabel.data.records import Prediction
-from prelabel.errors import PhotoError, UserError
-from prelabel.label_studio.api.client import ProjectInfo
-from prelabel.label_studio.api.dataset import project_dataset
-from prelabel.label_studio.api.errors import ServerFault
+from prelabel.errors import UserError
 from prelabel.runs.datasets import open_dataset
-from prelabel.runs.export import convert, export_dataset
-from prelabel.runs.predictions import read_predictions, write_predictions
+from prelabel.runs.export import convert, export_dataset, export_predictions
+from prelabel.runs.predictions import FILE, write_predictions
 from prelabel.strategies import registry
-from prelabel_exporters.label_studio.writer import LabelStudio
 from support.command_line import cli
+from support.labelled_photos import PHOTOS, labelled
 
-PHOTOS = [
-    prediction("a/x.jpg", region(RING, 1, score=0.75), region(PARTS, score=0.25)),
-    prediction("nothing.png"),
-]
-
-
-def _dataset(photos: list[Prediction] = PHOTOS, problems: Problems | None = None) -> Dataset:
-    return Dataset(
-        None, ("dog", "cat"), lambda: iter(photos), problems or Problems(), model_version="m-1"
-    )
+FILE_OF_COCO = "instances.json"
 
 
 def _files(folder: Path) -> dict[str, bytes]:
@@ -45,12 +32,6 @@ def _files(folder: Path) -> dict[str, bytes]:
         for file in folder.rglob("*")
         if file.is_file()
     }
-
-
-def test_predictions__crowds_survive_the_file(tmp_path: Path) -> None:
-    photos = [prediction("x.jpg", region(RING, -1, score=1.0, crowd=True), region(PARTS))]
-    write_predictions(tmp_path / "p.jsonl", photos)
-    assert list(read_predictions(tmp_path / "p.jsonl")) == photos
 
 
 def _readable() -> list[str]:
@@ -65,14 +46,14 @@ def _readable() -> list[str]:
 @pytest.mark.parametrize("first", _readable())
 def test_convert__between_any_two(first: str, second: str, tmp_path: Path) -> None:
     a, b, direct = tmp_path / "a", tmp_path / "b", tmp_path / "direct"
-    convert(_dataset(), a, first)
+    convert(labelled(), a, first)
     before = _files(a)
     result = cli("convert", a, b, "--to", second)
     assert result.exit_code == 0, result.output
     assert _files(a) == before
     assert json.loads((b / "run.json").read_text())["command"] == "convert"
-    found, wanted = open_dataset(a), _dataset()
-    assert found.classes == wanted.classes
+    found, expected = open_dataset(a), labelled()
+    assert found.classes == expected.classes
     names = [Path(p.photo).with_suffix("") for p in found.stream()]
     assert names == [Path(p.photo).with_suffix("") for p in PHOTOS]
     convert(open_dataset(a), direct, second)
@@ -80,7 +61,7 @@ def test_convert__between_any_two(first: str, second: str, tmp_path: Path) -> No
 
 
 def test_convert__label_studio_to_coco_keeps_every_pixel(tmp_path: Path) -> None:
-    convert(_dataset(), tmp_path / "a", "label-studio")
+    convert(labelled(), tmp_path / "a", "label-studio")
     result = cli("convert", tmp_path / "a" / "tasks.json", tmp_path / "b", "--to", "coco")
     assert result.exit_code == 0, result.output
     coco = COCO(tmp_path / "b" / "instances.json")
@@ -143,7 +124,7 @@ def test_convert__what_was_wrong_is_said_once(tmp_path: Path) -> None:
 
 
 def test_convert__a_damaged_source_changes_nothing(tmp_path: Path) -> None:
-    convert(_dataset(), tmp_path / "a", "label-studio")
+    convert(labelled(), tmp_path / "a", "label-studio")
     tasks = tmp_path / "a" / "tasks.json"
     whole, out = tasks.read_text(), tmp_path / "b"
     assert cli("convert", tmp_path / "a", out, "--to", "coco").exit_code == 0
@@ -158,7 +139,7 @@ def test_convert__a_damaged_source_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_convert__what_was_not_finished_is_not_read(tmp_path: Path) -> None:
-    convert(_dataset(), tmp_path / "a", "voc")
+    convert(labelled(), tmp_path / "a", "voc")
     facts = json.loads((tmp_path / "a" / "run.json").read_text())
     (tmp_path / "a" / "run.json").write_text(json.dumps({**facts, "state": "started"}))
     result = cli("convert", tmp_path / "a", tmp_path / "b", "--to", "coco")
@@ -167,29 +148,8 @@ def test_convert__what_was_not_finished_is_not_read(tmp_path: Path) -> None:
     assert not (tmp_path / "b").exists()
 
 
-def test_open__a_reader_that_raises_costs_itself(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    convert(_dataset(), tmp_path / "a", "coco")
-
-    def broken(*_: object) -> bool:
-        raise ZeroDivisionError("a bug")
-
-    monkeypatch.setattr(LabelStudio, "recognizes", broken)
-    monkeypatch.setattr(registry, "names", lambda _: ["label-studio", "coco"])
-    assert open_dataset(tmp_path / "a").classes == _dataset().classes
-    (tmp_path / "text.json").write_text("{}")
-    with pytest.raises(UserError, match=r"label-studio failed \(ZeroDivisionError: a bug\)"):
-        open_dataset(tmp_path / "text.json")
-
-
-def test_open__predictions_under_another_name(tmp_path: Path) -> None:
-    write_predictions(tmp_path / "mine.jsonl", PHOTOS)
-    assert list(open_dataset(tmp_path / "mine.jsonl").stream()) == list(PHOTOS)
-
-
 def test_convert__wrong_names_and_places(tmp_path: Path) -> None:
-    convert(_dataset(), tmp_path / "a", "label-studio")
+    convert(labelled(), tmp_path / "a", "label-studio")
 
     def said(*words: object) -> str:
         result = cli("convert", *words)
@@ -202,11 +162,11 @@ def test_convert__wrong_names_and_places(tmp_path: Path) -> None:
     )
     assert "no such file or folder" in said(tmp_path / "gone", tmp_path / "b", "--to", "coco")
     (tmp_path / "text.json").write_text("{}")
-    assert "is of no known format" in said(tmp_path / "text.json", tmp_path / "b", "--to", "coco")
+    assert "known format" in said(tmp_path / "text.json", tmp_path / "b", "--to", "coco")
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "notes.txt").write_text("mine")
-    assert "is no earlier result of prelabel" in said(tmp_path / "a", mine, "--to", "coco")
+    assert "is not an earlier result of prelabel" in said(tmp_path / "a", mine, "--to", "coco")
     assert _files(mine) == {"notes.txt": b"mine"}
 
 
@@ -239,94 +199,6 @@ def test_export__a_run_or_a_project_but_not_both(tmp_path: Path) -> None:
     assert "--photos-into" in photos.stderr
 
 
-# A project whose server fails in the middle, or whose photos cannot be had
-
-
-class _Client:
-    """Gives tasks, then fails if it should."""
-
-    def __init__(self, tasks: list[dict[str, Any]], *, fails: bool = False) -> None:
-        self.given = tasks
-        self.fails = fails
-
-    def project(self, project_id: int) -> ProjectInfo:
-        return ProjectInfo(project_id, label_config="<View/>", task_number=len(self.given))
-
-    def tasks(self, _: int) -> Iterator[dict[str, Any]]:
-        yield from self.given
-        if self.fails:
-            raise ServerFault("gave 1 of 2 tasks")
-
-
-class _Fetcher:
-    """Has one photo."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-        self.asked: list[str] = []
-
-    def fetch(self, uri: str, *, task_id: int | None = None) -> Path:
-        self.asked.append(uri)
-        if "gone" in uri:
-            raise PhotoError("cannot be fetched (404)")
-        return self.file
-
-
-def _project(client: _Client, fetcher: _Fetcher, **more: Any) -> Any:
-    return project_dataset(client, fetcher, 3, what="annotations", **more)  # type: ignore[arg-type]
-
-
-def _tasks() -> list[dict[str, Any]]:
-    value = {"format": "rle", "rle": encode_brush(RING), "brushlabels": ["cat"]}
-    item = {"id": "r", "type": "brushlabels", "from_name": "l", "to_name": "i", "value": value}
-    sized = item | {"original_width": WIDTH, "original_height": HEIGHT}
-    annotation = {"id": 1, "result": [sized]}
-    return [
-        {"id": 1, "data": {"image": "/data/upload/3/drawn.jpg"}, "annotations": [annotation]},
-        {"id": 2, "data": {"image": "/data/upload/3/nothing.jpg"}},
-        {"id": 3, "data": {"image": "/data/upload/3/gone.jpg"}},
-        {"id": 4, "data": {"image": "/data/upload/3/gone2.jpg"}, "annotations": [annotation]},
-    ]
-
-
-def test_project__photos_are_fetched_only_for_their_size(tmp_path: Path) -> None:
-    Image.new("RGB", (5, 4)).save(tmp_path / "x.png")
-    fetcher = _Fetcher(tmp_path / "x.png")
-    with _project(_Client(_tasks()), fetcher) as dataset:
-        found = list(dataset.stream())
-        assert fetcher.asked == ["/data/upload/3/nothing.jpg", "/data/upload/3/gone.jpg"]
-        assert [(p.photo, p.width, p.height, len(p.regions)) for p in found] == [
-            ("drawn.jpg", 10, 8, 1),
-            ("nothing.jpg", 5, 4, 0),
-            ("gone2.jpg", 10, 8, 1),
-        ]
-        assert dataset.problems.lines() == [
-            "1 photos left out (project 3, task 3: gone.jpg cannot be fetched (404))"
-        ]
-
-
-def test_project__all_photos_where_they_are_wanted(tmp_path: Path) -> None:
-    Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "x.png")
-    fetcher = _Fetcher(tmp_path / "x.png")
-    with _project(_Client(_tasks()), fetcher, photos=tmp_path / "into") as dataset:
-        assert [p.photo for p in dataset.stream()] == ["drawn.jpg", "nothing.jpg", "gone2.jpg"]
-        assert dataset.photos == tmp_path / "into"
-        assert set(_files(tmp_path / "into")) == {"drawn.jpg", "nothing.jpg"}
-        assert dataset.problems.counts == {
-            "photos left out": 1,
-            "photos that cannot be had, whose labels are kept": 1,
-        }
-
-
-def test_project__a_fault_in_the_middle_writes_nothing(tmp_path: Path) -> None:
-    with (
-        pytest.raises(ServerFault, match="gave 1 of 2 tasks"),
-        _project(_Client(_tasks(), fails=True), _Fetcher(tmp_path)) as dataset,
-    ):
-        export_dataset(dataset, tmp_path / "out", ["coco"])
-    assert not (tmp_path / "out").exists()
-
-
 def test_export_dataset__an_unknown_format_before_anything_is_read(tmp_path: Path) -> None:
     def stream() -> Iterator[Prediction]:
         raise AssertionError
@@ -334,3 +206,37 @@ def test_export_dataset__an_unknown_format_before_anything_is_read(tmp_path: Pat
     dataset = Dataset(None, (), stream)
     with pytest.raises(UserError, match="no exporter is named"):
         export_dataset(dataset, tmp_path / "out", ["nothing"])
+
+
+def test_export__into_the_runs_own_folder_and_another(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    write_predictions(run / FILE, PHOTOS)
+    written = {
+        "command": "run", "state": "done", "model_version": "m-1", "from_the_future": [1],
+        "class_names": ["dog", "cat"], "photos": {"folder": "/p"}, "formats": ["voc"],
+    }  # fmt: skip
+    (run / "run.json").write_text(json.dumps(written))
+    done = export_predictions(run, run, ["coco"])
+    assert (done.photos, done.regions) == (2, 2)
+    facts = json.loads((run / "run.json").read_text())
+    assert facts == {**written, "formats": ["voc", "coco"]}
+    assert list(facts) == list(written)
+    other = tmp_path / "other"
+    export_predictions(run, other, ["coco", "voc"])
+    assert json.loads((other / "run.json").read_text()) == {
+        "command": "export", "state": "done", "model_version": "m-1", "formats": ["coco", "voc"],
+    }  # fmt: skip
+    assert (other / "coco" / FILE_OF_COCO).read_bytes() == (
+        run / "coco" / FILE_OF_COCO
+    ).read_bytes()
+
+
+def test_export__a_lone_file_needs_the_folder_of_its_photos(tmp_path: Path) -> None:
+    file = tmp_path / "mine.jsonl"
+    write_predictions(file, PHOTOS)
+    with pytest.raises(UserError, match="--photos"):
+        export_predictions(file, tmp_path / "out", ["coco"])
+    assert not (tmp_path / "out").exists()
+    export_predictions(file, tmp_path / "out", ["coco"], photos=tmp_path)
+    written = json.loads((tmp_path / "out" / "coco" / FILE_OF_COCO).read_text())
+    assert [one["name"] for one in written["categories"]] == ["object 1", "object 2"]

@@ -1,30 +1,47 @@
-"""Warnings about results that look wrong."""
+"""Counts over predictions, and results that look wrong."""
 
 from __future__ import annotations
 
 import pytest
 
-from prelabel.config import Config
+from builders import PARTS, RING, prediction, region
+from prelabel.config import Config, load
 from prelabel.runs.tally import Tally
-from support.messages import assert_says
+
+
+def test_tally__counts() -> None:
+    photos = [
+        prediction("a.jpg", region(RING, 2), region(PARTS, 0), dropped=3, foreground=0.25),
+        prediction("b.jpg", region(RING, -1), foreground=0.5, version="m-2"),
+        prediction("c.jpg", dropped=1),
+    ]
+    tally = Tally()
+    assert list(tally.watch(photos)) == photos
+    assert (tally.photos, tally.regions, tally.empty, tally.dropped) == (3, 3, 1, 4)
+    assert tally.used == {-1, 0, 2}
+    assert tally.class_names == ("object 1", "object 2", "object 3")
+    assert Tally.of(photos[:2]).model_version == "m-2"
+    assert Tally.of([]).class_names == ()
 
 
 @pytest.mark.parametrize(
-    ("shares", "share"),
+    ("foreground", "words"),
     [
-        ([0.1, 0.61, 0.9], "61.0%"),
-        ([0.0, 0.009, 0.3], "0.9%"),
+        ([0.7, 0.2, 0.8], ("70.0%", "raise regions.threshold (0.5 now)", "foreground.name=border")),
+        ([0.0, 0.001, 0.9], ("0.1%", "lower regions.threshold (0.5 now)")),
+        ([0.0, 0.5, 0.9], ()),
+        ([], ()),
     ],
 )
-def test_warning__names_the_settings_to_turn(shares: list[float], share: str) -> None:
-    tally = Tally()
-    tally.foreground.extend(shares)
-    (warning,) = tally.warnings(Config())
-    assert_says(warning, share, "regions.threshold", "foreground.name=border")
+def test_warnings__of_the_median_photo(
+    foreground: list[float], words: tuple[str, ...], config: Config
+) -> None:
+    warnings = Tally.of(prediction("x", foreground=share) for share in foreground).warnings(config)
+    assert len(warnings) == bool(words)
+    for word in words:
+        assert word in warnings[0]
 
 
-@pytest.mark.parametrize("share", [0.01, 0.3, 0.6])
-def test_warning__none_for_what_looks_right(share: float) -> None:
-    tally = Tally()
-    tally.foreground.extend([share + 1e-6 if share < 0.5 else share - 1e-6])
-    assert tally.warnings(Config()) == []
+@pytest.fixture
+def config() -> Config:
+    return load()

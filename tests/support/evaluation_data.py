@@ -15,8 +15,11 @@ from builders import prediction, region
 from prelabel.data.dataset import Dataset
 from prelabel.data.masks import Mask, decode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
+from prelabel.evaluation import evaluate
+from prelabel.runs.facts import FolderFacts, PhotoFolder
 from prelabel.runs.folder import write_facts
 from prelabel.runs.predictions import FILE, write_predictions
+from prelabel.storage.marker import DONE
 
 
 def dataset(
@@ -55,6 +58,13 @@ def read_coco(file: Path) -> Dataset:
     return Dataset(None, tuple(coco.cats[c]["name"] for c in sorted(coco.cats)), stream)
 
 
+def figures_of(predictions: Dataset, truth: Dataset, **options: Any) -> dict[str, Any]:
+    """The figures as evaluation.json holds them."""
+    text = json.dumps(evaluate(predictions, truth, **options).figures.as_json(), allow_nan=False)
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
 def changed(
     source: Dataset, change: Callable[[Mask], Mask | None], *, seed: int = 0
 ) -> list[Prediction]:
@@ -73,11 +83,11 @@ def changed(
     return photos
 
 
-def run_folder(folder: Path, labels: Dataset, **facts: Any) -> Path:
+def run_folder(folder: Path, labels: Dataset) -> Path:
     """A folder as `prelabel predict` leaves it."""
     folder.mkdir(parents=True)
     write_predictions(folder / FILE, labels.stream())
-    photos = {"photos": {"folder": str(labels.photos)}} if labels.photos else {}
-    common = {"command": "predict", "state": "done", "class_names": list(labels.classes)}
-    write_facts(folder, {**common, **photos, **facts})
+    photos = PhotoFolder(str(labels.photos)) if labels.photos else None
+    classes = list(labels.classes)
+    write_facts(folder, FolderFacts("predict", DONE, class_names=classes, photos=photos))
     return folder

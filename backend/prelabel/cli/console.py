@@ -1,4 +1,4 @@
-"""What a person at a terminal sees of a run: progress, and the summary at its end."""
+"""A run in the terminal: its progress, and the summary at its end."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prelabel.storage.progress import Progress
 from prelabel.storage.text import one_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
-    from rich.progress import TaskID
+    from rich.progress import Task, TaskID
 
+    from prelabel.runs.facts import PhotoFacts, Skipped
     from prelabel.runs.run import Summary
 
 EVERY = 10.0
 """Seconds between two lines of a stage, where there is no terminal."""
 _SHOWN = 5
-"""Skipped photos that the summary names; run.json and the report have all."""
+"""Skipped photos that the summary names; run.json and the report name all."""
 
 
 def progress() -> Progress:
@@ -36,18 +37,18 @@ class Bars:
         self._task: TaskID | None = None
 
     def start(self, stage: str, total: int) -> None:
-        """A bar appears."""
+        """Show a new bar."""
         self._bar = _bar(spinner=total == 1)
         self._task = self._bar.add_task(stage, total=total)
         self._bar.start()
 
     def advance(self) -> None:
-        """The bar grows."""
+        """Advance the bar."""
         if self._bar and self._task is not None:
             self._bar.advance(self._task)
 
     def stop(self) -> None:
-        """The bar stays as it is."""
+        """Leave the bar as it is."""
         if self._bar:
             self._bar.stop()
         self._bar = self._task = None
@@ -58,80 +59,69 @@ class Lines:
 
     def __init__(self) -> None:
         self._stage, self._total, self._done = "", 0, 0
-        self._started = self._spoke = 0.0
+        self._started = self._printed = 0.0
 
     def start(self, stage: str, total: int) -> None:
-        """Nothing is said yet."""
+        """Note the time; nothing is printed yet."""
         self._stage, self._total, self._done = stage, total, 0
-        self._started = self._spoke = time.monotonic()
+        self._started = self._printed = time.monotonic()
 
     def advance(self) -> None:
-        """Says how far it is, if it has been quiet for long."""
+        """Print a line if the last one is ``EVERY`` seconds ago."""
         self._done += 1
         now = time.monotonic()
-        if now - self._spoke >= EVERY and self._done < self._total:
-            self._spoke = now
+        if now - self._printed >= EVERY and self._done < self._total:
+            self._printed = now
             spent = now - self._started
             left = spent / self._done * (self._total - self._done)
-            self._say(f"{_rate(self._done / spent)}, {_duration(left)} left")
+            self._print(f"{_rate(self._done / spent)}, {_duration(left)} left")
 
     def stop(self) -> None:
-        """Says how long it took."""
+        """Print how long the stage took."""
         spent = time.monotonic() - self._started
         rate = f", {_rate(self._done / spent)}" if spent > 0 and self._total > 1 else ""
-        self._say(f"{_duration(spent)}{rate}")
+        self._print(f"{_duration(spent)}{rate}")
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         done = f"{self._done} of {self._total}, " if self._total != 1 else ""
         print(f"{self._stage}: {done}{text}", file=sys.stderr, flush=True)
 
 
 @contextmanager
-def stage(listener: Progress, name: str) -> Iterator[None]:
-    """A stage of one step, for what comes before and after the pipeline."""
-    listener.start(name, 1)
+def stage(progress: Progress, name: str) -> Iterator[None]:
+    """A stage of one step, before or after the pipeline."""
+    progress.start(name, 1)
     try:
         yield
-        listener.advance()
+        progress.advance()
     finally:
-        listener.stop()
+        progress.stop()
 
 
 def summarise(summary: Summary) -> None:
     """Print what was done, then its warnings (to standard error)."""
     print("\n".join(summary_lines(summary)))
-    for warning in summary.facts["warnings"]:
+    for warning in summary.facts.warnings:
         say(f"warning: {warning}")
 
 
 def summary_lines(summary: Summary) -> list[str]:
     """The summary of a run, a fit or a predict."""
-    facts, photos = summary.facts, summary.facts["photos"]
-    lines = []
-    if "predicted" in photos:
-        cached = photos.get("from_cache", 0)
-        with_regions = photos["predicted"] - photos["empty"]
+    facts = summary.facts
+    lines = [f"photos     {_photos(facts.photos)}", *_skipped(facts.photos.skipped)]
+    if facts.regions is not None:
+        fewer = facts.parts_left_out
         lines.append(
-            f"photos     {photos['predicted']} of {photos['found']} processed"
-            + (f" ({cached} from the cache)" if cached else "")
-            + f": {with_regions} with regions, {photos['empty']} without"
-        )
-    else:
-        lines.append(f"photos     {photos['fitted']} of {photos['found']} fitted")
-    lines += _skipped(summary.skipped)
-    if "regions" in facts:
-        fewer = facts["parts_left_out"]
-        lines.append(
-            f"regions    {facts['regions']}"
+            f"regions    {facts.regions}"
             + (f" ({fewer} parts left out as tiny or as surroundings)" if fewer else "")
         )
-    used = f" ({facts['classes_used']} used)" if "classes_used" in facts else ""
-    lines.append(f"classes    {facts['classes']}{used}")
-    lines.append(f"weights    {one_line(facts['weights']['name'])}")
-    lines.append(f"seconds    {_seconds(facts['seconds'])}")
-    if "photos_per_second" in facts:
-        lines.append(f"speed      {facts['photos_per_second']:g} photos per second")
-    lines.append(f"memory     {facts['peak_memory_mb']:.0f} MB at most")
+    used = f" ({facts.classes_used} used)" if facts.classes_used is not None else ""
+    lines.append(f"classes    {facts.classes}{used}")
+    lines.append(f"weights    {one_line(facts.weights['name'])}")
+    lines.append(f"seconds    {_seconds(facts.seconds)}")
+    if facts.photos_per_second is not None:
+        lines.append(f"speed      {facts.photos_per_second:g} photos per second")
+    lines.append(f"memory     {facts.peak_memory_mb:.0f} MB at most")
     width = max(10, *(len(name) for name in summary.files))
     lines += [f"{name:<{width}} {one_line(path)}" for name, path in summary.files.items()]
     return lines
@@ -142,11 +132,21 @@ def say(text: str) -> None:
     print(f"prelabel: {one_line(text)}", file=sys.stderr, flush=True)
 
 
-def _skipped(skipped: Sequence[Mapping[str, str]]) -> list[str]:
+def _photos(photos: PhotoFacts) -> str:
+    if photos.predicted is None or photos.empty is None:
+        return f"{photos.fitted} of {photos.found} fitted"
+    cached = f" ({photos.from_cache} from the cache)" if photos.from_cache else ""
+    return (
+        f"{photos.predicted} of {photos.found} processed{cached}: "
+        f"{photos.predicted - photos.empty} with regions, {photos.empty} without"
+    )
+
+
+def _skipped(skipped: Sequence[Skipped]) -> list[str]:
     if not skipped:
         return []
     lines = [f"skipped    {len(skipped)}"]
-    lines += [f"  {one_line(i['photo'])}: {one_line(i['reason'])}" for i in skipped[:_SHOWN]]
+    lines += [f"  {one_line(one.photo)}: {one_line(one.reason)}" for one in skipped[:_SHOWN]]
     if len(skipped) > _SHOWN:
         lines.append(f"  and {len(skipped) - _SHOWN} more, all named in run.json")
     return lines
@@ -175,7 +175,7 @@ def _bar(*, spinner: bool) -> RichProgress:
     from rich.text import Text
 
     class Rate(rich_progress.ProgressColumn):
-        def render(self, task: Any) -> Text:
+        def render(self, task: Task) -> Text:
             speed = task.finished_speed or task.speed
             return Text(_rate(speed) if speed else "")
 

@@ -15,7 +15,8 @@ from prelabel.cli.options import example
 from prelabel.storage.text import one_line
 
 if TYPE_CHECKING:
-    from prelabel.evaluation import Evaluation
+    from prelabel.evaluation import Evaluation, Figures
+    from prelabel.storage.progress import Progress
 
 app = typer.Typer()
 
@@ -138,45 +139,61 @@ def evaluate(
     with console.stage(progress, "start"):
         from prelabel import evaluation
         from prelabel.runs.datasets import open_dataset
-        from prelabel.runs.folder import (
-            EVALUATION,
-            check_output_folder,
-            prepare_output_folder,
-            write_facts,
-        )
+        from prelabel.runs.folder import EVALUATION, check_output_folder
         from prelabel.storage.marker import is_prelabel_folder
 
         costs = evaluation.load_costs(config, settings)
         if out is not None:
             check_output_folder(out, command="evaluate")
-    done = []
-    for source in predictions:
-        done.append(
-            evaluation.evaluate(
-                open_dataset(source, format=source_format, photos=photos),
-                open_dataset(ground_truth, format=truth_format, photos=photos),
-                classes=classes.value,
-                only=[group.value for group in only] or evaluation.GROUPS,
-                fast=fast,
-                costs=costs,
-                progress=progress,
-            )
+    done = [
+        evaluation.evaluate(
+            open_dataset(source, format=source_format, photos=photos),
+            open_dataset(ground_truth, format=truth_format, photos=photos),
+            classes=classes.value,
+            only=[group.value for group in only] or evaluation.GROUPS,
+            fast=fast,
+            costs=costs,
+            progress=progress,
         )
-    print(evaluation.format_table(*(one.figures for one in done)))
-    if out is None:
-        (run, *others) = predictions
-        if not others and is_prelabel_folder(run):
-            _say_written(evaluation.write_json(run / EVALUATION, predictions, done))
-        return
+        for source in predictions
+    ]
+    figures = [one.figures for one in done]
+    print(evaluation.format_table(*figures))
+    if out is not None:
+        pages = [] if only else done
+        _write(out, predictions, ground_truth, figures, pages, progress)
+    elif len(predictions) == 1 and is_prelabel_folder(predictions[0]):
+        file = predictions[0] / EVALUATION
+        _say_written(evaluation.write_json(file, predictions, figures))
+
+
+def _write(
+    out: Path,
+    predictions: Sequence[Path],
+    ground_truth: Path,
+    figures: Sequence[Figures],
+    pages: Sequence[Evaluation],
+    progress: Progress,
+) -> None:
+    """Fill the folder ``out``: JSON, and a page for each of ``pages``."""
+    from prelabel.evaluation import write_json
+    from prelabel.evaluation.page import write_page
+    from prelabel.runs.facts import FolderFacts
+    from prelabel.runs.folder import EVALUATION, prepare_output_folder, write_facts
+    from prelabel.storage.marker import DONE
+
     prepare_output_folder(out, command="evaluate")
     _remove_pages(out)
-    if not only:
+    files = []
+    if pages:
         with console.stage(progress, "page"):
-            pages = _write_pages(out, predictions, ground_truth, done)
-        for page in pages:
-            _say_written(page)
-    _say_written(evaluation.write_json(out / EVALUATION, predictions, done))
-    write_facts(out, {"command": "evaluate", "state": "done"})
+            for number, (source, one) in enumerate(zip(predictions, pages, strict=True), start=1):
+                folder = out if len(pages) == 1 else out / f"set-{number}"
+                page = write_page(folder, one, predictions=source, ground_truth=ground_truth)
+                files.append(page)
+    for file in (*files, write_json(out / EVALUATION, predictions, figures)):
+        _say_written(file)
+    write_facts(out, FolderFacts("evaluate", DONE))
 
 
 def _remove_pages(out: Path) -> None:
@@ -185,27 +202,6 @@ def _remove_pages(out: Path) -> None:
     pages = (f for f in out.glob("set-*") if f.name[4:].isdigit() and (f / "index.html").is_file())
     for folder in (out / "thumbs", *pages):
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _write_pages(
-    out: Path, predictions: Sequence[Path], ground_truth: Path, done: Sequence[Evaluation]
-) -> list[Path]:
-    """One page for each set of predictions: in ``out``, or in its folders set-1, set-2 …"""
-    from prelabel.evaluation.page import write_page
-
-    return [
-        write_page(
-            out if len(done) == 1 else out / f"set-{number}",
-            one,
-            facts={
-                "predictions": str(source),
-                "ground truth": str(ground_truth),
-                "model": one.figures["model_version"] or "not recorded",
-                "COCOeval by": one.figures["coco_by"],
-            },
-        )
-        for number, (source, one) in enumerate(zip(predictions, done, strict=True), start=1)
-    ]
 
 
 def _say_written(file: Path) -> None:

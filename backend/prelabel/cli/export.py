@@ -19,7 +19,7 @@ from prelabel.storage.text import one_line, table
 
 if TYPE_CHECKING:
     from prelabel.data.dataset import Dataset
-    from prelabel.runs.export import Exported
+    from prelabel.runs.export import ExportSummary
 
 app = typer.Typer()
 
@@ -196,7 +196,7 @@ def _settings(formats: Sequence[str], settings: Sequence[str]) -> dict[str, dict
     return exporters
 
 
-def _say(found: Exported) -> None:
+def _say(found: ExportSummary) -> None:
     rows = [
         ("photos", str(found.photos)),
         ("regions", str(found.regions)),

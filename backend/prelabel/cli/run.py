@@ -40,10 +40,11 @@ def run(
     progress = console.progress()
     with console.stage(progress, "start"):
         from prelabel.runs import run as running
+        from prelabel.runs.formats import make_exporters
         from prelabel.steps.photos import find_photos
 
         exporters, others = options.exporter_settings(formats, settings)
-        running.make_exporters(formats, exporters)  # a wrong name is found first
+        make_exporters(formats, exporters)  # a wrong name is found first
         photo_set = find_photos(photos)
         config = options.chosen_config(
             recipe, backbone=backbone, labels=labels, seed=seed, settings=others
@@ -142,5 +143,5 @@ def samples(
 
 def _end(summary: Summary, *, strict: bool) -> None:
     console.summarise(summary)
-    if strict and summary.skipped:
+    if strict and summary.facts.photos.skipped:
         raise typer.Exit(1)

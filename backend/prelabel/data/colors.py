@@ -14,6 +14,11 @@ def class_color(index: int) -> Color:
     return voc_color(index + 1)
 
 
+def css_color(index: int) -> str:
+    """The colour of class ``index`` as CSS writes it; black for -1, no class."""
+    return "rgb({}, {}, {})".format(*class_color(max(index, -1)))
+
+
 def voc_color(value: int) -> Color:
     """PASCAL VOC's colour of a pixel value in its segmentation PNGs.
 

@@ -14,22 +14,29 @@ _MANY = 2_000
 """Corners above which no crossing is looked for: it takes n² comparisons."""
 
 
-def outlines(mask: Mask) -> list[NDArray[np.float64]]:
-    """The outer outline of each part (8 neighbours) of a mask with a pixel inside, along its
-    pixels' edges, corners only: float64 (n, 2), x and y in pixels from the upper left corner.
+def outlines(mask: Mask, *, holes: bool = False) -> list[NDArray[np.float64]]:
+    """The outline of each part (8 neighbours) of a mask, along its pixels' edges, corners only:
+    float64 (n, 2), x and y in pixels from the upper left corner; none for an empty mask.
 
-    Holes are left out, and so are parts inside another's hole: the other's outline has them inside.
+    Without ``holes``, these are left out, and so are parts inside another's hole: the other's
+    outline has them inside. With them, the even-odd rule over all outlines gives the mask again.
     """
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return []
     top, left = int(rows[0]), int(columns[0])
     crop = mask[top : rows[-1] + 1, left : columns[-1] + 1]
-    # OpenCV's contours go through pixels' centres. With each pixel doubled, the first of the two
-    # stands for its left (upper) edge and the second for its right (lower) one.
-    doubled = np.repeat(np.repeat(crop.astype(np.uint8), 2, axis=0), 2, axis=1)
-    contours, _ = cv2.findContours(doubled, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    whole = ((contour[:, 0].astype(np.int64) + 1) // 2 for contour in contours)
+    # OpenCV's contours go through the centres of the mask's outermost pixels. With each pixel
+    # doubled, the first of the two stands for its left (upper) edge, the second for its right
+    # (lower) one.
+    doubled = cv2.resize(
+        crop.astype(np.uint8), None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST_EXACT
+    )
+    mode = cv2.RETR_CCOMP if holes else cv2.RETR_EXTERNAL
+    contours, _ = cv2.findContours(doubled, mode, cv2.CHAIN_APPROX_NONE)
+    on_edges = ((contour[:, 0].astype(np.int64) + 1) // 2 for contour in contours)
     shift = np.array([left, top])
-    return [(_corners(points) + shift).astype(np.float64) for points in whole]
+    return [(_corners(points) + shift).astype(np.float64) for points in on_edges]
 
 
 def crosses(points: NDArray[np.float64]) -> bool:
@@ -76,7 +83,15 @@ def fill_polygons(polygons: Iterable[NDArray[np.float64]], *, height: int, width
 
 def _corners(points: NDArray[np.int64]) -> NDArray[np.int64]:
     """A closed outline without repeated points and those on a straight line."""
-    points = points[np.any(points != np.roll(points, 1, axis=0), axis=1)]
-    before, after = points - np.roll(points, 1, axis=0), np.roll(points, -1, axis=0) - points
-    corners: NDArray[np.int64] = points[before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]]
+    points = points[(points != _shifted(points, 1)).any(axis=1)]
+    arriving = points - _shifted(points, 1)
+    (dx, dy), (next_dx, next_dy) = arriving.T, _shifted(arriving, -1).T
+    corners: NDArray[np.int64] = points[dx * next_dy != dy * next_dx]
     return corners
+
+
+def _shifted(points: NDArray[np.int64], by: int) -> NDArray[np.int64]:
+    """For each point of a closed outline the one so many places before it, 1 or -1. ``np.roll`` takes
+    ten times as long."""
+    places = np.arange(len(points)) - by
+    return np.take(points, places, axis=0, mode="wrap")

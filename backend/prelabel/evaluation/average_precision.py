@@ -1,4 +1,4 @@
-"""COCO's average precision and recall, by pycocotools or, faster, by hotcoco."""
+"""COCO's average precision and recall."""
 
 from __future__ import annotations
 
@@ -6,42 +6,21 @@ import contextlib
 import io
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from importlib.util import find_spec
 from itertools import chain
-from typing import Any
 
 import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
-from prelabel import extras
 from prelabel.data.records import Region
+from prelabel.evaluation.coco_eval import Columns, Scored, with_hotcoco, with_pycocotools
+from prelabel.evaluation.figures import CocoFigures, CocoStats
 from prelabel.evaluation.pairing import Pair
 
-STATS = (
-    *("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large"),
-    *("ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_large"),
-)
-"""COCOeval's twelve figures, in its order."""
 _AREAS = {"small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, 1e10)}
 """COCOeval's ranges of areas, in pixels; both ends are inside."""
 _DIGITS = 10
 """COCOeval adds 2e-16 to a divisor, so that even the truth itself does not quite score 1."""
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Objects or regions, one place each in every column. ``image``, ``category``: from 1; the
-    category after the last class stands for no class. ``box``: (n, 4) x, y, width, height."""
-
-    image: NDArray[np.int64]
-    category: NDArray[np.int64]
-    box: NDArray[np.float64]
-    area: NDArray[np.float64]
-    crowd: NDArray[np.bool_]
-    score: NDArray[np.float64]
-    rles: list[Any]
 
 
 def average_precision(
@@ -50,14 +29,13 @@ def average_precision(
     *,
     n_classes: int,
     fast: bool = False,
-) -> dict[str, Any]:
-    """COCOeval on masks (``segm``) and boxes (``bbox``), without classes (``agnostic``) and with
-    them (``by_class``): for each the twelve ``STATS``; None where no object is of that size.
-    ``classes``: AP of each class that is present, from 0, on masks.
+) -> tuple[CocoFigures, dict[int, float]]:
+    """COCOeval on masks and boxes, without classes and with them; and AP of each class that is
+    present, from 0, on masks.
 
-    ``class_of``: the class of each cluster; regions of others are left out of ``by_class``; void
-    without a class is a crowd of every class. Areas and boxes are those of the masks, a box's area
-    its own. ``fast``: with hotcoco, which must be there.
+    ``class_of``: the class of each cluster; regions of others are left out by class; void without a
+    class is a crowd of every class. Areas and boxes are those of the masks, a box's area its own.
+    ``fast``: with hotcoco, which must be there.
     """
     truth = _columns(
         [[*pair.truth.regions, *pair.void, *_void_by_class(pair, class_of)] for pair in pairs],
@@ -66,19 +44,22 @@ def average_precision(
     found = _columns(
         [pair.prediction.regions for pair in pairs], lambda c: class_of.get(c, n_classes)
     )
+    by = "hotcoco" if fast else "pycocotools"
     if not found.rles:
-        return _nothing(truth, n_classes)
+        return _without_regions(truth, n_classes, by)
     sizes = [(pair.truth.width, pair.truth.height) for pair in pairs]
-    load = _hotcoco if fast else _pycocotools
-    figures: dict[str, Any] = {}
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of classes pooled, which is what is wanted here
-        scorer = load(truth, found, sizes, n_classes)
-        for kind in ("bbox", "segm"):
-            for name, by_class in (("agnostic", False), ("by_class", True)):
-                scored = scorer(kind, by_class)
-                figures[f"{kind}_{name}"] = dict(zip(STATS, map(_shown, scored.stats), strict=True))
-    return {**figures, "classes": _class_figures(scored.eval["precision"])}
+        warnings.simplefilter("ignore")  # of classes pooled, which is what is meant here
+        score = (with_hotcoco if fast else with_pycocotools)(truth, found, sizes, n_classes)
+        by_class = score("segm", True)
+        figures = CocoFigures(
+            bbox_agnostic=_stats(score("bbox", False)),
+            bbox_by_class=_stats(score("bbox", True)),
+            segm_agnostic=_stats(score("segm", False)),
+            segm_by_class=_stats(by_class),
+            by=by,
+        )
+    return figures, _class_aps(by_class.precision)
 
 
 def _void_by_class(pair: Pair, class_of: Mapping[int, int]) -> list[Region]:
@@ -89,12 +70,6 @@ def _void_by_class(pair: Pair, class_of: Mapping[int, int]) -> list[Region]:
         return []
     found = {class_of.get(region.cluster, -1) for region in pair.prediction.regions} - {-1}
     return [structs.replace(region, cluster=c) for region in void for c in sorted(found)]
-
-
-def need_hotcoco() -> None:
-    """Raises UserError, with what to do, unless hotcoco is installed."""
-    if find_spec("hotcoco") is None:
-        raise extras.missing("hotcoco", "fast-evaluation")
 
 
 def _columns(photos: Sequence[Sequence[Region]], class_of: Callable[[int], int]) -> Columns:
@@ -114,135 +89,31 @@ def _columns(photos: Sequence[Sequence[Region]], class_of: Callable[[int], int])
     )
 
 
-Scorer = Callable[[str, bool], Any]
-"""From "segm" or "bbox", and whether classes count, to a COCOeval that has summarized."""
+def _stats(scored: Scored) -> CocoStats:
+    # COCOeval's figure is -1 where there is no true object at all.
+    return CocoStats(*(None if n < 0 else round(float(n), _DIGITS) for n in scored.stats))
 
 
-def _pycocotools(
-    truth: Columns, found: Columns, sizes: Sequence[tuple[int, int]], n_classes: int
-) -> Scorer:
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
-
-    def load(columns: Columns, areas: NDArray[np.float64]) -> COCO:
-        coco = COCO()
-        coco.dataset = {
-            "images": _images(sizes),
-            "categories": _categories(n_classes),
-            "annotations": _annotations(columns, areas),
-        }
-        coco.createIndex()
-        return coco
-
-    known = load(truth, truth.area)
-    results = {
-        "segm": load(found, found.area),
-        "bbox": load(found, found.box[:, 2] * found.box[:, 3]),
-    }
-
-    def score(kind: str, by_class: bool) -> Any:
-        scorer = COCOeval(known, results[kind], kind)
-        scorer.params.useCats = int(by_class)
-        if by_class:
-            scorer.params.catIds = list(range(1, n_classes + 1))
-        return _summarized(scorer)
-
-    return score
-
-
-def _hotcoco(
-    truth: Columns, found: Columns, sizes: Sequence[tuple[int, int]], n_classes: int
-) -> Scorer:
-    import hotcoco
-
-    known = hotcoco.COCO.from_arrays(
-        _images(sizes),
-        _categories(n_classes),
-        truth.image,
-        truth.category,
-        truth.box,
-        area=truth.area,
-        iscrowd=truth.crowd,
-        segmentation=truth.rles,
-    )
-    rows = np.column_stack([found.image, found.box, found.score, found.category])
-    results = {
-        "segm": known.load_res(rows, segmentation=found.rles),
-        "bbox": known.load_res(rows),
-    }
-    # Both have their boxes' areas now.
-    results["segm"].update_anns(ids=np.arange(1, len(rows) + 1), area=found.area)
-
-    def score(kind: str, by_class: bool) -> Any:
-        scorer = hotcoco.COCOeval(known, results[kind], kind)
-        scorer.params.use_cats = by_class
-        if by_class:
-            scorer.params.cat_ids = list(range(1, n_classes + 1))
-        return _summarized(scorer)
-
-    return score
-
-
-def _summarized(scorer: Any) -> Any:
-    scorer.evaluate()
-    scorer.accumulate()
-    scorer.summarize()
-    return scorer
-
-
-def _annotations(columns: Columns, areas: NDArray[np.float64]) -> list[dict[str, Any]]:
-    rows = zip(
-        columns.image.tolist(), columns.category.tolist(), columns.box.tolist(), areas.tolist(),
-        columns.crowd.tolist(), columns.score.tolist(), columns.rles,
-        strict=True,
-    )  # fmt: skip
-    return [
-        {
-            "id": i,
-            "image_id": image,
-            "category_id": category,
-            "bbox": box,
-            "area": area,
-            "iscrowd": int(crowd),
-            "score": score,
-            "segmentation": rle,
-        }
-        for i, (image, category, box, area, crowd, score, rle) in enumerate(rows, start=1)
-    ]
-
-
-def _images(sizes: Sequence[tuple[int, int]]) -> list[dict[str, int]]:
-    return [{"id": i, "width": w, "height": h} for i, (w, h) in enumerate(sizes, start=1)]
-
-
-def _categories(n_classes: int) -> list[dict[str, Any]]:
-    return [{"id": i, "name": str(i)} for i in range(1, n_classes + 2)]
-
-
-def _class_figures(precision: Any) -> dict[int, float]:
+def _class_aps(precision: NDArray[np.float64]) -> dict[int, float]:
     """AP of each class with objects, from COCOeval's table for all sizes and most regions."""
-    table = np.asarray(precision)[:, :, :, 0, -1]  # (IoUs, recalls, classes)
+    table = precision[:, :, :, 0, -1]  # (IoUs, recalls, classes)
     aps = table.mean(axis=(0, 1))
     return {int(i): round(float(aps[i]), _DIGITS) for i in np.flatnonzero(table[0, 0] >= 0)}
 
 
-def _nothing(truth: Columns, n_classes: int) -> dict[str, Any]:
+def _without_regions(
+    truth: Columns, n_classes: int, by: str
+) -> tuple[CocoFigures, dict[int, float]]:
     """The figures without any region: 0 where there is an object to be found."""
     areas = truth.area[~truth.crowd]
     sizes = {
         name for name, (least, most) in _AREAS.items() if ((areas >= least) & (areas <= most)).any()
     }
-    stats = {
-        stat: 0.0 if (size in sizes if size else sizes) else None
-        for stat in STATS
-        for size in [stat.partition("_")[2]]
-    }
-    groups = [f"{kind}_{name}" for kind in ("bbox", "segm") for name in ("agnostic", "by_class")]
+    any_size = 0.0 if sizes else None
+    small, medium, large = (0.0 if name in sizes else None for name in _AREAS)
+    stats = CocoStats(
+        *(any_size, any_size, any_size, small, medium, large),
+        *(any_size, any_size, any_size, small, medium, large),
+    )
     present = sorted(set(truth.category[~truth.crowd].tolist()) - {n_classes + 1})
-    classes = {category - 1: 0.0 for category in present}
-    return {**{group: dict(stats) for group in groups}, "classes": classes}
-
-
-def _shown(value: float) -> float | None:
-    """COCOeval says -1 where there is no true object at all."""
-    return None if value < 0 else round(float(value), _DIGITS)
+    return CocoFigures(stats, stats, stats, stats, by), {c - 1: 0.0 for c in present}

@@ -1,11 +1,10 @@
-"""What an annotator's work costs: seconds for each thing that is done, and what pre-labels save."""
+"""The cost model: seconds of an annotator's work, without pre-labels and with them."""
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pydantic
 from pydantic import Field
@@ -69,7 +68,7 @@ class Costs(pydantic.BaseModel):
 def load_costs(file: Path | None = None, overrides: Iterable[str] = ()) -> Costs:
     """The defaults, a TOML file's ``[costs]`` over them, and ``costs.name=value`` over both.
     Raises UserError."""
-    values: dict[str, Any] = {}
+    values: dict[str, object] = {}
     if file is not None:
         try:
             sections = tomllib.loads(file.read_text(encoding="utf-8"))
@@ -79,7 +78,7 @@ def load_costs(file: Path | None = None, overrides: Iterable[str] = ()) -> Costs
             if section != "costs":
                 raise UserError(f"{file}: no section {section!r}; known: costs")
         if not isinstance(sections.get("costs", {}), dict):
-            raise UserError(f"{file}: costs is no section; wanted: [costs] with settings")
+            raise UserError(f"{file}: costs is not a section, expected [costs] with settings")
         values.update(sections.get("costs", {}))
     for override in overrides:
         section, name, value = parse_override(override)

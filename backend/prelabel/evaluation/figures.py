@@ -1,130 +1,216 @@
-"""Each group's figures, put into the one table that becomes JSON.
-
-``figures["per_class"]`` has a row for each class by id, which the groups add to.
-"""
+"""The figures of one set of predictions: what JSON, the tables and the page show."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Literal
 
-import numpy as np
+import msgspec
+from msgspec import UNSET, UnsetType
 
-from prelabel.data.dataset import Dataset, Problems
-from prelabel.evaluation import metrics
-from prelabel.evaluation.average_precision import average_precision
 from prelabel.evaluation.costs import Costs
-from prelabel.evaluation.objects import Objects
-from prelabel.evaluation.pairing import Pairing
-from prelabel.evaluation.pixels import Pixels
+from prelabel.evaluation.protocol import FIGURES
+
+Matching = Literal["matched", "by-name"]
+"""How clusters get classes: by Hungarian matching on IoU, or because they have one name."""
+Share = float | None
+"""In [0, 1]; None where there is nothing to take a share of."""
+Json = dict[str, object]
 
 
-def add_pixels(
-    figures: dict[str, Any],
-    pixels: Pixels,
-    assigned: dict[int, int],
-    clusters: Sequence[int],
-    names: Sequence[str],
-    classes: Sequence[str],
-) -> None:
-    """``assigned``: class of each row of the confusion, as ``metrics.given_classes`` takes it.
-    ``clusters``, ``names``: of the rows; regions without a class come last. ``classes``: names by
-    id."""
-    match = metrics.given_classes(pixels.confusion, assigned)
-    vote = metrics.vote_classes(pixels.confusion, n_clusters=figures["clusters"])
-    with_object = [photo for photo in pixels.photos if photo.has_object]
-    without = [photo for photo in pixels.photos if photo.has_object is False]
-    figures |= {
-        "photos_with_object": len(with_object),
-        "photos_without_object": len(without),
-        "photos_of_void_alone": len(pixels.photos) - len(with_object) - len(without),
-        "foreground_iou": _mean([photo.foreground_iou for photo in with_object]),
-        "foreground_iou_pooled": metrics.share(*pixels.foreground.tolist()),
-        "boundary_iou": _mean([photo.boundary_iou for photo in with_object]),
-        "boundary_iou_pooled": metrics.share(*pixels.boundary.tolist()),
-        "false_foreground": _mean([photo.foreground for photo in without]),
-        "classes": len(match.iou) - 1,
-        "mean_iou": match.mean_iou,
-        "pixel_accuracy": match.accuracy,
-        "mean_iou_vote": vote.mean_iou,
-        "pixel_accuracy_vote": vote.accuracy,
-        "background_iou": match.iou[0],
-        "confusion": _confusion(pixels.confusion, names, classes),
-    }
-    for index, iou in match.iou.items():
-        if index:
-            figures["per_class"][index - 1] |= {
-                "iou": iou,
-                "iou_vote": vote.iou[index],
-                "cluster": clusters[row] if (row := match.cluster[index]) >= 0 else None,
-            }
+class Shares(msgspec.Struct):
+    """Of some true objects: how many there are, which share was found at an IoU, which share is kept
+    as it is, touched up or drawn anew, and how many have a region of another class."""
+
+    objects: int
+    found_50: Share
+    found_75: Share
+    found_90: Share
+    kept_as_is: Share
+    touched_up: Share
+    redrawn: Share
+    wrong_class: int
 
 
-def add_coco(
-    figures: dict[str, Any],
-    pairing: Pairing,
-    class_of: dict[int, int],
-    n_classes: int,
-    *,
-    fast: bool,
-) -> None:
-    """COCO's figures; by the names of the table those of masks without classes have no prefix."""
-    coco = average_precision(pairing.pairs, class_of, n_classes=n_classes, fast=fast)
-    for index, ap in coco.pop("classes").items():
-        figures["per_class"][index]["ap"] = ap
-    figures |= {"coco": coco, "coco_by": "hotcoco" if fast else "pycocotools"}
-    figures |= coco["segm_agnostic"]
-    for group in ("segm_by_class", "bbox_agnostic", "bbox_by_class"):
-        figures |= {f"{group}_{stat}": coco[group][stat] for stat in ("ap", "ap50", "ar100")}
+class Confusion(msgspec.Struct):
+    """Pixels of each cluster (rows) in each class (columns) that have any, background first."""
+
+    clusters: list[str]
+    classes: list[str]
+    pixels: list[list[int]]
 
 
-def add_objects(
-    figures: dict[str, Any], objects: Objects, class_of: dict[int, int], costs: Costs
-) -> None:
-    """``class_of``: class of each cluster, both from 0."""
-    found = objects.result(class_of, costs)
-    auroc = metrics.auroc(np.array(objects.scores), np.array(objects.good, dtype=np.bool_))
-    for index, shares in found.pop("by_class").items():
-        figures["per_class"][index] |= shares
-    figures["objects_by_size"] = found.pop("by_size")
-    figures |= {**found, "score_auroc": None if np.isnan(auroc) else auroc}
-    figures["costs"] = costs.model_dump()
+class ClassPixels(msgspec.Struct):
+    """A class over pixels. ``cluster``: the one that was matched to it, the first of several."""
+
+    iou: float
+    iou_vote: float
+    cluster: int | None
 
 
-def sources(
-    predictions: Dataset, truth: Dataset, pairing: Pairing, problems: Problems
-) -> dict[str, Any]:
+class PixelFigures(msgspec.Struct):
+    """Over pixels; ``vote``: clusters take the class of most of their pixels."""
+
+    photos_with_object: int
+    photos_without_object: int
+    photos_of_void_alone: int
+    foreground_iou: Share
+    foreground_iou_pooled: Share
+    boundary_iou: Share
+    boundary_iou_pooled: Share
+    false_foreground: Share
+    mean_iou: float
+    pixel_accuracy: float
+    mean_iou_vote: float
+    pixel_accuracy_vote: float
+    background_iou: float
+    confusion: Confusion
+
+
+class CocoStats(msgspec.Struct):
+    """COCOeval's twelve figures, in its order; None where no object is of that size."""
+
+    ap: Share
+    ap50: Share
+    ap75: Share
+    ap_small: Share
+    ap_medium: Share
+    ap_large: Share
+    ar1: Share
+    ar10: Share
+    ar100: Share
+    ar_small: Share
+    ar_medium: Share
+    ar_large: Share
+
+
+class CocoFigures(msgspec.Struct):
+    """COCOeval on boxes and masks, without classes and with them. ``by``: the library."""
+
+    bbox_agnostic: CocoStats
+    bbox_by_class: CocoStats
+    segm_agnostic: CocoStats
+    segm_by_class: CocoStats
+    by: str
+
+    def as_json(self) -> Json:
+        """All of them, then the main ones: those of masks without classes have no prefix."""
+        groups: dict[str, CocoStats] = {
+            "bbox_agnostic": self.bbox_agnostic,
+            "bbox_by_class": self.bbox_by_class,
+            "segm_agnostic": self.segm_agnostic,
+            "segm_by_class": self.segm_by_class,
+        }
+        written: Json = {"coco": msgspec.to_builtins(groups), "coco_by": self.by}
+        written |= msgspec.to_builtins(self.segm_agnostic)
+        for name in ("segm_by_class", "bbox_agnostic", "bbox_by_class"):
+            stats = groups[name]
+            written |= {f"{name}_ap": stats.ap, f"{name}_ap50": stats.ap50}
+            written |= {f"{name}_ar100": stats.ar100}
+        return written
+
+
+class ObjectFigures(msgspec.Struct):
+    """Annotators' work. ``hours_without``, ``hours_with``: pre-labels, by the costs."""
+
+    by_size: dict[str, Shares]
+    whole: Shares
+    false_regions: int
+    hours_without: float
+    hours_with: float
+    time_saved: Share
+    score_auroc: Share
+    costs: Costs
+
+    def as_json(self) -> Json:
+        """The shares of all objects stand beside the other figures."""
+        return {
+            "objects_by_size": msgspec.to_builtins(self.by_size),
+            **msgspec.to_builtins(self.whole),
+            "false_regions": self.false_regions,
+            "hours_without": self.hours_without,
+            "hours_with": self.hours_with,
+            "time_saved": self.time_saved,
+            "score_auroc": self.score_auroc,
+            "costs": self.costs.model_dump(),
+        }
+
+
+class ClassFigures(msgspec.Struct):
+    """A class of the truth, with what was measured of it."""
+
+    name: str
+    pixels: ClassPixels | None = None
+    ap: float | UnsetType = UNSET
+    shares: Shares | None = None
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether anything was."""
+        return bool(self.pixels or self.shares) or self.ap is not UNSET
+
+    def as_json(self) -> Json:
+        """One row."""
+        return {
+            "class": self.name,
+            **(msgspec.to_builtins(self.pixels) if self.pixels else {}),
+            **({} if self.ap is UNSET else {"ap": self.ap}),
+            **(msgspec.to_builtins(self.shares) if self.shares else {}),
+        }
+
+
+class Unpaired(msgspec.Struct):
+    """The first few names of photos that are on one side only."""
+
+    without_prediction: list[str]
+    without_truth: list[str]
+
+
+class Sources(msgspec.Struct):
     """What was compared, and what was left out."""
-    return {
-        "photos_without_prediction": pairing.only_true[0],
-        "photos_without_truth": pairing.only_predicted[0],
-        "photos_matched_by": pairing.matched_by,
-        "named": {
-            "without_prediction": pairing.only_true[1],
-            "without_truth": pairing.only_predicted[1],
-        },
-        "problems": [
-            *(f"predictions: {line}" for line in predictions.problems.lines()),
-            *(f"ground truth: {line}" for line in truth.problems.lines()),
-            *problems.lines(),
-        ],
-        "model_version": predictions.model_version,
-    }
+
+    photos_without_prediction: int
+    photos_without_truth: int
+    photos_matched_by: str
+    named: Unpaired
+    problems: list[str]
+    model_version: str
 
 
-def _confusion(
-    counts: metrics.Counts, names: Sequence[str], classes: Sequence[str]
-) -> dict[str, Any]:
-    """Pixels of each cluster (rows) and class (columns) that have any, background first."""
-    counts = counts[:, : metrics.VOID]
-    columns = [0, *(int(c) for c in np.flatnonzero(counts.any(axis=0)) if c)]
-    rows = [0, *(int(r) for r in np.flatnonzero(counts.any(axis=1)) if r)]
-    return {
-        "clusters": ["background", *(names[r - 1] for r in rows[1:])],
-        "classes": ["background", *(classes[c - 1] for c in columns[1:])],
-        "pixels": counts[np.ix_(rows, columns)].tolist(),
-    }
+class Figures(msgspec.Struct):
+    """All of them. Groups that were not measured are None.
 
+    ``class_cluster``: the cluster that each class was matched to. ``per_class``: by class id, those
+    of which anything was measured.
+    """
 
-def _mean(values: Sequence[float]) -> float | None:
-    return float(np.mean(values)) if values else None
+    photos: int
+    classes: int
+    clusters: int
+    matching: Matching
+    class_cluster: dict[str, int]
+    per_class: list[ClassFigures]
+    pixels: PixelFigures | None
+    coco: CocoFigures | None
+    objects: ObjectFigures | None
+    sources: Sources
+
+    def as_json(self) -> Json:
+        """What evaluation.json holds."""
+        return {
+            "photos": self.photos,
+            "classes": self.classes,
+            "clusters": self.clusters,
+            "matching": self.matching,
+            "class_cluster": self.class_cluster,
+            "per_class": [row.as_json() for row in self.per_class],
+            **(msgspec.to_builtins(self.pixels) if self.pixels else {}),
+            **(self.coco.as_json() if self.coco else {}),
+            **(self.objects.as_json() if self.objects else {}),
+            **msgspec.to_builtins(self.sources),
+        }
+
+    def values(self) -> dict[str, int | float | None]:
+        """The single numbers that were measured, by their keys in ``FIGURES`` and in its order."""
+        written = self.as_json()
+        numbers = {key: written[key] for key in FIGURES if key in written}
+        return msgspec.convert(numbers, dict[str, int | float | None])

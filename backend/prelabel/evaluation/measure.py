@@ -1,49 +1,56 @@
-"""All figures of one set of predictions."""
+"""Measuring one set of predictions."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 from prelabel.data.dataset import Dataset, Problems
 from prelabel.errors import UserError
 from prelabel.evaluation import metrics
-from prelabel.evaluation.average_precision import need_hotcoco
+from prelabel.evaluation.average_precision import average_precision
+from prelabel.evaluation.coco_eval import need_hotcoco
 from prelabel.evaluation.costs import Costs
-from prelabel.evaluation.figures import add_coco, add_objects, add_pixels, sources
+from prelabel.evaluation.figures import ClassFigures, Figures, Matching, Sources, Unpaired
 from prelabel.evaluation.objects import Objects
 from prelabel.evaluation.pairing import Pairing, pair
-from prelabel.evaluation.pixels import Pixels
-from prelabel.storage.progress import Progress, Silent
-
-Matching = Literal["matched", "by-name"]
-"""How clusters get classes: by Hungarian matching on IoU, or because they bear one name."""
+from prelabel.evaluation.pixels import Clusters, Pixels, pixel_figures
+from prelabel.storage.progress import Progress, RunLog
 
 GROUPS = ("pixels", "coco", "objects")
 """Groups of figures."""
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """``figures``: what goes into JSON, keys as in ``protocol.FIGURES`` and tables beside them.
+class Measured:
+    """What was measured of each photo, from which the figures and the page are made.
 
-    The rest is for the page. ``pixels``, ``objects``: of the pairs in their order, where they were
-    measured. ``rows``: the confusion's row of each cluster, from 1. ``class_of``: the class of each
-    cluster, both from 0. ``classes``: names by id. ``clusters``: names by row. ``photos``: the
-    folder that names are relative to, where one side knows it.
+    ``pixels``, ``objects``: of the pairs in their order, where they were measured. ``clusters``: the
+    confusion's rows. ``class_of_row``: the class, from 1, of each of them that has one. ``classes``:
+    names by id.
     """
 
-    figures: dict[str, Any]
     pairing: Pairing
     pixels: Pixels
     objects: Objects
-    rows: dict[int, int]
-    class_of: dict[int, int]
+    clusters: Clusters
+    class_of_row: Mapping[int, int]
     classes: tuple[str, ...]
-    clusters: tuple[str, ...]
     costs: Costs
+
+    @property
+    def class_of(self) -> dict[int, int]:
+        """The class of each cluster that has one, both from 0."""
+        return {self.clusters.ids[row]: index - 1 for row, index in self.class_of_row.items()}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """``photos``: the folder that names are relative to, where one side knows it."""
+
+    figures: Figures
+    measured: Measured
     photos: Path | None
 
 
@@ -66,89 +73,110 @@ def evaluate(
     """
     if fast:
         need_hotcoco()
-    costs = costs or Costs()
     problems = Problems()
     pairing = pair(predictions, truth, problems)
-    rows = _rows(pairing)
-    names = tuple(_name(predictions.classes, cluster) for cluster in rows)
+    clusters = _clusters(predictions, pairing)
     needs_pixels = "pixels" in only or classes == "matched"
-    true_names = _true_names(truth, pairing, most=metrics.VOID - 1 if needs_pixels else None)
-    n_clusters = sum(cluster >= 0 for cluster in rows)
-    pixels, objects = Pixels(n_clusters=len(rows)), Objects()
+    names = _class_names(truth, pairing, most=metrics.VOID - 1 if needs_pixels else None)
+    pixels, objects = Pixels(n_clusters=len(clusters.ids)), Objects()
     if needs_pixels or "objects" in only:
-        _measure(pairing, rows, pixels if needs_pixels else None, objects, progress or Silent())
-
+        log, rows = RunLog(progress), clusters.rows
+        with log.stage("photos", len(pairing.pairs)):
+            for one in log.advancing(pairing.pairs):
+                if needs_pixels:
+                    pixels.add(one, rows)
+                objects.add(one)
     if classes == "matched":
-        assigned = metrics.match_classes(pixels.confusion, n_clusters=n_clusters).class_of
+        class_of_row = metrics.match_classes(pixels.confusion, n_clusters=clusters.n).class_of
     else:
-        assigned = _by_name(names[:n_clusters], true_names, pairing, problems)
-    by_row = dict(enumerate(rows))
-    class_of = {by_row[row]: index - 1 for row, index in assigned.items()}
-    figures: dict[str, Any] = {
-        "photos": len(pairing.pairs),
-        "classes": len({item.cluster for one in pairing.pairs for item in one.truth.regions}),
-        "clusters": n_clusters,
-        "matching": classes,
-        "class_cluster": {
-            true_names[index]: cluster for cluster, index in sorted(class_of.items(), reverse=True)
-        },
-        "per_class": [{"class": name} for name in true_names],
-    }
+        class_of_row = _classes_by_name(clusters, names, pairing, problems)
+    measured = Measured(pairing, pixels, objects, clusters, class_of_row, names, costs or Costs())
+    sources = _sources(predictions, truth, pairing, problems)
+    figures = _figures(measured, sources, matching=classes, only=only, fast=fast)
+    return Evaluation(figures, measured, predictions.photos or truth.photos)
+
+
+def _figures(
+    measured: Measured,
+    sources: Sources,
+    *,
+    matching: Matching,
+    only: Collection[str],
+    fast: bool,
+) -> Figures:
+    """The groups of figures that were asked for."""
+    pairing, class_of = measured.pairing, measured.class_of
+    per_class = [ClassFigures(name) for name in measured.classes]
+    n_classes = len(_present(pairing))
+    pixels = coco = objects = None
     if "pixels" in only:
-        add_pixels(figures, pixels, assigned, list(rows), names, true_names)
+        pixels, class_pixels = pixel_figures(
+            measured.pixels, measured.clusters, measured.class_of_row, measured.classes
+        )
+        n_classes = len(class_pixels)  # a class whose objects others cover has no pixels
+        for index, own in class_pixels.items():
+            per_class[index].pixels = own
     if "coco" in only:
-        add_coco(figures, pairing, class_of, len(true_names), fast=fast)
+        coco, aps = average_precision(
+            pairing.pairs, class_of, n_classes=len(measured.classes), fast=fast
+        )
+        for index, ap in aps.items():
+            per_class[index].ap = ap
     if "objects" in only:
-        add_objects(figures, objects, class_of, costs)
-    figures["per_class"] = [row for row in figures["per_class"] if len(row) > 1]
-    figures |= sources(predictions, truth, pairing, problems)
-    return Evaluation(
-        figures=figures,
-        pairing=pairing,
+        objects = measured.objects.figures(class_of, measured.costs)
+        for index, shares in measured.objects.shares_by_class(class_of).items():
+            per_class[index].shares = shares
+    return Figures(
+        photos=len(pairing.pairs),
+        classes=n_classes,
+        clusters=measured.clusters.n,
+        matching=matching,
+        class_cluster={
+            measured.classes[index]: cluster
+            for cluster, index in sorted(class_of.items(), reverse=True)
+        },
+        per_class=[row for row in per_class if row.is_measured],
         pixels=pixels,
+        coco=coco,
         objects=objects,
-        rows=rows,
-        class_of=class_of,
-        classes=true_names,
-        clusters=names,
-        costs=costs,
-        photos=predictions.photos or truth.photos,
+        sources=sources,
     )
 
 
-def _measure(
-    pairing: Pairing,
-    rows: dict[int, int],
-    pixels: Pixels | None,
-    objects: Objects,
-    progress: Progress,
-) -> None:
-    progress.start("photos", len(pairing.pairs))
-    try:
-        for one in pairing.pairs:
-            if pixels:
-                pixels.add(one, rows)
-            objects.add(one)
-            progress.advance()
-    finally:
-        progress.stop()
+def _sources(predictions: Dataset, truth: Dataset, pairing: Pairing, problems: Problems) -> Sources:
+    """What was compared, and what was left out."""
+    n_unpredicted, unpredicted = pairing.only_true
+    n_without_truth, without_truth = pairing.only_predicted
+    return Sources(
+        photos_without_prediction=n_unpredicted,
+        photos_without_truth=n_without_truth,
+        photos_matched_by=pairing.matched_by,
+        named=Unpaired(unpredicted, without_truth),
+        problems=[
+            *(f"predictions: {line}" for line in predictions.problems.lines()),
+            *(f"ground truth: {line}" for line in truth.problems.lines()),
+            *problems.lines(),
+        ],
+        model_version=predictions.model_version,
+    )
 
 
-def _rows(pairing: Pairing) -> dict[int, int]:
-    """The confusion's row of each cluster, from 1; regions without a class come last."""
+def _clusters(predictions: Dataset, pairing: Pairing) -> Clusters:
+    """The clusters that any region is of; regions without a class come last."""
     found = {region.cluster for one in pairing.pairs for region in one.prediction.regions}
-    return {cluster: row for row, cluster in enumerate(sorted(found, key=_classless_last), start=1)}
+    ids = sorted(found, key=lambda cluster: (cluster < 0, cluster))
+    return Clusters(ids, [_name(predictions.classes, cluster) for cluster in ids])
 
 
-def _classless_last(cluster: int) -> tuple[bool, int]:
-    return cluster < 0, cluster
+def _present(pairing: Pairing) -> set[int]:
+    """Classes of the ground truth that have an object."""
+    return {item.cluster for one in pairing.pairs for item in one.truth.regions}
 
 
-def _true_names(truth: Dataset, pairing: Pairing, *, most: int | None) -> tuple[str, ...]:
+def _class_names(truth: Dataset, pairing: Pairing, *, most: int | None) -> tuple[str, ...]:
     """Names of the ground truth's classes; one that it does not name gets a number. Raises UserError
     for more than ``most``."""
-    used = {item.cluster for one in pairing.pairs for item in one.truth.regions}
-    n = max([len(truth.classes), *(index + 1 for index in used)])
+    n = max([len(truth.classes), *(index + 1 for index in _present(pairing))])
     if most is not None and n > most:
         raise UserError(
             f"the ground truth has {n} classes; at most {most} can be compared pixel by pixel: take "
@@ -157,18 +185,18 @@ def _true_names(truth: Dataset, pairing: Pairing, *, most: int | None) -> tuple[
     return tuple(_name(truth.classes, index) for index in range(n))
 
 
-def _by_name(
-    names: Sequence[str], classes: Sequence[str], pairing: Pairing, problems: Problems
+def _classes_by_name(
+    clusters: Clusters, classes: tuple[str, ...], pairing: Pairing, problems: Problems
 ) -> dict[int, int]:
-    """Row of each cluster, less 1, to the class of its name, from 1; what has none is noted."""
+    """The class, from 1, of each row that has one of its name; what has none is noted."""
+    names = clusters.names[: clusters.n]
     index = {name: i for i, name in reversed(list(enumerate(classes, start=1)))}
     for name in names:
         if name not in index:
             problems.note("classes of the predictions that the ground truth does not have", name)
-    present = {item.cluster for one in pairing.pairs for item in one.truth.regions}
-    for i in sorted(present):
+    for i in sorted(_present(pairing)):
         if index[classes[i]] != i + 1:
-            problems.note("classes of a name that another one has, never matched", classes[i])
+            problems.note("classes with the name of another one, never matched", classes[i])
         if classes[i] not in names:
             problems.note(
                 "classes of the ground truth that the predictions do not have", classes[i]
@@ -176,7 +204,7 @@ def _by_name(
     return {row: index[name] for row, name in enumerate(names) if name in index}
 
 
-def _name(classes: Sequence[str], cluster: int) -> str:
+def _name(classes: tuple[str, ...], cluster: int) -> str:
     if cluster < 0:
         return "no class"
     return classes[cluster] if cluster < len(classes) else f"object {cluster + 1}"

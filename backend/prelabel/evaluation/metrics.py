@@ -1,4 +1,4 @@
-"""The numbers: foreground, edges, classes matched to clusters, and whether scores mean anything.
+"""Metrics: IoU of foreground and boundaries, clusters matched to classes, AUROC of scores.
 
 Truth masks are uint8 (h, w): class index, 0 background, 255 ignored.
 """
@@ -30,9 +30,9 @@ def foreground_iou(predicted: Mask, truth: Truth) -> float:
 def foreground_pixels(predicted: Mask, truth: Truth) -> tuple[int, int]:
     """Pixels of the intersection and of the union that ``foreground_iou`` divides."""
     valid = truth != VOID
-    wanted = (truth > 0) & valid
+    true = (truth > 0) & valid
     found = predicted & valid
-    return int((found & wanted).sum()), int((found | wanted).sum())
+    return int((found & true).sum()), int((found | true).sum())
 
 
 def share(intersection: int, union: int) -> float:
@@ -67,12 +67,12 @@ def boundary(mask: Mask) -> Mask:
 
 def boundary_pixels(predicted: Mask, truth: Truth) -> tuple[int, int]:
     """Like ``foreground_pixels``, of the two masks' boundaries: boundary IoU (Cheng et al. 2021).
-    Void joins the foreground on both sides while boundaries are drawn, so that its outline is
-    nobody's, and is left out of the count."""
+    Void counts as foreground on both sides while boundaries are found, so that its own outline is
+    not a boundary; then it is left out."""
     void = truth == VOID
-    wanted = boundary(truth > 0) & ~void
+    true = boundary(truth > 0) & ~void
     found = boundary(predicted | void) & ~void
-    return int((found & wanted).sum()), int((found | wanted).sum())
+    return int((found & true).sum()), int((found | true).sum())
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def match_classes(counts: Counts, *, n_clusters: int | None = None) -> ClassMatc
     The protocol of unsupervised semantic segmentation: one confusion matrix over all pixels, void
     left out, mean over the classes present in the truth and background. A class without a cluster
     counts 0; a cluster without a class costs the classes that its pixels belong to. A pair that
-    shares no pixel is none. ``n_clusters``: rows behind these get no class.
+    shares no pixel is not matched. ``n_clusters``: rows behind these get no class.
     """
     present = _present(counts)
     counts = counts[:, :VOID]

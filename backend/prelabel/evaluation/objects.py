@@ -1,10 +1,11 @@
-"""What annotators care about: how much of their work is done when they open a photo."""
+"""Figures over objects: how much of the annotators' work the predictions do."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from msgspec import structs
@@ -14,21 +15,23 @@ from scipy.optimize import linear_sum_assignment
 
 from prelabel.data.masks import decode_rle, encode_rle
 from prelabel.data.records import Region
+from prelabel.evaluation import metrics
 from prelabel.evaluation.costs import Costs
+from prelabel.evaluation.figures import ObjectFigures, Shares
 from prelabel.evaluation.pairing import Pair
 
 FOUND = (0.5, 0.75, 0.9)
 """IoU from which an object counts as found."""
 KEPT, TOUCHED_UP = FOUND[-1], FOUND[0]
-"""IoU from which an object's mask is kept as it is, and from which it is touched up; a mask below
-that helps nobody: the object is redrawn."""
+"""IoU from which an object's mask is kept as it is, and from which it is touched up; below that the
+object is drawn anew."""
 SIZES = (("small", 32**2), ("medium", 96**2), ("large", float("inf")))
 """COCO's sizes of objects, with the area in pixels that they end before."""
 
 
 class Kind(NamedTuple):
-    """What is counted apart: the object's class (from 0) and size, whether the region on it has
-    another class (filled in once clusters are matched), the region's cluster (None: redrawn)."""
+    """What is counted apart: the object's class (from 0) and size, and the cluster of the region on
+    it (None where there is none, so that it is drawn anew)."""
 
     true_class: int
     size: str
@@ -88,29 +91,39 @@ class Objects:
         )
         self.photos.append(PhotoObjects(kinds, tuple(found), false))
 
-    def result(self, class_of: dict[int, int], costs: Costs) -> dict[str, Any]:
+    def figures(self, class_of: Mapping[int, int], costs: Costs) -> ObjectFigures:
         """All figures. ``class_of``: each matched cluster's class, both from 0."""
-        kinds = Counter(kind for photo in self.photos for kind in photo.kinds)
-        false = sum(photo.false_regions for photo in self.photos)
-        whole = _shares(kinds, class_of)
+        kinds = self._kinds()
         without, with_them = self.seconds(range(len(self.photos)), class_of, costs)
-        return {
-            **whole,
-            "false_regions": false,
-            "hours_without": without / 3600,
-            "hours_with": with_them / 3600,
-            "time_saved": 1 - with_them / without if without else None,
-            "by_size": {
+        auroc = metrics.auroc(np.array(self.scores), np.array(self.good, dtype=np.bool_))
+        return ObjectFigures(
+            by_size={
                 size: _shares({k: n for k, n in kinds.items() if k.size == size}, class_of)
                 for size, _ in SIZES
             },
-            "by_class": {
-                index: _shares({k: n for k, n in kinds.items() if k.true_class == index}, class_of)
-                for index in sorted({kind.true_class for kind in kinds})
-            },
+            whole=_shares(kinds, class_of),
+            false_regions=sum(photo.false_regions for photo in self.photos),
+            hours_without=without / 3600,
+            hours_with=with_them / 3600,
+            time_saved=1 - with_them / without if without else None,
+            score_auroc=None if np.isnan(auroc) else auroc,
+            costs=costs,
+        )
+
+    def shares_by_class(self, class_of: Mapping[int, int]) -> dict[int, Shares]:
+        """The shares of each class that has objects."""
+        kinds = self._kinds()
+        return {
+            index: _shares({k: n for k, n in kinds.items() if k.true_class == index}, class_of)
+            for index in sorted({kind.true_class for kind in kinds})
         }
 
-    def seconds(self, photos: range, class_of: dict[int, int], costs: Costs) -> tuple[float, float]:
+    def _kinds(self) -> Counter[Kind]:
+        return Counter(kind for photo in self.photos for kind in photo.kinds)
+
+    def seconds(
+        self, photos: range, class_of: Mapping[int, int], costs: Costs
+    ) -> tuple[float, float]:
         """Work on some photos without and with pre-labels, by the cost model."""
         kinds = [kind for i in photos for kind in self.photos[i].kinds]
         return costs.seconds(
@@ -143,27 +156,30 @@ def _ious(
     if not regions or not objects:
         return np.zeros((len(regions), len(objects)))
     found = [region.rle for region in regions]
-    wanted = [item.rle for item in objects]
-    return np.asarray(coco_mask.iou(found, wanted, [int(crowd)] * len(wanted)), dtype=np.float64)
+    expected = [item.rle for item in objects]
+    ious = coco_mask.iou(found, expected, [int(crowd)] * len(expected))
+    return np.asarray(ious, dtype=np.float64)
 
 
-def _shares(kinds: dict[Kind, int] | Counter[Kind], class_of: dict[int, int]) -> dict[str, Any]:
+def _shares(kinds: Mapping[Kind, int], class_of: Mapping[int, int]) -> Shares:
     n = sum(kinds.values())
 
     def share(least: int, most: int = len(FOUND)) -> float | None:
         fit = sum(count for kind, count in kinds.items() if least <= kind.iou_step <= most)
         return fit / n if n else None
 
-    return {
-        "objects": n,
-        **{f"found_{100 * least:.0f}": share(i) for i, least in enumerate(FOUND, start=1)},
-        "kept_as_is": share(len(FOUND)),
-        "touched_up": share(1, len(FOUND) - 1),
-        "redrawn": share(0, 0),
-        "wrong_class": sum(count for kind, count in kinds.items() if _is_wrong(kind, class_of)),
-    }
+    return Shares(
+        objects=n,
+        found_50=share(1),
+        found_75=share(2),
+        found_90=share(3),
+        kept_as_is=share(len(FOUND)),
+        touched_up=share(1, len(FOUND) - 1),
+        redrawn=share(0, 0),
+        wrong_class=sum(count for kind, count in kinds.items() if _is_wrong(kind, class_of)),
+    )
 
 
-def _is_wrong(kind: Kind, class_of: dict[int, int]) -> bool:
+def _is_wrong(kind: Kind, class_of: Mapping[int, int]) -> bool:
     """A region on the object, of another class or of none."""
     return kind.cluster is not None and class_of.get(kind.cluster) != kind.true_class

@@ -48,20 +48,20 @@ def pair(predictions: Dataset, truth: Dataset, problems: Problems) -> Pairing:
     another size, crowds among the predictions. Raises UserError if no photo is left.
     """
     found = _by_name(predictions.stream(), "predictions", problems)
-    wanted = _by_name(truth.stream(), "ground truth", problems)
-    matched, matched_by = _matched(found, wanted)
+    true = _by_name(truth.stream(), "ground truth", problems)
+    matched, matched_by = _matched(found, true)
     pairs = []
     for name in found:
         if name in matched:
-            made = _pair(found[name], wanted[matched[name]], problems)
+            made = _pair(found[name], true[matched[name]], problems)
             pairs += [made] if made else []
     only_predicted = [name for name in found if name not in matched]
     taken = set(matched.values())
-    only_true = [name for name in wanted if name not in taken]
+    only_true = [name for name in true if name not in taken]
     if not pairs:
         raise UserError(
             f"the ground truth has none of the {len(found)} predicted photos: predicted is "
-            f"{_first(found)}, in the ground truth is {_first(wanted)}; names have to be the same, "
+            f"{_first(found)}, in the ground truth is {_first(true)}; names have to be the same, "
             "or the same without folders or ending, each once"
             if not matched
             else f"no photo can be compared: {'; '.join(problems.lines())}"
@@ -96,16 +96,16 @@ _WAYS: tuple[tuple[str, tuple[_Key, ...]], ...] = (
 """Ways to match names, of which one is taken; each is keys that are tried in turn."""
 
 
-def _matched(found: Collection[str], wanted: Collection[str]) -> tuple[dict[str, str], str]:
+def _matched(found: Collection[str], true: Collection[str]) -> tuple[dict[str, str], str]:
     """The true name of each predicted one that has one, and how they were matched."""
-    if set(found) == set(wanted):
+    if set(found) == set(true):
         return {name: name for name in found}, _WAYS[0][0]
     for way, keys in _WAYS:
         matched: dict[str, str] = {}
         by_stem = 0
         for key in keys:
             left = _unique(key, [name for name in found if name not in matched])
-            right = _unique(key, list(set(wanted) - set(matched.values())))
+            right = _unique(key, list(set(true) - set(matched.values())))
             both = {name: right[k] for k, name in left.items() if k in right}
             by_stem = len(both) if matched else 0
             matched |= both
@@ -135,17 +135,17 @@ def _pair(prediction: Prediction, truth: Prediction, problems: Problems) -> Pair
     if _are_plain(prediction.regions, size, -1) and _are_plain(truth.regions, size, 0):
         return Pair(prediction, truth, ())
     found = _usable(prediction, "predictions", problems)
-    wanted = _usable(truth, "ground truth", problems)
-    void = tuple(region for region in wanted if region.crowd or region.cluster < 0)
+    true = _usable(truth, "ground truth", problems)
+    void = tuple(region for region in true if region.crowd or region.cluster < 0)
     for _ in range(sum(not region.crowd for region in void)):
         problems.note("objects without a class in the ground truth, taken as void", truth.photo)
     if any(region.crowd for region in found):
         problems.note("photos with crowds among the predictions, which are left out", truth.photo)
         found = tuple(region for region in found if not region.crowd)
     if void:
-        wanted = tuple(r for r in wanted if not r.crowd and r.cluster >= 0)
+        true = tuple(r for r in true if not r.crowd and r.cluster >= 0)
         void = tuple(structs.replace(r, crowd=True) for r in void)
-    return Pair(_with(prediction, found), _with(truth, wanted), void)
+    return Pair(_with(prediction, found), _with(truth, true), void)
 
 
 def _are_plain(regions: Iterable[Region], size: list[int], least_cluster: int) -> bool:

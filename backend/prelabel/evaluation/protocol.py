@@ -1,4 +1,4 @@
-"""What each figure is called and how it is computed: printed beside every number."""
+"""The name of each figure and how it is computed, which stands beside every number."""
 
 from __future__ import annotations
 
@@ -16,31 +16,35 @@ class Figure:
 
 
 _CLUSTERS = (
-    "one confusion matrix over all pixels (the region of the best score on top), background fixed, "
-    "void and crowds left out, regions without a class wrong, mean over background and the classes "
-    "present"
+    "one confusion matrix over all pixels (where regions overlap, the best score counts); background "
+    "is matched to background, void and crowds are left out, regions without a class count as wrong; "
+    "mean over background and the classes present"
 )
 _COCO_MASKS = "COCOeval on masks, class-agnostic"
-_BY_CLASS = "by class, mean; regions without a class left out"
-_OBJECTS = "share of true objects, one-to-one matching of largest IoU sum (IoU < 0.5 counts 0)"
+_COCO_BOXES = "COCOeval on the masks' boxes, class-agnostic"
+_BY_CLASS = "mean over classes; regions without a class left out"
+_OBJECTS = "share of true objects; one-to-one matching with the largest sum of IoU (IoU under 0.5 counts 0)"
 
 FIGURES: dict[str, Figure] = {
     "photos": Figure(
-        "photos", "on both sides, of one size; those of one side alone count nowhere", "count"
+        "photos",
+        "in predictions and ground truth, with the same size; others are left out",
+        "count",
     ),
     "photos_with_object": Figure(
         "  with an object",
-        "a true object or a crowd, or void beside which something was found",
+        "with a true object or a crowd, or with a region outside the void",
         "count",
     ),
-    "photos_without_object": Figure("  without object", "neither an object nor a crowd", "count"),
+    "photos_without_object": Figure("  without object", "without object, crowd or void", "count"),
     "photos_of_void_alone": Figure(
-        "  of void alone",
-        "only crowds or void, nothing found beside: in no mean over photos",
+        "  with void only",
+        "with only crowds or void, and no region outside them; in no mean over photos",
         "count",
     ),
     "foreground_iou": Figure(
-        "foreground IoU", "mean over photos with an object, no prediction counts 0, void left out"
+        "foreground IoU",
+        "mean over photos with an object; without a prediction it is 0; void left out",
     ),
     "foreground_iou_pooled": Figure(
         "foreground IoU, pooled", "pixels of all photos together, void left out"
@@ -52,21 +56,25 @@ FIGURES: dict[str, Figure] = {
     ),
     "boundary_iou_pooled": Figure("boundary IoU, pooled", "pixels of all photos together"),
     "false_foreground": Figure(
-        "wrongly found", "share of pixels in regions, mean over photos without object"
+        "false foreground", "share of pixels in regions, mean over photos without object"
     ),
-    "classes": Figure("classes", "in the truth", "count"),
+    "classes": Figure("classes", "in the ground truth", "count"),
     "clusters": Figure(
-        "clusters", "that any region is of; regions without a class are of none", "count"
+        "clusters", "with at least one region; regions without a class are not counted", "count"
     ),
     "mean_iou": Figure("mean IoU", _CLUSTERS),
-    "background_iou": Figure("IoU of background", "of the same confusion"),
-    "pixel_accuracy": Figure("pixel accuracy", "of the same confusion and the same classes"),
+    "background_iou": Figure("IoU of background", "from the same confusion matrix"),
+    "pixel_accuracy": Figure(
+        "pixel accuracy", "from the same confusion matrix with the same classes"
+    ),
     "mean_iou_vote": Figure(
         "mean IoU, majority vote",
-        "over-clustering: each cluster takes the class of most of its object pixels, several may "
-        "take one; grows with the number of clusters",
+        "over-clustering: each cluster gets the class of most of its object pixels, and several may "
+        "get the same; grows with the number of clusters",
     ),
-    "pixel_accuracy_vote": Figure("pixel accuracy, majority vote", "of the same confusion"),
+    "pixel_accuracy_vote": Figure(
+        "pixel accuracy, majority vote", "from the same confusion matrix with these classes"
+    ),
     "ap": Figure("AP (0.50:0.95)", _COCO_MASKS),
     "ap50": Figure("AP (0.50)", _COCO_MASKS),
     "ap75": Figure("AP (0.75)", _COCO_MASKS),
@@ -77,15 +85,13 @@ FIGURES: dict[str, Figure] = {
     "segm_by_class_ap": Figure("AP by class", f"COCOeval on masks, {_BY_CLASS}"),
     "segm_by_class_ap50": Figure("AP by class (0.50)", f"COCOeval on masks, {_BY_CLASS}"),
     "segm_by_class_ar100": Figure("AR by class (100)", f"COCOeval on masks, {_BY_CLASS}"),
-    "bbox_agnostic_ap": Figure("AP of boxes", "COCOeval on the masks' boxes, class-agnostic"),
-    "bbox_agnostic_ap50": Figure(
-        "AP of boxes (0.50)", "COCOeval on the masks' boxes, class-agnostic"
-    ),
+    "bbox_agnostic_ap": Figure("AP of boxes", _COCO_BOXES),
+    "bbox_agnostic_ap50": Figure("AP of boxes (0.50)", _COCO_BOXES),
     "bbox_by_class_ap": Figure("AP of boxes by class", f"COCOeval on boxes, {_BY_CLASS}"),
     "bbox_by_class_ap50": Figure("AP of boxes by class (0.50)", f"COCOeval on boxes, {_BY_CLASS}"),
     "score_auroc": Figure(
         "AUROC of the score",
-        "region score against IoU ≥ 0.5 with the best true object; regions in void left out",
+        "score against IoU ≥ 0.5 with the best true object; regions in void left out",
     ),
     "objects": Figure("objects", "true objects, crowds left out", "count"),
     "found_50": Figure("found at IoU ≥ 0.50", _OBJECTS),
@@ -98,17 +104,19 @@ FIGURES: dict[str, Figure] = {
         "wrong class", "objects kept or touched up whose region has another class", "count"
     ),
     "false_regions": Figure(
-        "false regions", "regions matched to no object, less than half in void", "count"
+        "false regions", "regions matched to no object and less than half in void", "count"
     ),
     "hours_without": Figure("hours without pre-labels", "every object drawn; costs below", "hours"),
-    "hours_with": Figure("hours with pre-labels", "by the same costs", "hours"),
-    "time_saved": Figure("time saved", "1 less the ratio of these hours: a model, not a stopwatch"),
+    "hours_with": Figure("hours with pre-labels", "with the same costs", "hours"),
+    "time_saved": Figure(
+        "time saved", "1 minus the ratio of these hours: from the cost model, not measured"
+    ),
 }
-"""In the order of the table."""
+"""By their keys in evaluation.json, in the order of the table."""
 
 MATCHING = {
-    "matched": "one cluster a class, Hungarian on IoU",
-    "by-name": "classes by name",
+    "matched": "one cluster per class by Hungarian matching on IoU",
+    "by-name": "classes matched by name",
 }
 
 

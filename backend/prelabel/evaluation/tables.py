@@ -1,4 +1,4 @@
-"""Figures for a terminal, and of several sets of predictions together."""
+"""Figures for a terminal and for JSON, of one set of predictions or several together."""
 
 from __future__ import annotations
 
@@ -8,83 +8,85 @@ import shutil
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from prelabel.evaluation.costs import Costs
-from prelabel.evaluation.measure import Evaluation
+from prelabel.evaluation.figures import ClassFigures, Figures, Shares
 from prelabel.evaluation.protocol import FIGURES, protocol, shown
 from prelabel.storage.files import replacing
 from prelabel.storage.text import one_line
 
 _ROWS = 25
 """Classes in the terminal's table; JSON and the page have all."""
-Figures = dict[str, Any]
+SHARES = ("found_50", "found_75", "found_90", "kept_as_is", "touched_up", "redrawn")
+"""Those of `Shares` that tables show beside the number of objects."""
+_NAMED = 3
+"""Photos that a note names."""
 
 
-def over_sets(sets: Sequence[Figures]) -> Figures:
-    """Mean and sample standard deviation (n - 1) of every figure, None where a set has none."""
-    both = {}
-    for key in FIGURES:
-        if key not in sets[0]:
-            continue
-        values = [own[key] for own in sets]
-        known = all(value is not None for value in values)
-        both[key] = {
-            "mean": statistics.fmean(values) if known else None,
-            "standard_deviation": statistics.stdev(values) if known else None,
-        }
-    return both
+class Spread(msgspec.Struct):
+    """A figure over sets; ``standard_deviation``: of the sample (n - 1). None where a set has none."""
+
+    mean: float | None
+    standard_deviation: float | None
+
+
+def over_sets(sets: Sequence[Figures]) -> dict[str, Spread]:
+    """Every figure over several sets of predictions, by key."""
+    numbers = [own.values() for own in sets]
+    spreads = {}
+    for key in numbers[0]:
+        values = [value for own in numbers if (value := own[key]) is not None]
+        spreads[key] = (
+            Spread(statistics.fmean(values), statistics.stdev(values))
+            if len(values) == len(sets)
+            else Spread(None, None)
+        )
+    return spreads
 
 
 def format_table(*sets: Figures) -> str:
     """The figures of one set of predictions, or mean ± standard deviation of several (seeds), each
     with its protocol; then classes and sizes of the first or only one, costs and problems."""
-    first = sets[0]
+    first, is_one = sets[0], len(sets) == 1
+    numbers = first.values()
+    if is_one:
+        texts = {key: shown(key, value) for key, value in numbers.items()}
+    else:
+        texts = {key: _spread(key, own) for key, own in over_sets(sets).items()}
     table = _table("", "", "protocol")
-    both = over_sets(sets) if len(sets) > 1 else {}
-    for key, figure in FIGURES.items():
-        if key not in first:  # its group was not wanted
-            continue
-        text = _mean(key, both[key]["mean"]) if both else shown(key, first[key])
-        if both and both[key]["mean"] is not None:
-            text += f" ± {both[key]['standard_deviation']:.3f}"
-        table.add_row(figure.title, text, protocol(key, first["matching"]))
+    for key in numbers:
+        table.add_row(FIGURES[key].title, texts[key], protocol(key, first.matching))
     lines = [_drawn(table)]
-    of_first = f" (set 1 of {len(sets)})" if both else ""
-    if both:
+    of_first = "" if is_one else f" (set 1 of {len(sets)})"
+    if not is_one:
         lines.append(f"mean ± standard deviation (n - 1) over {len(sets)} sets of predictions")
-    if "objects" in first:
-        lines += ["", _drawn(_shares("size", _sizes(first), of_first))]
-    lines += ["", _drawn(_shares("class", _classes(first), of_first))]
-    if (left := len(first["per_class"]) - _ROWS) > 0:
+    if first.objects:
+        lines += ["", _drawn(_size_table(first.objects.by_size, of_first))]
+    lines += ["", _drawn(_class_table(first.per_class[:_ROWS], of_first))]
+    if (left := len(first.per_class) - _ROWS) > 0:
         lines.append(f"and {left} more classes")
-    if "costs" in first:
-        lines.append(f"costs: {Costs(**first['costs']).stated()}")
+    if first.objects:
+        lines.append(f"costs: {first.objects.costs.stated()}")
     for number, own in enumerate(sets, start=1):
-        which = f"set {number}: " if both else ""
+        which = "" if is_one else f"set {number}: "
         lines += [which + line for line in notes(own)]
     return "\n".join(lines)
 
 
-def _mean(key: str, value: float | None) -> str:
-    """Like ``shown``; a mean of counts need not be a whole number."""
-    is_part = value is not None and FIGURES[key].unit == "count" and value % 1
-    return f"{value:.1f}" if is_part else shown(key, value)
-
-
-def write_json(file: Path, sources: Sequence[Path], evaluations: Sequence[Evaluation]) -> Path:
-    """One evaluation's figures, or those of several and mean and standard deviation; replaces
-    ``file`` whole and returns it. ``protocol`` says how each figure is computed."""
-    sets = [
-        {"predictions": str(source), **one.figures}
-        for source, one in zip(sources, evaluations, strict=True)
+def write_json(file: Path, sources: Sequence[Path], sets: Sequence[Figures]) -> Path:
+    """One set's figures, or those of several and mean and standard deviation; replaces ``file``
+    whole and returns it. ``protocol`` says how each figure is computed."""
+    written = [
+        {"predictions": str(source), **own.as_json()}
+        for source, own in zip(sources, sets, strict=True)
     ]
-    matching = sets[0]["matching"]
-    protocols = {key: protocol(key, matching) for key in FIGURES if key in sets[0]}
-    facts = sets[0] if len(sets) == 1 else {"over_sets": over_sets(sets), "sets": sets}
+    facts: dict[str, object] = written[0]
+    if len(sets) > 1:
+        facts = {"over_sets": msgspec.to_builtins(over_sets(sets)), "sets": written}
+    protocols = {key: protocol(key, sets[0].matching) for key in sets[0].values()}
     with replacing(file) as beside:
         text = json.dumps({**facts, "protocol": protocols}, indent=1, allow_nan=False)
         beside.write_text(text + "\n", encoding="ascii")
@@ -93,34 +95,49 @@ def write_json(file: Path, sources: Sequence[Path], evaluations: Sequence[Evalua
 
 def notes(figures: Figures) -> list[str]:
     """What was left out, in words."""
+    sources = figures.sources
     lines = []
-    for key, side in (("without_prediction", "ground truth"), ("without_truth", "predictions")):
-        if n := figures[f"photos_{key}"]:
-            names = figures["named"][key]
-            more = f" and {n - 3} more" if n > 3 else ""
-            lines.append(f"{n} photos only in the {side}: {', '.join(names[:3])}{more}")
-    if figures["photos_matched_by"] != "the whole name":
-        lines.append(f"photos matched by {figures['photos_matched_by']}")
-    return [one_line(line) for line in (*lines, *figures["problems"])]
+    for n, names, side in (
+        (sources.photos_without_prediction, sources.named.without_prediction, "ground truth"),
+        (sources.photos_without_truth, sources.named.without_truth, "predictions"),
+    ):
+        if n:
+            more = f" and {n - _NAMED} more" if n > _NAMED else ""
+            lines.append(f"{n} photos only in the {side}: {', '.join(names[:_NAMED])}{more}")
+    if sources.photos_matched_by != "the whole name":
+        lines.append(f"photos matched by {sources.photos_matched_by}")
+    return [one_line(line) for line in (*lines, *sources.problems)]
 
 
-def _sizes(figures: Figures) -> list[tuple[str, Figures]]:
-    return list(figures["objects_by_size"].items())
+def share_cells(shares: Shares | None) -> list[str]:
+    """The number of objects and their ``SHARES``."""
+    if shares is None:
+        return ["–"] * (1 + len(SHARES))
+    return [str(shares.objects), *(shown(key, getattr(shares, key)) for key in SHARES)]
 
 
-def _classes(figures: Figures) -> list[tuple[str, Figures]]:
-    return [(row["class"], row) for row in figures["per_class"][:_ROWS]]
+def _spread(key: str, spread: Spread) -> str:
+    """Like ``shown``; a mean of counts need not be a whole number."""
+    mean, deviation = spread.mean, spread.standard_deviation
+    if mean is None or deviation is None:
+        return shown(key, None)
+    is_part = FIGURES[key].unit == "count" and mean % 1
+    return f"{f'{mean:.1f}' if is_part else shown(key, mean)} ± {deviation:.3f}"
 
 
-def _shares(heading: str, rows: Sequence[tuple[str, Figures]], note: str) -> Table:
-    keys = ("found_50", "found_75", "found_90", "kept_as_is", "touched_up", "redrawn")
-    by_class = heading == "class"
-    table = _table(heading + note, "objects", *keys, *(("IoU", "AP") if by_class else ()))
-    for name, row in rows:
-        cells = [str(row.get("objects", "–")), *(shown(key, row.get(key)) for key in keys)]
-        if by_class:
-            cells += [shown("mean_iou", row.get("iou")), shown("ap", row.get("ap"))]
-        table.add_row(one_line(name), *cells)
+def _size_table(by_size: dict[str, Shares], of_first: str) -> Table:
+    table = _table(f"size{of_first}", "objects", *SHARES)
+    for size, shares in by_size.items():
+        table.add_row(size, *share_cells(shares))
+    return table
+
+
+def _class_table(rows: Sequence[ClassFigures], of_first: str) -> Table:
+    table = _table(f"class{of_first}", "objects", *SHARES, "IoU", "AP")
+    for row in rows:
+        iou = shown("mean_iou", row.pixels.iou if row.pixels else None)
+        ap = shown("ap", row.ap if isinstance(row.ap, float) else None)
+        table.add_row(one_line(row.name), *share_cells(row.shares), iou, ap)
     return table
 
 

@@ -1,4 +1,4 @@
-"""The report: pictures for people. One page without network, its thumbnails beside it."""
+"""The report of a run: one HTML page that needs no network, with thumbnails beside it."""
 
 from prelabel.report.page import write_report
 from prelabel.report.thumbnails import Thumbnails

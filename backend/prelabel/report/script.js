@@ -204,9 +204,9 @@ function list() {
   turnTo(0);
 }
 
-function turnTo(wanted) {
+function turnTo(index) {
   const last = Math.max(Math.ceil(listed.length / PER_PAGE) - 1, 0);
-  page = Math.min(Math.max(wanted, 0), last);
+  page = Math.min(Math.max(index, 0), last);
   const from = page * PER_PAGE;
   const shown = listed.slice(from, from + PER_PAGE);
   document.getElementById("cards").replaceChildren(...shown.map(card));

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import threading
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from numpy.typing import NDArray
 
 from prelabel.data import masks
 from prelabel.data.records import Image, Prediction, Region
+from prelabel.storage.files import remove_leftovers, replacing
 
 PHOTO_SIDE = 360
 """Long side of a photo's thumbnail, in pixels; smaller photos keep their size."""
@@ -28,8 +27,7 @@ MAX_CUT_OUTS = 1024
 _GREY = 230
 _MARGIN = 0.06  # of the box's longer side, on each side
 _QUALITY = 82
-# Our names, and what a killed process leaves of them.
-_OURS = re.compile(r"[0-9a-f]{32}(-[0-9a-f]{12})?\.jpg(\.[0-9]+-[0-9]+\.part)?")
+_OURS = re.compile(r"[0-9a-f]{32}(-[0-9a-f]{12})?\.jpg")
 
 
 class Thumbnails:
@@ -84,7 +82,8 @@ class Thumbnails:
         return names
 
     def keep_only(self, names: Collection[str]) -> None:
-        """Remove all other thumbnails; files whose names are not of our making stay."""
+        """Remove all other thumbnails, and what killed processes left; other files stay."""
+        remove_leftovers(self.folder)
         for file in self.folder.iterdir():
             if file.name not in names and _OURS.fullmatch(file.name):
                 file.unlink(missing_ok=True)
@@ -152,10 +151,5 @@ def _resize(pixels: NDArray[np.uint8], *, width: int, height: int) -> NDArray[np
 def _write_jpeg(file: Path, pixels: NDArray[np.uint8]) -> None:
     bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
     _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    # No fsync, unlike storage.replacing: it costs more than the picture, which can be made again.
-    beside = file.with_name(f"{file.name}.{os.getpid()}-{threading.get_ident()}.part")
-    try:
+    with replacing(file, sync=False) as beside:
         beside.write_bytes(data.tobytes())
-        beside.replace(file)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What the page says of all photos together, counted while they stream by."""
+"""Counts over all photos, from a stream of predictions."""
 
 from __future__ import annotations
 

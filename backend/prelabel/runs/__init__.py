@@ -1,1 +1,1 @@
-"""What a command leaves on disk."""
+"""What commands write to disk."""

@@ -1,16 +1,17 @@
-"""Labels from wherever they lie: a run, predictions, or any format that an exporter reads."""
+"""Opening labels: of a run, predictions, or any format that an exporter reads."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from prelabel.data.dataset import Dataset, Problems
+from prelabel.data.dataset import Dataset
 from prelabel.errors import UserError
+from prelabel.runs.facts import FolderFacts
 from prelabel.runs.folder import check_finished, find_predictions
+from prelabel.runs.formats import Settings
 from prelabel.runs.predictions import FILE, read_predictions
+from prelabel.runs.tally import Tally
 from prelabel.strategies import registry
 from prelabel.strategies.protocols import Reader
 
@@ -20,7 +21,7 @@ def open_dataset(
     *,
     format: str = "",
     photos: str | Path | None = None,
-    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    settings: Settings | None = None,
 ) -> Dataset:
     """Open labels that lie on disk: of a run, predictions, or any format that can be read.
 
@@ -49,7 +50,7 @@ def open_dataset(
     if not source.exists():
         raise UserError(f"{str(source)!r}: no such file or folder")
     if not format and (source.suffix == Path(FILE).suffix or (source / FILE).is_file()):
-        found = _run(source)
+        found = run_dataset(*find_predictions(source))
     else:
         check_finished(source)
         name = format or _recognized(source)
@@ -66,20 +67,18 @@ def open_dataset(
     return Dataset(photos, found.classes, found.stream, found.problems, found.model_version)
 
 
-def _run(source: Path) -> Dataset:
-    predictions, facts = find_predictions(source)
-    classes = facts.get("class_names")
-    version = str(facts.get("model_version", ""))
-    if classes is None:
-        n = 0
-        for prediction in read_predictions(predictions):
-            n = max([n, *(region.cluster + 1 for region in prediction.regions)])
-            version = prediction.model_version
-        classes = [f"object {i + 1}" for i in range(n)]
-    photos = Path(facts["photos"]["folder"]) if "photos" in facts else None
-    return Dataset(
-        photos, tuple(classes), lambda: read_predictions(predictions), Problems(), version
-    )
+def run_dataset(predictions: Path, facts: FolderFacts | None) -> Dataset:
+    """The labels of a predictions file, with the facts of its run where they are known.
+
+    Classes without names are numbered, for which the file is read once.
+    """
+    photos = Path(facts.photos.folder) if facts and facts.photos else None
+    if facts and facts.class_names:
+        classes, version = tuple(facts.class_names), facts.model_version or ""
+    else:
+        tally = Tally.of(read_predictions(predictions))
+        classes, version = tally.class_names, tally.model_version
+    return Dataset(photos, classes, lambda: read_predictions(predictions), model_version=version)
 
 
 def _recognized(source: Path) -> str:
@@ -94,7 +93,7 @@ def _recognized(source: Path) -> str:
         except Exception as error:  # a plugin's mistake costs that plugin
             broken.append(f"; {name} failed ({type(error).__name__}: {error})")
     raise UserError(
-        f"{str(source)!r} is of no known format and no result of prelabel "
+        f"{str(source)!r} is neither of a known format nor a result of prelabel "
         f"({', '.join(readers)}): say which it is with --from (--truth-from for ground truth)"
         f"{''.join(broken)}"
     )

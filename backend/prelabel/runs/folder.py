@@ -1,102 +1,95 @@
-"""Folders that commands write into: whose they are, and what stands in them."""
+"""Folders that commands write into: which command's they are, and their run.json."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from prelabel.errors import UserError
+from prelabel.runs.facts import FolderFacts, RunFacts, facts_json
 from prelabel.runs.predictions import FILE
 from prelabel.storage.files import is_clutter, remove_leftovers, replacing
-from prelabel.storage.marker import MARKER, read_marker
+from prelabel.storage.json import decode
+from prelabel.storage.marker import DONE, MARKER, STARTED, Marker, read_marker
 
 EVALUATION = "evaluation.json"
 
 
-def check_output_folder(out: Path, *, command: str) -> dict[str, Any] | None:
+def check_output_folder(out: Path, *, command: str) -> FolderFacts | None:
     """The facts of an earlier result of this command in ``out``, or None; nothing is changed. Raises
-    UserError where ``claim`` would."""
+    UserError where ``prepare_output_folder`` would."""
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {str(out)!r} is a file: name a new or an empty folder")
-    earlier = read_marker(out / MARKER)
-    if earlier is None and (present := _present(out)):
+    earlier = _read(out)
+    if earlier is None and (present := _first_entry(out)):
         raise UserError(
-            f"--out {str(out)!r} holds {present!r} and is no earlier result of prelabel "
+            f"--out {str(out)!r} holds {present!r} and is not an earlier result of prelabel "
             f"(no {MARKER}): name a new or an empty folder"
         )
-    if earlier and earlier["command"] != command:
+    if earlier and earlier.command != command:
         raise UserError(
-            f"--out {str(out)!r} holds what `prelabel {earlier['command']}` wrote: "
-            "name another folder"
+            f"--out {str(out)!r} holds what `prelabel {earlier.command}` wrote: name another folder"
         )
     return earlier
 
 
-def prepare_output_folder(out: Path, *, command: str) -> dict[str, Any]:
+def prepare_output_folder(out: Path, *, command: str) -> FolderFacts | None:
     """Make ``out`` a folder of this command's results, marked before anything else is in it.
 
-    Returns the facts of an earlier result of the same command there, finished or not; {} if there
-    is none. Raises UserError for a folder with anything else in it, so that nothing a user made is
-    overwritten.
+    Returns the facts of an earlier result of the same command there, finished or not. Raises
+    UserError for a folder with anything else in it, so that nothing a user made is overwritten.
     """
     earlier = check_output_folder(out, command=command)
     for folder in (out, out / "model", out / "report"):
         remove_leftovers(folder)
-    earlier = earlier or {}
-    if earlier.get("state") != "started":
-        kept = {key: earlier[key] for key in ("model_version", "formats") if key in earlier}
-        write_facts(out, {"command": command, "state": "started"} | kept)
+    if earlier is None:
+        write_facts(out, FolderFacts(command, STARTED))
+    elif earlier.state != STARTED:
+        write_facts(out, FolderFacts(command, STARTED, earlier.model_version, earlier.formats))
     (out / EVALUATION).unlink(missing_ok=True)  # it was about the earlier predictions
     return earlier
 
 
-def write_facts(out: Path, facts: Mapping[str, Any]) -> None:
+def write_facts(out: Path, facts: RunFacts | FolderFacts) -> None:
     """Replace the folder's ``run.json``."""
-    with replacing(out / MARKER) as beside:
-        beside.write_text(json.dumps(facts, indent=1) + "\n", encoding="ascii")
+    _write(out, facts_json(facts))
 
 
-def read_facts(out: Path) -> dict[str, Any]:
-    """A finished folder's ``run.json``. Raises UserError."""
-    facts = read_marker(out / MARKER)
-    if facts is None:
-        raise UserError(
-            f"{str(out)!r} is no result of `prelabel run` or `prelabel predict` (no {MARKER})"
-        )
-    if facts["state"] != "done":
-        raise UserError(
-            f"{str(out)!r} was not finished: run the same `prelabel {facts['command']}` again"
-        )
-    return facts
+def add_formats(out: Path, formats: Iterable[str]) -> None:
+    """Note in a finished folder's ``run.json`` that these exports lie in it too; all else stays."""
+    facts = json.loads((out / MARKER).read_bytes())
+    facts["formats"] = list(dict.fromkeys([*facts.get("formats", []), *formats]))
+    _write(out, json.dumps(facts, indent=1) + "\n")
 
 
-def find_predictions(source: Path) -> tuple[Path, dict[str, Any]]:
+def find_predictions(source: Path) -> tuple[Path, FolderFacts | None]:
     """The predictions file of a folder of ours and the folder's facts; or a predictions file by
     itself, with the facts beside it if there are any. Raises UserError."""
-    if source.is_dir():
-        facts = read_facts(source)
-        if facts["command"] not in ("run", "predict"):
-            raise UserError(
-                f"{str(source)!r} holds what `prelabel {facts['command']}` wrote, no predictions: "
-                "name the folder of a run or predict"
-            )
-        return source / FILE, facts
-    if not source.exists():
-        raise UserError(f"{str(source)!r}: no such folder or file")
-    return source, read_marker(source.parent / MARKER) or {}
+    if not source.is_dir():
+        if not source.exists():
+            raise UserError(f"{str(source)!r}: no such folder or file")
+        return source, _read(source.parent)
+    facts = _read(source)
+    if facts is None:
+        raise UserError(
+            f"{str(source)!r} is not a result of `prelabel run` or `prelabel predict` (no {MARKER})"
+        )
+    _check_finished(source, facts)
+    if facts.command not in ("run", "predict"):
+        raise UserError(
+            f"{str(source)!r} holds what `prelabel {facts.command}` wrote, not predictions: "
+            "name the folder of a run or predict"
+        )
+    return source / FILE, facts
 
 
 def check_finished(source: Path) -> None:
     """Raises UserError for labels in a folder of ours that was not finished: files of two exports
     may be mixed in it."""
     for folder in (source, *source.absolute().parents[:2]):
-        facts = read_marker(folder / MARKER)
-        if facts and facts["state"] != "done":
-            raise UserError(
-                f"{str(folder)!r} was not finished: run the same `prelabel {facts['command']}` again"
-            )
+        if marker := read_marker(folder / MARKER):
+            _check_finished(folder, marker)
 
 
 def model_folder(model: Path) -> Path:
@@ -104,7 +97,33 @@ def model_folder(model: Path) -> Path:
     return model / "model" if (model / "model").is_dir() else model
 
 
-def _present(folder: Path) -> str:
+def _read(folder: Path) -> FolderFacts | None:
+    """The facts of a folder of ours, else None. Raises UserError where they are damaged."""
+    marker = read_marker(folder / MARKER)
+    if marker is None:
+        return None
+    try:
+        return decode((folder / MARKER).read_bytes(), FolderFacts)
+    except ValueError as error:
+        raise UserError(
+            f"{str(folder / MARKER)!r} is not as `prelabel {marker.command}` writes it ({error}): "
+            "name another folder, or run the command again into a new one"
+        ) from error
+
+
+def _check_finished(folder: Path, facts: Marker | FolderFacts) -> None:
+    if facts.state != DONE:
+        raise UserError(
+            f"{str(folder)!r} was not finished: run the same `prelabel {facts.command}` again"
+        )
+
+
+def _write(out: Path, text: str) -> None:
+    with replacing(out / MARKER) as beside:
+        beside.write_text(text, encoding="ascii")
+
+
+def _first_entry(folder: Path) -> str:
     """The first thing that somebody put into a folder, or ""."""
     if not folder.is_dir():
         return ""

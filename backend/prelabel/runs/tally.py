@@ -1,4 +1,4 @@
-"""What a run's summary says of all photos, counted while their predictions stream by."""
+"""Counts over all photos of a run, from a stream of predictions."""
 
 from __future__ import annotations
 
@@ -17,18 +17,33 @@ TOO_MUCH, TOO_LITTLE = 0.60, 0.01
 @dataclass
 class Tally:
     """Counts over all predictions; 4 bytes a photo. ``used``: ids of the classes with regions.
-    ``foreground``: each photo's share of pixels inside regions."""
+    ``foreground``: each photo's share of pixels inside regions. ``model_version``: of the last
+    prediction."""
 
     regions: int = 0
     empty: int = 0
     dropped: int = 0
     used: set[int] = field(default_factory=set)
     foreground: array[float] = field(default_factory=lambda: array("f"))
+    model_version: str = ""
+
+    @classmethod
+    def of(cls, predictions: Iterable[Prediction]) -> Tally:
+        """The counts over predictions that nothing else needs now."""
+        tally = cls()
+        for _ in tally.watch(predictions):
+            pass
+        return tally
 
     @property
     def photos(self) -> int:
-        """Photos that were predicted."""
+        """Photos that were counted."""
         return len(self.foreground)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names for classes that have none: one for each id up to the highest."""
+        return tuple(f"object {i + 1}" for i in range(max(self.used, default=-1) + 1))
 
     def watch(self, predictions: Iterable[Prediction]) -> Iterator[Prediction]:
         """The same predictions, counted as they pass."""
@@ -38,22 +53,23 @@ class Tally:
             self.empty += not prediction.regions
             self.dropped += prediction.dropped
             self.used.update(region.cluster for region in prediction.regions)
+            self.model_version = prediction.model_version
             yield prediction
 
     def warnings(self, config: Config) -> list[str]:
-        """What looks wrong, with the settings to turn."""
+        """What looks wrong, with the settings to change."""
         if not self.foreground:
             return []
         median = statistics.median(self.foreground)
         now = f"regions.threshold ({config.regions.threshold:g} now)"
         rule = "attention" if config.foreground.name == "border" else "border"
         if median > TOO_MUCH:
-            found, turn = f"more than {TOO_MUCH:.0%}", f"raise {now}"
+            found, change = f"more than {TOO_MUCH:.0%}", f"raise {now}"
         elif median < TOO_LITTLE:
-            found, turn = f"less than {TOO_LITTLE:.0%}", f"lower {now}"
+            found, change = f"less than {TOO_LITTLE:.0%}", f"lower {now}"
         else:
             return []
         return [
             f"in the median photo {median:.1%} of the pixels are foreground, {found}: "
-            f"{turn} or try another rule: --set foreground.name={rule}"
+            f"{change} or try another rule: --set foreground.name={rule}"
         ]

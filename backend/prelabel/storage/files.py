@@ -72,23 +72,33 @@ def replacing_files(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def replacing(file: Path) -> Iterator[Path]:
+def replacing(file: Path, *, sync: bool = True) -> Iterator[Path]:
     """A path beside ``file`` to write to; it takes ``file``'s place only if all went well.
 
-    A killed process leaves at most a file that ``remove_leftovers`` removes.
+    A killed process leaves at most a file that ``remove_leftovers`` removes. ``sync``: wait until it
+    is on the disk, which takes longer than making what is small again.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     name = hashlib.blake2b(os.fsencode(file.name), digest_size=6).hexdigest()
     # Random, as processes in two containers may share a folder and have the same id.
     beside = file.parent / f".tmp-{name}-{secrets.token_hex(4)}{file.suffix}"
     try:
-        yield beside
-        with beside.open("rb") as written:
-            os.fsync(written.fileno())
-        beside.replace(file)
-    except OSError as error:
-        if error.filename is None:  # a full disk's error does not say where
-            error.filename = str(file)
-        raise
+        with named_errors(file):
+            yield beside
+            if sync:
+                with beside.open("rb") as written:
+                    os.fsync(written.fileno())
+            beside.replace(file)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def named_errors(path: Path) -> Iterator[None]:
+    """An OSError that does not say which file it is about (a full disk's does not) gets this path."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise

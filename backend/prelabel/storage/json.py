@@ -11,7 +11,7 @@ import numpy as np
 
 T = TypeVar("T")
 JsonObject = Mapping[str, object]
-"""An object of somebody else's JSON: what is in it has to be looked at first."""
+"""An object in JSON from elsewhere, whose values may be of any type."""
 
 
 def decode(data: bytes, kind: type[T]) -> T:

@@ -1,13 +1,25 @@
-"""The file by which a folder that prelabel wrote is known."""
+"""The file that marks a folder as written by prelabel."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
+
+import msgspec
+
+from prelabel.storage.json import decode
 
 MARKER = "run.json"
-"""Facts of the command that filled the folder; a folder with this file in it is ours."""
+"""Facts of the command that filled the folder."""
+STARTED, DONE = "started", "done"
+"""States of a command."""
+
+
+class Marker(msgspec.Struct):
+    """What every ``run.json`` of prelabel has. ``command``: the one that writes or wrote the folder;
+    ``state``: ``STARTED`` or ``DONE``."""
+
+    command: str
+    state: str
 
 
 def is_prelabel_folder(folder: Path) -> bool:
@@ -15,11 +27,9 @@ def is_prelabel_folder(folder: Path) -> bool:
     return read_marker(folder / MARKER) is not None
 
 
-def read_marker(marker: Path) -> dict[str, Any] | None:
-    """The marker's facts; None if it is not there or not ours."""
+def read_marker(file: Path) -> Marker | None:
+    """The marker; None if there is no such file, or another program wrote it."""
     try:
-        facts = json.loads(marker.read_bytes())
+        return decode(file.read_bytes(), Marker)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError, ValueError):
         return None
-    ours = isinstance(facts, dict) and {"command", "state"} <= facts.keys()
-    return facts if ours else None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
 
 
 class Progress(Protocol):
@@ -48,6 +50,12 @@ class RunLog:
     def advance(self) -> None:
         """Report one step of the stage."""
         self.progress.advance()
+
+    def advancing(self, items: Iterable[T]) -> Iterator[T]:
+        """The same items; each one that was taken is a step of the stage."""
+        for item in items:
+            yield item
+            self.advance()
 
     def skip(self, photo: str, reason: str) -> None:
         """Note that a photo is left out; its first reason is kept."""

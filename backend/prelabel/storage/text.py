@@ -1,4 +1,4 @@
-"""Text for people."""
+"""Text for messages and tables in the terminal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The end of an error about an unknown word: the nearest known one, or all of them."""
+    """The end of an error about an unknown word: the nearest known word, else all of them."""
     known = list(known)
     close = difflib.get_close_matches(word, known, n=1)
     if close:
@@ -16,7 +16,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def one_line(value: object) -> str:
-    """Text on one line whatever it holds: a photo's name may have line feeds in it."""
+    """The text on one line; line feeds, as in a photo's name, and the like are escaped."""
     text = str(value)
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
@@ -28,7 +28,7 @@ def error_line(error: BaseException) -> str:
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as they need to be."""
+    """Rows as lines of text with aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     padded = ([f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)] for row in rows)
     return "\n".join("  ".join(cells).rstrip() for cells in padded)

@@ -85,6 +85,7 @@ def _polygons(
             usable.append(points)
     if not usable:
         return None
+    # What COCO's polygons cover is what pycocotools draws, and not ``fill_polygons``.
     parts = coco_mask.frPyObjects([points.ravel().tolist() for points in usable], *size)
     for points in usable:
         if crosses(points):

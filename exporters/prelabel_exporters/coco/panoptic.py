@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, Protocol
+from typing import Protocol, TypedDict
 
 import numpy as np
-from PIL import Image
+from PIL import Image as PilImage
 
 from prelabel.data.dataset import Problems
 from prelabel.data.masks import decode_rle
 from prelabel.data.records import Prediction, Region
+from prelabel_exporters.coco.items import Annotation, Category, Image
 from prelabel_exporters.common import JsonList, free_file, in_front, text_file
 
 FILE, FOLDER = "panoptic.json", "panoptic"
-Json = Mapping[str, Any]
+
+
+class Segment(TypedDict):
+    """``id``: the region's number in its photo, from 1. ``bbox``: x, y, width, height in pixels."""
+
+    id: int
+    category_id: int
+    area: int
+    bbox: list[int]
+    iscrowd: int
 
 
 class Add(Protocol):
@@ -27,12 +37,12 @@ class Add(Protocol):
     annotations are of."""
 
     def __call__(
-        self, prediction: Prediction, image: Json, items: Sequence[tuple[Region, Json]]
+        self, prediction: Prediction, image: Image, items: Sequence[tuple[Region, Annotation]]
     ) -> None: ...
 
 
 @contextmanager
-def panoptic(folder: Path, categories: Sequence[Json], problems: Problems) -> Iterator[Add]:
+def panoptic(folder: Path, categories: Sequence[Category], problems: Problems) -> Iterator[Add]:
     """Writes ``panoptic.json`` and the PNGs into a folder that has neither yet.
 
     A segment's id is its number in the photo, from 1, and its colour is R + 256 × G + 65 536 × B =
@@ -50,7 +60,9 @@ def panoptic(folder: Path, categories: Sequence[Json], problems: Problems) -> It
         out.write(f'{{"categories": {json.dumps(things)},\n"images": ')
         images, annotations = JsonList(out), JsonList(rest)
 
-        def add(prediction: Prediction, image: Json, items: Sequence[tuple[Region, Json]]) -> None:
+        def add(
+            prediction: Prediction, image: Image, items: Sequence[tuple[Region, Annotation]]
+        ) -> None:
             file = free_file(pngs, prediction.photo)
             segments = _draw(prediction, items, file)
             for _ in range(len(items) - len(segments)):
@@ -74,15 +86,15 @@ def panoptic(folder: Path, categories: Sequence[Json], problems: Problems) -> It
 
 
 def _draw(
-    prediction: Prediction, items: Sequence[tuple[Region, Json]], file: Path
-) -> list[dict[str, Any]]:
+    prediction: Prediction, items: Sequence[tuple[Region, Annotation]], file: Path
+) -> list[Segment]:
     """Write a photo's PNG; its segments."""
     ids = np.zeros((prediction.height, prediction.width), dtype=np.int64)
     for i in sorted(range(len(items)), key=lambda i: in_front(items[i][0])):
         ids[decode_rle(items[i][0].rle)] = i + 1
     colours = np.stack([ids & 255, ids >> 8 & 255, ids >> 16 & 255], axis=2)
-    Image.fromarray(colours.astype(np.uint8)).save(file, format="PNG")
-    segments = []
+    PilImage.fromarray(colours.astype(np.uint8)).save(file, format="PNG")
+    segments: list[Segment] = []
     for i, (_, item) in enumerate(items):
         rows, columns = np.nonzero(ids == i + 1)
         if len(rows):

@@ -9,12 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, TextIO
 
-from prelabel.data.colors import class_color
 from prelabel.data.dataset import Dataset, ExportContext
 from prelabel.data.records import Prediction, Region
 from prelabel.storage.files import replacing_files
+from prelabel_exporters.coco import items
 from prelabel_exporters.coco.file import is_instances
 from prelabel_exporters.coco.panoptic import panoptic
 from prelabel_exporters.coco.polygons import polygons
@@ -23,13 +22,11 @@ from prelabel_exporters.common import (
     JsonList,
     category_ids,
     class_name,
-    stable_id,
     text_file,
     without_class,
 )
 
 FILE, RESULTS = "instances.json", "results.json"
-_REGIONS_PER_PHOTO = 4096
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,7 @@ class Coco:
         self, predictions: Iterable[Prediction], folder: Path, context: ExportContext
     ) -> Path:
         categories = category_ids(context)
-        listed_categories = [_category(name, number) for name, number in categories.items()]
+        listed_categories = [items.category(name, n) for name, n in categories.items()]
         taken: set[int] = set()
         with contextlib.ExitStack() as stack:
             beside = stack.enter_context(replacing_files(folder))
@@ -87,20 +84,23 @@ class Coco:
                     panoptic(beside, listed_categories, context.problems)
                 )
             out.write(f'{{"info": {json.dumps(_info(context))},\n"licenses": [],\n"categories": ')
-            _write_list(out, listed_categories)
+            listed = JsonList(out)
+            for category in listed_categories:
+                listed.append(category)
+            listed.close()
             out.write(',\n"images": ')
             # Images and annotations come together but stand apart: the latter wait in a file.
             images, annotations = JsonList(out), JsonList(rest)
             for prediction in predictions:
-                image = _image(prediction, _image_id(prediction.photo, taken))
+                image = items.image(prediction, items.image_id(prediction.photo, taken))
                 images.append(image)
-                items = self._annotations(prediction, image["id"], context, categories)
-                for _, item in items:
-                    annotations.append(item)
+                found = self._annotations(prediction, image["id"], context, categories)
+                for _, annotation in found:
+                    annotations.append(annotation)
                     if results is not None:
-                        results.append(_result(item))
+                        results.append(items.result(annotation))
                 if segments is not None:
-                    segments(prediction, image, items)
+                    segments(prediction, image, found)
             images.close()
             annotations.close()
             if results is not None:
@@ -127,83 +127,33 @@ class Coco:
         image_id: int,
         context: ExportContext,
         categories: dict[str, int],
-    ) -> list[tuple[Region, dict[str, Any]]]:
+    ) -> list[tuple[Region, items.Annotation]]:
+        """The regions that have a class, each with its annotation."""
         found = []
         for index, region in enumerate(prediction.regions):
             if without_class(region, prediction, context):
                 continue
-            category_id = categories[class_name(region, prediction, context)]
-            annotation_id = image_id * _REGIONS_PER_PHOTO + index
-            item = _annotation(region, annotation_id, image_id, category_id)
+            drawn = None
             if self.polygons and not region.crowd:
                 drawn = polygons(region.rle)
                 if drawn is None:
                     context.problems.note("regions that no polygons can hold, kept as RLE")
-                else:
-                    item["segmentation"] = drawn
-            if prediction.model_version:
-                item |= {
-                    "score": float(region.score),
-                    "cluster": region.cluster,
-                    "model_version": prediction.model_version,
-                }
+            item = items.annotation(
+                region,
+                index=index,
+                image_id=image_id,
+                category_id=categories[class_name(region, prediction, context)],
+                model_version=prediction.model_version,
+                polygons=drawn,
+            )
             found.append((region, item))
         return found
 
 
-def _image_id(photo: str, taken: set[int]) -> int:
-    """40 bits of the name's hash, or the next free number; never 0, which COCOeval cannot match."""
-    number = int.from_bytes(stable_id(photo, size=5)) or 1
-    while number in taken:
-        number += 1
-    taken.add(number)
-    return number
-
-
-def _info(context: ExportContext) -> dict[str, Any]:
+def _info(context: ExportContext) -> dict[str, str]:
     if not context.model_version:
         return {"description": "Exported by prelabel"}
     return {
         "description": "Pseudo-masks by prelabel; no person has looked at them",
         "model_version": context.model_version,
     }
-
-
-def _category(name: str, category_id: int) -> dict[str, Any]:
-    color = class_color(category_id - 1)
-    return {"id": category_id, "name": name, "supercategory": "", "color": color}
-
-
-def _image(prediction: Prediction, image_id: int) -> dict[str, Any]:
-    return {
-        "id": image_id,
-        "file_name": prediction.photo,
-        "width": prediction.width,
-        "height": prediction.height,
-    }
-
-
-def _annotation(
-    region: Region, annotation_id: int, image_id: int, category_id: int
-) -> dict[str, Any]:
-    return {
-        "id": annotation_id,
-        "image_id": image_id,
-        "category_id": category_id,
-        "segmentation": region.rle,
-        "area": region.area,
-        "bbox": region.box,
-        "iscrowd": int(region.crowd),
-    }
-
-
-def _result(item: dict[str, Any]) -> dict[str, Any]:
-    keys = ("image_id", "category_id", "segmentation", "bbox", "score")
-    return {key: item[key] for key in keys if key in item}
-
-
-def _write_list(out: TextIO, items: Iterable[dict[str, Any]]) -> None:
-    listed = JsonList(out)
-    for item in items:
-        listed.append(item)
-    listed.close()

@@ -6,12 +6,10 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from importlib.resources import files
 from typing import TypeVar
 
 import anyio
 import anyio.to_thread
-from jinja2 import Environment
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route, Router
@@ -21,6 +19,7 @@ from prelabel.errors import UserError
 from prelabel.label_studio.server.guard import Access, Guard, unauthorized
 from prelabel.label_studio.server.service import Service
 from prelabel.storage.json import JsonObject
+from prelabel.storage.pages import template
 
 T = TypeVar("T")
 _MOST_WAITING = 200
@@ -66,8 +65,7 @@ class _Handlers:
         self._access = access
         self._predicting = anyio.CapacityLimiter(_MOST_WAITING)
         self._short = anyio.CapacityLimiter(8)
-        source = files("prelabel.label_studio.server").joinpath("status.html.j2").read_text("utf-8")
-        self._page = Environment(autoescape=True).from_string(source)
+        self._page = template("label_studio/server/status.html.j2")
 
     async def health(self, _: Request) -> Response:
         """Whether it runs; says nothing else, as everybody may ask."""

@@ -1,0 +1,78 @@
+"""run.json: what a command did, for people, and what later commands read of it."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+
+
+class Skipped(msgspec.Struct):
+    """A photo that was left out."""
+
+    photo: str
+    reason: str
+
+
+class PhotoFacts(msgspec.Struct, omit_defaults=True):
+    """Numbers of photos. ``folder``: the one that their names are relative to. ``empty``: predicted
+    photos without a region; ``from_cache``: those whose regions were known from an earlier run."""
+
+    folder: str
+    found: int
+    fitted: int
+    skipped: list[Skipped]
+    predicted: int | None = None
+    empty: int | None = None
+    from_cache: int | None = None
+
+
+class RunFacts(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """What `prelabel run`, `fit` and `predict` did; in run.json, in the terminal and in the report.
+
+    ``prelabel``: its version. ``weights``: their ``name``, and what else decides the features.
+    ``strategies``: distribution and version by kind. ``seconds``: by stage, and ``total``. What fit
+    alone does not know is None, and left out of JSON.
+    """
+
+    command: str
+    state: str
+    prelabel: str
+    model_version: str
+    weights: dict[str, object]
+    photos: PhotoFacts
+    classes: int
+    class_names: list[str]
+    strategies: dict[str, str]
+    config: dict[str, object]
+    warnings: list[str]
+    regions: int | None = None
+    classes_used: int | None = None
+    parts_left_out: int | None = None
+    seconds: dict[str, float]
+    peak_memory_mb: float
+    photos_per_second: float | None = None
+    formats: list[str] | None = None
+
+
+class PhotoFolder(msgspec.Struct):
+    """Where a run's photos lie."""
+
+    folder: str
+
+
+class FolderFacts(msgspec.Struct, omit_defaults=True):
+    """What is read of any run.json, whichever version wrote it; and all that commands write which
+    predict nothing. ``formats``: exports that lie in the folder."""
+
+    command: str
+    state: str
+    model_version: str | None = None
+    formats: list[str] | None = None
+    class_names: list[str] | None = None
+    photos: PhotoFolder | None = None
+
+
+def facts_json(facts: RunFacts | FolderFacts) -> str:
+    """The text of run.json."""
+    return json.dumps(msgspec.to_builtins(facts), indent=1) + "\n"
