@@ -90,7 +90,7 @@ class Thumbnails:
 
 
 def sprite_size(n_regions: int) -> tuple[int, int]:
-    """Columns and rows of cells in the sprite of so many regions (at least one)."""
+    """Columns and rows of cells in the sprite of this many regions (at least one)."""
     n_cells = min(n_regions, MAX_CUT_OUTS)
     return min(n_cells, COLUMNS), -(-n_cells // COLUMNS)
 
