@@ -69,7 +69,7 @@ ANY_MASK = st.one_of(
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     masks=st.lists(st.tuples(ANY_MASK, st.integers(0, 2), st.booleans()), max_size=4),
     polygons=st.booleans(),

@@ -74,7 +74,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
     return lambda: tmp_path_factory.mktemp("f")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(regions=st.lists(REGIONS, max_size=4), polygons=st.booleans())
 def test_coco__pycocotools_sees_every_mask_area_and_box(
     folders: Callable[[], Path], regions: list[Region], polygons: bool
@@ -95,7 +95,7 @@ def test_coco__pycocotools_sees_every_mask_area_and_box(
         assert isinstance(annotation["segmentation"], dict) or (polygons and not wanted.crowd)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(regions=st.lists(REGIONS, max_size=4))
 def test_panoptic__what_is_on_top_has_the_pixels(
     folders: Callable[[], Path], regions: list[Region]
@@ -131,7 +131,7 @@ def mask_of(wanted: Region) -> Mask:
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(regions=st.lists(REGIONS, max_size=4), border=st.sampled_from([0, 1, 2, 3, 5]))
 def test_voc__with_any_border_comes_back_pixel_by_pixel(
     folders: Callable[[], Path], regions: list[Region], border: int
@@ -158,7 +158,7 @@ def test_voc__with_any_border_comes_back_pixel_by_pixel(
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(numbers=TOUCHING, crowd=st.booleans(), polygons=st.booleans())
 def test_coco_and_voc__touching_objects_through_both(
     folders: Callable[[], Path], numbers: Any, crowd: bool, polygons: bool
