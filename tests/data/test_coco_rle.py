@@ -138,7 +138,7 @@ def test_measure__empty_runs_do_not_count(counts: list[int], height: int) -> Non
         ("0oooooo7" * 3, -1),  # runs that sums of 64 bits would not hold, if there were enough
     ],
 )
-def test_measure__an_unsound_one_is_told_from_its_neighbours(counts: str, total: int) -> None:
+def test_measure__an_unsound_one_does_not_affect_its_neighbours(counts: str, total: int) -> None:
     square = np.zeros((4, 4), dtype=np.bool_)
     square[1:3, 1:3] = True
     sound = encode_rle(square)
