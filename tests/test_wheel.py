@@ -111,9 +111,9 @@ def test_wheel__is_what_the_fresh_environment_imports(environment: Path, tmp_pat
 
 def test_wheel__doctor_and_a_run(environment: Path, tmp_path: Path) -> None:
     prelabel = str(environment / "prelabel")
-    said = _run([prelabel, "doctor"], tmp_path)
-    assert "color-texture" in said
-    assert "cannot be imported" not in said
+    output = _run([prelabel, "doctor"], tmp_path)
+    assert "color-texture" in output
+    assert "cannot be imported" not in output
     photos, out = tmp_path / "photos", tmp_path / "out"
     photos.mkdir()
     write_scenes(photos, 4)

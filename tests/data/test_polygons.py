@@ -54,7 +54,7 @@ def test_outlines__filled_again_give_the_mask_without_its_holes(mask: Mask) -> N
 
 def test_fill__pixels_whose_centres_are_inside() -> None:
     triangle = polygon([(0, 0), (4, 0), (0, 4)])
-    # Centres (x + ½, y + ½) with x + y + 1 < 4; those on the slope are no further in than out.
+    # Centres (x + ½, y + ½) with x + y + 1 < 4; those on the slope may count as either.
     inside = fill_polygons([triangle], height=4, width=5)
     y, x = np.mgrid[:4, :5]
     clear = x + y + 1 != 4

@@ -39,8 +39,10 @@ def test_best_part_iou__takes_the_part_that_fits_best() -> None:
 def test_confusion__as_scikit_learn(clusters: Ints, truth: NDArray[np.uint8]) -> None:
     counts = metrics.confusion(clusters, truth, n_clusters=3)
     valid = truth != 255
-    wanted = confusion_matrix(clusters[valid], truth[valid], labels=range(4)) if valid.any() else 0
-    assert np.array_equal(counts[:, :4], np.zeros((4, 4)) + wanted)
+    expected = (
+        confusion_matrix(clusters[valid], truth[valid], labels=range(4)) if valid.any() else 0
+    )
+    assert np.array_equal(counts[:, :4], np.zeros((4, 4)) + expected)
 
 
 @given(hnp.arrays(np.int64, (4, 4), elements=st.integers(0, 50)))
@@ -66,8 +68,8 @@ def test_match_classes__equals_jaccard_when_clusters_are_classes() -> None:
     truth = rng.integers(0, 4, size=(20, 20)).astype(np.uint8)
     found = np.where(rng.random((20, 20)) < 0.8, truth, rng.integers(0, 4, size=(20, 20)))
     match = metrics.match_classes(metrics.confusion(found, truth, n_clusters=3))
-    wanted = jaccard_score(truth.ravel(), found.ravel(), average="macro")
-    assert match.mean_iou == pytest.approx(wanted)
+    expected = jaccard_score(truth.ravel(), found.ravel(), average="macro")
+    assert match.mean_iou == pytest.approx(expected)
 
 
 def test_auroc__by_hand() -> None:
@@ -153,17 +155,17 @@ def test_mean_iou__as_torchmetrics() -> None:
     pair = (torch.from_numpy(found), torch.from_numpy(truth.astype(np.int64)))
     theirs = multiclass_confusion_matrix(*pair, num_classes=4, ignore_index=255).numpy()
     assert np.array_equal(counts[:, :4].T, theirs)
-    wanted = multiclass_jaccard_index(*pair, num_classes=4, ignore_index=255, average="macro")
-    assert metrics.match_classes(counts).mean_iou == pytest.approx(float(wanted))
+    expected = multiclass_jaccard_index(*pair, num_classes=4, ignore_index=255, average="macro")
+    assert metrics.match_classes(counts).mean_iou == pytest.approx(float(expected))
 
 
 def test_boundary__one_pixel_of_a_small_photo() -> None:
     # The diagonal of 20 × 20 is 28.3 pixels, 2 % of it rounds to 1.
     mask = np.zeros((20, 20), dtype=bool)
     mask[5:15, 0:10] = True
-    wanted = mask.copy()
-    wanted[6:14, 1:9] = False
-    assert np.array_equal(metrics.boundary(mask), wanted)
+    expected = mask.copy()
+    expected[6:14, 1:9] = False
+    assert np.array_equal(metrics.boundary(mask), expected)
 
 
 def test_boundary__as_distance_to_the_outside() -> None:

@@ -112,8 +112,8 @@ def test_costs__add_up(counts: list[int]) -> None:
     given_counts = dict(zip(names, counts, strict=True))
     ones = [Costs().seconds(**{n: int(n == name) for n in names}) for name in names]
     for side in (0, 1):
-        wanted = sum(n * one[side] for n, one in zip(counts, ones, strict=True))
-        assert Costs().seconds(**given_counts)[side] == pytest.approx(wanted)
+        expected = sum(n * one[side] for n, one in zip(counts, ones, strict=True))
+        assert Costs().seconds(**given_counts)[side] == pytest.approx(expected)
 
 
 def test_load_costs__file_then_settings(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_load_costs__file_then_settings(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "settings", "said"),
+    ("text", "settings", "message"),
     [
         ("[costs]\ndraws = 1", [], "no setting 'draws'; did you mean 'draw'"),
         ("[cost]\ndraw = 1", [], "no section 'cost'"),
@@ -136,10 +136,10 @@ def test_load_costs__file_then_settings(tmp_path: Path) -> None:
     ],
 )
 def test_load_costs__wrong_use_is_said(
-    tmp_path: Path, text: str, settings: list[str], said: str
+    tmp_path: Path, text: str, settings: list[str], message: str
 ) -> None:
     file = tmp_path / "costs.toml"
     file.write_text(text)
     with pytest.raises(UserError) as error:
         load_costs(file, settings)
-    assert said in str(error.value)
+    assert message in str(error.value)

@@ -69,7 +69,7 @@ ANY_MASK = st.one_of(
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     masks=st.lists(st.tuples(ANY_MASK, st.integers(0, 2), st.booleans()), max_size=4),
     polygons=st.booleans(),
@@ -443,7 +443,7 @@ def test_read__a_name_that_leads_out_of_the_folder(name: object, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ('{"images": [], "annotations": [{"id"', "not complete JSON"),
         ("", "not complete JSON"),
@@ -458,10 +458,10 @@ def test_read__a_name_that_leads_out_of_the_folder(name: object, tmp_path: Path)
         ('{"images": {}, "annotations": []}', r"Expected `array`, got `object` - at `\$.images`"),
     ],
 )
-def test_read__what_is_no_instances_file(text: str, said: str, tmp_path: Path) -> None:
+def test_read__a_file_that_is_not_instances(text: str, message: str, tmp_path: Path) -> None:
     file = tmp_path / "x.json"
     file.write_text(text)
-    with pytest.raises(UserError, match=said) as error:
+    with pytest.raises(UserError, match=message) as error:
         Coco().read(file)
     assert str(file) in str(error.value)
 

@@ -151,22 +151,22 @@ def test_convert__what_was_not_finished_is_not_read(tmp_path: Path) -> None:
 def test_convert__wrong_names_and_places(tmp_path: Path) -> None:
     convert(labelled(), tmp_path / "a", "label-studio")
 
-    def said(*words: object) -> str:
+    def refusal(*words: object) -> str:
         result = cli("convert", *words)
         assert result.exit_code == 2
         return result.stderr
 
-    assert "did you mean 'coco'?" in said(tmp_path / "a", tmp_path / "b", "--to", "cocoo")
-    assert "no exporter is named 'x'" in said(
+    assert "did you mean 'coco'?" in refusal(tmp_path / "a", tmp_path / "b", "--to", "cocoo")
+    assert "no exporter is named 'x'" in refusal(
         tmp_path / "a", tmp_path / "b", "--to", "coco", "--from", "x"
     )
-    assert "no such file or folder" in said(tmp_path / "gone", tmp_path / "b", "--to", "coco")
+    assert "no such file or folder" in refusal(tmp_path / "gone", tmp_path / "b", "--to", "coco")
     (tmp_path / "text.json").write_text("{}")
-    assert "known format" in said(tmp_path / "text.json", tmp_path / "b", "--to", "coco")
+    assert "known format" in refusal(tmp_path / "text.json", tmp_path / "b", "--to", "coco")
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "notes.txt").write_text("mine")
-    assert "is not an earlier result of prelabel" in said(tmp_path / "a", mine, "--to", "coco")
+    assert "is not an earlier result of prelabel" in refusal(tmp_path / "a", mine, "--to", "coco")
     assert _files(mine) == {"notes.txt": b"mine"}
 
 

@@ -1,4 +1,4 @@
-"""Somebody else's plugins: installed with pip, used by name, and told when they fail."""
+"""Third-party plugins: installed with pip, used by name, and reported when they fail."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def foreground_pixels(predicted: Mask, truth: Truth) -> tuple[int, int]:
 
 
 def share(intersection: int, union: int) -> float:
-    """Their ratio; 1 where there is nothing on either side."""
+    """Intersection over union; 1 if both are empty."""
     return intersection / union if union else 1.0
 
 

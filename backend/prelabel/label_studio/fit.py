@@ -36,7 +36,7 @@ class FitRequest:
 
     ``folder``: the project's. ``tasks``: as the server sent them, or None for all of the project's.
     ``newest``: the newest model when the fit was requested; if there is a newer one when it begins,
-    that one is taken instead. ``most``: a seeded sample of at most so many tasks, 0 for all.
+    that one is taken instead. ``most``: the largest number of tasks, drawn with the seed; 0 for all.
     """
 
     folder: Path

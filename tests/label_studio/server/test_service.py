@@ -128,7 +128,7 @@ def test_names__what_was_annotated_while_the_backend_was_away_comes_with_the_fit
         {"task": "1", "annotation": ["x"]},
     ],
 )
-def test_event__whatever_comes_is_no_fault(
+def test_event__never_fails(
     payload: dict[str, Any], service: Service, server: FakeLabelStudio
 ) -> None:
     project = Project(service, server, 0)

@@ -29,7 +29,7 @@ _LONG = 10
 
 
 class TaskGone(UserError):  # noqa: N818
-    """The server has no such task, or none that this user may see."""
+    """The server answered that there is no such task, or this user may not see it."""
 
 
 class ProjectInfo(msgspec.Struct, frozen=True):

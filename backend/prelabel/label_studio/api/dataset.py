@@ -115,12 +115,12 @@ def _fetch_sizes(
     def size(named: NamedPhoto) -> Size | PhotoError:
         try:
             file = fetcher.fetch(named.photo.uri, task_id=named.photo.task)
-            picture = images.read_image(file)
+            image = images.read_image(file)
         except PhotoError as error:
             return error
         if folder:
             _put(file, folder / named.name)
-        return picture.width, picture.height
+        return image.width, image.height
 
     sizes: dict[str, Size] = {}
     failed: dict[str, PhotoError] = {}

@@ -1,4 +1,4 @@
-"""What the backend asks of its worker's process, and what that answers."""
+"""Jobs for the worker's process, and their results."""
 
 from __future__ import annotations
 
