@@ -135,7 +135,7 @@ def test_load_costs__file_then_settings(tmp_path: Path) -> None:
         ("", ["levels.k=3"], "no section 'levels'"),
     ],
 )
-def test_load_costs__wrong_use_is_said(
+def test_load_costs__wrong_use_is_reported(
     tmp_path: Path, text: str, settings: list[str], message: str
 ) -> None:
     file = tmp_path / "costs.toml"

@@ -91,7 +91,7 @@ def test_sides__a_class_on_one_side_only_is_named() -> None:
     assert figures["mean_iou"] == pytest.approx(2 / 3)
 
 
-def test_sides__what_the_readers_noted_is_said() -> None:
+def test_sides__problems_of_the_readers_are_reported() -> None:
     one = dataset(prediction("a.jpg", region(LEFT, 0)))
     one.problems.note("polygons with two points, left out", "file.json, annotation 7")
     assert figures_of(one, dataset(prediction("a.jpg")))["problems"] == [

@@ -314,7 +314,7 @@ def test_read__a_corrected_category_wins_over_the_cluster(tmp_path: Path) -> Non
     assert [r.cluster for r in labels.regions] == [0, 1]
 
 
-def test_read__somebody_elses_clusters_mean_nothing(tmp_path: Path) -> None:
+def test_read__clusters_of_other_tools_are_ignored(tmp_path: Path) -> None:
     categories = [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
     own = [_annotation(1, category_id=1, cluster=5), _annotation(2, category_id=2, cluster=0)]
     found = Coco().read(coco_file(tmp_path, categories=categories, annotations=own))

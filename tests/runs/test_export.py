@@ -106,7 +106,7 @@ def test_convert__settings_of_what_is_read_and_what_is_written(tmp_path: Path) -
         assert "  1 regions of which only the box is kept (x.jpg)\n" in result.stdout
 
 
-def test_convert__what_was_wrong_is_said_once(tmp_path: Path) -> None:
+def test_convert__problems_are_reported_once(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
     Image.new("RGB", (WIDTH, HEIGHT)).save(folder / "1.jpg")

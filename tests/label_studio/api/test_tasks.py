@@ -34,7 +34,7 @@ LABEL_CONFIG = parse_label_config(
 OWN = "0123456789ab-3"
 
 
-def test_read_task__what_matters() -> None:
+def test_read_task() -> None:
     mine = {"id": 5, "model_version": OWN}
     others: list[Any] = [{"id": 6, "model_version": "yolo"}, {"id": 7}, 8]
     given = task(

@@ -103,7 +103,7 @@ def test_names__an_annotation_is_learned_and_unlearned(
     assert all(label == [] for label in labels(project.predict(twin)[0]))
 
 
-def test_names__what_was_annotated_while_the_backend_was_away_comes_with_the_fit(
+def test_names__annotations_made_while_the_backend_was_down_are_learned_by_the_fit(
     service: Service, server: FakeLabelStudio, at_once: None
 ) -> None:
     project = Project(service, server, 0, BRUSH.replace(' predicted_values="object 1"', ""))

@@ -33,6 +33,8 @@ from prelabel.label_studio.api.uris import (
 from prelabel.storage.files import cache_folder, replacing
 from prelabel.storage.pruning import prune
 
+DOWNLOADS = 8
+"""Photos fetched at once: a server's own workers are about as many."""
 _CLOUD = ("s3", "gs", "azure-blob")
 _IN_USE = 600.0
 """Seconds during which a photo that was fetched is not removed."""
