@@ -1,4 +1,4 @@
-"""How fast the evaluation is, beside hotcoco and pycocotools, and write benchmarks/results/evaluation.csv.
+"""Compare the speed of the evaluation with hotcoco and pycocotools; write results/evaluation.csv.
 
     python benchmarks/evaluation.py [--photos 1500] [--rounds 9]
 

@@ -92,7 +92,7 @@ def write(file: Path, rows: list[Row]) -> None:
 
 
 def measure(folder: Path, recipe: str, source: str, seed: int, *, half: str) -> Iterator[Row]:
-    """One fit; a row for each way of pointing."""
+    """One fit; a row for each kind of prompt."""
     settings = [f"backbone.weights={source}", f"fit.seed={seed}"]
     photos = find_photos(folder / "images")
     model = pipeline.fit(photos, config.load(recipe, settings))

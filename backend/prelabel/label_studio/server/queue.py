@@ -1,4 +1,4 @@
-"""Jobs for the worker: the most urgent first, none twice, and none lost with a process."""
+"""Jobs for the worker, most urgent first. None is queued twice, and none is lost if its process dies."""
 
 from __future__ import annotations
 
