@@ -46,7 +46,7 @@ def fit(
         The model. Photos that cannot be used are left out and named in ``log.skipped``.
 
     Raises:
-        UserError: there is no usable photo, or weights cannot be had.
+        UserError: there is no usable photo, or weights cannot be loaded.
 
     Example:
         >>> from prelabel import config, fit
@@ -97,7 +97,7 @@ def predict(
         and named in ``log.skipped``.
 
     Raises:
-        UserError: there is no photo, or weights cannot be had.
+        UserError: there is no photo, or weights cannot be loaded.
 
     Example:
         >>> for prediction in predict(model, "photos/"):

@@ -125,7 +125,7 @@ def fit_tasks(
         photos = download(fetcher, sample, failed, log)
     if not photos:
         task, reason = next(iter(failed.items()))
-        raise UserError(f"no photo of {len(sample)} tasks can be had; task {task}: {reason}")
+        raise UserError(f"no photo of {len(sample)} tasks can be fetched; task {task}: {reason}")
     model = fit(PhotoSet(fetcher.folder, tuple(photos)), config, log=log)
     log.skipped.clear()
     old = folder.newest_model()

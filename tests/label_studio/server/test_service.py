@@ -220,7 +220,7 @@ def test_restart__a_click_is_answered_before_any_setup(
         (found,) = project.predict(project.tasks[-1], context={"result": [click]})
         assert found["model_version"] == version
         assert found["result"][0]["value"]["brushlabels"] == ["dog"]
-        # Another photo cannot be had: nothing is drawn, and the problem is reported.
+        # Another photo cannot be fetched: nothing is drawn, and the problem is reported.
         new = server.task(project.id)
         (nothing,) = project.predict(new, context={"result": [click]})
         assert nothing["result"] == []

@@ -215,7 +215,7 @@ class Client:
 
         Returns None; or, if the server redirects to another one, that address, which may be signed:
         nothing is written then, and nothing was requested there. Raises PhotoError if the file
-        cannot be had or has more than ``max_bytes`` bytes, UserError if no file can.
+        cannot be fetched or has more than ``max_bytes`` bytes, UserError if no file can.
         """
         if not url_path.startswith("/") or url_path.startswith("//"):
             raise PhotoError(

@@ -39,7 +39,7 @@ def project_dataset(
 
     ``what``: which labels count. ``photos``: a folder to put the photos into, under their names in
     the dataset; without it, only those are fetched whose size no region states, to look at it.
-    A photo that cannot be had is left out if its size is needed, and noted in any case.
+    A photo that cannot be fetched is left out if its size is needed, and noted in any case.
     Classes are the labels, as the label config has them. Raises UserError, one for a file of
     another content where a photo is to go as well.
     """
@@ -66,7 +66,7 @@ def project_dataset(
                 if named.stated is None:
                     raise failed[named.name]
                 problems.note(
-                    "photos that cannot be had, whose labels are kept",
+                    "photos that cannot be fetched, whose labels are kept",
                     f"task {named.photo.task}: {named.name} {failed[named.name]}",
                 )
             return sizes.get(named.name, named.stated)

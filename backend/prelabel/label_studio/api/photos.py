@@ -99,7 +99,7 @@ class Fetcher:
         ``uri``: a path of the server (``/data/upload/…``, ``/data/local-files/?d=…``), an
         ``http(s)://`` address, a ``data:`` URL, or ``s3://``, ``gs://``, ``azure-blob://``, which
         the server resolves for the task ``task_id``. Raises PhotoError, with a reason that holds no
-        part of the URI but its scheme and host; UserError if no photo can be had or kept.
+        part of the URI but its scheme and host; UserError if no photo can be fetched or kept.
         """
         uri = uri.strip()
         if re.search("[\ud800-\udfff]", uri):

@@ -73,8 +73,8 @@ def read_tasks(
 def download(
     fetcher: Fetcher, tasks: Sequence[Task], failed: dict[int, str], log: RunLog
 ) -> list[ImageFile]:
-    """Photos of the tasks, a few at once. A task with one that cannot be had has none; why, goes to
-    ``failed`` by its id. Raises UserError if no photo can be had at all."""
+    """Fetch the photos of tasks, a few at once. A task with a photo that cannot be fetched gets none,
+    and its id and the reason go to ``failed``. Raises UserError if no photo can be fetched at all."""
 
     def files(task: Task) -> list[ImageFile] | PhotoError:
         try:
