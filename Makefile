@@ -80,7 +80,7 @@ $(READERS)/.ready:
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(SERVER) $(READERS) demo
+	rm -rf $(VENV) $(SERVER) $(READERS) demo .coverage*
 
 $(VENV)/.venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -1,9 +1,9 @@
-"""How fast the evaluation is, beside hotcoco and pycocotools, and write benchmarks/results/evaluation.csv.
+"""Compare the speed of the evaluation with hotcoco and pycocotools; write results/evaluation.csv.
 
     python benchmarks/evaluation.py [--photos 1500] [--rounds 9]
 
 The photos are drawn: 500 × 375 pixels (VOC's size), 8 objects of 20 classes in each, and 12
-detections: the objects shifted, some of another class, and blobs that are no objects. Three ways
+detections: the objects shifted, some of another class, and blobs that are not objects. Three ways
 compute the same figures, in this process and in turn: COCOeval on masks and on boxes, without
 classes and by class, twelve figures each.
 

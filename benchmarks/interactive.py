@@ -92,7 +92,7 @@ def write(file: Path, rows: list[Row]) -> None:
 
 
 def measure(folder: Path, recipe: str, source: str, seed: int, *, half: str) -> Iterator[Row]:
-    """One fit; a row for each way of pointing."""
+    """One fit; a row for each kind of prompt."""
     settings = [f"backbone.weights={source}", f"fit.seed={seed}"]
     photos = find_photos(folder / "images")
     model = pipeline.fit(photos, config.load(recipe, settings))
@@ -106,19 +106,19 @@ def measure(folder: Path, recipe: str, source: str, seed: int, *, half: str) -> 
     n_photos = n_objects = 0
     cv2.setNumThreads(1)
     for mask in sorted((folder / "masks").glob("*.png"))[half == "other" :: 2]:
-        picture, truth = images.read_image(files[mask.stem]), np.asarray(PilImage.open(mask))
-        if truth.shape != (picture.height, picture.width):
+        image, truth = images.read_image(files[mask.stem]), np.asarray(PilImage.open(mask))
+        if truth.shape != (image.height, image.width):
             continue
         n_photos += 1
-        if picture.digest in store:
-            features = from_arrays(store.read(picture.digest))
+        if image.digest in store:
+            features = from_arrays(store.read(image.digest))
         else:
-            features = extractor.extract([picture])[0]
+            features = extractor.extract([image])[0]
         with one_blas_thread():
-            regions = segmenter.find(picture, features).regions
+            regions = segmenter.find(image, features).regions
             for true_object in true_objects(truth):
                 n_objects += 1
-                person = _Person(segmenter, picture, features, true_object, truth != VOID)
+                person = _Person(segmenter, image, features, true_object, truth != VOID)
                 answers += [*person.click(regions), *person.draw()]
     for prompt in dict.fromkeys(name for name, *_ in answers):
         ious, baselines, seconds = np.array([a[1:] for a in answers if a[0] == prompt]).T
@@ -145,12 +145,12 @@ class _Person:
     def __init__(
         self,
         segmenter: Segmenter,
-        picture: Image,
+        image: Image,
         features: PatchFeatures,
         truth: Mask,
         valid: Mask,
     ) -> None:
-        self.known = (segmenter, picture, features)
+        self.known = (segmenter, image, features)
         self.truth = truth
         self.valid = valid
 

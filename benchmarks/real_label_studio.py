@@ -73,7 +73,7 @@ class Bench:
             yield Backend(found, self.server)
 
     def project(self, backend: Backend | None, n_photos: int) -> Project:
-        """A new project with so many photos, connected to the backend."""
+        """A new project with this many photos, connected to the backend."""
         with self._client() as client:
             number = client.create_project("benchmark", LABELS)
             made = datetime.fromisoformat(client.project(number).created_at)
@@ -204,7 +204,7 @@ class Backend:
             self.answer(project, left)
 
     def ask(self, method: str, path: str, facts: Mapping[str, Any] | None = None) -> bytes:
-        """An answer that is no refusal."""
+        """The answer to a request. Raises RuntimeError for an error status."""
         secret = base64.b64encode(f"{self.found.user}:{self.found.password}".encode()).decode()
         headers = {"Authorization": f"Basic {secret}", "Content-Type": "application/json"}
         connection = HTTPConnection(urlsplit(self.found.url).netloc, timeout=300)

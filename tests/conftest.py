@@ -7,12 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from prelabel.storage.files import cache_folder
 from support.label_studio_server import COMMAND, Server
 from support.places import require
 
 _USERS_CACHE = cache_folder()
+
+# How long an example takes depends on what else the machine does.
+settings.register_profile("prelabel", deadline=None)
+settings.load_profile("prelabel")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,4 +1,4 @@
-"""Bad photos on the whole way: each costs itself, is named with a reason, and never the run."""
+"""Bad photos in the whole pipeline: each is skipped with a reason and never stops the run."""
 
 from __future__ import annotations
 

@@ -203,7 +203,7 @@ LETTERS = st.characters(exclude_categories=["Cs"])
 
 @example(labels=["\x7f", "\x00", "\u2028", "\U0001f408"])
 @given(labels=st.lists(st.text(LETTERS), max_size=3))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_to_toml__any_label_comes_back(labels: list[str]) -> None:
     first = Config.model_validate({"classes": {"labels": labels}})
     assert config.validate(tomllib.loads(first.to_toml())) == first

@@ -1,4 +1,4 @@
-"""The fitted model on disk: round trips, and folders that something happened to."""
+"""The fitted model on disk: round trips, and damaged folders."""
 
 from __future__ import annotations
 

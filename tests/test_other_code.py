@@ -26,7 +26,7 @@ REFINER = '''
             left[round(len(left) * SHARE):] = 0
             return left
 '''
-SAID = "was fitted by other code"
+WARNING = "was fitted by other code"
 
 
 @pytest.fixture
@@ -145,14 +145,14 @@ def test_predict__a_saved_model_and_a_new_version_of_a_plugin(
 ) -> None:
     run(photos, tmp_path / "first", "refiner.name=part", paths=[site])
     same = command("predict", tmp_path / "first", photos, "--out", tmp_path / "a", paths=[site])
-    assert SAID not in same
+    assert WARNING not in same
     assert regions(tmp_path / "a") == regions(tmp_path / "first")
     assert version(tmp_path / "a") == version(tmp_path / "first")
     made = features(tmp_path)
 
     put(site, "0.0.2", share=0.5)
     other = command("predict", tmp_path / "first", photos, "--out", tmp_path / "b", paths=[site])
-    [line] = [line for line in other.splitlines() if SAID in line]
+    [line] = [line for line in other.splitlines() if WARNING in line]
     assert "refiner: some-plugin 0.0.1, now some-plugin 0.0.2" in line
     assert 0 < area(tmp_path / "b") < area(tmp_path / "first")
     assert version(tmp_path / "b") != version(tmp_path / "first")
@@ -169,6 +169,6 @@ def test_predict__a_model_of_a_prelabel_that_kept_no_record_of_its_code(
     del facts["code"]
     facts["version"] = "0123456789ab-0"
     file.write_text(json.dumps(facts))
-    said = command("predict", tmp_path / "first", photos, "--out", tmp_path / "a", paths=[site])
-    assert said.count(SAID) == 1
+    output = command("predict", tmp_path / "first", photos, "--out", tmp_path / "a", paths=[site])
+    assert output.count(WARNING) == 1
     assert regions(tmp_path / "a") == regions(tmp_path / "first")

@@ -53,3 +53,10 @@ def test_largest_rectangle__worked_by_hand(quality: ModuleType) -> None:
     assert quality.largest_rectangle(free) in {(0, 1, 2, 3), (1, 0, 2, 3)}
     assert quality.largest_rectangle(np.zeros((3, 3), dtype=bool)) == (0, 0, 0, 0)
     assert quality.largest_rectangle(np.ones((2, 5), dtype=bool)) == (0, 0, 2, 5)
+
+
+def test_best_part_iou__takes_the_part_that_fits_best(quality: ModuleType) -> None:
+    truth = np.array([[1, 1, 0, 0, 3, 255]], dtype=np.uint8)
+    assert quality.best_part_iou(np.array([[1, 0, 0, 0, 0, 0]], dtype=bool), truth) == 0.5
+    assert quality.best_part_iou(np.array([[0, 1, 1, 1, 1, 1]], dtype=bool), truth) == 0.25
+    assert quality.best_part_iou(np.ones((1, 6), bool), np.zeros((1, 6), np.uint8)) == 0.0

@@ -42,7 +42,7 @@ _MODULES = {
     "open_dataset": "prelabel.runs.datasets",
     "predict": "prelabel.pipeline",
 }
-"""Where each public name is defined; imported when asked for, since NumPy, OpenCV and scikit-learn
+"""Where each public name is defined; imported on first use, since NumPy, OpenCV and scikit-learn
 take a second or two that ``prelabel --help`` does not need."""
 
 

@@ -73,10 +73,10 @@ class Levels(_Section):
         category_k: the same within a group of similar photos.
         image_k: the same within one photo.
         photos_per_group: photos are gathered into about n / photos_per_group groups.
-        max_groups: at most so many.
+        max_groups: the largest number of groups.
         min_group: groups of fewer photos are merged into others.
-        patches_per_cluster: a clustering sees a sample of so many patches for each cluster of its
-            largest k (faiss takes 256); more is steadier and slower.
+        patches_per_cluster: sampled patches for each cluster of a clustering's largest k (faiss
+            takes 256); more is steadier and slower.
     """
 
     dataset_k: Ks = (8, 16, 32, 64)
@@ -120,7 +120,7 @@ class Fit(_Section):
     """What `fit` looks at.
 
     Attributes:
-        photos: a sample of at most so many photos.
+        photos: the largest number of photos to fit on; of more, a sample is drawn.
         seed: of everything that is drawn.
     """
 
@@ -137,7 +137,7 @@ class Config(_Section):
         clusterer: points to clusters; all clusterings use it.
         foreground: the rule that gives clusters a P(foreground).
         levels: numbers of clusters and sizes of groups.
-        consistency: makes the levels agree.
+        consistency: combines the levels into one P(foreground).
         refiner: sharpens P(foreground) along the photo's edges.
         regions: what becomes a region.
         embedder: regions to vectors.

@@ -87,7 +87,7 @@ class FittedModel(ModelFacts):
 
     @property
     def classes_origin(self) -> str:
-        """What made the vectors behind ``classes``, as in `vectors_origin`; "" if unknown."""
+        """The origin of the vectors that ``classes`` were made from; "" if unknown."""
         return vectors_origin(self.config, self.backbone, self.code)
 
     def warn_if_fitted_by_other_code(self) -> None:

@@ -40,7 +40,7 @@ def version_hash(fitted: str, code: Code) -> str:
 
 
 def vectors_origin(config: Config, backbone: Mapping[str, object], code: Code) -> str:
-    """What makes the vectors of regions, as ``<space>-<code>``; "" if the code is not known.
+    """The origin of regions' vectors, as ``<space>-<code>``; "" if the code is not known.
 
     Vectors of the same space, made by one embedder with the same weights, can be compared. Those of
     the same space and code are equal for equal regions. ``backbone``: its identity.

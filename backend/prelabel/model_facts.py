@@ -36,7 +36,7 @@ class ModelFacts:
 
     @property
     def vectors_origin(self) -> str:
-        """What makes the vectors of regions now, as ``<space>-<code>``; see `model_code`."""
+        """The origin of the vectors that are computed now, as ``<space>-<code>``; see `model_code`."""
         return vectors_origin(self.config, self.backbone, self.code_now)
 
     @classmethod

@@ -46,7 +46,7 @@ class PhotoSegmenter:
     def __init__(
         self, model: FittedModel | None, config: Config, *, keep_features: bool = False
     ) -> None:
-        """Raises UserError if the weights cannot be had."""
+        """Raises UserError if the weights cannot be loaded."""
         if model:
             model.warn_if_fitted_by_other_code()
         config = model.config if model else config.image_level()

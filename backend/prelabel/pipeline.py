@@ -1,4 +1,4 @@
-"""The whole way of a photo: fit() and predict()."""
+"""The pipeline over many photos: fit() and predict()."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def fit(
         The model. Photos that cannot be used are left out and named in ``log.skipped``.
 
     Raises:
-        UserError: there is no usable photo, or weights cannot be had.
+        UserError: there is no usable photo, or weights cannot be loaded.
 
     Example:
         >>> from prelabel import config, fit
@@ -84,7 +84,7 @@ def predict(
 ) -> Iterator[Prediction]:
     """Find the regions of photos and their classes, one photo at a time.
 
-    A photo's answer depends on the model and that photo alone.
+    The prediction of a photo depends on the model and on that photo alone.
 
     Args:
         model: what `fit` or `load_model` returned.
@@ -97,7 +97,7 @@ def predict(
         and named in ``log.skipped``.
 
     Raises:
-        UserError: there is no photo, or weights cannot be had.
+        UserError: there is no photo, or weights cannot be loaded.
 
     Example:
         >>> for prediction in predict(model, "photos/"):
@@ -115,7 +115,7 @@ def predict(
 
 
 def _photo_set(source: Source, log: RunLog | None) -> tuple[PhotoSet, RunLog]:
-    """The photos of a source; those that cannot even be named are in the log."""
+    """The photos of a source, and the log, which names those whose name or folder is unreadable."""
     photos = source if isinstance(source, PhotoSet) else find_photos(source)
     log = log or RunLog()
     for name, reason in photos.skipped:

@@ -79,7 +79,7 @@ def test_command__a_cut_off_file_leaves_nothing(
     assert set(tmp_path.rglob("*")) == before
 
 
-def test_command__wrong_use_is_said(sides: tuple[Path, Path], tmp_path: Path) -> None:
+def test_command__wrong_use_is_reported(sides: tuple[Path, Path], tmp_path: Path) -> None:
     run, truth = sides
     assert "no such file or folder" in cli("evaluate", run, tmp_path / "none").output
     assert "did you mean 'draw'" in cli("evaluate", run, truth, "--set", "costs.drw=1").output

@@ -80,8 +80,8 @@ def test_predict__lists_failed_tasks(server: FakeLabelStudio, strict: bool, code
 
 
 def test_fit_and_names(server: FakeLabelStudio) -> None:
-    said = refused("label-studio", "names", *_where(server))
-    assert "label-studio fit --project 1" in said
+    message = refused("label-studio", "names", *_where(server))
+    assert "label-studio fit --project 1" in message
 
     fitted = cli("label-studio", "fit", *_where(server), *LIGHT, env=_access(server))
     assert "4 tasks" in _rows(fitted)["fitted"]

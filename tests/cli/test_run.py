@@ -169,9 +169,7 @@ def test_predictions__a_damaged_line_is_named(done: Finished, tmp_path: Path) ->
     assert_says(refused("export", file, *words), str(file), "line 5")
 
 
-def test_out__with_files_of_somebody_else_is_refused_and_unchanged(
-    photos: Path, tmp_path: Path
-) -> None:
+def test_out__with_other_files_is_refused_and_unchanged(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     (out / "thesis.txt").write_text("mine")

@@ -27,9 +27,9 @@ def _own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_serve__refuses_options_that_do_not_go_together(options: list[str], part: str) -> None:
-    said = refused("serve", *LIGHT, *options)
-    assert part in said
-    assert "secret" not in said
+    message = refused("serve", *LIGHT, *options)
+    assert part in message
+    assert "secret" not in message
 
 
 def test_serve__starts_a_server_where_it_says(monkeypatch: pytest.MonkeyPatch) -> None:

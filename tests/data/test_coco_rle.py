@@ -71,7 +71,7 @@ ANY_TEXT = st.one_of(
 
 
 @pytest.mark.slow
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(masks=st.lists(MASK, max_size=6))
 def test_measure__masks(masks: list[Mask]) -> None:
     boxes = []
@@ -85,7 +85,7 @@ def test_measure__masks(masks: list[Mask]) -> None:
     assert measured(*map(encode_rle, masks)) == (totals, areas, boxes)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     rles=st.lists(
         st.builds(
@@ -108,7 +108,7 @@ def test_measure__any_text_as_a_plain_decoder_does(rles: list[Rle]) -> None:
             assert (area, box) == (0, [0, 0, 0, 0])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(counts=st.lists(st.integers(0, 6), min_size=1, max_size=12), height=st.integers(1, 6))
 def test_measure__empty_runs_do_not_count(counts: list[int], height: int) -> None:
     counts.append(-sum(counts) % height or height)
@@ -138,7 +138,7 @@ def test_measure__empty_runs_do_not_count(counts: list[int], height: int) -> Non
         ("0oooooo7" * 3, -1),  # runs that sums of 64 bits would not hold, if there were enough
     ],
 )
-def test_measure__an_unsound_one_is_told_from_its_neighbours(counts: str, total: int) -> None:
+def test_measure__an_unsound_one_does_not_affect_its_neighbours(counts: str, total: int) -> None:
     square = np.zeros((4, 4), dtype=np.bool_)
     square[1:3, 1:3] = True
     sound = encode_rle(square)

@@ -15,7 +15,7 @@ from support.docker_files import COMPOSE, DOCKER, EXAMPLE, GUIDE, SECRETS, SERVI
 from support.dockerfile import parse, program
 
 
-def test_compose__ports_listen_on_loopback_unless_told_otherwise() -> None:
+def test_compose__ports_listen_on_loopback_by_default() -> None:
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
     assert len(ports) == 2
     assert all(port.startswith("${BIND_ADDRESS:-127.0.0.1}:") for port in ports)
@@ -42,7 +42,7 @@ def test_compose__images_are_pinned() -> None:
     }
 
 
-def test_compose__label_studio_is_told_what_it_needs() -> None:
+def test_compose__label_studio_gets_its_settings() -> None:
     settings = SERVICES["label-studio"]["environment"]
     assert settings["LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN"] == "true"
     assert settings["USE_DEFAULT_BANNED_SUBNETS"] == "false"
@@ -91,7 +91,7 @@ def test_compose__stops_without_a_secret(name: str, tmp_path: Path) -> None:
     assert f"required variable {name} is missing a value: set it in docker/.env" in found.stderr
 
 
-def test_compose__stand_in_only_when_asked_for(tmp_path: Path) -> None:
+def test_compose__stand_in_only_on_request(tmp_path: Path) -> None:
     asked = {**SECRETS, "COMPOSE_PROFILES": "stand-in", "PRELABEL_BACKBONE": "stand-in"}
     found = json.loads(config(tmp_path, asked).stdout)["services"]
     assert found["stand-in"]["command"] == ["weights", "pull", "stand-in"]

@@ -24,13 +24,6 @@ def test_foreground_iou__void_is_left_out() -> None:
     assert metrics.foreground_iou(np.zeros((1, 4), bool), np.zeros((1, 4), np.uint8)) == 1.0
 
 
-def test_best_part_iou__takes_the_part_that_fits_best() -> None:
-    truth = np.array([[1, 1, 0, 0, 3, 255]], dtype=np.uint8)
-    assert metrics.best_part_iou(np.array([[1, 0, 0, 0, 0, 0]], dtype=bool), truth) == 0.5
-    assert metrics.best_part_iou(np.array([[0, 1, 1, 1, 1, 1]], dtype=bool), truth) == 0.25
-    assert metrics.best_part_iou(np.ones((1, 6), bool), np.zeros((1, 6), np.uint8)) == 0.0
-
-
 @given(
     hnp.arrays(np.int64, (4, 6), elements=st.integers(0, 3)),
     hnp.arrays(np.uint8, (4, 6), elements=st.sampled_from([0, 1, 2, 255])),
@@ -180,7 +173,7 @@ def test_boundary__as_distance_to_the_outside() -> None:
     assert np.array_equal(metrics.boundary(mask), mask & (outside <= distance))
 
 
-def test_boundary_pixels__void_is_nobodys_outline() -> None:
+def test_boundary_pixels__void_has_no_boundary() -> None:
     truth = np.zeros((20, 20), dtype=np.uint8)
     truth[5:15, 5:15] = 1
     truth[5:15, 10] = 255  # a void line through the object

@@ -19,6 +19,7 @@ from prelabel.evaluation.page import write_page
 from prelabel.evaluation.page_photos import BEST, WORST, chosen, class_ious
 from support.browser import chromium
 from support.evaluation_data import dataset
+from support.page_tab import PageTab
 
 AWKWARD = 'a "weird" <b>name</b>\n</script><script>alert(1)</script> {{style}} 😀 \udcff.png'
 SIZE = (120, 90)
@@ -169,62 +170,42 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def tab(page: Path) -> Iterator[Any]:
-    errors: list[str] = []
+def tab(page: Path) -> Iterator[PageTab]:
     with chromium() as browser:
-        opened = browser.new_context(offline=True).new_page()
-        opened.on("console", lambda message: errors.append(message.text))
-        opened.on("pageerror", lambda error: errors.append(str(error)))
-        opened.on("requestfailed", lambda request: errors.append(request.url))
-        opened.on(
-            "request",
-            lambda request: (
-                None
-                if request.url.startswith(("file:", "data:"))
-                else errors.append(f"request to {request.url}")
-            ),
-        )
-        opened.goto(page.as_uri())
+        opened = PageTab(browser, page)
         yield opened
-    assert errors == []
-
-
-def _names(tab: Any) -> list[str]:
-    return list(tab.locator(".card h3").all_inner_texts())
+        opened.close()
 
 
 @pytest.mark.slow
-def test_browser__sorts_and_filters(tab: Any) -> None:
+def test_browser__sorts_and_filters(tab: PageTab) -> None:
     rising = [f"photo {i}.png" for i in range(5)]
-    assert _names(tab) == rising
-    tab.select_option("#sort", "best")
-    assert _names(tab) == rising[::-1]
-    tab.select_option("#class", label="dog")
-    assert _names(tab) == ["photo 4.png"]
-    assert "IoU 0.000 of dog" in tab.locator(".card p").inner_text()
-    tab.select_option("#class", label="cat")
-    assert _names(tab) == [*rising[3::-1], "photo 4.png"]  # there a cat is found that is none
-    tab.fill("#text", "O 1.P")
-    assert _names(tab) == ["photo 1.png"]
-    tab.fill("#text", "nothing")
-    assert tab.inner_text("#range") == "No photo fits."
+    assert tab.names() == rising
+    tab.page.select_option("#sort", "best")
+    assert tab.names() == rising[::-1]
+    tab.page.select_option("#class", label="dog")
+    assert tab.names() == ["photo 4.png"]
+    assert "IoU 0.000 of dog" in tab.page.locator(".card p").inner_text()
+    tab.page.select_option("#class", label="cat")
+    assert tab.names() == [*rising[3::-1], "photo 4.png"]  # there a cat is found that is none
+    tab.page.fill("#text", "O 1.P")
+    assert tab.names() == ["photo 1.png"]
+    tab.page.fill("#text", "nothing")
+    assert tab.page.inner_text("#range") == "No photo fits."
 
 
 @pytest.mark.slow
-def test_browser__three_pictures_side_by_side(tab: Any) -> None:
-    card = tab.locator(".card").first
+def test_browser__three_pictures_side_by_side(tab: PageTab) -> None:
+    card = tab.page.locator(".card").first
     card.scroll_into_view_if_needed()
     captions = card.locator("figcaption").all_inner_texts()
     assert captions == ["ground truth", "prediction", "difference"]
-    boxes = [frame.bounding_box() for frame in card.locator(".frame").all()]
-    assert len({round(box["y"]) for box in boxes}) == 1
+    places = [frame.bounding_box() for frame in card.locator(".frame").all()]
+    boxes = [place for place in places if place]
+    assert len({round(place["y"]) for place in boxes}) == 1
     assert boxes[0]["x"] < boxes[1]["x"] < boxes[2]["x"]
     loaded = "[...document.querySelectorAll('.card img')].filter(i => i.naturalWidth).length"
-    for _ in range(100):
-        if tab.evaluate(loaded) >= 3:
-            break
-        tab.wait_for_timeout(50)
-    assert tab.evaluate(loaded) >= 3
+    tab.until(f"{loaded} >= 3")
     kinds = (
         card.locator(".frame")
         .nth(2)
@@ -233,4 +214,4 @@ def test_browser__three_pictures_side_by_side(tab: Any) -> None:
     )
     assert kinds == ["right", "missed", "extra", "void"]
     colour = "getComputedStyle(document.querySelector('path.missed')).fill"
-    assert tab.evaluate(colour) == "rgb(47, 120, 208)"
+    assert tab.page.evaluate(colour) == "rgb(47, 120, 208)"

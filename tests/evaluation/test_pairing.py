@@ -72,13 +72,21 @@ def test_sides__what_cannot_be_used_is_counted() -> None:
     figures = figures_of(found, truth)
     assert figures["foreground_iou"] == 1.0
     problems = "\n".join(figures["problems"])
+<<<<<<< HEAD
     for note in (
+=======
+    for part in (
+>>>>>>> main
         "1 photos twice in the predictions, the first one taken (a.jpg)",
         "1 masks of another size than their photo in the predictions, left out (a.jpg)",
         "1 photos with crowds among the predictions, which are left out (a.jpg)",
         "1 empty masks in the ground truth, left out (a.jpg)",
     ):
+<<<<<<< HEAD
         assert note in problems
+=======
+        assert part in problems
+>>>>>>> main
 
 
 def test_sides__a_class_on_one_side_only_is_named() -> None:
@@ -91,7 +99,7 @@ def test_sides__a_class_on_one_side_only_is_named() -> None:
     assert figures["mean_iou"] == pytest.approx(2 / 3)
 
 
-def test_sides__what_the_readers_noted_is_said() -> None:
+def test_sides__problems_of_the_readers_are_reported() -> None:
     one = dataset(prediction("a.jpg", region(LEFT, 0)))
     one.problems.note("polygons with two points, left out", "file.json, annotation 7")
     assert figures_of(one, dataset(prediction("a.jpg")))["problems"] == [

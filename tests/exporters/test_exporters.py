@@ -152,9 +152,7 @@ def test_exporter__memory_stays_flat(name: str, tmp_path: Path) -> None:
     assert min(peak(5_000), peak(5_000)) - peak(100) < 4_900 * 300  # bytes
 
 
-def test_coco__is_loaded_by_pycocotools_with_exact_masks(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_coco__is_loaded_by_pycocotools_with_exact_masks(tmp_path: Path) -> None:
     photos = [*(_two_regions(photo) for photo in AWKWARD), prediction("nothing.jpg")]
     coco = COCO(_exporter("coco").write(photos, tmp_path, CONTEXT))
     assert [image["file_name"] for image in coco.dataset["images"]] == [*AWKWARD, "nothing.jpg"]

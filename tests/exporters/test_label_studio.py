@@ -107,7 +107,7 @@ AWKWARD = ["plain.jpg", "a/b c.d.png", "#?%20&.jpg", "new\nline.jpg", "ü 🐕.w
 
 
 @pytest.mark.slow
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(
         hnp.arrays(np.bool_, st.just((HEIGHT, WIDTH))).filter(lambda m: bool(m.any())), max_size=3

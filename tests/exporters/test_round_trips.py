@@ -74,7 +74,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
     return lambda: tmp_path_factory.mktemp("f")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(regions=st.lists(REGIONS, max_size=4), polygons=st.booleans())
 def test_coco__pycocotools_sees_every_mask_area_and_box(
     folders: Callable[[], Path], regions: list[Region], polygons: bool
@@ -87,15 +87,15 @@ def test_coco__pycocotools_sees_every_mask_area_and_box(
     for found in results:
         items = found.loadAnns(found.getAnnIds())
         assert [encode_rle(found.annToMask(a) > 0) for a in items] == [r.rle for r in regions]
-    for annotation, wanted in zip(annotations, regions, strict=True):
-        assert annotation["area"] == wanted.area
+    for annotation, expected in zip(annotations, regions, strict=True):
+        assert annotation["area"] == expected.area
         # pycocotools has no box of its own for an empty mask.
-        assert annotation["bbox"] == list(wanted.box)
-        assert annotation["iscrowd"] == wanted.crowd
-        assert isinstance(annotation["segmentation"], dict) or (polygons and not wanted.crowd)
+        assert annotation["bbox"] == list(expected.box)
+        assert annotation["iscrowd"] == expected.crowd
+        assert isinstance(annotation["segmentation"], dict) or (polygons and not expected.crowd)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(regions=st.lists(REGIONS, max_size=4))
 def test_panoptic__what_is_on_top_has_the_pixels(
     folders: Callable[[], Path], regions: list[Region]
@@ -106,32 +106,32 @@ def test_panoptic__what_is_on_top_has_the_pixels(
     colors = pixels(folder / "panoptic" / entry["file_name"]).astype(int)
     found = colors @ [1, 256, 256**2]  # COCO's formula
     # Pixel by pixel: an object before a crowd, the highest score, the smaller, the later one.
-    wanted = np.zeros((HEIGHT, WIDTH), dtype=int)
+    expected = np.zeros((HEIGHT, WIDTH), dtype=int)
     masks = [mask_of(r) for r in regions]
     for y, x in np.ndindex(HEIGHT, WIDTH):
         covering = [
             (not r.crowd, r.score, -r.area, i + 1) for i, r in enumerate(regions) if masks[i][y, x]
         ]
-        wanted[y, x] = max(covering, default=(0,))[-1]
-    assert np.array_equal(found, wanted)
+        expected[y, x] = max(covering, default=(0,))[-1]
+    assert np.array_equal(found, expected)
     segments = {s["id"]: s for s in entry["segments_info"]}
-    assert set(segments) == set(np.unique(wanted[wanted > 0]).tolist())
+    assert set(segments) == set(np.unique(expected[expected > 0]).tolist())
     for number, segment in segments.items():
-        rle = encode_rle(wanted == number)
+        rle = encode_rle(expected == number)
         assert (segment["area"], tuple(segment["bbox"])) == (rle_area(rle), rle_box(rle))
         assert segment["category_id"] == regions[number - 1].cluster + 1
         assert segment["iscrowd"] == regions[number - 1].crowd
 
 
-def mask_of(wanted: Region) -> Mask:
+def mask_of(drawn: Region) -> Mask:
     """A region's mask as pycocotools' own COCO decodes it."""
     api = COCO()
     api.imgs = {1: {"height": HEIGHT, "width": WIDTH}}
-    return np.asarray(api.annToMask({"image_id": 1, "segmentation": wanted.rle})) > 0
+    return np.asarray(api.annToMask({"image_id": 1, "segmentation": drawn.rle})) > 0
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(regions=st.lists(REGIONS, max_size=4), border=st.sampled_from([0, 1, 2, 3, 5]))
 def test_voc__with_any_border_comes_back_pixel_by_pixel(
     folders: Callable[[], Path], regions: list[Region], border: int
@@ -158,7 +158,7 @@ def test_voc__with_any_border_comes_back_pixel_by_pixel(
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(numbers=TOUCHING, crowd=st.booleans(), polygons=st.booleans())
 def test_coco_and_voc__touching_objects_through_both(
     folders: Callable[[], Path], numbers: Any, crowd: bool, polygons: bool
@@ -230,9 +230,9 @@ def test_convert__a_cut_off_file_writes_nothing(tmp_path: Path) -> None:
     for cut in (1, len(text) // 2, len(text) - 3):
         file.write_text(text[:cut])
         for target in ("voc", "coco"):
-            said = refused("convert", file, tmp_path / "out", "--to", target, "--from", "coco")
-            assert "instances.json" in said
-            assert "JSON" in said
+            message = refused("convert", file, tmp_path / "out", "--to", target, "--from", "coco")
+            assert "instances.json" in message
+            assert "JSON" in message
             assert not (tmp_path / "out").exists()
 
 

@@ -46,7 +46,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     masks=st.lists(
         st.tuples(
@@ -378,7 +378,7 @@ def test_read__without_object_masks_connected_parts_are_objects(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("wrong", "photos", "said"),
+    ("wrong", "photos", "message"),
     [
         ("cut off", 1, "masks that cannot be read, left out"),
         ("missing", 1, "is not there"),
@@ -398,7 +398,7 @@ def test_read__without_object_masks_connected_parts_are_objects(tmp_path: Path) 
     ],
 )
 def test_read__one_bad_photo_costs_that_one(
-    wrong: str, photos: int, said: str, tmp_path: Path
+    wrong: str, photos: int, message: str, tmp_path: Path
 ) -> None:
     folder = _folder(tmp_path)
     classes, objects = (folder / f"Segmentation{kind}" / "x.png" for kind in ("Class", "Object"))
@@ -445,7 +445,7 @@ def test_read__one_bad_photo_costs_that_one(
     assert len(labels) == photos
     assert labels[-1].photo == "y.jpg"
     (line,) = found.problems.lines()
-    assert said in line
+    assert message in line
     assert "x." in line
     list(found.stream())
     assert found.problems.lines() == [line]
@@ -586,7 +586,7 @@ def test_read__masks_in_the_labelmaps_own_colors(tmp_path: Path) -> None:
     assert {(r.cluster, r.area) for r in labels.regions} == {
         (r.cluster, r.area) for r in expected.regions
     }
-    # VOC's red is no class of this map.
+    # VOC's red is not the colour of a class in this map.
     _in_colors(folder / "SegmentationClass/y.png", {3: (128, 0, 0)})
     *_, labels = found.stream()
     assert labels.regions == ()

@@ -245,7 +245,7 @@ points = st.lists(st.tuples(fraction, fraction, st.booleans()), max_size=4)
 box = st.tuples(fraction, fraction, fraction, fraction)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(points=points, boxes=st.lists(box, max_size=2))
 def test_object_mask__keeps_to_the_prompts(
     known: tuple[Segmenter, Image, PatchFeatures],

@@ -125,7 +125,9 @@ def test_bulk__masks_arrive_as_they_were_found(label_studio: Server, tmp_path: P
     assert stored["score"] == pytest.approx(np.mean([r.score for r in expected.regions]))
 
 
-def test_bulk__replace_own_and_nobody_elses(label_studio: Server, tmp_path: Path) -> None:
+def test_bulk__replace_own_leaves_predictions_of_others(
+    label_studio: Server, tmp_path: Path
+) -> None:
     project = label_studio.project(BOXES)
     label_studio.upload(project, _photos())
     first = label_studio.tasks(project)[0]["id"]
@@ -166,7 +168,7 @@ def test_command__says_what_became_of_every_task(label_studio: Server, tmp_path:
     assert sum(len(_own(task)) for task in label_studio.tasks(project)) == N
 
 
-def test_bulk__what_the_user_can_mend(label_studio: Server, tmp_path: Path) -> None:
+def test_bulk__errors_that_users_can_correct(label_studio: Server, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="project"):
         _run(label_studio, 10**6, tmp_path)
     empty = label_studio.project(BRUSH)

@@ -113,7 +113,7 @@ def test_predict_project__earlier_predictions_stay_or_are_replaced(
     assert project.versions() == [["yolo 8", new.model_version], *[[new.model_version]] * (N - 1)]
 
 
-def test_predict_project__what_a_killed_call_has_not_removed_goes_with_the_next(
+def test_predict_project__removes_what_a_killed_call_has_not(
     project: Project, server: FakeLabelStudio
 ) -> None:
     totals = project.predict()

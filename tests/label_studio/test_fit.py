@@ -38,7 +38,7 @@ def test_keep_ids__vectors_of_another_embedder_say_nothing() -> None:
     assert keep_ids(E, new) is new
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     old=hnp.arrays(
         np.float32, st.tuples(st.integers(1, 6), st.just(3)), elements=st.floats(-1, 1, width=32)

@@ -89,7 +89,7 @@ def test_minibatch_kmeans__nearest_centroid_however_far_out(offset: float) -> No
     k=st.integers(1, 15),
     seed=st.integers(0, 2**31 - 1),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_clusterers__never_more_centroids_than_distinct_points(
     name: str, n: int, distinct: int, k: int, seed: int
 ) -> None:

@@ -54,7 +54,7 @@ def test_color_texture__spread_and_orientation() -> None:
 
 
 @given(rows=st.integers(1, 4), columns=st.integers(1, 4), patch=st.integers(2, 9))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_color_texture__mean_colour_is_scikit_images(rows: int, columns: int, patch: int) -> None:
     rng = np.random.default_rng(rows * 100 + columns * 10 + patch)
     image = rng.integers(0, 256, (rows * patch, columns * patch, 3), dtype=np.uint8)

@@ -17,8 +17,8 @@ def _level(clusters: ArrayLike, *scores: Sequence[float]) -> LevelResult:
     """A level from its clusterings (n_runs, h, w) and a score for each cluster of each."""
     runs = np.array(clusters, dtype=np.int16)
     tables = tuple(np.array(table, dtype=np.float32) for table in scores)
-    said = [table[run] for table, run in zip(tables, runs, strict=True)]
-    return LevelResult("level", runs, tables, np.mean(said, axis=0, dtype=np.float32))
+    probabilities = [table[run] for table, run in zip(tables, runs, strict=True)]
+    return LevelResult("level", runs, tables, np.mean(probabilities, axis=0, dtype=np.float32))
 
 
 COARSE = _level([[[0, 0], [1, 1]]], [0.9, 0.1])

@@ -39,7 +39,7 @@ def test_region_pool__by_hand() -> None:
     columns=st.integers(1, 6),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_region_pool__a_whole_photos_region_is_the_mean_and_no_region_is_lost(
     height: int, width: int, rows: int, columns: int, seed: int
 ) -> None:

@@ -67,7 +67,7 @@ def test_guided_filter__a_blurred_step_is_cut_at_the_photos_step(rounds: int) ->
 
 
 @given(value=st.sampled_from([0.0, 0.25, 0.5, 1.0]), seed=st.integers(0, 99))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_guided_filter__constant_p_stays_constant(value: float, seed: int) -> None:
     image = np.random.default_rng(seed).integers(0, 256, (24, 40, 3), dtype=np.uint8)
     foreground = np.full((24, 40), value, dtype=np.float32)
@@ -90,7 +90,7 @@ def test_guided_filter__constant_p_stays_constant(value: float, seed: int) -> No
     seed=st.integers(0, 99),
     tall=st.booleans(),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_refiners__any_shape(name: str, height: int, width: int, seed: int, tall: bool) -> None:
     if name == "dense-crf":
         pytest.importorskip("pydensecrf", reason="pydensecrf is not installed (no compiler)")

@@ -2,81 +2,34 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
-from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import skimage.data
 from msgspec import structs
-from numpy.typing import NDArray
-from PIL import Image as PilImage
 from skimage.draw import ellipse
 
 from builders import region
 from prelabel.data.colors import class_color
 from prelabel.report import Thumbnails, write_report
 from support.browser import chromium
+from support.page_tab import PageTab
 from support.report_data import picture, prediction, run_facts, small_dataset
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def browser() -> Iterator[Browser]:
     with chromium() as started:
         yield started
-
-
-class Tab:
-    """A page opened from its file, offline; ``close`` fails if it reported any error."""
-
-    def __init__(self, browser: Any, file: Path, **context: Any) -> None:
-        self.errors: list[str] = []
-        self.context = browser.new_context(offline=True, **context)
-        self.page = self.context.new_page()
-        self.page.on("console", lambda message: self.errors.append(message.text))
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("requestfailed", lambda request: self.errors.append(request.url))
-        self.page.on("request", self._check)
-        self.page.goto(file.as_uri())
-
-    def _check(self, request: Any) -> None:
-        if not request.url.startswith(("file:", "data:")):
-            self.errors.append(f"request to {request.url}")
-
-    def close(self) -> None:
-        self.context.close()
-        assert self.errors == []
-
-    def names(self) -> list[str]:
-        return list(self.page.locator(".card h3").all_inner_texts())
-
-    def until(self, expression: str) -> None:
-        """Waits for it to become true. Not wait_for_function: it polls with eval, which the page's
-        own security policy forbids, so that it fails just when there is something to wait for."""
-        for _ in range(200):
-            if self.page.evaluate(expression):
-                return
-            self.page.wait_for_timeout(50)
-        raise AssertionError(f"never came true: {expression}")
-
-    def n_nodes(self) -> int:
-        return int(self.page.evaluate("document.querySelectorAll('*').length"))
-
-    def shot(self, locator: Any = None) -> NDArray[np.uint8]:
-        data = (locator or self.page).screenshot()
-        return np.asarray(PilImage.open(BytesIO(data)).convert("RGB"))
-
-
-def save_shot(tab: Tab, folder: Path, name: str) -> None:
-    """A screenshot of what is in view, to look at, in $PRELABEL_ARTIFACTS or the test's folder."""
-    folder = Path(os.environ.get("PRELABEL_ARTIFACTS", folder))
-    folder.mkdir(parents=True, exist_ok=True)
-    tab.page.wait_for_load_state("networkidle")
-    tab.page.screenshot(path=folder / f"{name}.png")
 
 
 @pytest.fixture(scope="module")
@@ -86,13 +39,13 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def tab(browser: Any, report: Path) -> Iterator[Tab]:
-    opened = Tab(browser, report, viewport={"width": 1280, "height": 900})
+def tab(browser: Browser, report: Path) -> Iterator[PageTab]:
+    opened = PageTab(browser, report, viewport={"width": 1280, "height": 900})
     yield opened
     opened.close()
 
 
-def test_browser__sorts(tab: Tab) -> None:
+def test_browser__sorts(tab: PageTab) -> None:
     # Score of photo i: mean over j < i % 4 of (i + 1) / (12 + 4 j); photos 0, 4, 8 are empty.
     scores = {
         i: np.mean([(i + 1) / (12 + 4 * j) for j in range(i % 4)]) for i in range(12) if i % 4
@@ -110,7 +63,7 @@ def test_browser__sorts(tab: Tab) -> None:
     assert tab.names()[:3] == empty
 
 
-def test_browser__filters(tab: Tab) -> None:
+def test_browser__filters(tab: PageTab) -> None:
     tab.page.select_option("#sort", "name")
     tab.page.select_option("#show", label="object 3 (3)")
     assert tab.names() == ["photo 3.jpg", "photo 7.jpg", "photo 11.jpg"]
@@ -124,16 +77,17 @@ def test_browser__filters(tab: Tab) -> None:
     assert tab.page.inner_text("#range") == "1–3 of 3 photos"
 
 
-def test_browser__contact_sheet_leads_to_the_photo(tab: Tab) -> None:
+def test_browser__contact_sheet_leads_to_the_photo(tab: PageTab) -> None:
     first = tab.page.locator("#class-1 .cell").first
     # Highest score first; the regions of class 1 score (i + 1) / 16.
     assert first.get_attribute("title") == "0.75, photo 11.jpg"
     tab.page.select_option("#show", "empty")
     first.click()
     card = tab.page.locator("#photo-11")
-    assert "target" in card.get_attribute("class")
+    assert "target" in (card.get_attribute("class") or "")
     assert card.locator("path.marked").get_attribute("data-region") == "1"
     box = card.bounding_box()
+    assert box
     assert 0 <= box["y"] < 900 - box["height"]
     tab.until("document.activeElement.id === 'photo-11'")
     # By keyboard, another one; then back.
@@ -144,7 +98,7 @@ def test_browser__contact_sheet_leads_to_the_photo(tab: Tab) -> None:
     tab.until("document.activeElement.id === 'photo-11'")
 
 
-def test_browser__overlay_shows_the_class_colour(tab: Tab) -> None:
+def test_browser__overlay_shows_the_class_colour(tab: PageTab) -> None:
     card = tab.page.locator("#photo-3")
     card.scroll_into_view_if_needed()
     tab.until("[...document.querySelectorAll('#photo-3 img')].every(i => i.naturalWidth)")
@@ -160,7 +114,7 @@ def test_browser__overlay_shows_the_class_colour(tab: Tab) -> None:
     np.testing.assert_allclose(drawn_over[round(0.1 * height), width // 2], grey, atol=4)
 
 
-def test_browser__hover_tells_class_and_score(tab: Tab) -> None:
+def test_browser__hover_tells_class_and_score(tab: PageTab) -> None:
     assert tab.page.locator("#tip").is_hidden()
     tab.page.locator("#photo-7 path").nth(2).hover()
     assert tab.page.inner_text("#tip") == "object 3 · 0.40"  # 8 / 20
@@ -170,7 +124,7 @@ def test_browser__hover_tells_class_and_score(tab: Tab) -> None:
     assert tab.page.locator("path.marked").count() == 0
 
 
-def test_browser__cut_outs_are_loaded(tab: Tab) -> None:
+def test_browser__cut_outs_are_loaded(tab: PageTab) -> None:
     cell = tab.page.locator("#class-2 .cell").first
     cell.scroll_into_view_if_needed()
     tab.until("document.querySelector('#class-2 .cell').style.backgroundImage")
@@ -181,37 +135,35 @@ def test_browser__cut_outs_are_loaded(tab: Tab) -> None:
     np.testing.assert_allclose(shown[3, width // 2], (230, 230, 230), atol=6)
 
 
-def test_browser__dark_and_narrow(browser: Any, report: Path) -> None:
-    tab = Tab(browser, report, color_scheme="dark", viewport={"width": 390, "height": 800})
+def test_browser__dark_and_narrow(browser: Browser, report: Path) -> None:
+    tab = PageTab(browser, report, color_scheme="dark", viewport={"width": 390, "height": 800})
     assert tab.shot()[200, 2].max() < 60
     assert tab.page.evaluate("document.documentElement.scrollWidth") == 390
     tab.close()
 
 
-@pytest.mark.slow
-def test_browser__single_file_elsewhere(browser: Any, tmp_path: Path) -> None:
+def test_browser__single_file_elsewhere(browser: Browser, tmp_path: Path) -> None:
     photos = small_dataset(tmp_path / "made")
     made = write_report(tmp_path / "made", photos, run_facts(), single_file=True)
     moved = made.rename(tmp_path / "alone.html")
     shutil.rmtree(tmp_path / "made")
-    tab = Tab(browser, moved)
+    tab = PageTab(browser, moved)
     tab.page.locator("#photo-11").scroll_into_view_if_needed()
     tab.until("[...document.querySelectorAll('#photo-11 img')].every(i => i.naturalWidth)")
     tab.close()
 
 
-@pytest.mark.slow
-def test_browser__a_thousand_photos(browser: Any, tmp_path: Path) -> None:
+def test_browser__a_thousand_photos(browser: Browser, tmp_path: Path) -> None:
     made = small_dataset(tmp_path)
     photos = [structs.replace(made[i % 12], photo=f"{i}.jpg") for i in range(1000)]
-    tab = Tab(
+    tab = PageTab(
         browser,
         write_report(tmp_path, photos, run_facts()),
         viewport={"width": 1280, "height": 900},
     )
     assert tab.page.inner_text("#range") == "1–60 of 1\u202f000 photos"
     assert tab.n_nodes() < 3000
-    save_shot(tab, tmp_path, "report-1000")
+    tab.save_shot(tmp_path, "report-1000")
 
     tab.page.select_option("#sort", "name")
     tab.page.get_by_role("button", name="Next").first.click()
@@ -225,8 +177,7 @@ def test_browser__a_thousand_photos(browser: Any, tmp_path: Path) -> None:
     tab.close()
 
 
-@pytest.mark.slow
-def test_browser__real_photos_to_look_at(browser: Any, tmp_path: Path) -> None:
+def test_browser__real_photos_to_look_at(browser: Browser, tmp_path: Path) -> None:
     """Screenshots of every section, with scikit-image's photos under masks made by hand."""
     thumbnails = Thumbnails(tmp_path / "thumbs")
     found = []
@@ -254,10 +205,10 @@ def test_browser__real_photos_to_look_at(browser: Any, tmp_path: Path) -> None:
     )
     page = write_report(tmp_path, found, facts)
     for scheme, width in (("light", 1280), ("dark", 1280), ("light", 390)):
-        tab = Tab(browser, page, color_scheme=scheme, viewport={"width": width, "height": 900})
+        tab = PageTab(browser, page, color_scheme=scheme, viewport={"width": width, "height": 900})
         for section in ("overview", "classes", "photos", "run"):
             tab.page.evaluate(f"document.getElementById('{section}').scrollIntoView()")
-            save_shot(tab, tmp_path, f"report-{scheme}-{width}-{section}")
+            tab.save_shot(tmp_path, f"report-{scheme}-{width}-{section}")
         loaded = "[...document.querySelectorAll('.card img')].filter(i => i.naturalWidth).length"
         assert tab.page.evaluate(loaded) == 8
         assert tab.page.locator(".cell.missing, .frame.missing").count() == 0

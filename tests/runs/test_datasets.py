@@ -1,4 +1,4 @@
-"""Labels from wherever they lie."""
+"""Opening labels from runs, predictions files and other formats."""
 
 from __future__ import annotations
 

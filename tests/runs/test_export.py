@@ -106,7 +106,7 @@ def test_convert__settings_of_what_is_read_and_what_is_written(tmp_path: Path) -
         assert "  1 regions of which only the box is kept (x.jpg)\n" in result.stdout
 
 
-def test_convert__what_was_wrong_is_said_once(tmp_path: Path) -> None:
+def test_convert__problems_are_reported_once(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
     Image.new("RGB", (WIDTH, HEIGHT)).save(folder / "1.jpg")
@@ -151,6 +151,7 @@ def test_convert__what_was_not_finished_is_not_read(tmp_path: Path) -> None:
 def test_convert__wrong_names_and_places(tmp_path: Path) -> None:
     convert(labelled(), tmp_path / "a", "label-studio")
 
+<<<<<<< HEAD
     assert "did you mean 'coco'?" in refused(
         "convert", tmp_path / "a", tmp_path / "b", "--to", "cocoo"
     )
@@ -170,6 +171,24 @@ def test_convert__wrong_names_and_places(tmp_path: Path) -> None:
     assert "is not an earlier result of prelabel" in refused(
         "convert", tmp_path / "a", mine, "--to", "coco"
     )
+=======
+    def refusal(*words: object) -> str:
+        result = cli("convert", *words)
+        assert result.exit_code == 2
+        return result.stderr
+
+    assert "did you mean 'coco'?" in refusal(tmp_path / "a", tmp_path / "b", "--to", "cocoo")
+    assert "no exporter is named 'x'" in refusal(
+        tmp_path / "a", tmp_path / "b", "--to", "coco", "--from", "x"
+    )
+    assert "no such file or folder" in refusal(tmp_path / "gone", tmp_path / "b", "--to", "coco")
+    (tmp_path / "text.json").write_text("{}")
+    assert "known format" in refusal(tmp_path / "text.json", tmp_path / "b", "--to", "coco")
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "notes.txt").write_text("mine")
+    assert "is not an earlier result of prelabel" in refusal(tmp_path / "a", mine, "--to", "coco")
+>>>>>>> main
     assert _files(mine) == {"notes.txt": b"mine"}
 
 

@@ -145,7 +145,7 @@ def test_full_disk__at_each_kind_of_write(
         patch.setattr(Path, method, full_from_then_on)
         with pytest.raises(OSError, match="No space left on device") as caught:
             whole_way(photos)
-    assert caught.value.filename  # a person is told where
+    assert caught.value.filename  # the message says where
     assert stored(photos, "features") == features
     assert stored(photos, "segments") == segments
     assert not list(photos.parent.rglob(".tmp-*"))

@@ -320,7 +320,7 @@ def test_fit_dataset__a_clusterer_that_breaks_its_promise(
 
 @dataclass(frozen=True)
 class Answers:
-    """A foreground rule that answers what it is told to."""
+    """A foreground rule that returns a given answer."""
 
     answer: Any
 

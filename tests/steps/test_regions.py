@@ -96,7 +96,7 @@ def test_regions__threshold_itself_is_background() -> None:
     assert found.regions[0].score == 1.0
 
 
-def test_regions__what_surrounds_everything_else_is_none() -> None:
+def test_regions__surroundings_are_not_a_region() -> None:
     picture = """
         ######
         #....#

@@ -1,4 +1,4 @@
-"""Typed records from JSON and back: what is accepted, and why the rest is refused."""
+"""Typed records from JSON and back: what is accepted, and the errors for the rest."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ class Item:
     rest: Any = None
 
 
-def test_decode__what_json_knows_beyond_msgspec() -> None:
+def test_decode__json_that_msgspec_refuses() -> None:
     assert decode(b'{"name": "x", "score": 1, "other": []}', Item) == Item("x", 1.0)
     assert math.isnan(decode(b'{"name": "x", "rest": NaN}', Item).rest)
-    # A file's name that is no UTF-8, as Python's json writes it.
+    # A file's name that is not UTF-8, as Python's json writes it.
     name = b"\xff.jpg".decode("utf-8", "surrogateescape")
     assert decode(json.dumps({"name": name}).encode(), Item) == Item(name)
     assert decode(b'\xef\xbb\xbf{"name": "x"}', Item) == Item("x")
 
 
 @pytest.mark.parametrize(
-    ("text", "reason"),
+    ("text", "message"),
     [
         (b'{"name": "x"', "delimiter"),
         (b"", "Expecting value"),
@@ -41,8 +41,8 @@ def test_decode__what_json_knows_beyond_msgspec() -> None:
         (b'{"name": "\xff"}', "utf-8"),
     ],
 )
-def test_decode__what_is_refused_is_named(text: bytes, reason: str) -> None:
-    with pytest.raises(ValueError, match=reason):
+def test_decode__what_is_wrong_is_named(text: bytes, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         decode(text, Item)
 
 
@@ -62,7 +62,7 @@ def test_encode__what_decode_reads(name: str) -> None:
     assert decode(encode(Row(name, np.float32(0.5))), Row).score == 0.5  # type: ignore[arg-type]
 
 
-def test_encode__what_is_no_json() -> None:
+def test_encode__values_that_json_does_not_have() -> None:
     with pytest.raises(TypeError, match="object cannot be written as JSON"):
         encode(Row("x", object()))  # type: ignore[arg-type]
 

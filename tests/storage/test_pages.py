@@ -11,12 +11,14 @@ import pytest
 from prelabel.storage import pages
 from prelabel.storage.pages import script_json, template, write_page
 
+PAGE = "report/page.html.j2"
+
 
 @pytest.fixture
 def one_template(monkeypatch: pytest.MonkeyPatch) -> None:
     """A template of the test's own instead of the package's."""
     text = "{% for name in names %}<p title='{{ name }}'>{{ name }}</p>{% endfor %}"
-    environment = pages._environment()
+    environment = template(PAGE).environment
     monkeypatch.setattr(environment, "loader", jinja2.DictLoader({"page": text}))
     monkeypatch.setattr(pages, "template", environment.get_template)
 
@@ -45,9 +47,7 @@ def test_write_page__what_is_missing_is_an_error(one_template: None, tmp_path: P
 
 
 def test_template__scripts_and_styles_stay_as_they_are() -> None:
-    text = template("report/page.html.j2").environment.from_string(
-        "{{ asset('report/script.js') }}"
-    )
+    text = template(PAGE).environment.from_string("{{ asset('report/script.js') }}")
     script = Path(pages.__file__).parents[1] / "report" / "script.js"
     assert text.render() == script.read_text(encoding="utf-8")
 
@@ -61,5 +61,5 @@ def test_script_json__ends_no_script() -> None:
 
 
 def test_count__has_narrow_spaces_between_thousands() -> None:
-    count = pages._environment().from_string("{{ n | count }}")
+    count = template(PAGE).environment.from_string("{{ n | count }}")
     assert count.render(n=1234567) == "1\u202f234\u202f567"

@@ -8,28 +8,28 @@ from prelabel.storage.progress import RunLog
 
 
 class Recorder:
-    """Progress that keeps what it is told."""
+    """A progress that records its calls."""
 
     def __init__(self) -> None:
-        self.told: list[object] = []
+        self.calls: list[object] = []
 
     def start(self, stage: str, total: int) -> None:
-        self.told.append((stage, total))
+        self.calls.append((stage, total))
 
     def advance(self) -> None:
-        self.told.append("advance")
+        self.calls.append("advance")
 
     def stop(self) -> None:
-        self.told.append("stop")
+        self.calls.append("stop")
 
 
-def test_run_log__tells_its_progress_even_where_a_stage_fails() -> None:
+def test_run_log__stops_its_progress_when_a_stage_fails() -> None:
     recorder = Recorder()
     log = RunLog(recorder)
     with pytest.raises(ZeroDivisionError), log.stage("features", 2):
         log.advance()
         raise ZeroDivisionError
-    assert recorder.told == [("features", 2), "advance", "stop"]
+    assert recorder.calls == [("features", 2), "advance", "stop"]
     assert log.seconds["features"] >= 0
 
 

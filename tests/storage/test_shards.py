@@ -88,7 +88,7 @@ ARRAYS = st.dictionaries(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     entries=st.dictionaries(st.integers(0, 2**128 - 1).map(key), ARRAYS, max_size=8),
     cut=st.integers(0, 8),

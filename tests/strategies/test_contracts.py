@@ -1,4 +1,4 @@
-"""The contracts: kept by every built-in strategy, and each broken promise is told."""
+"""The contracts: kept by every built-in strategy, and each violation is reported."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ Broken = Callable[[str, type], list[str]]
 
 
 def _strategy(method: str, answer: Callable[..., object]) -> type:
-    """A strategy whose method answers as told; it lies in this module, so it can be pickled."""
+    """A strategy whose method returns a given answer; defined here, so that it can be pickled."""
     made = make_dataclass("Made", [], frozen=True, namespace={method: answer})
     made.__module__ = __name__
     globals()["Made"] = made

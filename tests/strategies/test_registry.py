@@ -1,4 +1,4 @@
-"""From a name to a strategy with its settings, and what is said of those that cannot be used."""
+"""From a name to a strategy with its settings, and the errors for those that cannot be used."""
 
 from __future__ import annotations
 

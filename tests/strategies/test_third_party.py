@@ -1,4 +1,4 @@
-"""Somebody else's plugins: installed with pip, used by name, and told when they fail."""
+"""Third-party plugins: installed with pip, used by name, and reported when they fail."""
 
 from __future__ import annotations
 
@@ -76,9 +76,7 @@ def _run(cli: Cli, photos: Path, out: Path, *sets: str) -> subprocess.CompletedP
     )
 
 
-def test_run__with_a_refiner_and_a_rule_of_somebody_else(
-    cli: Cli, photos: Path, tmp_path: Path
-) -> None:
+def test_run__with_a_third_party_refiner_and_rule(cli: Cli, photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = _run(
         cli,

@@ -46,7 +46,7 @@ def parse(text: str) -> list[Instruction]:
     for number, line in _logical_lines(text):
         keyword, _, rest = line.partition(" ")
         if keyword not in _KEYWORDS:
-            raise ValueError(f"line {number}: {keyword!r} is no known instruction")
+            raise ValueError(f"line {number}: {keyword!r} is not a known instruction")
         if "<<" in rest:
             raise ValueError(f"line {number}: heredocs are not understood")
         flags = {}

@@ -153,7 +153,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 100
 
     def handle_error(self, *_: object) -> None:
-        """Clients that are killed while they wait are no fault."""
+        """Ignore clients that are killed while they wait."""
 
 
 def _handler(server: FakeLabelStudio) -> type[BaseHTTPRequestHandler]:

@@ -66,7 +66,7 @@ class Server(LocalServer):
         )
 
     def json(self, method: str, path: str, **options: Any) -> Any:
-        """An answer that is no refusal."""
+        """The answer; fails for an error status."""
         answer = self.http.request(method, path, **options)
         assert answer.is_success, answer.text
         return answer.json()

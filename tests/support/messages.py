@@ -1,4 +1,4 @@
-"""What tests ask of a message for the user: the parts that carry meaning, not its wording."""
+"""Checks of messages for users: the parts that carry meaning, not the wording."""
 
 from __future__ import annotations
 

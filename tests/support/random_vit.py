@@ -44,7 +44,7 @@ def write_weights(folder: Path, architecture: str) -> Path:
 
 
 def make_vit(file: Path, architecture: str, **settings: Any) -> Backbone:
-    """The timm backbone with a file's weights, on the CPU in float32 if nothing else is said."""
+    """The timm backbone with a file's weights, on the CPU in float32 by default."""
     chosen = {"precision": "float32", "device": "cpu"} | settings
     made: Backbone = make(
         "backbone", "timm", {"model": architecture, "weights": str(file)} | chosen

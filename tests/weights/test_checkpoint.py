@@ -1,4 +1,4 @@
-"""Weights from files in several layouts, and what is said of those that cannot be used.
+"""Weights from files in several layouts, and the errors for those that cannot be used.
 
 The networks are real architectures with random weights.
 """

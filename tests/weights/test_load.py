@@ -1,4 +1,4 @@
-"""Which weights are loaded, and what is said where they cannot be had."""
+"""Which weights are loaded, and the errors where they cannot be loaded."""
 
 from __future__ import annotations
 

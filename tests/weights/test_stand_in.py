@@ -35,7 +35,7 @@ def test_stand_in__is_fetched_converted_and_verified() -> None:
 
 
 def _pip(monkeypatch: pytest.MonkeyPatch, *, code: int, error: str, wheel: bytes | None) -> None:
-    """Whatever pip is asked for: it ends with this code and message and leaves this wheel."""
+    """A pip that exits with this code and message and leaves this wheel, whatever it is asked."""
 
     def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
         folder = Path(command[command.index("--dest") + 1])

@@ -197,7 +197,7 @@ def _write(
 
 
 def _remove_pages(out: Path) -> None:
-    """Those of an earlier evaluation, which would stand beside other figures."""
+    """Remove the pages of an earlier evaluation, which show other figures."""
     (out / "index.html").unlink(missing_ok=True)
     pages = (f for f in out.glob("set-*") if f.name[4:].isdigit() and (f / "index.html").is_file())
     for folder in (out / "thumbs", *pages):

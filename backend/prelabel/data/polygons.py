@@ -91,7 +91,7 @@ def _corners(points: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _shifted(points: NDArray[np.int64], by: int) -> NDArray[np.int64]:
-    """For each point of a closed outline the one so many places before it, 1 or -1. ``np.roll`` takes
-    ten times as long."""
+    """Each point's predecessor (``by`` 1) or successor (-1) on a closed outline. ``np.roll`` takes ten
+    times as long."""
     places = np.arange(len(points)) - by
     return np.take(points, places, axis=0, mode="wrap")

@@ -13,13 +13,18 @@ from prelabel.evaluation.protocol import FIGURES
 Matching = Literal["matched", "by-name"]
 """How clusters get classes: by Hungarian matching on IoU, or because they have one name."""
 Share = float | None
-"""In [0, 1]; None where there is nothing to take a share of."""
+"""In [0, 1]; None for a share of nothing."""
 Json = dict[str, object]
 
 
 class Shares(msgspec.Struct):
+<<<<<<< HEAD
     """Of some true objects: their number, the shares that are found at an IoU, and that are kept as
     they are, touched up or drawn anew; and how many have a region of another class."""
+=======
+    """Of a set of true objects: their number, the shares that were found at an IoU, the shares that
+    are kept as they are, touched up or drawn anew, and the number with a region of another class."""
+>>>>>>> main
 
     objects: int
     found_50: Share

@@ -104,7 +104,7 @@ def _figures(
     only: Collection[str],
     fast: bool,
 ) -> Figures:
-    """The groups of figures that were asked for."""
+    """The groups of figures to compute."""
     pairing, class_of = measured.pairing, measured.class_of
     per_class = [ClassFigures(name) for name in measured.classes]
     n_classes = len(_present(pairing))

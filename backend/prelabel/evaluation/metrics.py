@@ -36,20 +36,12 @@ def foreground_pixels(predicted: Mask, truth: Truth) -> tuple[int, int]:
 
 
 def share(intersection: int, union: int) -> float:
+<<<<<<< HEAD
     """Intersection over union; 1 if both masks are empty."""
+=======
+    """Intersection over union; 1 if both are empty."""
+>>>>>>> main
     return intersection / union if union else 1.0
-
-
-def best_part_iou(region: Mask, truth: Truth) -> float:
-    """IoU of a region with the connected part of the true foreground that fits it best, void left
-    out. For masks of classes, where touching objects cannot be told apart."""
-    valid = truth != VOID
-    n_parts, parts = cv2.connectedComponents(((truth > 0) & valid).astype(np.uint8), connectivity=8)
-    inside = np.bincount(parts[region & valid], minlength=n_parts)
-    sizes = np.bincount(parts.ravel(), minlength=n_parts)
-    unions = int((region & valid).sum()) + sizes - inside
-    ious = inside[1:] / np.maximum(unions[1:], 1)
-    return float(ious.max()) if n_parts > 1 else 0.0
 
 
 def boundary(mask: Mask) -> Mask:

@@ -137,7 +137,7 @@ class Objects:
 
 
 def size_of(area: int) -> str:
-    """COCO's size of an object with so many pixels."""
+    """COCO's size of an object with this area in pixels."""
     return next(name for name, end in SIZES if area < end)
 
 

@@ -29,7 +29,7 @@ SMALL_PART = 0.1
 
 
 def object_mask(
-    segmenter: Segmenter, picture: Image, features: PatchFeatures, prompts: Prompts
+    segmenter: Segmenter, image: Image, features: PatchFeatures, prompts: Prompts
 ) -> Region | None:
     """The object there at the photo's full size, as one Region (mask RLE, box, area, score; cluster
     -1), or None where nothing remains.
@@ -45,7 +45,7 @@ def object_mask(
     if not boxes and (prompts.boxes or not positive):
         return None
 
-    height, width = picture.pixels.shape[:2]
+    height, width = image.pixels.shape[:2]
     windows: Sequence[Box | None] = boxes or (None,)
     coarse: Float = np.zeros((height, width), dtype=np.float32)
     with one_blas_thread():
@@ -56,7 +56,7 @@ def object_mask(
             if box:
                 own = _centred(own, _threshold(own[window_of(box, height=height, width=width)]))
             coarse = np.maximum(coarse, own)
-    refined = segmenter.refiner.refine(coarse, picture.pixels)
+    refined = segmenter.refiner.refine(coarse, image.pixels)
     refiner = segmenter.model.config.refiner.name
     check_array(f"refiner {refiner!r}", refined, coarse.shape, probability=True)
 
@@ -66,7 +66,7 @@ def object_mask(
     if not mask.any():
         return None
     score = float(coarse[mask].mean())
-    mask = enlarge(mask, height=picture.height, width=picture.width)
+    mask = enlarge(mask, height=image.height, width=image.width)
     mask = _with_prompts(mask, positive, negative, boxes, radius=0)
     if not mask.any() or not all(mask[cell_of(point, mask.shape)] for point in positive):
         return None

@@ -86,8 +86,8 @@ def predict_project(
 ) -> Totals:
     """Give every task that needs one a prediction. No annotation is ever touched.
 
-    A killed call goes on where it was: photos and what was computed are in the cache, and a task
-    that has a prediction of the model's version is left alone. Raises UserError.
+    After an interruption, the same call continues: photos and results are in the cache, and tasks
+    that have a prediction of the model's version are left alone. Raises UserError.
     """
     log = RunLog(progress)
     project = client.project(project_id)

@@ -36,7 +36,7 @@ class FitRequest:
 
     ``folder``: the project's. ``tasks``: as the server sent them, or None for all of the project's.
     ``newest``: the newest model when the fit was requested; if there is a newer one when it begins,
-    that one is taken instead. ``most``: a seeded sample of at most so many tasks, 0 for all.
+    that one is taken instead. ``most``: the largest number of tasks, drawn with the seed; 0 for all.
     """
 
     folder: Path
@@ -125,7 +125,7 @@ def fit_tasks(
         photos = download(fetcher, sample, failed, log)
     if not photos:
         task, reason = next(iter(failed.items()))
-        raise UserError(f"no photo of {len(sample)} tasks can be had; task {task}: {reason}")
+        raise UserError(f"no photo of {len(sample)} tasks can be fetched; task {task}: {reason}")
     model = fit(PhotoSet(fetcher.folder, tuple(photos)), config, log=log)
     log.skipped.clear()
     old = folder.newest_model()

@@ -36,9 +36,9 @@ def learn_task(
     options: ResultOptions,
     read: Callable[[TaskPhoto], bytes],
 ) -> Lessons:
-    """What a task, as the server's API gives it, teaches that is not in ``names`` yet. A task whose
-    annotations are gone teaches nothing any more; what other code has embedded is embedded again.
-    ``read``: a photo's bytes. Raises PhotoError."""
+    """The lessons of a task, as the server's API gives it, that are not in ``names`` yet. If its
+    annotations are gone, the lessons are empty. Exemplars that other code has embedded are embedded
+    again. ``read``: returns a photo's bytes. Raises PhotoError."""
     annotation = newest_annotation(task)
     stamp = stamp_of(annotation, label_config)
     found: Lessons = {}
@@ -70,9 +70,10 @@ def learn_tasks(
     options: ResultOptions,
     log: RunLog,
 ) -> int:
-    """Learn from those tasks whose annotations were changed since, or that other code has embedded;
-    from how many photos. A photo that cannot be had, or a task that is gone meanwhile, teaches
-    nothing new. Raises UserError."""
+    """Learn from tasks whose annotations have changed, or whose regions other code has embedded.
+    Photos that cannot be fetched and tasks that were deleted meanwhile are skipped.
+
+    Returns the number of photos learned from. Raises UserError."""
     names = ExemplarFile(folder.names)
     origin = model.vectors_origin
     changed = [

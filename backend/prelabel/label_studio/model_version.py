@@ -21,12 +21,11 @@ def is_own(model_version: object) -> bool:
 
 
 def fitted_version(folder: Path, revision: int) -> str:
-    """The version of what a fitted model and the code that is installed now answer with the names
-    of a revision. ``folder``: the model's, which has its fit hash for a name; its tensors are not
-    read."""
+    """The version of predictions by a fitted model, the code that is installed now, and the names
+    of a revision. ``folder``: the model's, named by its fit hash; its tensors are not read."""
     try:
         answers = version_hash(folder.name, saved_facts(folder).code_now)
-    except UserError:  # damaged: whoever loads it says so
+    except UserError:  # damaged: loading it reports that
         answers = folder.name
     return f"{answers}-{revision}"
 
@@ -38,6 +37,6 @@ def saved_facts(folder: Path) -> ModelFacts:
 
 
 def image_level_version(config: Config) -> str:
-    """The version of masks that were made without a fitted model: it says so."""
+    """The version of predictions without a fitted model, as ``image-level-<hash>-0``."""
     code = code_now(config.image_level())
     return f"image-level-{version_hash(config.digest(), code)}-0"

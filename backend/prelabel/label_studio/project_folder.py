@@ -142,8 +142,8 @@ class ProjectFolder:
         return sorted({int(photo.partition("/")[0]) for photo in photos})
 
     def outdated_tasks(self) -> list[int]:
-        """The tasks that taught names with other code than the live model's vectors are made by
-        now: their regions are to be embedded again. Raises UserError."""
+        """Tasks whose exemplars were embedded by other code than the live model's, and have to be
+        embedded again. Raises UserError."""
         model = self.state.model
         if not model:
             return []

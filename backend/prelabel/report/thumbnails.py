@@ -57,18 +57,18 @@ class Thumbnails:
             content.update(f"{region.rle['size']} {region.rle['counts']!s}\n".encode())
         return f"{digest}-{content.hexdigest()}.jpg"
 
-    def add(self, picture: Image, regions: Sequence[Region]) -> None:
+    def add(self, image: Image, regions: Sequence[Region]) -> None:
         """Write the photo's thumbnail and, if it has regions, the sprite of their cut-outs.
 
         ``regions``: masks at the photo's full size; their order is that of the sprite's cells.
         Raises OSError if a file cannot be written.
         """
-        photo = self.folder / self.photo_name(picture.digest)
+        photo = self.folder / self.photo_name(image.digest)
         if not photo.exists():
-            _write_jpeg(photo, _photo(picture.pixels))
-        sprite = self.folder / self.sprite_name(picture.digest, regions)
+            _write_jpeg(photo, _photo(image.pixels))
+        sprite = self.folder / self.sprite_name(image.digest, regions)
         if regions and not sprite.exists():
-            _write_jpeg(sprite, _sprite(picture, regions[:MAX_CUT_OUTS]))
+            _write_jpeg(sprite, _sprite(image, regions[:MAX_CUT_OUTS]))
 
     def has(self, prediction: Prediction) -> bool:
         """Whether everything that ``add`` would write for this prediction is there."""
@@ -90,7 +90,7 @@ class Thumbnails:
 
 
 def sprite_size(n_regions: int) -> tuple[int, int]:
-    """Columns and rows of cells in the sprite of so many regions (at least one)."""
+    """Columns and rows of cells in the sprite of this many regions (at least one)."""
     n_cells = min(n_regions, MAX_CUT_OUTS)
     return min(n_cells, COLUMNS), -(-n_cells // COLUMNS)
 
@@ -101,11 +101,11 @@ def _photo(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return _resize(pixels, width=max(1, round(width * scale)), height=max(1, round(height * scale)))
 
 
-def _sprite(picture: Image, regions: Sequence[Region]) -> NDArray[np.uint8]:
+def _sprite(image: Image, regions: Sequence[Region]) -> NDArray[np.uint8]:
     columns, rows = sprite_size(len(regions))
     sprite = np.full((rows * CELL, columns * CELL, 3), _GREY, dtype=np.uint8)
     for i, region in enumerate(regions):
-        cut = _cut_out(picture, region)
+        cut = _cut_out(image, region)
         height, width = cut.shape[:2]
         top = i // COLUMNS * CELL + (CELL - height) // 2
         left = i % COLUMNS * CELL + (CELL - width) // 2
@@ -113,13 +113,13 @@ def _sprite(picture: Image, regions: Sequence[Region]) -> NDArray[np.uint8]:
     return sprite
 
 
-def _cut_out(picture: Image, region: Region) -> NDArray[np.uint8]:
+def _cut_out(image: Image, region: Region) -> NDArray[np.uint8]:
     """The region's box with a margin, grey outside the mask, fit into a cell."""
-    height, width = picture.pixels.shape[:2]
-    scale_x, scale_y = picture.width / width, picture.height / height
+    height, width = image.pixels.shape[:2]
+    scale_x, scale_y = image.width / width, image.height / height
     x, y, box_width, box_height = region.box
     margin = max(box_width, box_height) * _MARGIN
-    # Whole pixels of the picture first: a mask at full size meets their edges within half a pixel.
+    # Whole pixels of the image first: a mask at full size meets their edges within half a pixel.
     left = max(0, int((x - margin) / scale_x))
     top = max(0, int((y - margin) / scale_y))
     right = min(width, int((x + box_width + margin) / scale_x) + 1)
@@ -130,7 +130,7 @@ def _cut_out(picture: Image, region: Region) -> NDArray[np.uint8]:
     ]
     scale = CELL / max(right - left, bottom - top)
     size = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
-    colours = _resize(picture.pixels[top:bottom, left:right], width=size[0], height=size[1])
+    colours = _resize(image.pixels[top:bottom, left:right], width=size[0], height=size[1])
     alpha = _resize(np.where(mask, np.uint8(255), np.uint8(0)), width=size[0], height=size[1])
     inside = alpha * np.float32(1 / 255)
     grey = np.full_like(colours, _GREY)

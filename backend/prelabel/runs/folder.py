@@ -1,4 +1,4 @@
-"""Folders that commands write into: which command's they are, and their run.json."""
+"""Folders that commands write to: which command wrote one, and its run.json."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ def add_formats(out: Path, formats: Iterable[str]) -> None:
 
 
 def find_predictions(source: Path) -> tuple[Path, FolderFacts | None]:
-    """The predictions file of a folder of ours and the folder's facts; or a predictions file by
-    itself, with the facts beside it if there are any. Raises UserError."""
+    """The predictions file in the folder of a run or predict, or ``source`` itself if it is a file;
+    and the folder's facts, None if there are none. Raises UserError."""
     if not source.is_dir():
         if not source.exists():
             raise UserError(f"{str(source)!r}: no such folder or file")
@@ -85,8 +85,8 @@ def find_predictions(source: Path) -> tuple[Path, FolderFacts | None]:
 
 
 def check_finished(source: Path) -> None:
-    """Raises UserError for labels in a folder of ours that was not finished: files of two exports
-    may be mixed in it."""
+    """Raise UserError if ``source`` lies in a folder that a command of prelabel did not finish, where
+    files of two exports may be mixed."""
     for folder in (source, *source.absolute().parents[:2]):
         if marker := read_marker(folder / MARKER):
             _check_finished(folder, marker)
@@ -98,7 +98,7 @@ def model_folder(model: Path) -> Path:
 
 
 def _read(folder: Path) -> FolderFacts | None:
-    """The facts of a folder of ours, else None. Raises UserError where they are damaged."""
+    """The facts of a folder that prelabel wrote, else None. Raises UserError if they are damaged."""
     marker = read_marker(folder / MARKER)
     if marker is None:
         return None
@@ -124,7 +124,7 @@ def _write(out: Path, text: str) -> None:
 
 
 def _first_entry(folder: Path) -> str:
-    """The first thing that somebody put into a folder, or ""."""
+    """The first name in a folder that is not clutter; "" if there is none."""
     if not folder.is_dir():
         return ""
     return min((f.name for f in folder.iterdir() if not is_clutter(f.name)), default="")

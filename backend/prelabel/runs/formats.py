@@ -1,4 +1,8 @@
+<<<<<<< HEAD
 """Writing a predictions file in other formats."""
+=======
+"""Writing the predictions of a file in several formats."""
+>>>>>>> main
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ Settings = Mapping[str, Mapping[str, object]]
 
 
 def make_exporters(formats: Iterable[str], settings: Settings | None = None) -> dict[str, Exporter]:
-    """Exporters by name, in the order asked for. Raises UserError for an unknown one."""
+    """Exporters by name, in the given order. Raises UserError for an unknown one."""
     own = settings or {}
     return {name: registry.make("exporter", name, own.get(name, {})) for name in formats}
 

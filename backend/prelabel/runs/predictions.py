@@ -100,7 +100,7 @@ def _mask_fault(region: Region, pixels: int, total: int, area: int, box: tuple[i
     """``pixels``: of the photo; the rest as measured from the mask."""
     if total < 0:
         return "a mask whose counts are not an RLE"
-    if total != pixels:  # pycocotools never ends on some that hold too few
+    if total != pixels:  # pycocotools hangs on some with too few
         return f"a mask that holds {total} pixels, expected {pixels}, those of the photo"
     if region.area != area or region.box != box:
         return (

@@ -105,7 +105,7 @@ def fill(
     """How much of each pixel is inside the rings, 0–1, (height, width); even-odd for holes.
 
     ``rings``: (n, 2) each, x and y in pixels, may reach outside. ``shrink`` moves the edge
-    inwards by so many pixels (not at the picture's border), ``soften`` blurs it (sigma, pixels).
+    inwards by this many pixels (not at the picture's border), ``soften`` blurs it (sigma, pixels).
     """
     fine = fill_polygons(
         [ring * _FINE for ring in rings], height=height * _FINE, width=width * _FINE

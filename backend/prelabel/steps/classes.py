@@ -30,8 +30,8 @@ def learn_classes(embeddings: Float, config: Config) -> Float:
 
 
 def number_of_classes(*, count: int, n_labels: int, n_regions: int) -> int:
-    """How many clusters: ``count`` if given; else two per label, since clusters merge by one name
-    but do not split by one; else sqrt(n / 2) (Mardia, Kent and Bibby, Multivariate Analysis, 1979).
+    """How many clusters: ``count`` if given; else two per label, since clusters with
+    the same name can be merged, but a name cannot split a cluster; else sqrt(n / 2) (Mardia, Kent and Bibby, Multivariate Analysis, 1979).
     Never more than regions.
     """
     count = count or 2 * n_labels or max(1, round(math.sqrt(n_regions / 2)))
@@ -41,8 +41,8 @@ def number_of_classes(*, count: int, n_labels: int, n_regions: int) -> int:
 def fit_classes(embeddings: Float, *, k: int, clusterer: Clusterer, seed: int) -> Float:
     """Class centroids float32 (j, d), j ≤ k, of embeddings float32 (n, d); largest class first.
 
-    One start of a clusterer may merge two classes for good, so several have a say: regions that
-    most runs put together are a class (evidence accumulation with average linkage: Fred and Jain,
+    A single run of a clusterer may merge two classes, so several runs vote: regions that most runs
+    put into one cluster are a class (evidence accumulation with average linkage: Fred and Jain,
     TPAMI 27, 2005). Of more than 2 000 regions a sample is taken.
     """
     if k == 0:

@@ -41,5 +41,6 @@ def group_photos(
 
 
 def _reach(cosines: Float) -> float:
-    """A photo as far out as the group's farthest, and half as far again, still belongs to it."""
+    """The lowest cosine in a group, from the cosines of its photos: 1.5 times as far out as the
+    farthest."""
     return float(1 - 1.5 * (1 - cosines.min()))

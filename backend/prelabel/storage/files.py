@@ -23,8 +23,8 @@ def cache_folder() -> Path:
 
 
 def data_folder() -> Path:
-    """``$PRELABEL_HOME``, else ``prelabel`` in the user's data folder: what cannot be had again for
-    the asking, such as the fitted models of Label Studio projects. Not created here."""
+    """``$PRELABEL_HOME``, else ``prelabel`` in the user's data folder: what cannot simply be computed
+    again, such as the fitted models of Label Studio projects. Not created here."""
     named = os.environ.get("PRELABEL_HOME")
     if named:
         return Path(named).expanduser()

@@ -29,7 +29,7 @@ def prune(
     """Remove files, or whole folders of files, until what is left is small enough.
 
     ``most_bytes``, ``most``: of all together, and how many. ``keep``: one that stays. ``in_use``:
-    those used within so many seconds stay too. The time of use is that of modification. Other
+    those used within this many seconds stay too. The time of use is that of modification. Other
     processes may write and prune at once; links are left alone.
     """
     found = []

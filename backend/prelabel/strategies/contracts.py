@@ -1,4 +1,4 @@
-"""Does a strategy keep the promises of its kind? The Protocols in ``protocols`` state them."""
+"""Checks that a strategy fulfils the contract of its kind, which its Protocol states."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does an exporter keep its promises? It writes into a folder, again, and breaks off."""
+"""Checks an exporter: writing into a folder, writing again, and being interrupted."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _break_off(
     folder: Path,
     context: ExportContext,
 ) -> None:
-    """Files are written beside and then renamed: what breaks off leaves the old ones."""
+    """An interrupted export must leave the old files as they were."""
 
     def breaks_off() -> Iterator[Prediction]:
         yield prediction

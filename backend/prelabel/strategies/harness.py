@@ -1,4 +1,4 @@
-"""A strategy under test: how it is called and watched, and what it is given."""
+"""The harness of the contract checks: calls a strategy, notes violations, makes test inputs."""
 
 from __future__ import annotations
 

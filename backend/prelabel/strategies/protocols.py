@@ -26,7 +26,7 @@ Float = NDArray[np.float32]
 class Backbone(Protocol):
     """Photos to patch features.
 
-    Every method may raise UserError where the weights cannot be had.
+    Every method may raise UserError where the weights cannot be loaded.
     """
 
     @property

@@ -1,4 +1,4 @@
-"""How a name becomes a strategy: entry points, checked and given their settings."""
+"""Finding a strategy by name through its entry point, and making it with its settings."""
 
 from __future__ import annotations
 

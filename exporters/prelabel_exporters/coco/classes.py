@@ -26,7 +26,7 @@ class Classes:
         categories = _categories(file, data, problems)
         self.names = tuple(categories.values())
         self._class_of = {number: i for i, number in enumerate(categories)}
-        if _is_ours(data, categories):
+        if _is_written_by_prelabel(data, categories):
             self._take_clusters(data.annotations, categories)
 
     def _take_clusters(
@@ -80,7 +80,7 @@ def _categories(file: Path, data: InstancesFile, problems: Problems) -> dict[Has
     return categories
 
 
-def _is_ours(data: InstancesFile, categories: dict[Hashable, str]) -> bool:
+def _is_written_by_prelabel(data: InstancesFile, categories: dict[Hashable, str]) -> bool:
     """Whether this tool wrote the file, from a model's predictions."""
     return (
         data.model_version is not None

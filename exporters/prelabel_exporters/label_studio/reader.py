@@ -39,7 +39,7 @@ def read_tasks(
         if photos is None:
             return named.stated
         try:
-            picture = images.read_image(photos / named.name)
+            image = images.read_image(photos / named.name)
         except PhotoError as error:
             if named.stated is None:
                 raise
@@ -48,7 +48,7 @@ def read_tasks(
                 f"{file}, task {named.photo.task}: {photos / named.name} {error}",
             )
             return named.stated
-        return picture.width, picture.height
+        return image.width, image.height
 
     def stream() -> Iterator[Prediction]:
         names.clear()

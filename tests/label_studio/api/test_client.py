@@ -143,15 +143,21 @@ def test_tasks__fewer_than_stated(server: Server, client: Client) -> None:
         list(client.tasks(7))
 
 
-def test_tasks__none_twice_when_some_are_added_meanwhile(server: Server, client: Client) -> None:
+def test_tasks__none_twice_when_some_are_added_meanwhile(
+    server: Server, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prelabel.label_studio.api.client._PAGE", 2)
     pages = [[3, 2], [2, 1], []]
     server.route = in_turn(*[answer({"tasks": [{"id": i} for i in page]}) for page in pages])
-    assert [task["id"] for task in client.tasks(7, page_size=2)] == [3, 2, 1]
+    assert [task["id"] for task in client.tasks(7)] == [3, 2, 1]
 
 
-def test_tasks__server_that_knows_no_pages(server: Server, client: Client) -> None:
+def test_tasks__server_that_knows_no_pages(
+    server: Server, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prelabel.label_studio.api.client._PAGE", 2)
     server.route = lambda *_: answer({"tasks": [{"id": 1}, {"id": 2}]})
-    assert [task["id"] for task in client.tasks(7, page_size=2)] == [1, 2]
+    assert [task["id"] for task in client.tasks(7)] == [1, 2]
 
 
 # Predictions

@@ -93,7 +93,7 @@ def test_project__all_photos_into_a_folder(tmp_path: Path) -> None:
         }
         assert dataset.problems.counts == {
             "photos left out": 1,
-            "photos that cannot be had, whose labels are kept": 1,
+            "photos that cannot be fetched, whose labels are kept": 1,
         }
 
 

@@ -106,7 +106,7 @@ def test_project_dataset__photos_that_cannot_be_had(
     ) as dataset:
         assert labels(dataset) == [["cat"], ["dog"]]
         assert dataset.problems.counts == {
-            "photos that cannot be had, whose labels are kept": 2,
+            "photos that cannot be fetched, whose labels are kept": 2,
             "photos left out": 1,
             "tasks that nobody has annotated, taken from predictions": 1,
         }

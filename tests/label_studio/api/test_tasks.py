@@ -34,7 +34,7 @@ LABEL_CONFIG = parse_label_config(
 OWN = "0123456789ab-3"
 
 
-def test_read_task__what_matters() -> None:
+def test_read_task() -> None:
     mine = {"id": 5, "model_version": OWN}
     others: list[Any] = [{"id": 6, "model_version": "yolo"}, {"id": 7}, 8]
     given = task(
@@ -47,7 +47,7 @@ def test_read_task__what_matters() -> None:
     stamp = stamp_of(given["annotations"][0], LABEL_CONFIG)
     assert read_task(given, LABEL_CONFIG) == Task(3, photos, True, stamp, ((5, OWN),))
     assert read_task({"id": 4}, LABEL_CONFIG) == Task(4, ())
-    # A skipped one is no reason to learn, but somebody has been there.
+    # A skipped annotation teaches nothing, but the task counts as labelled.
     skipped = {"id": 4, "annotations": [{"id": 1, "result": [], "was_cancelled": True}]}
     assert read_task(skipped, LABEL_CONFIG) == Task(4, (), labelled=True)
     assert list(own_predictions({"id": 4, "predictions": None})) == []

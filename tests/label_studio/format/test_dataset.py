@@ -1,4 +1,4 @@
-"""Tasks as labelled photos: whose labels count, classes, sizes, and what is told."""
+"""Tasks as labelled photos: whose labels count, classes, sizes, and what is reported."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_read__sizes_from_the_photos_where_they_are(tmp_path: Path) -> None:
     assert reverse == f"1 photos in the folder that no task has ({photos / 'a' / '5.jpg'})"
 
 
-def test_read__without_a_region_or_the_photo_there_is_no_size(tmp_path: Path) -> None:
+def test_read__size_is_unknown_without_a_region_or_the_photo(tmp_path: Path) -> None:
     dataset = read_export(tmp_path, [annotated(), annotated(item(RING), number=2)])
     assert [p.photo for p in dataset.stream()] == ["2.jpg"]
     (line,) = dataset.problems.lines()

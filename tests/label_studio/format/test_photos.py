@@ -1,4 +1,4 @@
-"""The photos of a task: found, told apart and named."""
+"""The photos of a task: finding, distinguishing and naming them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_task_photos__a_key_that_two_tags_read_is_there_once() -> None:
 
 
 @pytest.mark.parametrize("data", [None, [], "x", {}, {"image": 5}, {"image": " "}, {"image": [""]}])
-def test_task_photos__what_is_no_address_is_passed_over(data: object) -> None:
+def test_task_photos__ignores_what_is_not_an_address(data: object) -> None:
     for config in (PLAIN, LIST, None):
         assert photos_of(data, config) == []
 

@@ -63,7 +63,7 @@ def test_shapes__every_kind_has_a_row() -> None:
 
 
 @pytest.mark.parametrize("kind", get_args(Kind))
-def test_shapes__a_value_is_told_by_its_key(kind: Kind) -> None:
+def test_shapes__a_value_is_recognized_by_its_key(kind: Kind) -> None:
     (item,) = encode(RING, kind)
     assert [s.kind for s in SHAPES if s.value_key in item["value"]] == [kind]
 

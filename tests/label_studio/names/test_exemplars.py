@@ -77,7 +77,7 @@ def test_exemplar_file__a_line_per_photo(tmp_path: Path) -> None:
     assert json.loads(line) == {"photo": "7/image", "stamp": "abc", "exemplars": [exemplar]}
 
 
-def test_exemplar_file__a_new_stamp_alone_is_no_new_revision(tmp_path: Path) -> None:
+def test_exemplar_file__a_new_stamp_alone_keeps_the_revision(tmp_path: Path) -> None:
     kept = ExemplarFile(tmp_path / "names.jsonl")
     assert kept.stamp_of("a") is None
     assert teach(kept, "a", [at(5, "cat", "a")], stamp="1")

@@ -106,7 +106,7 @@ def test_read_drawing__the_finest_shapes_first() -> None:
     assert seen(draw(*items)) == [(20, "Dog"), (42, "Cat"), (4, "Cat")]
 
 
-def test_read_drawing__a_label_that_no_control_has_is_none() -> None:
+def test_read_drawing__a_label_that_no_control_has_does_not_count() -> None:
     assert seen(draw(brush(box(0, 0, 2, 2)))) == [(4, "")]
     assert seen(draw(brush(box(0, 0, 2, 2), "Yak"))) == [(4, "")]
     assert seen(draw(brush(box(0, 0, 2, 2), "Dog", "Cat"))) == [(4, "Dog")]
@@ -137,7 +137,7 @@ def test_read_drawing__a_photo_of_a_list() -> None:
         assert seen(draw(first, second, label_config=LIST, data=data, index=index)) == found
 
 
-def test_read_drawing__what_was_erased_is_nothing() -> None:
+def test_read_drawing__ignores_what_was_erased() -> None:
     assert draw(brush(box(0, 0, 0, 0), "Cat")) == Drawing(())
 
 
@@ -159,7 +159,7 @@ def test_read_drawing__two_labels_in_one_place_are_two() -> None:
     assert seen(draw(*items)) == [(16, "Cat"), (16, "Dog")]
 
 
-def test_read_drawing__what_one_tool_has_drawn_are_two_regions() -> None:
+def test_read_drawing__overlapping_regions_of_one_tool_stay_two() -> None:
     # However alike: 16 and 20 pixels, 16 in common. Only another tool repeats a region.
     assert seen(draw(brush(box(0, 0, 4, 4), "Cat"), brush(box(0, 0, 4, 5), "Cat"))) == [
         (16, "Cat"),
@@ -277,7 +277,7 @@ def test_find_lessons__a_predicted_region_is_found_again_once() -> None:
     assert taught(found) == [(99, "Cat", None), (100, "Dog", 0)]
 
 
-def test_find_lessons__deleted_is_what_less_than_a_tenth_is_drawn_on() -> None:
+def test_find_lessons__a_region_is_deleted_if_less_than_a_tenth_is_drawn() -> None:
     predicted = [region(box(0, 0, 10, 10))]
     # 9 of 100 pixels, by two drawings together; then 10.
     few = drawing((box(0, 0, 5, 1), "Cat"), (box(5, 0, 4, 1), ""))
@@ -302,7 +302,7 @@ def test_find_lessons__a_region_kept_without_a_label_teaches_nothing() -> None:
 
 @pytest.mark.parametrize("tag", ["BrushLabels", "BitmaskLabels", "PolygonLabels"])
 @given(masks=st.lists(hnp.arrays(np.bool_, (3, 4)), max_size=4))
-def test_find_lessons__what_was_imported_and_kept_is_the_predicted(
+def test_find_lessons__an_imported_region_that_was_kept_is_the_predicted_one(
     tag: str, masks: list[Mask]
 ) -> None:
     """Predicted regions, as this tool imports them: each is found again, whatever the tag."""

@@ -56,7 +56,7 @@ def test_names__of_another_embedder_are_left_out() -> None:
     assert ask(names(other), (0, 0)) == [None]
 
 
-def test_names__of_the_same_embedder_in_other_code_count_and_that_is_said(
+def test_names__of_the_same_embedder_in_other_code_count_with_a_warning(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     exemplars = [replace(at(5, "cat"), origin="space-old"), replace(at(95, "dog"), origin="")]
@@ -78,7 +78,7 @@ def test_names__of_another_space_do_not_count_though_they_have_the_same_length(
     assert "1 by another embedder" in caplog.text
 
 
-def test_names__that_are_up_to_date_need_no_word(caplog: pytest.LogCaptureFixture) -> None:
+def test_names__that_are_up_to_date_cause_no_warning(caplog: pytest.LogCaptureFixture) -> None:
     outright = Exemplar("centroid:1", None, vector(95), "dog", origin="space-fitted")
     exemplars = [replace(at(5, "cat"), origin="space-x"), outright]
     learned = Names(exemplars, CENTROIDS, clusterer=CLUSTERER, origin="space-x")

@@ -50,13 +50,13 @@ def test_read_request__a_click_in_fractions() -> None:
 
 
 @pytest.mark.parametrize("no", [0, False])
-def test_read_request__negative_clicks_are_unwanted(no: object) -> None:
+def test_read_request__negative_clicks(no: object) -> None:
     found = read_request(context(click(25, 50), click(75, 50, is_positive=no)), LABEL_CONFIG)
     assert found.prompts.points == ((0.25, 0.5, True), (0.75, 0.5, False))
 
 
 @pytest.mark.parametrize("yes", [1, True, None])
-def test_read_request__other_clicks_are_wanted(yes: object) -> None:
+def test_read_request__other_clicks_are_positive(yes: object) -> None:
     assert read_request(context(click(25, 50, is_positive=yes)), LABEL_CONFIG).prompts.points[0][2]
 
 
@@ -97,7 +97,7 @@ def test_read_request__only_the_photo_of_the_list_that_the_newest_is_on() -> Non
     assert read_request(context(click(1, 1)), label_config).item_index == 0
 
 
-def test_read_request__what_is_no_smart_tag_is_passed_over() -> None:
+def test_read_request__ignores_tags_that_are_not_smart() -> None:
     eye = click(90, 90, from_name="eye")
     stroke = {"type": "brushlabels", "from_name": "brush", "to_name": "img", "value": {"rle": [1]}}
     found = read_request(context(stroke, eye, click(25, 50), None, "text"), LABEL_CONFIG)

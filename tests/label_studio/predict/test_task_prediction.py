@@ -133,7 +133,7 @@ def test_build_task_prediction__the_configs_default_names_a_class_until_people_d
     assert shown(answered(IMAGE + labels, one))[0][2] == ["cat"]
     assert shown(answered(IMAGE + labels, one, names=("dog",)))[0][2] == ["dog"]
     assert shown(answered(IMAGE + labels, region(0, 0, 5, 5, score=0.8, cluster=0)))[0][2] == []
-    # A name that the config has no longer: unnamed, and told.
+    # A name that is no longer in the config: the region is unnamed, which is counted.
     found = answered(IMAGE + labels, one, names=("bird",))
     assert (shown(found)[0][2], found.losses.unnamed) == ([], 1)
 

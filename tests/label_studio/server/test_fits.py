@@ -144,11 +144,11 @@ def test_cancel__ends_the_fit_and_it_is_not_begun_again(
         assert not project.folder.state.fit_requested
         assert not service.cancel(project.name)
         assert "cancelled" not in problems(service)
-        # A new one is no matter.
+        # A second fit can be requested.
         project.fitted()
 
 
-def test_fit__killed_is_told_and_goes_on_where_it_was(
+def test_fit__killed_is_reported_and_continues_where_it_was(
     own_folders: Path, server: FakeLabelStudio
 ) -> None:
     with started() as service:
@@ -171,7 +171,7 @@ def test_fit__killed_is_told_and_goes_on_where_it_was(
         assert server.count(project.tasks[0]["data"]["image"]) == asked
 
 
-def test_full_disk__without_a_model_masks_come_and_it_is_told(
+def test_full_disk__without_a_model_masks_come_and_it_is_reported(
     own_folders: Path, server: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with started() as service:
@@ -186,7 +186,7 @@ def test_full_disk__without_a_model_masks_come_and_it_is_told(
         assert "No space left on device" in problems(service)
 
 
-def test_full_disk__during_a_fit_is_told_with_what_to_do(
+def test_full_disk__during_a_fit_is_reported_with_what_to_do(
     own_folders: Path, server: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(file: Path) -> NoReturn:

@@ -71,7 +71,7 @@ def test_auth__health_needs_none_and_says_little(http: TestClient) -> None:
     assert answer.json() == {"status": "UP", "model_class": "PrelabelModel"}
 
 
-def test_auth__a_token_alone_lets_no_password_in(service: Service) -> None:
+def test_auth__with_a_token_alone_passwords_are_refused(service: Service) -> None:
     http = TestClient(create_app(service, Access(token=SCRIPT_TOKEN)))
     assert http.get("/versions", auth=("", "")).status_code == 401
     assert http.get("/versions", headers={"Authorization": f"Bearer {SCRIPT_TOKEN}"}).is_success

@@ -178,7 +178,7 @@ def test_main__an_event_reaches_the_service_without_its_action(
 
 
 @pytest.mark.parametrize("context", [None, {}])
-def test_predict__no_click_is_no_context(
+def test_predict__without_a_click_there_is_no_context(
     context: Any, model_class: Any, service: FakeService
 ) -> None:
     model_class("7", label_config=CONFIG).predict([{"id": 41}], context=context)
@@ -254,9 +254,7 @@ def test_process_event__hands_over_what_a_project_tells(
     assert service.events == [(action, DATA)]
 
 
-def test_process_event__passes_over_what_is_none_of_its_business(
-    model_class: Any, service: FakeService
-) -> None:
+def test_process_event__ignores_other_calls(model_class: Any, service: FakeService) -> None:
     assert model_class("7").process_event("PROJECT_DELETED", DATA, "1", {}) is None
     assert service.events == []
 

@@ -81,7 +81,7 @@ def test_find__by_number_where_that_is_enough() -> None:
     assert projects.find("3") is None
 
 
-def test_find__one_that_was_never_set_up_is_of_the_settings_server() -> None:
+def test_find__a_project_that_was_never_set_up_is_on_the_settings_server() -> None:
     project = Projects(SERVER, TOKEN).find("9")
     assert project is not None
     assert (project.id, project.server, project.token) == (9, SERVER, TOKEN)

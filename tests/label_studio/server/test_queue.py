@@ -213,7 +213,7 @@ def test_death__jobs_at_work_are_done_again_first(harness: Harness) -> None:
     assert sorted(task for task, _ in harness.results) == ["0", "1", "2", "3"]
 
 
-def test_death__a_job_that_kills_twice_fails_and_no_other_does(harness: Harness) -> None:
+def test_death__only_a_job_at_work_at_two_deaths_fails(harness: Harness) -> None:
     def work() -> None:
         """Until nothing is left: the poison kills, whatever else is at work."""
         while harness.child.at_work:

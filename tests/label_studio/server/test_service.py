@@ -103,7 +103,7 @@ def test_names__an_annotation_is_learned_and_unlearned(
     assert all(label == [] for label in labels(project.predict(twin)[0]))
 
 
-def test_names__what_was_annotated_while_the_backend_was_away_comes_with_the_fit(
+def test_names__annotations_made_while_the_backend_was_down_are_learned_by_the_fit(
     service: Service, server: FakeLabelStudio, at_once: None
 ) -> None:
     project = Project(service, server, 0, BRUSH.replace(' predicted_values="object 1"', ""))
@@ -128,7 +128,7 @@ def test_names__what_was_annotated_while_the_backend_was_away_comes_with_the_fit
         {"task": "1", "annotation": ["x"]},
     ],
 )
-def test_event__whatever_comes_is_no_fault(
+def test_event__never_fails(
     payload: dict[str, Any], service: Service, server: FakeLabelStudio
 ) -> None:
     project = Project(service, server, 0)
@@ -220,7 +220,7 @@ def test_restart__a_click_is_answered_before_any_setup(
         (found,) = project.predict(project.tasks[-1], context={"result": [click]})
         assert found["model_version"] == version
         assert found["result"][0]["value"]["brushlabels"] == ["dog"]
-        # Another photo cannot be had: nothing is drawn, and the problem is reported.
+        # Another photo cannot be fetched: nothing is drawn, and the problem is reported.
         new = server.task(project.id)
         (nothing,) = project.predict(new, context={"result": [click]})
         assert nothing["result"] == []

@@ -27,9 +27,12 @@ T = TypeVar("T")
 _LONG = 10
 """Usual timeouts that an import may take (it is not repeated), and half as many as a download."""
 
+_PAGE = 100
+"""Tasks in one request, which are in memory together."""
+
 
 class TaskGone(UserError):  # noqa: N818
-    """The server has no such task, or none that this user may see."""
+    """The server answered that there is no such task, or this user may not see it."""
 
 
 class ProjectInfo(msgspec.Struct, frozen=True):
@@ -136,14 +139,14 @@ class Client:
         answer = self._object("POST", "/api/ml", body=facts, repeatable=False)
         return self._convert(answer, _Titled).id
 
-    def tasks(self, project_id: int, *, page_size: int = 100) -> Iterator[JsonObject]:
-        """A project's tasks with their annotations and predictions, a page of ``page_size`` in
-        memory at a time; none twice. Raises UserError, ServerFault if fewer came than there are."""
+    def tasks(self, project_id: int) -> Iterator[JsonObject]:
+        """A project's tasks with their annotations and predictions, each once; a page of them is in
+        memory at a time. Raises UserError, and ServerFault if fewer came than there are."""
         seen: set[int] = set()
         total = page = 0
         while True:
             page += 1
-            query = {"project": project_id, "page": page, "page_size": page_size, "fields": "all"}
+            query = {"project": project_id, "page": page, "page_size": _PAGE, "fields": "all"}
             try:
                 answer = self._object("GET", f"/api/tasks?{urlencode(query)}")
             except NotFoundError:
@@ -162,7 +165,7 @@ class Client:
                     yield task
             # A server may give smaller pages than were asked for, so a short one with more to come
             # is not the last. One with nothing new is: a server may not know pages at all.
-            if len(seen) == n_before or (len(tasks) < page_size and len(seen) >= total):
+            if len(seen) == n_before or (len(tasks) < _PAGE and len(seen) >= total):
                 break
         if len(seen) < total:
             reason = f"gave {len(seen)} of {total} tasks"
@@ -212,7 +215,7 @@ class Client:
 
         Returns None; or, if the server redirects to another one, that address, which may be signed:
         nothing is written then, and nothing was requested there. Raises PhotoError if the file
-        cannot be had or has more than ``max_bytes`` bytes, UserError if no file can.
+        cannot be fetched or has more than ``max_bytes`` bytes, UserError if no file can.
         """
         if not url_path.startswith("/") or url_path.startswith("//"):
             raise PhotoError(

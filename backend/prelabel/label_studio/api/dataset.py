@@ -13,7 +13,7 @@ from prelabel.data import images
 from prelabel.data.dataset import Dataset, Problems
 from prelabel.errors import PhotoError, UserError
 from prelabel.label_studio.api.client import Client
-from prelabel.label_studio.api.photos import Fetcher
+from prelabel.label_studio.api.photos import DOWNLOADS, Fetcher
 from prelabel.label_studio.format.annotations import LabelSource, chosen
 from prelabel.label_studio.format.dataset import TaskLabels
 from prelabel.label_studio.format.label_config import LabelConfig, parse_label_config
@@ -23,9 +23,6 @@ from prelabel.storage.files import replacing
 from prelabel.storage.json import JsonObject
 from prelabel.storage.progress import Progress, RunLog
 from prelabel.storage.threads import prefetch_map
-
-_DOWNLOADS = 8
-"""Photos fetched at once: a server's own workers are about as many."""
 
 
 @contextmanager
@@ -42,7 +39,7 @@ def project_dataset(
 
     ``what``: which labels count. ``photos``: a folder to put the photos into, under their names in
     the dataset; without it, only those are fetched whose size no region states, to look at it.
-    A photo that cannot be had is left out if its size is needed, and noted in any case.
+    A photo that cannot be fetched is left out if its size is needed, and noted in any case.
     Classes are the labels, as the label config has them. Raises UserError, one for a file of
     another content where a photo is to go as well.
     """
@@ -69,7 +66,7 @@ def project_dataset(
                 if named.stated is None:
                     raise failed[named.name]
                 problems.note(
-                    "photos that cannot be had, whose labels are kept",
+                    "photos that cannot be fetched, whose labels are kept",
                     f"task {named.photo.task}: {named.name} {failed[named.name]}",
                 )
             return sizes.get(named.name, named.stated)
@@ -82,7 +79,7 @@ def project_dataset(
 def _keep_tasks(
     client: Client, project_id: int, what: LabelSource, file: Path, log: RunLog
 ) -> None:
-    """What counts of each task, a line each: so that the project is asked once, whatever comes."""
+    """Write the labels that count of each task to a file, so that they are downloaded only once."""
     with file.open("w", encoding="ascii") as out:
         for task in client.tasks(project_id):
             entry, predicted = chosen(task, what)
@@ -99,8 +96,8 @@ def _tasks(file: Path) -> Iterator[JsonObject]:
 
 
 def _parse_leniently(label_xml: str) -> LabelConfig | None:
-    """None for one that this tool could not fill (Brush and Labels apart, say): what is drawn can
-    still be read."""
+    """The label config; None for one that this tool could not fill (with Brush and Labels as separate
+    tags, say), since labels can be read without it."""
     try:
         return parse_label_config(label_xml)
     except UserError:
@@ -110,22 +107,22 @@ def _parse_leniently(label_xml: str) -> LabelConfig | None:
 def _fetch_sizes(
     labels: TaskLabels, fetcher: Fetcher, folder: Path | None, log: RunLog
 ) -> tuple[dict[str, Size], dict[str, PhotoError]]:
-    """Sizes by name, and why there is none. Several photos are fetched at once."""
+    """Sizes by name, and errors by name. Several photos are fetched at once."""
 
     def size(named: NamedPhoto) -> Size | PhotoError:
         try:
             file = fetcher.fetch(named.photo.uri, task_id=named.photo.task)
-            picture = images.read_image(file)
+            image = images.read_image(file)
         except PhotoError as error:
             return error
         if folder:
             _put(file, folder / named.name)
-        return picture.width, picture.height
+        return image.width, image.height
 
     sizes: dict[str, Size] = {}
     failed: dict[str, PhotoError] = {}
     photos = (named for named in labels.photos() if folder or named.stated is None)
-    for named, answer in prefetch_map(size, photos, workers=_DOWNLOADS):
+    for named, answer in prefetch_map(size, photos, workers=DOWNLOADS):
         if isinstance(answer, PhotoError):
             failed[named.name] = answer
         else:

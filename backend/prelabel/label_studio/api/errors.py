@@ -23,7 +23,7 @@ class ServerFault(UserError):  # noqa: N818
 
 
 class NotFoundError(UserError):
-    """The server answered 404: it has nothing there, or nothing that this user may see."""
+    """The server answered 404: nothing is there, or this user may not see it."""
 
 
 class RedirectedAwayError(Exception):

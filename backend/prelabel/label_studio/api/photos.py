@@ -33,6 +33,8 @@ from prelabel.label_studio.api.uris import (
 from prelabel.storage.files import cache_folder, replacing
 from prelabel.storage.pruning import prune
 
+DOWNLOADS = 8
+"""Photos fetched at once: a server's own workers are about as many."""
 _CLOUD = ("s3", "gs", "azure-blob")
 _IN_USE = 600.0
 """Seconds during which a photo that was fetched is not removed."""
@@ -97,7 +99,7 @@ class Fetcher:
         ``uri``: a path of the server (``/data/upload/…``, ``/data/local-files/?d=…``), an
         ``http(s)://`` address, a ``data:`` URL, or ``s3://``, ``gs://``, ``azure-blob://``, which
         the server resolves for the task ``task_id``. Raises PhotoError, with a reason that holds no
-        part of the URI but its scheme and host; UserError if no photo can be had or kept.
+        part of the URI but its scheme and host; UserError if no photo can be fetched or kept.
         """
         uri = uri.strip()
         if re.search("[\ud800-\udfff]", uri):

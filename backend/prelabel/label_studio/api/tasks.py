@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from prelabel.data.records import ImageFile
 from prelabel.errors import PhotoError, UserError
 from prelabel.label_studio.api.client import Client
-from prelabel.label_studio.api.photos import Fetcher
+from prelabel.label_studio.api.photos import DOWNLOADS, Fetcher
 from prelabel.label_studio.format.annotations import newest_annotation, stamp_of
 from prelabel.label_studio.format.label_config import LabelConfig
 from prelabel.label_studio.format.photos import NO_IMAGE, TaskPhoto, task_photos
@@ -16,9 +16,6 @@ from prelabel.label_studio.model_version import is_own
 from prelabel.storage.json import JsonObject
 from prelabel.storage.progress import RunLog
 from prelabel.storage.threads import prefetch_map
-
-_DOWNLOADS = 8
-"""Photos fetched at once: a server's own workers are about as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +73,8 @@ def read_tasks(
 def download(
     fetcher: Fetcher, tasks: Sequence[Task], failed: dict[int, str], log: RunLog
 ) -> list[ImageFile]:
-    """Photos of the tasks, a few at once. A task with one that cannot be had has none; why, goes to
-    ``failed`` by its id. Raises UserError if no photo can be had at all."""
+    """Fetch the photos of tasks, a few at once. A task with a photo that cannot be fetched gets none,
+    and its id and the reason go to ``failed``. Raises UserError if no photo can be fetched at all."""
 
     def files(task: Task) -> list[ImageFile] | PhotoError:
         try:
@@ -88,7 +85,7 @@ def download(
             return error
 
     found: list[ImageFile] = []
-    for task, answer in prefetch_map(files, tasks, workers=_DOWNLOADS):
+    for task, answer in prefetch_map(files, tasks, workers=DOWNLOADS):
         if isinstance(answer, PhotoError):
             failed[task.id] = str(answer)
         else:

@@ -58,12 +58,12 @@ def path_on_server(uri: str, server_url: str) -> str:
 
 
 def local_file_name(uri: str) -> str:
-    """What ``?d=`` names."""
+    """The path of a local file, in the URI's ``?d=``."""
     return parse_qs(split_uri(uri).query).get("d", [""])[0]
 
 
 def file_ending(uri: str) -> str:
-    """The file ending of a picture that the URI has, in small letters, or ""."""
+    """The URI's file ending in small letters; "" if it is not one of an image."""
     if uri.startswith("data:"):
         return _MEDIA.get(re.split("[;,]", uri[5:105], maxsplit=1)[0].lower(), "")
     place = split_uri(uri)

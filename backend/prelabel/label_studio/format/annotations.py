@@ -50,8 +50,8 @@ def result_items(entry: JsonObject | None) -> list[JsonObject]:
 
 
 def stamp_of(annotation: JsonObject | None, label_config: LabelConfig) -> str:
-    """What is learned from an annotation is kept under this: its number, and a hash of what it
-    says; "" without an annotation."""
+    """The annotation's number and a hash of its content, which shows whether it was learned from
+    already; "" without an annotation."""
     return f"{annotation.get('id')}:{stamp(annotation, label_config)}" if annotation else ""
 
 
@@ -68,7 +68,7 @@ def stamp(annotation: JsonObject, label_config: LabelConfig) -> str:
 
 
 def _full(task: JsonObject, key: str) -> list[JsonObject]:
-    """Those that are there in full; some exports have numbers only."""
+    """The entries under a key that are given in full; some exports have only their numbers."""
     found = task.get(key)
     return [
         entry

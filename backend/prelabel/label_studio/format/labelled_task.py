@@ -53,7 +53,7 @@ class LabelledTask:
 
     @property
     def model_version(self) -> str:
-        """Of the prediction; "" for an annotation."""
+        """The prediction's model version; "" for an annotation."""
         return str(self.entry.get("model_version") or "") if self.entry and self.predicted else ""
 
     def named_photos(self, names: UniqueNames) -> Iterator[NamedPhoto]:

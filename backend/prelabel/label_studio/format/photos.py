@@ -123,7 +123,7 @@ def inside(path: str) -> str:
 
 
 class UniqueNames:
-    """Names of which no two are equal, or differ in upper and lower case only."""
+    """Gives out names that differ by more than upper and lower case."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()

@@ -31,9 +31,9 @@ Size = tuple[int, int]
 
 _OTHER_SHAPES = ("ellipse", "keypoint", "vector", "cuboid")
 _OTHER_AREAS = ("ellipse",)
-"""Those of them that cover the region they are drawn around."""
+"""Those of ``_OTHER_SHAPES`` that have an area."""
 _TWICE = 0.8
-"""IoU from which two drawings with one label, in different shapes, are one region."""
+"""Two drawings with one label, in different shapes, are one region from this IoU on."""
 
 
 @dataclass(frozen=True, slots=True)

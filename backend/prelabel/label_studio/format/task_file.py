@@ -75,7 +75,7 @@ def looks_like_tasks(file: Path) -> bool:
 
 
 def _items(file: Path) -> Iterator[object]:
-    """The items of the JSON list that a file holds, read as they are asked for."""
+    """The items of the JSON list that a file holds, read one at a time."""
     number = 0
     small = file.stat().st_size <= _AT_ONCE
     try:

@@ -58,7 +58,7 @@ class PhotoExemplars:
 
 
 Photos = Mapping[str, PhotoExemplars]
-"""By the photo's name, or the key of a class that was named outright."""
+"""By the photo's name, or the key of a class that was named directly."""
 
 
 def to_text(revision: int, photos: Photos) -> str:
@@ -69,7 +69,7 @@ def to_text(revision: int, photos: Photos) -> str:
 
 
 FileState = tuple[int, int, int] | None
-"""None for no file."""
+"""Changes when another file takes the file's place; None if there is no file."""
 
 
 @dataclass(frozen=True)

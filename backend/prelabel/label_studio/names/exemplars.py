@@ -1,4 +1,4 @@
-"""Exemplars of one project on disk: what people named, kept through every refit."""
+"""The file of a project's exemplars: what people have named, kept through every refit."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ Lessons = dict[str, tuple[str, tuple[Exemplar, ...]]]
 """By photo: the stamp of the annotation, and what it teaches."""
 
 _CLASS = "centroid:"
-"""What the ``photo`` of an exemplar begins with that stands for a class named outright."""
+"""Prefix of ``photo`` in an exemplar that is a class named directly, not a region."""
 _PATIENCE = 60.0
-"""Seconds to wait for others who are changing the file."""
+"""Seconds to wait for another process that is changing the file."""
 _NOTHING = PhotoExemplars()
 
 
@@ -57,12 +57,12 @@ class ExemplarFile:
 
     @property
     def revision(self) -> int:
-        """As last read or changed here; 0 before anything was learned."""
+        """The revision as last read or changed here; 0 before anything was learned."""
         return self._content.revision
 
     @property
     def exemplars(self) -> tuple[Exemplar, ...]:
-        """As last read or changed here."""
+        """All exemplars, as last read or changed here."""
         return _all(self._content.photos)
 
     def photos_of_annotations(self, annotation_ids: Iterable[object]) -> list[str]:
@@ -76,12 +76,11 @@ class ExemplarFile:
         return self._content.photos.get(photo, _NOTHING).exemplars
 
     def is_outdated(self, photo: str, origin: str) -> bool:
-        """Whether a photo has exemplars that other code has embedded, as last read or changed
-        here."""
+        """Whether other code than ``origin`` embedded some of a photo's exemplars."""
         return any(is_outdated(exemplar, origin) for exemplar in self.of_photo(photo))
 
     def outdated(self, origin: str) -> list[str]:
-        """The photos of which that is so."""
+        """The photos with exemplars that other code than ``origin`` embedded."""
         return [photo for photo in self._content.photos if self.is_outdated(photo, origin)]
 
     def stamp_of(self, photo: str) -> str | None:
@@ -90,10 +89,10 @@ class ExemplarFile:
         return None if known is None else known.stamp
 
     def learn(self, lessons: Lessons) -> bool:
-        """The exemplars of photos take the place of those they had; whether that changed any.
+        """Replace the exemplars of some photos. Returns whether any exemplar changed.
 
-        All are written at once: one revision more at most, and none if only stamps have changed.
-        Raises UserError if the file is damaged or stays locked.
+        All are written at once, as one new revision, or none if only stamps have changed. Raises
+        UserError if the file is damaged or stays locked.
         """
 
         def change(photos: Photos) -> Photos:
@@ -110,13 +109,12 @@ class ExemplarFile:
     def name_class(
         self, index: int, name: str, *, centroids: Float, clusterer: Clusterer, origin: str = ""
     ) -> bool:
-        """A person names a class of centroids float32 (n_classes, dim) outright, or says with ""
-        that it has no name; whether that changed any exemplar. ``origin``: of the centroids.
+        """Name a class; "" for a class without a name. Returns whether any exemplar changed.
 
-        All exemplars that are in the class now count as ``name`` from here on, in whatever class a
-        refit puts them, and its centroid becomes one more. So the class has that name everywhere,
-        and what is corrected later splits it again. Raises UserError for a class that is not there,
-        else as ``learn``.
+        ``centroids``: of all classes, float32 (n_classes, dim); ``origin``: of their vectors. The
+        class's exemplars, to which its centroid is added, count as ``name`` from now on, whatever
+        class a refit puts them into. Regions that are corrected later split the class again. Raises
+        UserError for a class that does not exist, else as ``learn``.
         """
         if not 0 <= index < len(centroids):
             raise UserError(
@@ -136,8 +134,8 @@ class ExemplarFile:
         return self._change(change)
 
     def rename(self, old: str, new: str) -> bool:
-        """All exemplars that count as ``old`` count as ``new`` from here on, which makes one name
-        of two; whether there were any. Raises UserError for an empty name, else as ``learn``."""
+        """Have all exemplars that count as ``old`` count as ``new``. Returns whether there were any.
+        Raises UserError for an empty name, else as ``learn``."""
         if not old or not new:
             raise UserError(f"cannot rename {old!r} to {new!r}: neither may be empty")
         return self._change(
@@ -145,7 +143,7 @@ class ExemplarFile:
         )
 
     def _change(self, change: Callable[[Photos], Photos]) -> bool:
-        """Write what ``change`` makes of the photos that are on disk; whether exemplars changed."""
+        """Apply ``change`` to the photos on disk. Returns whether exemplars changed."""
         with _locked(self.file):
             content = self._content
             if state_of(self.file) != content.state:
@@ -189,7 +187,7 @@ def _all(photos: Photos) -> tuple[Exemplar, ...]:
 
 
 def _renamed(photos: Photos, name: str, chosen: Iterable[bool]) -> Photos:
-    """The photos with a name for those exemplars of ``_all`` that are chosen."""
+    """The photos, with the chosen exemplars renamed; ``chosen``: one for each of ``_all``."""
     which = iter(chosen)
     changed: dict[str, PhotoExemplars] = {}
     for photo, known in photos.items():

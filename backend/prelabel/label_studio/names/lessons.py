@@ -20,9 +20,9 @@ from prelabel.label_studio.format.shapes import FINENESS
 from prelabel.storage.json import JsonObject
 
 _UNCHANGED = 0.95
-"""IoU from which a drawing is the predicted region itself: polygons are simplified to that."""
+"""A drawing is the predicted region itself from this IoU on; polygons are simplified to it."""
 _DELETED = 0.1
-"""A predicted region that is drawn to a lesser share was deleted."""
+"""A predicted region was deleted if less than this share of it is drawn."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def find_lessons(drawing: Drawing, predicted: Sequence[Region]) -> list[Lesson]:
 
 
 def _twins(drawn: Sequence[Rle], predicted: Mapping[int, Region]) -> dict[int, int]:
-    """The predicted region, by its index, that a drawn one is; the best pairs first."""
+    """The index of the predicted region that each drawn one equals, by the drawn one's index."""
     if not drawn or not predicted:
         return {}
     indices = list(predicted)

@@ -69,7 +69,7 @@ class Names:
         clusterer: Clusterer,
         origin: str = "",
     ) -> None:
-        """``origin``: of the vectors that names are asked for, if it is to be compared."""
+        """``origin``: of the regions' vectors; "" if it is not to be compared."""
         self._of: dict[int, tuple[Float, list[str]]] = {}
         classes = classes_of(exemplars, centroids, clusterer, origin=origin)
         _warn_of_other_code(exemplars, origin)
@@ -131,7 +131,7 @@ def classes_of(
 
 
 def _is_of_space(exemplar: Exemplar, origin: str) -> bool:
-    """Where one of them is unknown, it is."""
+    """Whether an exemplar's vector is of the same space; true if either origin is unknown."""
     if not exemplar.origin or not origin:
         return True
     return exemplar.origin.partition("-")[0] == origin.partition("-")[0]

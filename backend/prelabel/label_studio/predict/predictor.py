@@ -33,7 +33,7 @@ class Predictor:
     """
 
     def __init__(self, model: FittedModel | None, config: Config) -> None:
-        """Raises UserError if the weights cannot be had."""
+        """Raises UserError if the weights cannot be loaded."""
         self.model = model
         self._photos = PhotoSegmenter(model, config, keep_features=True)
         self._clusterer = self._photos.config.strategy("clusterer")

@@ -20,8 +20,8 @@ from prelabel.storage.json import JsonObject
 @dataclass(frozen=True)
 class PromptRequest:
     """``prompts``: clicks and boxes in the photo under ``key`` of the task's data (the one with
-    this ``item_index``, if that is a list). ``label``: what the object is to be called, "" if the
-    person chose none. ``control``: the one that holds the answer."""
+    this ``item_index``, if that is a list). ``label``: the object's label, "" if the person
+    chose none. ``control``: the one that holds the answer."""
 
     prompts: Prompts
     key: str

@@ -26,8 +26,8 @@ from prelabel.label_studio.names.table import Names
 @dataclass(frozen=True)
 class ResultOptions:
     """How regions become results. ``min_score``: those below are left out; the label config may ask
-    for more. ``max_regions``: at most so many in a photo. ``gap``: fragments of one class closer
-    than so many pixels are one region. ``tolerance``: pixels that a polygon may stray."""
+    for more. ``max_regions``: the most in a photo. ``gap``: fragments of one class within this
+    many pixels are merged. ``tolerance``: pixels that a polygon may be from the outline."""
 
     min_score: float = 0.0
     max_regions: int = 50

@@ -1,4 +1,4 @@
-"""The backend's HTTP: what Label Studio asks of it, a page for people, statistics."""
+"""The backend's HTTP: Label Studio's requests, the status page, and metrics."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class _Handlers:
         self._page = template("label_studio/server/status.html.j2")
 
     async def health(self, _: Request) -> Response:
-        """Whether it runs; says nothing else, as everybody may ask."""
+        """A health check. It says nothing else, since it needs no password."""
         return JSONResponse({"status": "UP", "model_class": "PrelabelModel"})
 
     async def setup(self, request: Request) -> Response:

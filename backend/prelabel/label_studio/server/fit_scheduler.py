@@ -1,4 +1,4 @@
-"""When a project is fitted: at first, when somebody asks for it, and when it has grown."""
+"""When a project is fitted: once it is connected, on request, and when it has grown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the backend asks of its worker's process, and what that answers."""
+"""Jobs for the worker's process, and their results."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ class WorkerSettings:
 class Job:
     """One task to work on.
 
-    ``server``, ``token``: the Label Studio that its photos are fetched from; without a token only
-    photos that are in the cache or elsewhere can be had. ``folder``: the project's. ``model``: the
-    fit hash, "" without a model. ``revision``: of the names. ``version``: the model version of the
+    ``server``, ``token``: the Label Studio that its photos are fetched from; without a token, only
+    photos from the cache and from other hosts are available. ``folder``: the project's. ``model``:
+    the fit hash, "" without a model. ``revision``: of the names. ``version``: the model version of the
     answer. ``data``: the task's, as the server sent it; only predictions need it. ``context``: what
     a person has drawn, for an interactive job. ``number``: given by the queue.
     """

@@ -1,4 +1,4 @@
-"""Statistics in Prometheus' words."""
+"""Metrics for Prometheus."""
 
 from __future__ import annotations
 

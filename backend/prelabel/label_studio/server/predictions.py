@@ -95,7 +95,7 @@ class Predictions:
         return found
 
     def _wait(self, entries: Sequence[Entry], seconds: float) -> list[bytes]:
-        """The answers that are there in time; the other jobs are done when nobody else waits."""
+        """The answers that are ready in time; the jobs that are not get the lowest urgency."""
         wait([entry.result for entry in entries], timeout=max(0.0, seconds))
         for entry in entries:
             if not entry.result.done():

@@ -1,4 +1,4 @@
-"""What went wrong, for the log and the status page."""
+"""Problems, for the log and the status page."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class ProblemLog:
         self._last: deque[Problem] = deque(maxlen=_KEPT)
 
     def add(self, text: str, project: Project | None = None) -> None:
-        """Log a problem, and keep it for the page; in its project's row too, if it is one's."""
+        """Log a problem, and keep it for the page; in the row of its project too."""
         log.warning("%s", text)
         self._last.append(Problem(time.strftime("%Y-%m-%d %H:%M:%S"), text))
         if project is not None:
             project.problems.append(text)
 
     def last(self) -> list[Problem]:
-        """The newest ones, the oldest of them first."""
+        """The newest problems, oldest first."""
         return list(self._last)

@@ -1,4 +1,4 @@
-"""The projects that a backend knows, by what Label Studio calls them."""
+"""The projects that a backend knows, by Label Studio's name for them (``id.timestamp``)."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Project:
     """A project that was set up. Several threads set its fields, one at a time and without a lock.
 
     ``token``: "" until one is known; never written down. ``state``: the live one; the folder's may
-    be ahead of it until the next /setup. ``loaded``: the model that the worker was told to load,
-    None for none yet. ``embedded``: the model whose names were looked through for vectors of other
-    code. ``counted_at``: when its tasks were last counted, by the monotonic clock.
+    be ahead of it until the next /setup. ``loaded``: the model that the worker was asked to load,
+    None for none yet. ``embedded``: the model for which names with vectors of other code were
+    searched. ``counted_at``: when its tasks were last counted, by the monotonic clock.
     """
 
     id: int

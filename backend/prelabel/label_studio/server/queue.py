@@ -1,4 +1,4 @@
-"""Jobs for the worker: the most urgent first, none twice, and none lost with a process."""
+"""Jobs for the worker, most urgent first. None is queued twice, and none is lost if its process dies."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from prelabel.label_studio.server.jobs import NOT_READY, Job, JobResult, Urgency
 from prelabel.storage.threads import cores
 
 _ATTEMPTS = 2
-"""Times that a job may be at work when the process dies: the second death is its own doing."""
+"""A job that is at work at this many deaths of the process is taken to be their cause."""
 _MOST = 20_000
 """Jobs that may wait."""
 _QUICK_DEATH = 30.0
-"""A process that dies within so many seconds is not started again at once,"""
+"""Seconds: a process that dies sooner is started again only after ``_PAUSE``."""
 _PAUSE = 2.0
-"""but after so many."""
+"""Seconds to wait after a quick death."""
 
 
 @dataclass
@@ -75,8 +75,8 @@ class Queue:
         self.restarts = 0
 
     def put(self, job: Job, urgency: Urgency) -> Entry:
-        """Queue a job. One with the same key that is there already is the answer, made more urgent
-        if need be. With too many waiting, the answer is a job that has failed."""
+        """Queue a job. If one with the same key is queued already, that one is returned, made more
+        urgent if need be. If too many are waiting, a failed entry is returned."""
         key = job.key
         with self._lock:
             entry = self._by_key.get(key)
@@ -99,7 +99,7 @@ class Queue:
             return entry
 
     def deprioritize(self, entry: Entry) -> None:
-        """Nobody waits for a job any more: it is done when nothing more urgent is left."""
+        """Lower a job's urgency, since nobody waits for it any more."""
         with self._lock:
             self._move(entry, Urgency.BACKGROUND)
 

@@ -1,4 +1,4 @@
-"""The backend without its HTTP: projects, webhooks and status; predictions and fits are parts of it."""
+"""The backend without HTTP: projects, webhooks and status. It owns predictions and fits."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ class _Worker:
                 predictor.flush()
         except OSError as error:
             return (
-                f"what was found cannot be kept ({error}) and is found again when it is asked for: "
+                f"results cannot be cached ({error}) and are computed again when needed: "
                 "make room, or set PRELABEL_CACHE to another folder"
             )
         return ""
