@@ -124,11 +124,7 @@ def test_load_costs__file_then_settings(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-<<<<<<< HEAD
-    ("text", "settings", "reason"),
-=======
     ("text", "settings", "message"),
->>>>>>> main
     [
         ("[costs]\ndraws = 1", [], "no setting 'draws'; did you mean 'draw'"),
         ("[cost]\ndraw = 1", [], "no section 'cost'"),
@@ -139,20 +135,11 @@ def test_load_costs__file_then_settings(tmp_path: Path) -> None:
         ("", ["levels.k=3"], "no section 'levels'"),
     ],
 )
-<<<<<<< HEAD
-def test_load_costs__wrong_use_is_said(
-    tmp_path: Path, text: str, settings: list[str], reason: str
-=======
 def test_load_costs__wrong_use_is_reported(
     tmp_path: Path, text: str, settings: list[str], message: str
->>>>>>> main
 ) -> None:
     file = tmp_path / "costs.toml"
     file.write_text(text)
     with pytest.raises(UserError) as error:
         load_costs(file, settings)
-<<<<<<< HEAD
-    assert reason in str(error.value)
-=======
     assert message in str(error.value)
->>>>>>> main

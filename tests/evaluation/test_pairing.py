@@ -72,21 +72,13 @@ def test_sides__what_cannot_be_used_is_counted() -> None:
     figures = figures_of(found, truth)
     assert figures["foreground_iou"] == 1.0
     problems = "\n".join(figures["problems"])
-<<<<<<< HEAD
-    for note in (
-=======
     for part in (
->>>>>>> main
         "1 photos twice in the predictions, the first one taken (a.jpg)",
         "1 masks of another size than their photo in the predictions, left out (a.jpg)",
         "1 photos with crowds among the predictions, which are left out (a.jpg)",
         "1 empty masks in the ground truth, left out (a.jpg)",
     ):
-<<<<<<< HEAD
-        assert note in problems
-=======
         assert part in problems
->>>>>>> main
 
 
 def test_sides__a_class_on_one_side_only_is_named() -> None:

@@ -443,11 +443,7 @@ def test_read__a_name_that_leads_out_of_the_folder(name: object, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-<<<<<<< HEAD
-    ("text", "reason"),
-=======
     ("text", "message"),
->>>>>>> main
     [
         ('{"images": [], "annotations": [{"id"', "not complete JSON"),
         ("", "not complete JSON"),
@@ -462,17 +458,10 @@ def test_read__a_name_that_leads_out_of_the_folder(name: object, tmp_path: Path)
         ('{"images": {}, "annotations": []}', r"Expected `array`, got `object` - at `\$.images`"),
     ],
 )
-<<<<<<< HEAD
-def test_read__what_is_not_an_instances_file(text: str, reason: str, tmp_path: Path) -> None:
-    file = tmp_path / "x.json"
-    file.write_text(text)
-    with pytest.raises(UserError, match=reason) as error:
-=======
 def test_read__a_file_that_is_not_instances(text: str, message: str, tmp_path: Path) -> None:
     file = tmp_path / "x.json"
     file.write_text(text)
     with pytest.raises(UserError, match=message) as error:
->>>>>>> main
         Coco().read(file)
     assert str(file) in str(error.value)
 

@@ -20,7 +20,7 @@ from prelabel.runs.datasets import open_dataset
 from prelabel.runs.export import convert, export_dataset, export_predictions
 from prelabel.runs.predictions import FILE, write_predictions
 from prelabel.strategies import registry
-from support.command_line import cli, refused
+from support.command_line import cli
 from support.labelled_photos import PHOTOS, labelled
 
 FILE_OF_COCO = "instances.json"
@@ -151,27 +151,6 @@ def test_convert__what_was_not_finished_is_not_read(tmp_path: Path) -> None:
 def test_convert__wrong_names_and_places(tmp_path: Path) -> None:
     convert(labelled(), tmp_path / "a", "label-studio")
 
-<<<<<<< HEAD
-    assert "did you mean 'coco'?" in refused(
-        "convert", tmp_path / "a", tmp_path / "b", "--to", "cocoo"
-    )
-    assert "no exporter is named 'x'" in refused(
-        "convert", tmp_path / "a", tmp_path / "b", "--to", "coco", "--from", "x"
-    )
-    assert "no such file or folder" in refused(
-        "convert", tmp_path / "gone", tmp_path / "b", "--to", "coco"
-    )
-    (tmp_path / "text.json").write_text("{}")
-    assert "known format" in refused(
-        "convert", tmp_path / "text.json", tmp_path / "b", "--to", "coco"
-    )
-    mine = tmp_path / "mine"
-    mine.mkdir()
-    (mine / "notes.txt").write_text("mine")
-    assert "is not an earlier result of prelabel" in refused(
-        "convert", tmp_path / "a", mine, "--to", "coco"
-    )
-=======
     def refusal(*words: object) -> str:
         result = cli("convert", *words)
         assert result.exit_code == 2
@@ -188,7 +167,6 @@ def test_convert__wrong_names_and_places(tmp_path: Path) -> None:
     mine.mkdir()
     (mine / "notes.txt").write_text("mine")
     assert "is not an earlier result of prelabel" in refusal(tmp_path / "a", mine, "--to", "coco")
->>>>>>> main
     assert _files(mine) == {"notes.txt": b"mine"}
 
 

@@ -18,13 +18,8 @@ Json = dict[str, object]
 
 
 class Shares(msgspec.Struct):
-<<<<<<< HEAD
-    """Of some true objects: their number, the shares that are found at an IoU, and that are kept as
-    they are, touched up or drawn anew; and how many have a region of another class."""
-=======
     """Of a set of true objects: their number, the shares that were found at an IoU, the shares that
     are kept as they are, touched up or drawn anew, and the number with a region of another class."""
->>>>>>> main
 
     objects: int
     found_50: Share

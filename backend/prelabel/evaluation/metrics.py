@@ -36,11 +36,7 @@ def foreground_pixels(predicted: Mask, truth: Truth) -> tuple[int, int]:
 
 
 def share(intersection: int, union: int) -> float:
-<<<<<<< HEAD
-    """Intersection over union; 1 if both masks are empty."""
-=======
     """Intersection over union; 1 if both are empty."""
->>>>>>> main
     return intersection / union if union else 1.0
 
 

@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""Writing a predictions file in other formats."""
-=======
 """Writing the predictions of a file in several formats."""
->>>>>>> main
 
 from __future__ import annotations
 
