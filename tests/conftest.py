@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from prelabel.storage.files import cache_folder
 from support.label_studio_server import COMMAND, Server
@@ -16,7 +16,7 @@ from support.places import require
 _USERS_CACHE = cache_folder()
 
 # How long an example takes depends on what else the machine does.
-settings.register_profile("prelabel", deadline=None)
+settings.register_profile("prelabel", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("prelabel")
 
 
