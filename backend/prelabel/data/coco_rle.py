@@ -113,10 +113,12 @@ def _decode(texts: Sequence[str]) -> _Runs:
     codes = np.frombuffer("".join(texts).encode("ascii"), dtype=np.uint8) - np.uint8(48)
     stops = np.flatnonzero(codes < 32) + 1  # of counts, in characters
     n_codes = np.diff(stops, prepend=0)
-    starts = stops - n_codes
-    shifts = 5 * (np.arange(len(codes)) - np.repeat(starts, n_codes))
-    values = np.add.reduceat((codes & 31).astype(np.int64) << shifts, starts)
-    values -= (codes[stops - 1] & 16).astype(np.int64) << (5 * n_codes - 4)
+    # From the last character back to the first; few counts have more than one.
+    values = (codes[stops - 1] ^ 16).astype(np.int64) - 16
+    for place in range(1, _MOST_CHARACTERS):
+        longer = np.flatnonzero(n_codes > place)
+        lower = codes[stops[longer] - 1 - place] & 31
+        values[longer] = values[longer] << 5 | lower
     values[n_codes > _MOST_CHARACTERS] = -2 * _LONGEST_RUN  # stays negative in any sum
 
     ends = np.searchsorted(stops, np.cumsum([len(text) for text in texts]), side="right")

@@ -42,15 +42,11 @@ class Classes:
         self.names = tuple(names.get(i) or f"object {i + 1}" for i in range(max(names) + 1))
         self._class_of = {number: number - 1 for number in ids}
 
-    def knows(self, annotation: Annotation) -> bool:
-        """Whether its category is in the file."""
-        return id_of(annotation.category_id) in self._class_of
-
-    def of(self, annotation: Annotation) -> int:
-        """The class of an annotation whose category is known. If it was corrected, the category
-        says it and not the cluster, since people see the category."""
-        cluster, category = annotation.cluster, self._class_of[id_of(annotation.category_id)]
-        if not (_is_class(cluster, 0) and cluster < len(self.names)):
+    def of(self, annotation: Annotation) -> int | None:
+        """The class of an annotation; None if the file does not have its category. If it was
+        corrected, the category says it and not the cluster, since people see the category."""
+        cluster, category = annotation.cluster, self._class_of.get(id_of(annotation.category_id))
+        if category is None or not (_is_class(cluster, 0) and cluster < len(self.names)):
             return category
         return cluster if self.names[cluster] == self.names[category] else category
 

@@ -85,14 +85,12 @@ class _Reading:
     def predictions(self, part: Sequence[_Image]) -> Iterator[Prediction]:
         """The labels of some images."""
         drawn = [list(self._masks(image)) for image in part]
-        totals, areas, boxes = measure_rles([rle for own in drawn for _, rle in own])
+        totals, areas, boxes = measure_rles([rle for own in drawn for *_, rle in own])
         measured = zip(totals.tolist(), areas.tolist(), map(tuple, boxes.tolist()), strict=True)
         for image, own in zip(part, drawn, strict=True):
             regions = tuple(
-                Region(
-                    rle, box, area, _score(item.score), self.classes.of(item), bool(item.iscrowd)
-                )
-                for (item, rle), (total, area, box) in zip(own, measured, strict=False)
+                Region(rle, box, area, _score(item.score), cluster, bool(item.iscrowd))
+                for (item, cluster, rle), (total, area, box) in zip(own, measured, strict=False)
                 if holds(total, item, rle["size"], self.note)
             )
             inside = sum(region.area for region in regions if not region.crowd)
@@ -111,14 +109,19 @@ class _Reading:
         """Note what is wrong with an annotation."""
         self._note(kind, f"{self._file}, annotation {annotation.id!r}", detail)
 
-    def _masks(self, image: _Image) -> Iterator[tuple[Annotation, Rle]]:
-        for annotation in self._annotations[image.id]:
-            rle = mask_of(annotation, [image.height, image.width], self.note)
+    def _masks(self, image: _Image) -> Iterator[tuple[Annotation, int, Rle]]:
+        """The image's annotations that have a mask, with their class."""
+        size = [image.height, image.width]
+        for annotation, cluster in self._annotations[image.id]:
+            rle = mask_of(annotation, size, self.note)
             if rle is not None:
-                yield annotation, rle
+                yield annotation, cluster, rle
 
-    def _by_image(self) -> dict[Hashable, list[Annotation]]:
-        found: dict[Hashable, list[Annotation]] = {id_of(i.id): [] for i in self._data.images}
+    def _by_image(self) -> dict[Hashable, list[tuple[Annotation, int]]]:
+        """Annotations by the id of their image, with their class."""
+        found: dict[Hashable, list[tuple[Annotation, int]]] = {
+            id_of(image.id): [] for image in self._data.images
+        }
         found.pop(None, None)
         ids: set[Hashable] = set()
         for annotation in self._data.annotations:
@@ -128,10 +131,10 @@ class _Reading:
             ids.add(number)
             if own is None:
                 self.note(annotation, "annotations of images that are not there, left out")
-            elif not self.classes.knows(annotation):
+            elif (cluster := self.classes.of(annotation)) is None:
                 self.note(annotation, "annotations of categories that are not there, left out")
             else:
-                own.append(annotation)
+                own.append((annotation, cluster))
         return found
 
     def _size(self, image: ImageRecord, name: str) -> tuple[int, int] | None:
