@@ -42,7 +42,7 @@ def plain_total(text: str) -> int:
         if len(counts) > 2:
             value += counts[-2]
         counts.append(value)
-    return sum(counts) if counts and min(counts) >= 0 and max(counts) <= 2**32 else -1
+    return sum(counts) if counts and min(counts) >= 0 and max(counts) < 2**32 else -1
 
 
 def text_of(counts: list[int]) -> str:

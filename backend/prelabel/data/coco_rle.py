@@ -16,7 +16,7 @@ _TEXT = re.compile("[0-o]*[0-O]")
 """Characters of 6 bits, the last of which ends a count: joined, no text runs on into the next."""
 _MOST_CHARACTERS = 7
 """Of a count: 35 bits."""
-_LONGEST_RUN = 2**32
+_LONGEST_RUN = 2**32 - 1
 """In pixels; far more than any photo has, and sums of such runs still fit into 64 bits."""
 _AT_ONCE = 512
 """RLEs that are decoded together: their arrays stay in a processor's cache."""
@@ -65,11 +65,10 @@ class _Runs(NamedTuple):
 
     def totals(self) -> NDArray[np.int64]:
         """Pixels of all runs of each RLE; -1 where one has a length that cannot be."""
-        bad = np.zeros(len(self.first), dtype=np.bool_)
-        for runs in (self.outside, self.inside):
-            bad |= np.minimum.reduceat(runs, self.first) < 0
-            bad |= np.maximum.reduceat(runs, self.first) > _LONGEST_RUN
-        return np.where(bad, -1, np.add.reduceat(self.outside + self.inside, self.first))
+        # Bits that any of the runs has: the sign of a negative one, and those of one too long.
+        bits = np.bitwise_or.reduceat(self.outside | self.inside, self.first)
+        totals = np.add.reduceat(self.outside + self.inside, self.first)
+        return np.where((bits < 0) | (bits > _LONGEST_RUN), -1, totals)
 
     def areas(self) -> NDArray[np.int64]:
         """Pixels of the runs inside."""
@@ -80,20 +79,22 @@ class _Runs(NamedTuple):
         empty mask. Of RLEs that are not sound any numbers."""
         stops = np.cumsum(self.outside + self.inside)
         stops -= np.repeat(np.append(0, stops[self.first[1:] - 1]), self.n_pairs)
-        some = np.flatnonzero(self.inside > 0)
-        owner = np.repeat(np.arange(len(self.first)), self.n_pairs)[some]
-        height, start, last = heights[owner], (stops - self.inside)[some], stops[some] - 1
+        has_pixels = self.inside > 0
+        n_runs = np.add.reduceat(has_pixels, self.first, dtype=np.int64)
+        height, stop = np.repeat(heights, n_runs), stops[has_pixels]
+        start, last = stop - self.inside[has_pixels], stop - 1
         left, right = start // height, last // height
         # A run that goes on in the next column reaches the mask's bottom and its top.
         goes_on = left < right
         top = np.where(goes_on, 0, start - left * height)
         bottom = np.where(goes_on, height - 1, last - right * height)
         boxes = np.zeros((len(self.first), 4), dtype=np.int64)
+        some = np.flatnonzero(n_runs)
         if len(some):
-            at = np.flatnonzero(np.diff(owner, prepend=-1))
+            at = (np.cumsum(n_runs) - n_runs)[some]
             x, y = np.minimum.reduceat(left, at), np.minimum.reduceat(top, at)
             end_x, end_y = np.maximum.reduceat(right, at), np.maximum.reduceat(bottom, at)
-            boxes[owner[at]] = np.stack([x, y, end_x + 1 - x, end_y + 1 - y], axis=1)
+            boxes[some] = np.stack([x, y, end_x + 1 - x, end_y + 1 - y], axis=1)
         return boxes
 
 
@@ -115,10 +116,11 @@ def _decode(texts: Sequence[str]) -> _Runs:
     n_codes = np.diff(stops, prepend=0)
     # From the last character back to the first; few counts have more than one.
     values = (codes[stops - 1] ^ 16).astype(np.int64) - 16
+    longer = np.flatnonzero(n_codes > 1)
     for place in range(1, _MOST_CHARACTERS):
-        longer = np.flatnonzero(n_codes > place)
         lower = codes[stops[longer] - 1 - place] & 31
         values[longer] = values[longer] << 5 | lower
+        longer = longer[n_codes[longer] > place + 1]
     values[n_codes > _MOST_CHARACTERS] = -2 * _LONGEST_RUN  # stays negative in any sum
 
     ends = np.searchsorted(stops, np.cumsum([len(text) for text in texts]), side="right")
