@@ -15,7 +15,8 @@ from prelabel.runs.facts import FolderFacts
 from prelabel.runs.folder import (
     add_formats,
     find_predictions,
-    prepare_output_folder,
+    locked,
+    output_folder,
     write_facts,
 )
 from prelabel.runs.formats import Settings, make_exporters, write_formats
@@ -67,15 +68,16 @@ def export_predictions(
     version = tally.model_version or dataset.model_version
     context = ExportContext(folder, dataset.classes, version)
     is_own_folder = facts is not None and out.resolve() == predictions.parent.resolve()
-    if not is_own_folder:
-        prepare_output_folder(out, command="export")
     folders = {name: out / name for name in exporters}
     log = RunLog(progress)
-    files = write_formats(predictions, folders, exporters, context, n_photos=tally.photos, log=log)
-    if not is_own_folder:
-        write_facts(out, FolderFacts("export", DONE, version, list(exporters)))
-    elif facts and facts.state == DONE:
-        add_formats(out, exporters)
+    with locked(out) if is_own_folder else output_folder(out, command="export"):
+        files = write_formats(
+            predictions, folders, exporters, context, n_photos=tally.photos, log=log
+        )
+        if not is_own_folder:
+            write_facts(out, FolderFacts("export", DONE, version, list(exporters)))
+        elif facts and facts.state == DONE:
+            add_formats(out, exporters)
     return ExportSummary(files, tally.photos, tally.regions, tuple(context.problems.lines()))
 
 
@@ -119,12 +121,11 @@ def _write(
     log = RunLog(progress)
     version = dataset.model_version
     context = ExportContext(dataset.photos or _UNKNOWN_FOLDER, dataset.classes, version)
-    with _in_a_file(dataset, log) as (predictions, tally):
-        prepare_output_folder(out, command=command)
+    with _in_a_file(dataset, log) as (predictions, tally), output_folder(out, command=command):
         files = write_formats(
             predictions, folders, exporters, context, n_photos=tally.photos, log=log
         )
-    write_facts(out, FolderFacts(command, DONE, version, list(folders)))
+        write_facts(out, FolderFacts(command, DONE, version, list(folders)))
     notes = (*dataset.problems.lines(), *context.problems.lines())
     return ExportSummary(files, tally.photos, tally.regions, notes)
 
