@@ -44,7 +44,7 @@ def test_command__out_has_page_and_json(sides: tuple[Path, Path], tmp_path: Path
         result = cli("evaluate", run, truth, "--out", tmp_path / "out", "--set", "costs.draw=9")
         assert result.exit_code == 0, result.output
     assert {f.name for f in (tmp_path / "out").iterdir()} == {
-        *("run.json", "evaluation.json", "index.html", "thumbs")
+        *("run.json", "evaluation.json", "index.html", "thumbs", ".prelabel.lock")
     }
     assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["costs"]["draw"] == 9
     assert not (run / "evaluation.json").exists()
@@ -63,7 +63,11 @@ def test_command__several_seeds(sides: tuple[Path, Path], tmp_path: Path) -> Non
     assert "size (set 1 of 2)" in result.stdout
     # Pages do not stay beside figures that are others.
     assert cli("evaluate", run, truth, "--out", tmp_path / "out", "--only", "coco").exit_code == 0
-    assert {f.name for f in (tmp_path / "out").iterdir()} == {"run.json", "evaluation.json"}
+    assert {f.name for f in (tmp_path / "out").iterdir()} == {
+        "run.json",
+        "evaluation.json",
+        ".prelabel.lock",
+    }
 
 
 @pytest.mark.parametrize("side", [0, 1])

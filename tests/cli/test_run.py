@@ -17,7 +17,8 @@ from support.messages import assert_says
 def test_run__leaves_model_predictions_exports_and_report(done: Finished) -> None:
     _, out, _ = done
     assert {path.name for path in out.iterdir()} == {
-        *("model", "predictions.jsonl", "coco", "voc", "label-studio", "report", "run.json")
+        *("model", "predictions.jsonl", "coco", "voc", "label-studio", "report", "run.json"),
+        ".prelabel.lock",
     }
     coco = COCO(out / "coco" / "instances.json")
     assert sorted(i["file_name"] for i in coco.imgs.values()) == [

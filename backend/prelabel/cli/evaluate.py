@@ -179,21 +179,23 @@ def _write(
     from prelabel.evaluation import write_json
     from prelabel.evaluation.page import write_page
     from prelabel.runs.facts import FolderFacts
-    from prelabel.runs.folder import EVALUATION, prepare_output_folder, write_facts
+    from prelabel.runs.folder import EVALUATION, output_folder, write_facts
     from prelabel.storage.marker import DONE
 
-    prepare_output_folder(out, command="evaluate")
-    _remove_pages(out)
-    files = []
-    if pages:
-        with console.stage(progress, "page"):
-            for number, (source, one) in enumerate(zip(predictions, pages, strict=True), start=1):
-                folder = out if len(pages) == 1 else out / f"set-{number}"
-                page = write_page(folder, one, predictions=source, ground_truth=ground_truth)
-                files.append(page)
-    for file in (*files, write_json(out / EVALUATION, predictions, figures)):
-        _say_written(file)
-    write_facts(out, FolderFacts("evaluate", DONE))
+    with output_folder(out, command="evaluate"):
+        _remove_pages(out)
+        files = []
+        if pages:
+            with console.stage(progress, "page"):
+                for number, (source, one) in enumerate(
+                    zip(predictions, pages, strict=True), start=1
+                ):
+                    folder = out if len(pages) == 1 else out / f"set-{number}"
+                    page = write_page(folder, one, predictions=source, ground_truth=ground_truth)
+                    files.append(page)
+        for file in (*files, write_json(out / EVALUATION, predictions, figures)):
+            _say_written(file)
+        write_facts(out, FolderFacts("evaluate", DONE))
 
 
 def _remove_pages(out: Path) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from prelabel.errors import UserError
 from prelabel.runs.facts import FolderFacts, RunFacts, facts_json
 from prelabel.runs.predictions import FILE
-from prelabel.storage.files import is_clutter, remove_leftovers, replacing
+from prelabel.storage.files import LOCK, is_clutter, remove_leftovers, replacing
 from prelabel.storage.json import decode
+from prelabel.storage.locks import exclusive
 from prelabel.storage.marker import DONE, MARKER, STARTED, Marker, read_marker
 
 EVALUATION = "evaluation.json"
@@ -18,7 +20,7 @@ EVALUATION = "evaluation.json"
 
 def check_output_folder(out: Path, *, command: str) -> FolderFacts | None:
     """The facts of an earlier result of this command in ``out``, or None; nothing is changed. Raises
-    UserError where ``prepare_output_folder`` would."""
+    UserError for a folder with anything else in it, so that nothing a user made is overwritten."""
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {str(out)!r} is a file: name a new or an empty folder")
     earlier = _read(out)
@@ -34,15 +36,31 @@ def check_output_folder(out: Path, *, command: str) -> FolderFacts | None:
     return earlier
 
 
-def prepare_output_folder(out: Path, *, command: str) -> FolderFacts | None:
-    """Make ``out`` a folder of this command's results, marked before anything else is in it.
+@contextmanager
+def output_folder(out: Path, *, command: str) -> Iterator[FolderFacts | None]:
+    """Make ``out`` a folder of this command's results, marked before anything else is in it, and
+    write to it alone.
 
-    Returns the facts of an earlier result of the same command there, finished or not. Raises
-    UserError for a folder with anything else in it, so that nothing a user made is overwritten.
+    Gives the facts of an earlier result of the same command there, finished or not. Raises UserError
+    where ``check_output_folder`` does, and if another process is writing to it.
     """
+    check_output_folder(out, command=command)  # before there is a lock in it
+    with locked(out):
+        yield _prepared(out, command)
+
+
+@contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Write to a folder of results alone; what killed commands left is removed. Raises UserError if
+    another process is writing to it."""
+    with exclusive(out / LOCK, f"the folder {str(out)!r}"):
+        for folder in (out, *(place for place in out.iterdir() if place.is_dir())):
+            remove_leftovers(folder)
+        yield
+
+
+def _prepared(out: Path, command: str) -> FolderFacts | None:
     earlier = check_output_folder(out, command=command)
-    for folder in (out, out / "model", out / "report"):
-        remove_leftovers(folder)
     if earlier is None:
         write_facts(out, FolderFacts(command, STARTED))
     elif earlier.state != STARTED:
