@@ -13,15 +13,17 @@ from support.evaluation_data import dataset
 WHOLE, HALF, OTHER = box(0, 0, 4, 4), box(0, 0, 4, 2), box(6, 4, 3, 3)
 
 
-def _lines(found: list[Mask], true: list[Mask], *, cluster: int = 0, **costs: float) -> list[str]:
+def _lines(
+    found: list[Mask], true: list[Mask], *, costs: dict[str, float] | None = None, cluster: int = 0
+) -> list[str]:
     predicted = prediction("a.jpg", *(region(mask, cluster) for mask in found), size=(8, 10))
     truth = prediction("a.jpg", *(region(mask) for mask in true), size=(8, 10))
     one = dataset(predicted), dataset(truth)
-    return verdict([evaluate(*one, classes="by-name", costs=Costs(**costs)).figures])
+    return verdict([evaluate(*one, classes="by-name", costs=Costs(**(costs or {}))).figures])
 
 
 def test_verdict__counts_objects_and_hours() -> None:
-    lines = _lines([WHOLE], [WHOLE, OTHER], draw=3600, keep=0, photo=900)
+    lines = _lines([WHOLE], [WHOLE, OTHER], costs={"draw": 3600, "keep": 0, "photo": 900})
     assert lines[0].startswith("1 of 2 objects (50%) need not be drawn anew: 1 fit as they are, 0")
     assert lines[1].startswith("1.2 hours of work instead of 2.0 hours: 38% saved, estimated")
 
@@ -38,11 +40,11 @@ def test_verdict__counts_objects_and_hours() -> None:
 def test_verdict__advice_is_about_what_takes_longest(
     found: list[Mask], true: list[Mask], costs: dict[str, float], advice: str
 ) -> None:
-    assert advice in _lines(found, true, **costs)[2]
+    assert advice in _lines(found, true, costs=costs)[2]
 
 
 def test_verdict__of_wrong_classes() -> None:
-    assert "correcting 1 classes" in _lines([WHOLE], [WHOLE], cluster=1, relabel=60)[2]
+    assert "correcting 1 classes" in _lines([WHOLE], [WHOLE], cluster=1, costs={"relabel": 60})[2]
 
 
 def test_verdict__what_saves_nothing_is_not_recommended() -> None:

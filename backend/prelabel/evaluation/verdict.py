@@ -84,13 +84,18 @@ def _about_pixels(sets: Sequence[PixelFigures], first: Figures) -> list[str]:
     why = (
         "objects were not measured (--only)"
         if first.sources.has_objects
-        else "the ground truth or the predictions are masks of classes, which do not tell objects apart"
+        else "masks of classes do not tell objects apart"
     )
     return [
         f"Objects and their surroundings are told apart with an IoU of {shown} (1 is perfect).",
         f"{matched} of {first.classes} classes have a cluster of their own; the mean IoU of classes "
         f"and background is {statistics.fmean(own.mean_iou for own in sets):.2f}.",
-        f"No count of objects and no time saved: {why}. Next: look at the worst photos on the page.",
+        f"No count of objects and no time saved: {why}. Next: see the worst photos on the page"
+        + (
+            "."
+            if first.sources.has_objects
+            else ", and compare with COCO, or VOC with SegmentationObject, for objects."
+        ),
     ]
 
 
