@@ -23,6 +23,7 @@ from prelabel.strategies.protocols import (
     Consistency,
     Embedder,
     Foreground,
+    Learner,
     Refiner,
 )
 from prelabel.strategies.registry import KINDS
@@ -138,6 +139,7 @@ class Config(_Section):
         foreground: the rule that gives clusters a P(foreground).
         levels: numbers of clusters and sizes of groups.
         consistency: combines the levels into one P(foreground).
+        learner: labelled photos to what patches are foreground and of which class.
         refiner: sharpens P(foreground) along the photo's edges.
         regions: what becomes a region.
         embedder: regions to vectors.
@@ -158,6 +160,7 @@ class Config(_Section):
     foreground: StrategyChoice = StrategyChoice(name="attention")
     levels: Levels = Levels()
     consistency: StrategyChoice = StrategyChoice(name="mean")
+    learner: StrategyChoice = StrategyChoice(name="ridge")
     refiner: StrategyChoice = StrategyChoice(name="guided-filter")
     regions: Regions = Regions()
     embedder: StrategyChoice = StrategyChoice(name="region-cls")
@@ -178,6 +181,8 @@ class Config(_Section):
     def strategy(self, section: Literal["foreground"]) -> Foreground: ...
     @overload
     def strategy(self, section: Literal["consistency"]) -> Consistency: ...
+    @overload
+    def strategy(self, section: Literal["learner"]) -> Learner: ...
     @overload
     def strategy(self, section: Literal["refiner"]) -> Refiner: ...
     @overload

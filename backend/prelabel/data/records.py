@@ -63,6 +63,20 @@ class PatchFeatures:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelledPatches:
+    """Patches of one photo whose labels are known, in part or wholly.
+
+    Attributes:
+        vectors: float32 (n, dim), the patches' features.
+        shares: float32 (n, 1 + n_classes) in [0, 1], how much of each patch background (column 0)
+            and each class cover. What is missing to 1 is unknown and teaches nothing.
+    """
+
+    vectors: NDArray[np.float32]
+    shares: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
 class LevelResult:
     """One level's answer for one photo; a level runs several clusterings, one for each k.
 

@@ -6,14 +6,14 @@ import copy
 import dataclasses
 import json
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeGuard, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from prelabel.data.records import PatchFeatures
+from prelabel.data.records import LabelledPatches, PatchFeatures
 from prelabel.errors import ContractError, UserError
 from prelabel.storage.text import error_line, nearest
 from prelabel.strategies import registry
@@ -32,6 +32,7 @@ from prelabel.strategies.protocols import (
     Consistency,
     Embedder,
     Foreground,
+    Learner,
     Refiner,
 )
 
@@ -228,6 +229,63 @@ def _check_consistency(harness: Harness[Consistency]) -> None:
             harness.is_array(answer, (height, width), "combine", case, probability=True)
 
 
+def _check_learner(harness: Harness[Learner]) -> None:
+    rng = np.random.default_rng(0)
+
+    def photo(n: int, *columns: int, share: float = 1) -> LabelledPatches:
+        shares = np.zeros((n, 4), dtype=np.float32)
+        shares[np.arange(n), rng.choice(columns, n)] = share
+        return LabelledPatches(rng.normal(size=(n, 5)).astype(np.float32), shares)
+
+    both = [photo(40, 0, 1, 2), photo(1, 0), photo(30, 0, 2)]
+    cases = {
+        "3 photos of background and classes 1 and 2 of 3": (both, True),
+        "patches that are covered in part": ([photo(60, 0, 1, 2, share=0.4)], True),
+        "a photo of which nothing is known": ([*both, photo(9, 0, share=0)], True),
+        "background alone": ([photo(20, 0)], False),
+        "classes alone": ([photo(20, 1, 2)], False),
+        "no photo": ([], False),
+    }
+    vectors = rng.normal(size=(7, 5)).astype(np.float32)
+    for case, (photos, can_learn) in cases.items():
+        summary = harness.call(case, "summarize", photos, seed=0)
+        if not _are_named_arrays(harness, "summarize", case, summary):
+            continue
+        learned = harness.call(case, "fit", [summary, {}])
+        if not _are_named_arrays(harness, "fit", case, learned) or not learned:
+            continue
+        found = "returned arrays, expected none: the photos do not show background and a class"
+        harness.expect(can_learn, "fit", case, found)
+        answer = harness.call(case, "predict", learned, vectors)
+        if not harness.is_array(answer, (7, 4), "predict", case, probability=True):
+            continue
+        sums = answer.sum(axis=1)
+        found = f"rows sum to {sums.min():.3g} to {sums.max():.3g}, expected 1"
+        harness.expect(bool(np.allclose(sums, 1, atol=1e-4)), "predict", case, found)
+        never = float(answer[:, 3].max())
+        found = f"a class that no photo shows got {never:.3g}, expected 0"
+        harness.expect(never < 1e-6, "predict", case, found)
+        alone = np.concatenate([harness.strategy.predict(learned, v[None]) for v in vectors])
+        same = bool(np.allclose(alone, answer, atol=1e-5))
+        harness.expect(same, "predict", case, "a patch's answer changed with the other patches")
+
+
+def _are_named_arrays(
+    harness: Harness[Learner], method: str, case: str, answer: object
+) -> TypeGuard[dict[str, Array]]:
+    """Whether the answer is a mapping of names to finite float32 arrays."""
+    if answer is FAILED:
+        return False
+    if not isinstance(answer, Mapping):
+        found = f"returned {type(answer).__name__}, expected arrays by name"
+        harness.note(method, case, found)
+        return False
+    return all(
+        harness.is_array(array, (None,) * np.ndim(array), method, case, what=str(name))
+        for name, array in answer.items()
+    )
+
+
 def _check_refiner(harness: Harness[Refiner]) -> None:
     rng = np.random.default_rng(0)
     for height, width in ((1, 1), (1, 9), (9, 1), (24, 36), (3, 200)):
@@ -282,6 +340,7 @@ _CONTRACTS: dict[str, Callable[[Harness[Any]], None]] = {
     "clusterer": _check_clusterer,
     "foreground": _check_foreground,
     "consistency": _check_consistency,
+    "learner": _check_learner,
     "refiner": _check_refiner,
     "embedder": _check_embedder,
     "exporter": check_exporter,

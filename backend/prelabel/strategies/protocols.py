@@ -3,7 +3,7 @@
 A strategy is a frozen dataclass whose fields are its settings. It is found by name through an
 entry point group, built in or not.
 Arrays that a strategy is given are not written to. Every strategy is deterministic for a seed.
-Clusterers, foreground rules, consistencies and refiners are called from several threads at once;
+Clusterers, foreground rules, consistencies, learners and refiners are called from several threads at once;
 backbones, embedders and exporters from one at a time.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prelabel.data.dataset import Dataset, ExportContext
-from prelabel.data.records import LevelResult, PatchFeatures, Prediction
+from prelabel.data.records import LabelledPatches, LevelResult, PatchFeatures, Prediction
 
 Float = NDArray[np.float32]
 
@@ -149,6 +149,55 @@ class Consistency(Protocol):
 
         Returns:
             float32 (h, w) in [0, 1].
+        """
+        ...
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """Labelled patches to the class of any patch.
+
+    It learns in two steps: ``summarize`` reduces the patches of some photos to a few arrays, and
+    ``fit`` learns from several of these. So photos are left out, added or removed without a look at
+    the others, and a removed one leaves no trace.
+    """
+
+    def summarize(self, photos: Iterable[LabelledPatches], *, seed: int) -> Mapping[str, Float]:
+        """Reduce labelled photos to what `fit` needs of them.
+
+        Args:
+            photos: streamed over once; all have the same length of vectors and the same classes.
+            seed: of everything that is drawn.
+
+        Returns:
+            float32 arrays by name, whose size does not depend on the number of photos; none without
+            photos.
+        """
+        ...
+
+    def fit(self, summaries: Sequence[Mapping[str, Float]]) -> Mapping[str, Float]:
+        """Learn from the photos of several summaries.
+
+        Args:
+            summaries: what `summarize` returned; empty ones change nothing.
+
+        Returns:
+            float32 arrays by name, which `predict` takes; none if the photos do not show both
+            background and at least one class.
+        """
+        ...
+
+    def predict(self, learned: Mapping[str, Float], vectors: Float) -> Float:
+        """Tell the class of patches.
+
+        Args:
+            learned: what `fit` returned, not empty.
+            vectors: float32 (n, dim) of any patches.
+
+        Returns:
+            float32 (n, 1 + n_classes) in [0, 1], P of background (column 0) and of each class; rows
+            sum to 1. 0 for a class that no photo showed. Each patch's answer depends on that patch
+            alone.
         """
         ...
 

@@ -21,6 +21,7 @@ from prelabel.strategies.protocols import (
     Embedder,
     Exporter,
     Foreground,
+    Learner,
     Refiner,
 )
 
@@ -41,6 +42,7 @@ KINDS: dict[str, Kind] = {
         Kind("clusterer", "prelabel.clusterers", Clusterer),
         Kind("foreground", "prelabel.foregrounds", Foreground),
         Kind("consistency", "prelabel.consistency", Consistency),
+        Kind("learner", "prelabel.learners", Learner),
         Kind("refiner", "prelabel.refiners", Refiner),
         Kind("embedder", "prelabel.embedders", Embedder),
         Kind("exporter", "prelabel.exporters", Exporter),

@@ -1,0 +1,1 @@
+"""Learners: labelled patches to the class of any patch."""
