@@ -52,6 +52,13 @@ class _Titled(msgspec.Struct, frozen=True):
     title: str | None = None
 
 
+class _Summary(msgspec.Struct, frozen=True):
+    """How often each label is used, by tag and label."""
+
+    created_labels: dict[str, dict[str, int]] = {}
+    created_labels_drafts: dict[str, dict[str, int]] = {}
+
+
 class Client:
     """A Label Studio server as one user sees it. May be used by several threads at once.
 
@@ -102,6 +109,18 @@ class Client:
         """A new project's number. Raises UserError."""
         facts = {"title": title, "label_config": label_xml}
         return self._convert(self.ask("POST", "/api/projects/", body=facts), _Titled).id
+
+    def set_label_config(self, project_id: int, label_xml: str) -> None:
+        """Change a project's label config. Raises UserError if the server refuses it."""
+        self.ask("PATCH", f"/api/projects/{project_id}/", body={"label_config": label_xml})
+
+    def used_labels(self, project_id: int) -> set[str]:
+        """The labels that regions of annotations and drafts have. Raises UserError."""
+        answer = self.ask("GET", f"/api/projects/{project_id}/summary/")
+        given = {key: value for key, value in answer.items() if value is not None}
+        summary = self._convert(given, _Summary)
+        every = (summary.created_labels, summary.created_labels_drafts)
+        return {label for by_tag in every for labels in by_tag.values() for label in labels}
 
     def upload(self, project_id: int, photos: Sequence[Path]) -> None:
         """Photos from this machine, a task each. Raises UserError."""
