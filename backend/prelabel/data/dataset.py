@@ -78,6 +78,8 @@ class Dataset:
             the source is damaged.
         problems: what was left out or mended while streaming.
         model_version: of the model that predicted; "" for what people made.
+        has_objects: whether each region is one object. Masks of classes alone do not tell the
+            objects of a class apart.
     """
 
     photos: Path | None
@@ -85,3 +87,4 @@ class Dataset:
     stream: Callable[[], Iterator[Prediction]]
     problems: Problems = dataclasses.field(default_factory=Problems)
     model_version: str = ""
+    has_objects: bool = True
