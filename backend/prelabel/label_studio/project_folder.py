@@ -25,7 +25,7 @@ from prelabel.model import FittedModel
 from prelabel.storage.files import data_folder, replacing
 
 _STATE = "project.json"
-_QUIET, _LONGEST = 30.0, 300.0
+_QUIET, _LONGEST = 3.0, 30.0
 """Seconds without a new name, or since the first, after which new names go live."""
 
 
@@ -40,6 +40,8 @@ class ProjectState(msgspec.Struct, frozen=True, kw_only=True):
     ``newest``: that of the model fitted last, which goes live next. ``revision``: of the live names.
     ``gathering_since``: when a name that is not live yet was first seen, in seconds since 1970; 0
     for none. ``version``: the live model version; ``versions``: those given out before it.
+    ``shown_backend``: the title of the backend whose predictions the project shows; "" unless Label
+    Studio was told a version in its place, until the earlier predictions are removed.
     ``n_tasks``: tasks that the project had at the newest fit. ``fit_requested``: a fit was requested
     and has not ended.
     """
@@ -53,6 +55,7 @@ class ProjectState(msgspec.Struct, frozen=True, kw_only=True):
     gathering_since: float = 0.0
     version: str = ""
     versions: tuple[str, ...] = ()
+    shown_backend: str = ""
     n_tasks: int = 0
     fit_requested: bool = msgspec.field(default=False, name="fit_wanted")
 
@@ -97,26 +100,36 @@ class ProjectFolder:
 
     def go_live(self, config: Config, *, now: bool = False) -> ProjectState:
         """Make the newest model and names live. New names are gathered: they go live when nobody
-        has given one for 30 seconds, or after 5 minutes; with ``now``, at once."""
+        has given one for 3 seconds, or after 30; with ``now``, at once."""
+        with self._lock():
+            return self._make_live(self._next_live(config, now=now))
+
+    def next_live(self, config: Config) -> ProjectState:
+        """The state that ``go_live`` would give now, for predictions that are made before it is
+        live; gathering begins with it."""
+        with self._lock():
+            state, following = self.state, self._next_live(config, now=False)
+            if state.gathering_since != following.gathering_since and following.gathering_since:
+                gathering = msgspec.structs.replace(
+                    state, gathering_since=following.gathering_since
+                )
+                self._write(gathering)
+            return following
+
+    def make_live(self, following: ProjectState) -> ProjectState:
+        """Make a state of ``next_live`` live: its model, its names and its version."""
         with self._lock():
             state = self.state
-            revision, since = self._names_to_go_live(state, now=now)
-            version = image_level_version(config)
-            if state.newest:
-                version = fitted_version(self.model_folder(state.newest), revision)
-            versions = [v for v in (*state.versions, state.version) if v and v != version]
-            live = msgspec.structs.replace(
-                state,
-                model=state.newest,
-                revision=revision,
-                gathering_since=since,
-                version=version,
-                versions=tuple(dict.fromkeys(versions)),
+            return self._make_live(
+                msgspec.structs.replace(
+                    state,
+                    model=following.model,
+                    revision=following.revision,
+                    gathering_since=0.0,
+                    version=following.version,
+                    versions=_earlier(state, following.version),
+                )
             )
-            if live == state:
-                return state
-            self._remove_models(keep=(state.model, live.model))
-            return self._write(live)
 
     def model_folder(self, fit_hash: str) -> Path:
         """Where the model of this hash is."""
@@ -160,6 +173,28 @@ class ProjectFolder:
         """Held by the one process that fits this project."""
         self.path.mkdir(parents=True, exist_ok=True)
         return FileLock(self.path / "fit.lock")
+
+    def _next_live(self, config: Config, *, now: bool) -> ProjectState:
+        state = self.state
+        revision, since = self._names_to_go_live(state, now=now)
+        version = image_level_version(config)
+        if state.newest:
+            version = fitted_version(self.model_folder(state.newest), revision)
+        return msgspec.structs.replace(
+            state,
+            model=state.newest,
+            revision=revision,
+            gathering_since=since,
+            version=version,
+            versions=_earlier(state, version),
+        )
+
+    def _make_live(self, live: ProjectState) -> ProjectState:
+        state = self.state
+        if live == state:
+            return state
+        self._remove_models(keep=(state.model, state.newest, live.model))
+        return self._write(live)
 
     def _lock(self) -> FileLock:
         self.path.mkdir(parents=True, exist_ok=True)
@@ -215,6 +250,12 @@ class ProjectFolder:
         for folder in (self.path / "models").glob("*"):
             if folder.name not in keep:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _earlier(state: ProjectState, version: str) -> tuple[str, ...]:
+    """The versions that were given out before a new one, each once."""
+    known = (*state.versions, state.version)
+    return tuple(dict.fromkeys(v for v in known if v and v != version))
 
 
 def _all_projects() -> Path:
