@@ -177,7 +177,9 @@ def test_remove_earlier__two_writers_of_two_versions_leave_one(project: Project)
 
 
 @pytest.mark.parametrize("shown", ["prelabel", "", OLD, FOREIGN])
-def test_remove_earlier__keeps_what_the_label_stream_shows(project: Project, shown: str) -> None:
+def test_remove_earlier__keeps_what_the_label_stream_shows(
+    project: Project, monkeypatch: pytest.MonkeyPatch, shown: str
+) -> None:
     project.server.backends[project.id] = ["prelabel"]
     project.store(OLD)
     project.store(FOREIGN)
@@ -189,7 +191,7 @@ def test_remove_earlier__keeps_what_the_label_stream_shows(project: Project, sho
         seen.append(project.server.shown[project.id])
         return delete_version(number, version)
 
-    project.server.delete_version = deleted  # type: ignore[method-assign]
+    monkeypatch.setattr(project.server, "delete_version", deleted)
     writer = project.writer()
     writer.write(project.made())
     assert writer.remove_earlier() == N

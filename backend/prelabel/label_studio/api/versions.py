@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from prelabel.label_studio.api.client import Client
+from prelabel.label_studio.api.tasks import task_id
 from prelabel.label_studio.model_version import is_own
 from prelabel.storage.json import JsonObject
 
@@ -64,7 +65,7 @@ def versions_of(task: JsonObject) -> TaskVersions:
 def tasks_with(client: Client, project_id: int, version: str) -> set[int]:
     """The tasks that have a prediction of a version of this tool. Raises UserError."""
     found = client.tasks(project_id, version=version)  # longer versions contain it too
-    return {task["id"] for task in found if version in versions_of(task).own}
+    return {task_id(task) for task in found if version in versions_of(task).own}
 
 
 def delete_version(client: Client, project_id: int, version: str) -> int:
