@@ -125,7 +125,7 @@ class Client:
         """The labels that regions of annotations and drafts have. Raises UserError."""
         answer = self.ask("GET", f"/api/projects/{project_id}/summary/")
         given = {key: value for key, value in answer.items() if value is not None}
-        summary = self._convert(given, _Summary)
+        summary = self.convert(given, _Summary)
         every = (summary.created_labels, summary.created_labels_drafts)
         return {label for by_tag in every for labels in by_tag.values() for label in labels}
 
@@ -166,13 +166,18 @@ class Client:
         answer = self.ask("POST", "/api/ml", body=facts, repeatable=False)
         return self.convert(answer, _Titled).id
 
-    def tasks(self, project_id: int, *, version: str = "") -> Iterator[JsonObject]:
+    def tasks(
+        self, project_id: int, *, version: str = "", fields: Sequence[str] = ()
+    ) -> Iterator[JsonObject]:
         """A project's tasks with their annotations and predictions, each once; a page of them is in
         memory at a time. ``version``: only those with a prediction whose model version contains
-        this text, without annotations and predictions (see ``find_tasks``).
+        this text, without annotations, drafts and predictions (see ``find_tasks``). ``fields``:
+        only these, drafts and such among them.
 
         Raises UserError, and ServerFault if fewer came than there are."""
         more = {"query": _encoded(_having(version))} if version else {"fields": "all"}
+        if fields:
+            more |= {"fields": "all", "include": ",".join(("id", *fields))}
         seen: set[int] = set()
         total = page = 0
         while True:

@@ -63,6 +63,9 @@ class Refresher:
         self._add_labels = add_labels
         self._schedules: dict[Path, _Schedule] = {}
         self._stopping = threading.Event()
+
+    def start(self) -> None:
+        """Begin to watch."""
         threading.Thread(target=self._run, name="refresh", daemon=True).start()
 
     def stop(self) -> None:
@@ -88,7 +91,8 @@ class Refresher:
         while not self._stopping.wait(_EVERY):
             for project in self._projects.all():
                 schedule = self._schedule(project)
-                if project.token and not schedule.busy.is_set():
+                known = project.token and project.state.label_config
+                if known and not schedule.busy.is_set():
                     try:
                         self._start_if_due(project, schedule)
                     except (UserError, OSError) as error:

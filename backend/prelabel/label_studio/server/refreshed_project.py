@@ -12,15 +12,17 @@ from datetime import UTC, datetime
 import msgspec
 
 from prelabel.label_studio.api.client import Client
+from prelabel.label_studio.api.tasks import task_id
 from prelabel.label_studio.api.versions import choose_version, count_versions, versions_of
 from prelabel.label_studio.format.items import PredictionJson
 from prelabel.label_studio.format.label_config import LabelConfig, parse_label_config
 from prelabel.label_studio.prediction_writer import PredictionWriter
 from prelabel.label_studio.project_folder import ProjectState
-from prelabel.label_studio.server.jobs import NOT_READY, Urgency
+from prelabel.label_studio.server.jobs import NOT_READY, NamesFacts, Urgency
 from prelabel.label_studio.server.projects import Project
 from prelabel.label_studio.server.queue import Queue
 from prelabel.label_studio.unnamed import add_unnamed_labels, remove_unnamed_labels
+from prelabel.storage.json import JsonObject
 
 _AT_ONCE = 100
 """Tasks in the queue together, and in one import."""
@@ -35,14 +37,6 @@ _DRAWING = 1800.0
 
 class StoppedError(Exception):
     """The backend is being stopped."""
-
-
-class NamesFacts(msgspec.Struct, frozen=True):
-    """What the worker says of new names. ``changed``: whether a region may have another name with
-    them than with the live ones. ``unnamed``: classes with regions that have none."""
-
-    changed: bool = True
-    unnamed: list[str] = []
 
 
 class RefreshedProject:
@@ -120,17 +114,17 @@ class RefreshedProject:
             return parse_label_config(add_unnamed_labels(client, number, facts.unnamed))
         return parse_label_config(client.project(number).label_config)
 
-    def _tasks(self, client: Client, earlier: set[str], version: str) -> Mapping[int, object]:
+    def _tasks(self, client: Client, earlier: set[str], version: str) -> Mapping[int, JsonObject]:
         """The data of the tasks that have a prediction of an earlier version and none of this one."""
         return {
-            task["id"]: task.get("data")
+            task_id(task): data if isinstance(data := task.get("data"), Mapping) else {}
             for one in sorted(earlier)
             for task in client.tasks(self._project.id, version=one)
             if one in (own := versions_of(task).own) and version not in own
         }
 
     def _predictions(
-        self, state: ProjectState, label_config: LabelConfig, tasks: Mapping[int, object]
+        self, state: ProjectState, label_config: LabelConfig, tasks: Mapping[int, JsonObject]
     ) -> Iterator[tuple[int, PredictionJson]]:
         """The tasks' predictions, a portion at a time; those that fail keep what they have."""
         numbers = list(tasks)
@@ -149,7 +143,7 @@ class RefreshedProject:
         state: ProjectState,
         label_config: LabelConfig,
         portion: Sequence[int],
-        tasks: Mapping[int, object],
+        tasks: Mapping[int, JsonObject],
     ) -> Iterator[tuple[int, bytes]]:
         entries = [
             self._queue.put(
@@ -158,7 +152,7 @@ class RefreshedProject:
                     state,
                     label_config,
                     task_id=number,
-                    data=json.dumps(tasks[number]).encode(),
+                    data=tasks[number],
                 ),
                 Urgency.BACKGROUND,
             )
@@ -211,13 +205,13 @@ class RefreshedProject:
         """Whether a task with a prediction of one of these versions has a draft of a person who may be
         at it still."""
         since = datetime.now(UTC).timestamp() - _DRAWING
-        return any(
-            datetime.fromisoformat(str(draft.get("updated_at"))).timestamp() > since
-            for version in versions
-            for task in client.tasks(self._project.id, version=version)
-            for draft in task.get("drafts") or ()
-            if isinstance(draft, Mapping) and draft.get("updated_at")
-        )
+        for version in versions:
+            for task in client.tasks(self._project.id, version=version, fields=["drafts"]):
+                drafts = task.get("drafts")
+                for draft in drafts if isinstance(drafts, list) else ():
+                    if datetime.fromisoformat(draft["updated_at"]).timestamp() > since:
+                        return True
+        return False
 
     def _check(self) -> None:
         if self._stopping.is_set():
