@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,12 +59,14 @@ class ExportContext:
         classes: names by class id.
         model_version: of the model that predicted; "" for what people made.
         problems: takes what the format could not keep.
+        addresses: of photos that have one, such as a URL, by name.
     """
 
     photos: Path
     classes: tuple[str, ...]
     model_version: str
     problems: Problems = dataclasses.field(default_factory=Problems)
+    addresses: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class Dataset:
             the source is damaged.
         problems: what was left out or mended while streaming.
         model_version: of the model that predicted; "" for what people made.
+        addresses: of photos that have one, such as a URL, by name.
     """
 
     photos: Path | None
@@ -85,3 +88,4 @@ class Dataset:
     stream: Callable[[], Iterator[Prediction]]
     problems: Problems = dataclasses.field(default_factory=Problems)
     model_version: str = ""
+    addresses: Mapping[str, str] = dataclasses.field(default_factory=dict)

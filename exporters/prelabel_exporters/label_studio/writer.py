@@ -149,7 +149,7 @@ def _task(
     tolerance: float,
     context: ExportContext,
 ) -> dict[str, object]:
-    address = prefix + _quoted(prediction.photo)
+    address = context.addresses.get(prediction.photo) or prefix + _quoted(prediction.photo)
     meta: dict[str, object] = {"width": prediction.width, "height": prediction.height}
     if _is_unicode(prediction.photo):
         meta["photo"] = prediction.photo
