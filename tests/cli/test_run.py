@@ -100,7 +100,9 @@ def test_evaluate__of_its_own_predictions(done: Finished, tmp_path: Path) -> Non
     result = cli("evaluate", copy, out / "coco" / "instances.json")
     assert result.exit_code == 0
     assert "foreground IoU" in result.stdout
-    assert json.loads((copy / "evaluation.json").read_text())["foreground_iou"] == 1.0
+    assert (
+        json.loads((copy / "evaluation" / "evaluation.json").read_text())["foreground_iou"] == 1.0
+    )
 
 
 def test_python__in_three_lines(done: Finished) -> None:

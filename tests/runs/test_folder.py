@@ -76,13 +76,17 @@ def test_prepare__a_new_folder_is_marked_first(tmp_path: Path) -> None:
 
 def test_prepare__an_earlier_result_is_started_anew(tmp_path: Path) -> None:
     out = leave(tmp_path / "out", {**DONE, "seconds": {"total": 3.0}})
-    (out / "evaluation.json").touch()
+    leave(out / "evaluation", {"command": "evaluate", "state": "done"})
+    (out / "evaluation" / "index.html").touch()
     with output_folder(out, command="run") as earlier:
         assert earlier == FolderFacts("run", "done", "m-1", ["coco"])
         assert written(out) == {**DONE, "state": "started"}
-        assert not (out / "evaluation.json").exists()
+        assert not (out / "evaluation").exists()  # of other predictions
+        (out / "evaluation").mkdir()
+        (out / "evaluation" / "thesis.txt").touch()
     with output_folder(out, command="run") as again:
         assert again == FolderFacts("run", "started", "m-1", ["coco"])
+        assert (out / "evaluation" / "thesis.txt").exists()
 
 
 def test_output_folder__is_written_to_by_one_command_at_a_time(tmp_path: Path) -> None:

@@ -81,6 +81,8 @@ class Dataset:
         problems: what was left out or mended while streaming.
         model_version: of the model that predicted; "" for what people made.
         addresses: of photos that have one, such as a URL, by name.
+        has_objects: whether each region is one object. Masks of classes alone do not tell the
+            objects of a class apart.
     """
 
     photos: Path | None
@@ -89,3 +91,4 @@ class Dataset:
     problems: Problems = dataclasses.field(default_factory=Problems)
     model_version: str = ""
     addresses: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    has_objects: bool = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +14,17 @@ from prelabel.runs.predictions import FILE
 from prelabel.storage.files import LOCK, is_clutter, remove_leftovers, replacing
 from prelabel.storage.json import decode
 from prelabel.storage.locks import exclusive
-from prelabel.storage.marker import DONE, MARKER, STARTED, Marker, read_marker
+from prelabel.storage.marker import (
+    DONE,
+    MARKER,
+    STARTED,
+    Marker,
+    is_prelabel_folder,
+    read_marker,
+)
 
-EVALUATION = "evaluation.json"
+EVALUATION = "evaluation"
+"""The folder of a run that its evaluation is written to."""
 
 
 def check_output_folder(out: Path, *, command: str) -> FolderFacts | None:
@@ -65,7 +74,8 @@ def _prepared(out: Path, command: str) -> FolderFacts | None:
         write_facts(out, FolderFacts(command, STARTED))
     elif earlier.state != STARTED:
         write_facts(out, FolderFacts(command, STARTED, earlier.model_version, earlier.formats))
-    (out / EVALUATION).unlink(missing_ok=True)  # it was about the earlier predictions
+    if is_prelabel_folder(out / EVALUATION):  # it was about the earlier predictions
+        shutil.rmtree(out / EVALUATION)
     return earlier
 
 

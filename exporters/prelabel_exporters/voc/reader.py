@@ -56,7 +56,8 @@ def read_voc(source: Path) -> Dataset:
                 yield found
         counted = True  # another stream finds the same problems
 
-    return Dataset(photos, labels.classes, stream, problems)
+    has_objects = any((root / OBJECTS).glob("**/*.*"))
+    return Dataset(photos, labels.classes, stream, problems, has_objects=has_objects)
 
 
 class _Folder:

@@ -142,7 +142,7 @@ def test_task__that_is_gone(server: Server, client: Client) -> None:
     server.route = in_turn(answer(found), answer({"tasks": [], "total": 0}), answer({}, 404))
     assert client.task(7, 5) == {"id": 5}
     for _ in range(2):
-        with pytest.raises(TaskGone, match="project 7 .* no task 6"):
+        with pytest.raises(TaskGone, match=r"project 7 .* no task 6"):
             client.task(7, 6)
 
 
