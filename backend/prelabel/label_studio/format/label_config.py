@@ -8,6 +8,7 @@ from typing import Literal
 from xml.etree import ElementTree
 
 from prelabel.errors import UserError
+from prelabel.label_studio.format.labels import is_unnamed
 from prelabel.label_studio.format.shapes import SHAPES, Kind
 
 PromptKind = Literal["keypoint", "rectangle"]
@@ -47,6 +48,11 @@ class Control:
     image_key: str
     labels: tuple[Label, ...]
     is_list: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its labels but for those of classes that nobody has named."""
+        return tuple(label.value for label in self.labels if not is_unnamed(label.value))
 
     def accepts(self, label: str) -> bool:
         """Whether a region may have this label: any, if the control has none of its own, since they
@@ -90,8 +96,8 @@ class LabelConfig:
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """The controls' labels, each once."""
-        return tuple(dict.fromkeys(label.value for c in self.controls for label in c.labels))
+        """The controls' labels, each once, but for those of classes that nobody has named."""
+        return tuple(dict.fromkeys(name for c in self.controls for name in c.names))
 
 
 def parse_label_config(xml: str) -> LabelConfig:
