@@ -113,7 +113,7 @@ class _Reading:
                 width=image.width,
                 height=image.height,
                 regions=regions,
-                foreground=inside / (image.width * image.height),
+                foreground=min(1.0, inside / (image.width * image.height)),  # they may overlap
                 dropped=0,
                 model_version=self._data.model_version or "",
             )
