@@ -26,7 +26,9 @@ def item_label(item: JsonObject, shared: Mapping[str, str], *, predicted: bool =
     shape = shape_of_item(item)
     if shape is None:
         return ""
-    label = _first_text(item.get("value"), shape.labels_key) or shared.get(str(item.get("id")), "")
+    value = item.get("value")
+    label = _first_text(value, shape.labels_key) or _first_text(value, "labels")
+    label = label or shared.get(str(item.get("id")), "")
     return label or (_class_note(item) if predicted else "")
 
 
