@@ -66,7 +66,12 @@ def _run(
         fetcher = Fetcher(client, folder / "photos")
         config = tiny_config(*overrides)
         return bulk.predict_project(
-            client, fetcher, project, ProjectFolder(folder / "project"), config, Options(**options)
+            client,
+            fetcher,
+            project,
+            ProjectFolder(folder / str(project)),
+            config,
+            Options(**options),
         )
 
 
@@ -107,7 +112,7 @@ def test_bulk__masks_arrive_as_they_were_found(label_studio: Server, tmp_path: P
     project = label_studio.project(BRUSH)
     label_studio.upload(project, _photos())
     _run(label_studio, project, tmp_path)
-    model = ProjectFolder(tmp_path / "project").newest_model()
+    model = ProjectFolder(tmp_path / str(project)).newest_model()
     assert model is not None
     rotated = tmp_path / "rotated.jpg"
     rotated.write_bytes(_rotated(N))

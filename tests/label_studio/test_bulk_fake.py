@@ -43,7 +43,7 @@ class Project:
                 client,
                 Fetcher(client, self.folder / "photos"),
                 self.id,
-                ProjectFolder(self.folder / "project"),
+                ProjectFolder(self.folder / str(self.id)),
                 tiny_config(*overrides),
                 options or Options(),
             )

@@ -76,6 +76,26 @@ class FakeLabelStudio:
             self.tasks[prediction["task"]]["predictions"].append({"id": number, **prediction})
         return len(predictions)
 
+    def listed(self, query: dict[str, str]) -> list[Task]:
+        """The tasks of a project, or those of them that are selected; without ``fields=all``, with
+        the counts of what they have."""
+        project = int(query["project"])
+        chosen = json.loads(query.get("query", "{}")).get("selectedItems", {}).get("included")
+        own = [t for t in self.tasks.values() if t["project"] == project]
+        own = [t for t in own if chosen is None or t["id"] in chosen]
+        counted = [
+            {
+                **task,
+                "total_annotations": len(task["annotations"]),
+                "total_predictions": len(task["predictions"]),
+            }
+            for task in own
+        ]
+        if query.get("fields") != "all":
+            for task in counted:
+                del task["annotations"], task["predictions"]
+        return counted
+
     @property
     def held(self) -> str:
         """Requests whose path this pattern matches wait until it is changed; "" holds none."""
@@ -197,8 +217,7 @@ def _handler(server: FakeLabelStudio) -> type[BaseHTTPRequestHandler]:
             if kind == "tasks" and int(number) in server.tasks:
                 return 200, server.tasks[int(number)]
             if place.path == "/api/tasks":
-                project = int(parse_qs(place.query)["project"][0])
-                own = [t for t in server.tasks.values() if t["project"] == project]
+                own = server.listed({k: v[0] for k, v in parse_qs(place.query).items()})
                 return 200, {"tasks": own, "total": len(own)}
             return 404, {"detail": "Not found."}
 

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from prelabel.data.records import Prediction
 
+_NO_LABELS = ("photos", "images", "tasks", "names", "categories")
+"""What kinds of problems begin with that are not about labels."""
+
 
 class Problems:
     """What could not be read or kept as it was: counted by kind, the first few with their place."""
@@ -21,13 +24,23 @@ class Problems:
         """Count one more, or several.
 
         Args:
-            kind: what happened, as a plural ("polygons with holes, kept as RLE").
+            kind: what happened, as a plural ("polygons with holes, kept as RLE"). With "left out" in
+                it, something is missing in the result.
             place: the file, and the id or name in it.
             times: how many are counted, 1 or more.
         """
         self.counts[kind] = self.counts.get(kind, 0) + times
         if place and len(known := self.examples.setdefault(kind, [])) < 3:
             known.append(place)
+
+    @property
+    def labels_left_out(self) -> int:
+        """How many regions and the like are missing in the result; photos do not count."""
+        return sum(
+            n
+            for kind, n in self.counts.items()
+            if "left out" in kind and not kind.startswith(_NO_LABELS)
+        )
 
     def lines(self) -> list[str]:
         """For people: one line for each kind."""
@@ -66,6 +79,8 @@ class Dataset:
             the source is damaged.
         problems: what was left out or mended while streaming.
         model_version: of the model that predicted; "" for what people made.
+        has_objects: whether each region is one object. Masks of classes alone do not tell the
+            objects of a class apart.
     """
 
     photos: Path | None
@@ -73,3 +88,4 @@ class Dataset:
     stream: Callable[[], Iterator[Prediction]]
     problems: Problems = dataclasses.field(default_factory=Problems)
     model_version: str = ""
+    has_objects: bool = True

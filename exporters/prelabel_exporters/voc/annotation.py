@@ -10,6 +10,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from prelabel.data.dataset import Problems
 from prelabel.data.records import Prediction, Region
+from prelabel_exporters.common import whole_number
 
 _NOT_IN_XML = re.compile("[^\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Control characters, and lone surrogates (of names that are not UTF-8)."""
@@ -45,10 +46,16 @@ def read_annotation(
         return default, None
     try:
         root = ElementTree.fromstring(file.read_bytes())
-        size = (int(root.findtext("size/width", "")), int(root.findtext("size/height", "")))
-    except (OSError, ValueError, ElementTree.ParseError) as error:
+        sides = (root.findtext("size/width", "0"), root.findtext("size/height", "0"))
+        width, height = (whole_number(side.strip() or 0) for side in sides)
+        if width is None or height is None or min(width, height) < 0:
+            raise ValueError(f"a size of {sides[0]!r} × {sides[1]!r}")
+        size = (width, height) if width and height else None
+    except (OSError, ValueError, LookupError, ElementTree.ParseError) as error:
         problems.note("annotations that cannot be read, only masks used", f"{file}: {error}")
         return default, None
+    if size is None:
+        problems.note("annotations that do not state the photo's size", str(file))
     name = root.findtext("filename") or default
     # VOC's own annotations give the file's name without its folder.
     stem, own = default.removesuffix(".jpg"), name.rpartition(".")[0]

@@ -43,7 +43,10 @@ def test_control_groups__others_as_well_if_the_config_says_so() -> None:
 def test_choose_route__the_first_that_has_a_label() -> None:
     assert choose_route([CAT, DOG], [None, "dog"], note="object 1") == Route(DOG, "dog")
     assert choose_route([CAT, DOG], ["cat", "cat"]) == Route(CAT, "cat")
-    assert choose_route([CAT, DOG], [None, None], note="object 1") == Route(CAT, None, "object 1")
+    assert choose_route([CAT, DOG], [None, None], note="object 1") == Route(
+        CAT, None, "object 1", named=False
+    )
+    assert not choose_route([CAT], ["object 3"]).named  # a label, but no name
 
 
 def test_finest_control__that_has_the_label() -> None:

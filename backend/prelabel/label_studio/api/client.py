@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -82,7 +83,7 @@ class Client:
     def project(self, project_id: int) -> ProjectInfo:
         """A project's settings. Raises UserError."""
         try:
-            answer = self._object("GET", f"/api/projects/{project_id}/")
+            answer = self.ask("GET", f"/api/projects/{project_id}/")
         except NotFoundError:
             raise UserError(
                 f"{self.url} has no project {project_id} that this token's user may see: take the "
@@ -93,14 +94,14 @@ class Client:
 
     def find_project(self, title: str) -> int | None:
         """The number of a project with this title. Raises UserError."""
-        answer = self._object("GET", f"/api/projects/?{urlencode({'title': title})}")
+        answer = self.ask("GET", f"/api/projects/?{urlencode({'title': title})}")
         found = self._convert(answer.get("results") or [], list[_Titled])
         return next((project.id for project in found if project.title == title), None)
 
     def create_project(self, title: str, label_xml: str) -> int:
         """A new project's number. Raises UserError."""
         facts = {"title": title, "label_config": label_xml}
-        return self._convert(self._object("POST", "/api/projects/", body=facts), _Titled).id
+        return self._convert(self.ask("POST", "/api/projects/", body=facts), _Titled).id
 
     def upload(self, project_id: int, photos: Sequence[Path]) -> None:
         """Photos from this machine, a task each. Raises UserError."""
@@ -136,7 +137,7 @@ class Client:
             "basic_auth_user": user,
             "basic_auth_pass": password,
         }
-        answer = self._object("POST", "/api/ml", body=facts, repeatable=False)
+        answer = self.ask("POST", "/api/ml", body=facts, repeatable=False)
         return self._convert(answer, _Titled).id
 
     def tasks(self, project_id: int) -> Iterator[JsonObject]:
@@ -148,7 +149,7 @@ class Client:
             page += 1
             query = {"project": project_id, "page": page, "page_size": _PAGE, "fields": "all"}
             try:
-                answer = self._object("GET", f"/api/tasks?{urlencode(query)}")
+                answer = self.ask("GET", f"/api/tasks?{urlencode(query)}")
             except NotFoundError:
                 if page == 1:
                     raise
@@ -173,13 +174,40 @@ class Client:
                 f"{self.url} {reason}; were some deleted meanwhile? {KEPT}", reason=reason
             )
 
-    def task(self, task_id: int) -> JsonObject:
+    def find_tasks(
+        self, project_id: int, task_ids: Sequence[int], *, whole: bool = True
+    ) -> dict[int, JsonObject]:
+        """Those of the tasks that are there, by number. ``whole``: with annotations and predictions;
+        else with their counts alone, ``total_annotations`` and ``total_predictions``.
+
+        Looking at tasks like this never makes Label Studio predict them, as opening a task at
+        ``/api/tasks/N/`` does. Raises UserError.
+        """
+        found: dict[int, JsonObject] = {}
+        for start in range(0, len(task_ids), _PAGE):
+            chosen = set(task_ids[start : start + _PAGE])
+            selected = {"selectedItems": {"all": False, "included": sorted(chosen)}}
+            query = {
+                "project": str(project_id),
+                "page_size": str(_PAGE),
+                "query": json.dumps(selected, separators=(",", ":")),
+                **({"fields": "all"} if whole else {}),
+            }
+            answer = self.ask("GET", f"/api/tasks?{urlencode(query)}")
+            tasks = answer.get("tasks")
+            if not isinstance(tasks, list):
+                raise self._transport.unexpected("something without tasks")
+            found |= {task["id"]: task for task in tasks if task["id"] in chosen}
+        return found
+
+    def task(self, project_id: int, task_id: int) -> JsonObject:
         """A task with its annotations and predictions. Raises TaskGone and UserError."""
         try:
-            return self._object("GET", f"/api/tasks/{task_id}/")
-        except NotFoundError:
+            return self.find_tasks(project_id, [task_id])[task_id]
+        except (KeyError, NotFoundError):
             raise TaskGone(
-                f"{self.url} has no task {task_id} that this token's user may see"
+                f"project {project_id} of {self.url} has no task {task_id} that this token's user "
+                "may see"
             ) from None
 
     def import_predictions(self, project_id: int, predictions: Sequence[JsonObject]) -> int:
@@ -188,7 +216,7 @@ class Client:
         fails or creates another number than were sent."""
         if not predictions:
             return 0
-        answer = self._object(
+        answer = self.ask(
             "POST",
             f"/api/projects/{project_id}/import/predictions",
             body=[dict(p) for p in predictions],
@@ -241,7 +269,7 @@ class Client:
             raise PhotoError("cannot be fetched (its address is not valid)") from None
         return None
 
-    def _object(
+    def ask(
         self,
         method: str,
         path: str,
@@ -250,7 +278,8 @@ class Client:
         repeatable: bool = True,
         timeout: float | None = None,
     ) -> JsonObject:
-        """An answer that is a JSON object."""
+        """An answer that is a JSON object; the arguments are as for ``Transport.json``. Raises
+        UserError."""
         answer = self._transport.json(
             method, path, body=body, repeatable=repeatable, timeout=timeout
         )

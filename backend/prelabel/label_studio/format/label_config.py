@@ -9,6 +9,7 @@ from typing import Literal
 from prelabel.errors import UserError
 from prelabel.label_studio.format.config_tags import EXPECTED, Tag, read_tags
 from prelabel.label_studio.format.data_paths import path_of
+from prelabel.label_studio.format.labels import is_unnamed
 from prelabel.label_studio.format.shapes import SHAPES, Kind
 
 PromptKind = Literal["keypoint", "rectangle"]
@@ -62,6 +63,11 @@ class Control:
     labels_tag: str | None = None
     skip: bool | None = None
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its labels as they are stored, but for those of classes that nobody has named."""
+        return tuple(label.stored for label in self.labels if not is_unnamed(label.stored))
+
     def accepts(self, label: str) -> bool:
         """Whether a region may have this label (alias or value): any, if the labels come from the
         task."""
@@ -113,8 +119,9 @@ class LabelConfig:
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """The controls' labels as they are stored, each once."""
-        return tuple(dict.fromkeys(label.stored for c in self.controls for label in c.labels))
+        """The controls' labels as they are stored, each once, but for those of classes that nobody
+        has named."""
+        return tuple(dict.fromkeys(name for c in self.controls for name in c.names))
 
     @property
     def categories(self) -> dict[str, int]:

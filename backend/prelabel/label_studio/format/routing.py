@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from msgspec import structs
@@ -10,17 +10,20 @@ from msgspec import structs
 from prelabel.data.records import Prediction
 from prelabel.label_studio.format.items import Losses, ResultItem, encode_regions
 from prelabel.label_studio.format.label_config import Control
+from prelabel.label_studio.format.labels import guess_note, is_unnamed
 from prelabel.label_studio.format.shapes import FINENESS
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """Where the regions of a cluster go. ``label``: theirs in the control, None if it has none for
-    them. ``note``: what people see in their details; "" for nothing."""
+    them. ``named``: whether that is their name, and not ``object 3`` or a guess. ``note``: what
+    people see in their details; "" for nothing."""
 
     control: Control
     label: str | None
     note: str = ""
+    named: bool = True
 
 
 def control_groups(controls: Sequence[Control], image_key: str) -> list[list[Control]]:
@@ -44,8 +47,31 @@ def choose_route(
     without a label and with the note, if none has. ``labels``: the cluster's in each control."""
     for control, label in zip(controls, labels, strict=True):
         if label is not None:
-            return Route(control, label)
-    return Route(controls[0], None, note)
+            return Route(control, label, named=not is_unnamed(label))
+    return Route(controls[0], None, note, named=False)
+
+
+def unnamed_route(
+    controls: Sequence[Control], class_name: str, guesses: Iterable[str | None]
+) -> Route:
+    """Where a region without a name goes so that it is seen: Label Studio (1.23) draws regions
+    without a label all but transparent.
+
+    It gets the label of its class, such as ``object 3``, if a control has it; else the first of
+    ``guesses`` that one has, else the first label, with a note that it is a guess. Without a label
+    only if no control has one.
+    """
+    own: dict[str, Control] = {}
+    for control in controls:
+        for name in control.names:
+            own.setdefault(name, control)
+    for control in controls:
+        if is_unnamed(class_name) and control.labels and control.accepts(class_name):
+            return Route(control, control.stored(class_name), named=False)
+    guess = next((label for label in guesses if label in own), next(iter(own), None))
+    if guess is None:
+        return Route(controls[0], None, class_name, named=False)
+    return Route(own[guess], guess, guess_note(class_name, guess), named=False)
 
 
 def finest_control(controls: Sequence[Control], label: str) -> Control:

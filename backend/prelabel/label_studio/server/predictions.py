@@ -67,7 +67,7 @@ class Predictions:
         answers = self._wait(entries, until - time.monotonic())
         self._metrics.not_ready.inc(sum(not entry.result.done() for entry in entries))
         done = [task_id(t) for t, a in zip(tasks, answers, strict=True) if a != NOT_READY]
-        self._cleanup.schedule(project.server, project.token, state, done)
+        self._cleanup.schedule(project, state, done)
         return answers
 
     def answer_prompts(

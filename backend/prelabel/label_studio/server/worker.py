@@ -156,9 +156,7 @@ class _Worker:
     def _learn(self, job: Job) -> None:
         folder = ProjectFolder(job.folder)
         with Client(job.server, job.token) as client:
-            task = client.task(job.task_id)
-        if str(task.get("project", folder.path.name)) != folder.path.name:
-            raise UserError("is of another project: nothing is learned from it")
+            task = client.task(folder.project_id, job.task_id)
         names = ExemplarFile(folder.names)
         lessons = learn_task(
             task,
