@@ -434,8 +434,8 @@ def test_read__categories_with_ids_that_are_words(tmp_path: Path) -> None:
     assert (found.classes, labels.regions[0].cluster) == (("cat",), 0)
 
 
-@pytest.mark.parametrize("name", ["../x.jpg", "a\0.jpg", "/etc/x.jpg", "", None, 5])
-def test_read__a_name_that_leads_out_of_the_folder(name: object, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["..", "a\0.jpg", "/etc/..", "", None, 5])
+def test_read__a_name_that_is_not_that_of_a_file(name: object, tmp_path: Path) -> None:
     images = [{"id": 1, "file_name": name, "width": WIDTH, "height": HEIGHT}]
     found = Coco().read(coco_file(tmp_path, images=images))
     assert list(found.stream()) == []

@@ -13,9 +13,6 @@ from prelabel.cli.options import example
 from prelabel.errors import UserError
 
 if TYPE_CHECKING:
-    import uvicorn
-    from starlette.types import ASGIApp
-
     from prelabel.label_studio.server.guard import Access
 
 app = typer.Typer()
@@ -99,6 +96,7 @@ def serve(
         from prelabel.label_studio.api.photos import Sources
         from prelabel.label_studio.predict.task_prediction import ResultOptions
         from prelabel.label_studio.server.app import create_app
+        from prelabel.label_studio.server.connections import http_server
         from prelabel.label_studio.server.guard import Access
         from prelabel.label_studio.server.service import Service
         from prelabel.label_studio.server.settings import Settings
@@ -115,7 +113,7 @@ def serve(
                 fit_after=fit_after,
             )
         )
-        server = _server(create_app(service, access), host=host, port=port)
+        server = http_server(create_app(service, access), host=host, port=port)
     console.say(f"http://{host}:{port} is the backend's address; a status page is there too")
     server.run()
 
@@ -134,19 +132,3 @@ def _check(access: Access, *, host: str, url: str, token: str) -> None:
             "LABEL_STUDIO_API_KEY is set, LABEL_STUDIO_URL is not: set it to the address of the "
             "Label Studio that the token belongs to"
         )
-
-
-def _server(app: ASGIApp, *, host: str, port: int) -> uvicorn.Server:
-    import uvicorn
-
-    return uvicorn.Server(
-        uvicorn.Config(
-            app,
-            host=host,
-            port=port,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=3,
-        )
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,12 +60,14 @@ class ExportContext:
         classes: names by class id.
         model_version: of the model that predicted; "" for what people made.
         problems: takes what the format could not keep.
+        addresses: of photos that have one, such as a URL, by name.
     """
 
     photos: Path
     classes: tuple[str, ...]
     model_version: str
     problems: Problems = dataclasses.field(default_factory=Problems)
+    addresses: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class Dataset:
             the source is damaged.
         problems: what was left out or mended while streaming.
         model_version: of the model that predicted; "" for what people made.
+        addresses: of photos that have one, such as a URL, by name.
         has_objects: whether each region is one object. Masks of classes alone do not tell the
             objects of a class apart.
     """
@@ -88,4 +91,5 @@ class Dataset:
     stream: Callable[[], Iterator[Prediction]]
     problems: Problems = dataclasses.field(default_factory=Problems)
     model_version: str = ""
+    addresses: Mapping[str, str] = dataclasses.field(default_factory=dict)
     has_objects: bool = True

@@ -38,7 +38,8 @@ class TaskMaker:
 
     def task(self, prediction: Prediction) -> dict[str, object]:
         """A task with one prediction. What is lost is noted."""
-        address = self._prefix + quoted(prediction.photo)
+        addresses = self._context.addresses
+        address = addresses.get(prediction.photo) or self._prefix + quoted(prediction.photo)
         meta: dict[str, object] = {"width": prediction.width, "height": prediction.height}
         if _is_unicode(prediction.photo):
             meta["photo"] = prediction.photo

@@ -228,14 +228,6 @@ def test_unnamed__guesses_of_different_classes_are_not_merged() -> None:
     assert answered(IMAGE + BRUSH, *parts, options=options).n_regions == 2
 
 
-def test_task_prediction__counts_the_numbers_of_its_masks() -> None:
-    boxes = '<RectangleLabels name="box" toName="img"><Label value="cat"/></RectangleLabels>'
-    found = answered(IMAGE + BRUSH + boxes, *[region(x, 0, 5, 5, score=0.8) for x in (0, 10)])
-    brushes = [item["value"]["rle"] for item in found.result if item["type"] == "brushlabels"]
-    assert len(brushes) == 2
-    assert found.n_numbers == sum(len(rle) for rle in brushes if isinstance(rle, list)) > 0
-
-
 def test_build_task_prediction__gap_merges_regions_of_one_label_whatever_their_class() -> None:
     parts = [
         region(0, 0, 10, 10, score=0.9, cluster=0),

@@ -39,7 +39,7 @@ def test_request__too_large_says_what_to_do(open_http: TestClient) -> None:
         (b"{", "application/json", "is not JSON"),
         (b"", "application/json", "is not JSON"),
         (b"\xff\xfe", "application/json", "is not JSON"),
-        (b"[" * 20_000, "application/json", "is not JSON"),
+        (b'{"x":' * 5_000 + b"1" + b"}" * 5_000, "application/json", "nested too deeply"),
         (b"[]", "application/json; charset=utf-8", "is not a JSON object"),
         (b"{}", "text/plain", "text/plain: expected application/json"),
         (b"a=1", "", "not given: expected application/json"),
@@ -265,7 +265,7 @@ def test_metrics__can_be_parsed(open_http: TestClient) -> None:
     assert counts["/health", "200"] >= 1
     assert counts["other", "404"] >= 1  # not a label for each path that somebody makes up
     urgencies = {s.labels["urgency"] for s in families["prelabel_queue"].samples}
-    assert urgencies == {"interactive", "opened", "batch", "background", "at work"}
+    assert urgencies == {"interactive", "opened", "batch", "learn", "background", "at work"}
 
 
 def test_page__shows_problems_as_text(open_http: TestClient, service: Service) -> None:

@@ -47,6 +47,13 @@ def predict(
         bool,
         typer.Option("--refit", help="Fit a new model on the photos that the project has now."),
     ] = False,
+    keep_project_settings: Annotated[
+        bool,
+        typer.Option(
+            "--keep-project-settings",
+            help="Do not choose the predictions that annotators see with Label All Tasks.",
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Change nothing on the server.")
     ] = False,
@@ -83,6 +90,7 @@ def predict(
                 labelled=all_tasks,
                 replace_own=replace_own,
                 refit=refit,
+                keep_project_settings=keep_project_settings,
                 dry_run=dry_run,
                 result_options=ResultOptions(min_score, max_regions, gap, tolerance, max_points),
             ),
@@ -124,5 +132,7 @@ def totals_rows(totals: Totals, *, dry_run: bool) -> list[tuple[str, str]]:
     rows += [("", one_line(f"task {task}: {reason}")) for task, reason in shown]
     if len(totals.failed) > _SHOWN:
         rows.append(("", f"… and {len(totals.failed) - _SHOWN} more"))
+    if totals.shown:
+        rows.append(("annotators", f"see {totals.shown}"))
     rows.append(("model", totals.model_version))
     return rows

@@ -16,7 +16,7 @@ from prelabel.storage.json import JsonObject
 NO_IMAGE = "has no image in its data: see whether the label config's Image names the right key"
 
 _LOCAL_FILES = "/data/local-files/"
-_UPLOADED = re.compile(r".*/data/upload/\d+/(?:[0-9a-f]{8}-)?([^/]+)")
+_UPLOADED = re.compile(r".*/(?:data|media)/upload/\d+/(?:[0-9a-f]{8}-)?([^/]+)")
 _ADDRESSES = ("http://", "https://", "s3://", "gs://", "azure-blob://", "/data/")
 _ENDINGS = {"jpeg": ".jpg", "tiff": ".tif", "svg+xml": ".svg"}
 

@@ -57,12 +57,6 @@ class TaskPrediction:
     n_regions: int
     losses: Losses
 
-    @property
-    def n_numbers(self) -> int:
-        """How many numbers its brush masks hold, which is most of its JSON."""
-        masks = (item["value"].get("rle") for item in self.result)
-        return sum(len(mask) for mask in masks if isinstance(mask, list))
-
     def to_json(self, version: str) -> PredictionJson:
         """As /predict answers it."""
         return {"result": self.result, "score": self.score, "model_version": version}
