@@ -81,6 +81,7 @@ def serve(
     max_regions: ls_options.MaxRegions = 50,
     gap: ls_options.Gap = 0,
     tolerance: ls_options.Tolerance = 1.0,
+    max_points: ls_options.MaxPoints = 60,
     allow_host: ls_options.AllowHost,
     local_files: ls_options.LocalFiles = None,
     max_request_mb: Annotated[
@@ -108,7 +109,7 @@ def serve(
                 url=url,
                 token=token,
                 sources=Sources(tuple(allow_host), local_files),
-                result_options=ResultOptions(min_score, max_regions, gap, tolerance),
+                result_options=ResultOptions(min_score, max_regions, gap, tolerance, max_points),
                 fit_after=fit_after,
             )
         )

@@ -20,15 +20,16 @@ class Problems:
         self.counts: dict[str, int] = {}
         self.examples: dict[str, list[str]] = {}
 
-    def note(self, kind: str, place: str = "") -> None:
-        """Count one more.
+    def note(self, kind: str, place: str = "", *, times: int = 1) -> None:
+        """Count one more, or several.
 
         Args:
             kind: what happened, as a plural ("polygons with holes, kept as RLE"). With "left out" in
                 it, something is missing in the result.
             place: the file, and the id or name in it.
+            times: how many are counted, 1 or more.
         """
-        self.counts[kind] = self.counts.get(kind, 0) + 1
+        self.counts[kind] = self.counts.get(kind, 0) + times
         if place and len(known := self.examples.setdefault(kind, [])) < 3:
             known.append(place)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 from typing import Any, NoReturn
-from xml.etree.ElementTree import Element
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -12,7 +11,8 @@ from starlette.testclient import TestClient
 
 from prelabel.errors import UserError
 from prelabel.label_studio.fit import FitRequest
-from prelabel.label_studio.format import label_config
+from prelabel.label_studio.format import config_tags, label_config
+from prelabel.label_studio.format.config_tags import Tag
 from prelabel.label_studio.project_folder import ProjectFolder
 from prelabel.label_studio.server.fits import Fit
 from prelabel.label_studio.server.jobs import Job, JobResult, Urgency
@@ -143,13 +143,13 @@ def test_full_disk__is_reported_with_what_to_do(
 def parses(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every label config that is parsed in this process."""
     found: list[str] = []
-    read = label_config._root
+    read = config_tags.read_tags
 
-    def counted(xml: str) -> Element:
+    def counted(xml: str) -> list[Tag]:
         found.append(xml)
         return read(xml)
 
-    monkeypatch.setattr(label_config, "_root", counted)
+    monkeypatch.setattr(label_config, "read_tags", counted)
     return found
 
 
