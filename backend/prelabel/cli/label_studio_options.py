@@ -37,6 +37,13 @@ UNNAMED = (
     "project's label config until the classes are named; the likeliest label of the project, noted "
     "as a guess; or none, and are almost invisible."
 )
+MaxPoints = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="The most corners of a polygon (4 or more), so that it can be edited; 0: any number.",
+    ),
+]
 AllowHost = Annotated[
     list[str],
     typer.Option(

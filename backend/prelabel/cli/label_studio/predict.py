@@ -69,6 +69,7 @@ def predict(
     max_regions: ls_options.MaxRegions = 50,
     gap: ls_options.Gap = 0,
     tolerance: ls_options.Tolerance = 1.0,
+    max_points: ls_options.MaxPoints = 60,
     allow_host: ls_options.AllowHost,
     local_files: ls_options.LocalFiles = None,
     strict: options.Strict = False,
@@ -100,7 +101,9 @@ def predict(
                 refit=refit,
                 keep_project_settings=keep_project_settings,
                 dry_run=dry_run,
-                result_options=ResultOptions(min_score, max_regions, gap, tolerance, chosen),
+                result_options=ResultOptions(
+                    min_score, max_regions, gap, tolerance, max_points, unnamed=chosen
+                ),
             ),
             progress=progress,
         )
@@ -150,6 +153,9 @@ def totals_rows(totals: Totals, *, dry_run: bool) -> list[tuple[str, str]]:
     rows += [("left out", f"{n} {what}") for what, n in counts.items() if n]
     if totals.labels_kept:
         rows.append(("label config", f"annotations still have the labels {totals.labels_kept}"))
+    if lost.simplified:
+        iou = 1 - lost.iou_lost / lost.simplified
+        rows.append(("simplified", f"{lost.simplified} outlines, at a mean IoU of {iou:.3f}"))
     if totals.learned_from:
         rows.append(("names", f"learned from {totals.learned_from} annotated photos"))
     if totals.failed:

@@ -79,7 +79,7 @@ class _Tag:
 def _label_tags(text: bytes) -> list[_Tag]:
     found: list[_Tag] = []
     opened: list[_Tag] = []
-    parser = expat.ParserCreate()
+    parser = expat.ParserCreate("utf-8")
 
     def start(kind: str, attributes: dict[str, str]) -> None:
         given = {name.lower(): value.strip() for name, value in attributes.items()}

@@ -152,7 +152,7 @@ class RefreshedProject:
                     state,
                     label_config,
                     task_id=number,
-                    data=tasks[number],
+                    data=json.dumps(tasks[number]).encode(),
                 ),
                 Urgency.BACKGROUND,
             )

@@ -28,6 +28,7 @@ from prelabel.label_studio.predict.predictor import Predictor
 from prelabel.label_studio.predict.task_prediction import build_task_prediction, name_regions
 from prelabel.label_studio.project_folder import ProjectFolder
 from prelabel.label_studio.server.jobs import NOT_READY, Job, JobResult, NamesFacts, WorkerSettings
+from prelabel.label_studio.server.requests import read_object
 from prelabel.label_studio.unnamed import unnamed_classes
 from prelabel.model import FittedModel
 from prelabel.model_code import code_now
@@ -233,7 +234,8 @@ class _Worker:
 
 
 def _photos(job: Job) -> tuple[TaskPhoto, ...]:
-    photos = task_photos(job.task_id, job.data, job.label_config)
+    data = read_object(job.data, f"task {job.task_id}")
+    photos = task_photos(job.task_id, data, job.label_config)
     if not photos:
         raise PhotoError(NO_IMAGE)
     return photos
