@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from prelabel.data import images
+from prelabel.data import image_rows, images
 from prelabel.data.images import decode_image, grid_size, read_image, read_size, resize
 from prelabel.errors import PhotoError
 
@@ -218,7 +218,7 @@ def test_decode__bands_leave_no_seams(monkeypatch: pytest.MonkeyPatch) -> None:
     image = Image.fromarray(RNG.integers(0, 4096, (2500, 4200), dtype=np.uint16))
     data = encoded(image, "TIFF")
     whole = decode_image(data)
-    monkeypatch.setattr(images, "_BAND", 10_000)
+    monkeypatch.setattr(image_rows, "_BAND", 10_000)
     np.testing.assert_array_equal(decode_image(data).pixels, whole.pixels)
 
 
@@ -385,7 +385,7 @@ def test_read__link_to_itself(tmp_path: Path) -> None:
 def test_read__huge_file_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "a.tif").open("wb") as file:
         file.truncate(images.MAX_BYTES + 1)  # a hole: takes no room on disk
-    with pytest.raises(PhotoError, match="1024 MB"):
+    with pytest.raises(PhotoError, match="2048 MB"):
         read_image(tmp_path / "a.tif")
 
 

@@ -71,7 +71,7 @@ def test_folder__name_that_is_not_unicode_is_skipped_readably(tmp_path: Path) ->
 
 
 def test_folder__empty_or_without_photos(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"\.bmp .*\.webp"):
+    with pytest.raises(UserError, match=r"\.jpg.*\.webp"):
         find_photos(tmp_path)
     touch(tmp_path, "notes.txt", "sub/table.csv")
     with pytest.raises(UserError, match=re.escape(str(tmp_path))):
