@@ -6,6 +6,7 @@ What is decoded here may come from anybody: ``image_process`` runs this where it
 from __future__ import annotations
 
 import io
+import math
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -18,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PilImage
 from PIL import ImageFile, ImageOps, UnidentifiedImageError
+from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 
 from prelabel.data.image_formats import FORMATS
-from prelabel.data.image_headers import TIFF, jpeg_2000_bits, webp_size
+from prelabel.data.image_headers import TIFF, jpeg_2000_bits, jpeg_2000_levels, webp_size
 from prelabel.data.image_rows import DEEP, DeepRows, EightBitRows, Rows, Values, bands
 from prelabel.errors import PhotoError
 
@@ -35,8 +37,8 @@ ORIENTATION = 0x0112
 
 _PIXEL_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
 """Bytes of a pixel as Pillow holds it, where they are not 4."""
-_WEBP_PIXEL_BYTES = 16
-"""The decoder holds the canvas three times, before Pillow does."""
+_DECODER_BYTES = {"AVIF": 24, "HEIF": 20, "JPEG2000": 36, "WEBP": 16}
+"""Bytes of a pixel, where the decoder takes more than Pillow: measured, of photos in colour."""
 _open_lock = threading.Lock()
 
 
@@ -67,6 +69,8 @@ def decode(data: bytes, *, full: bool, memory: int = MAX_MEMORY) -> Decoded:
         raise _too_much(memory) from error
     except Exception as error:  # a decoder may fail in any way on a broken file
         reason = " ".join(str(error).split()) or type(error).__name__
+        if "memory" in reason.lower():
+            raise _too_much(memory) from error
         raise PhotoError(f"cannot be decoded ({reason}; {len(data)} bytes)") from error
 
 
@@ -94,17 +98,17 @@ def opened(data: BinaryIO, formats: Sequence[str] = FORMATS) -> Iterator[PilImag
 def _decoded(data: bytes, *, full: bool, memory: int) -> Decoded:
     if webp := webp_size(data):
         _check_size(webp)
-        _check_memory(webp[0] * webp[1] * _WEBP_PIXEL_BYTES, memory)
+        _check_memory(webp[0] * webp[1] * _DECODER_BYTES["WEBP"], memory)
     try:
         with opened(io.BytesIO(data)) as image:
             stated = image.size
-            if not full:
-                # JPEG only: decodes at 1/2, 1/4 or 1/8 where that is still large enough.
-                side = max(WORKING_SIDE, *stated)
-                width, height = (-(-n * WORKING_SIDE // side) for n in stated)
-                image.draft(None, (width, height))
+            deep_color = _has_deep_channels(image, data)
+            if not (full or deep_color):
+                _reduce(image, data)
             _check_memory(_memory_of(image), memory)
-            deep = _deep_values(image, data)
+            deep = _decode_deep(data) if deep_color else None
+            if deep is not None and deep.shape[1::-1] != stated:
+                deep = None
             if deep is None:
                 image.load()
             # Not before: a TIFF's size is oriented on opening, its pixels and EXIF on loading.
@@ -122,6 +126,19 @@ def _decoded(data: bytes, *, full: bool, memory: int) -> Decoded:
         exif.load(data)
         rows = DeepRows.of_array(deep)
         return _finish(rows, rows.size, exif.get(ORIENTATION, 1), full=full)
+
+
+def _reduce(image: PilImage.Image, data: bytes) -> None:
+    """Have an opened image decoded smaller where its format can do so and that is still large enough."""
+    side = max(WORKING_SIDE, *image.size)
+    if not isinstance(image, Jpeg2KImageFile):  # JPEG alone can be drafted
+        width, height = (-(-n * WORKING_SIDE // side) for n in image.size)
+        image.draft(None, (width, height))
+        return
+    halves = min(jpeg_2000_levels(data), int(math.log2(side / WORKING_SIDE)))
+    while any((n + (1 << halves >> 1)) >> halves != -(-n >> halves) for n in image.size):
+        halves -= 1  # Pillow rounds these to another size than the decoder
+    image.reduce = halves  # quicker; it takes as much memory
 
 
 def _check_size(size: tuple[int, int]) -> None:
@@ -147,7 +164,8 @@ def _too_much(memory: int) -> DecodingMemoryError:
 
 def _memory_of(image: PilImage.Image) -> int:
     """Bytes that an opened image will take: its pixels, and a pointer to each row."""
-    return image.height * (8 + image.width * _PIXEL_BYTES.get(image.mode, 4))
+    pixel = _DECODER_BYTES.get(image.format or "", _PIXEL_BYTES.get(image.mode, 4))
+    return image.height * (8 + image.width * pixel)
 
 
 def _finish(rows: Rows, stated: tuple[int, int], orientation: int, *, full: bool) -> Decoded:
@@ -179,16 +197,11 @@ def _working_size(rows: Rows) -> PilImage.Image:
     return reduced.resize(size, PilImage.Resampling.BOX, box=box)
 
 
-def _deep_values(image: PilImage.Image, data: bytes) -> Values | None:
-    """The values of an opened colour image with more than 8 bits a channel, of which Pillow would keep
-    the upper 8; None for another."""
-    if image.mode in DEEP or not _has_deep_channels(image, data):
-        return None
-    found = _decode_deep(data)
-    return found if found is not None and found.shape[1::-1] == image.size else None
-
-
 def _has_deep_channels(image: PilImage.Image, data: bytes) -> bool:
+    """Whether an opened image is in colour and has more than 8 bits a channel, of which Pillow would
+    keep the upper 8."""
+    if image.mode in DEEP:
+        return False
     if image.format == "JPEG2000":
         return jpeg_2000_bits(data) > 8
     if not isinstance(image, ImageFile.ImageFile):

@@ -46,15 +46,15 @@ def png_size(data: bytes) -> tuple[int, int] | None:
 
 def webp_size(head: bytes) -> tuple[int, int] | None:
     """Width and height that a WebP states in its first 30 bytes; None for another file."""
-    if len(head) < 30 or head[:4] != b"RIFF" or head[8:12] != b"WEBP":
+    if len(head) < 25 or head[:4] != b"RIFF" or head[8:12] != b"WEBP":
         return None
-    if head[12:16] == b"VP8 ":
+    if head[12:16] == b"VP8 " and len(head) >= 30:
         width, height = struct.unpack("<HH", head[26:30])
         return width & 0x3FFF, height & 0x3FFF
     if head[12:16] == b"VP8L":
         bits = int.from_bytes(head[21:25], "little")
         return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    if head[12:16] == b"VP8X":
+    if head[12:16] == b"VP8X" and len(head) >= 30:
         return (
             int.from_bytes(head[24:27], "little") + 1,
             int.from_bytes(head[27:30], "little") + 1,
@@ -94,3 +94,9 @@ def jpeg_2000_bits(data: bytes) -> int:
     """Bits of a JPEG 2000's first channel; 0 for another file."""
     at = data.find(b"\xff\x4f\xff\x51")  # the codestream begins with its sizes
     return (data[at + 42] & 0x7F) + 1 if 0 <= at < len(data) - 42 else 0
+
+
+def jpeg_2000_levels(data: bytes) -> int:
+    """How often a JPEG 2000 can be decoded at half the size."""
+    at = data.find(b"\xff\x52", data.find(b"\xff\x4f\xff\x51"))
+    return data[at + 9] if 0 <= at < len(data) - 9 else 0

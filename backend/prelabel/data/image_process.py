@@ -18,10 +18,18 @@ from pathlib import Path
 from typing import IO, TypedDict
 
 import numpy as np
+from PIL import Image as PilImage
 
-from prelabel.data.image_decoding import MAX_MEMORY, Decoded, DecodingMemoryError, decode
+from prelabel.data.image_decoding import (
+    MAX_MEMORY,
+    MAX_PIXELS,
+    Decoded,
+    DecodingMemoryError,
+    decode,
+)
 from prelabel.errors import PhotoError
 from prelabel.storage.memory import trim_heap
+from prelabel.storage.threads import cores
 
 _USUAL_MEMORY, _USUAL_SECONDS = 300_000_000, 30
 """For most photos; several may be decoded at once."""
@@ -30,6 +38,7 @@ _MOST_SECONDS = 120
 _MOST_IDLE = 2
 _SLACK = 100_000_000
 """Bytes for bands of rows, and for what Python sets aside."""
+_usual = threading.BoundedSemaphore(max(2, cores()))
 _large = threading.Lock()
 _idle: list[subprocess.Popen[bytes]] = []
 _idle_lock = threading.Lock()
@@ -56,7 +65,8 @@ class _Answer(TypedDict, total=False):
 def decode_apart(data: bytes, *, full: bool) -> Decoded:
     """A photo's upright pixels, at the working size or at full size. Raises PhotoError."""
     try:
-        return _ask(data, full=full, memory=_USUAL_MEMORY, seconds=_USUAL_SECONDS)
+        with _usual:
+            return _ask(data, full=full, memory=_USUAL_MEMORY, seconds=_USUAL_SECONDS)
     except DecodingMemoryError:
         with _large:
             return _ask(data, full=full, memory=MAX_MEMORY, seconds=_MOST_SECONDS)
@@ -163,6 +173,7 @@ def _read(pipe: IO[bytes], n_bytes: int) -> bytes:
 def _answer_requests() -> None:
     """Until the parent closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C: the parent ends this process
+    PilImage.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # it refuses twice as many: frames inside a file
     requests = sys.stdin.buffer
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as answers:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # decoders may print

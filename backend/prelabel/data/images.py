@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import stat
+import threading
 from pathlib import Path
 
 import cv2
@@ -22,7 +23,10 @@ from prelabel.data.image_mending import LONG_TEXT, ended, find_fault, without_te
 from prelabel.data.image_process import decode_apart
 from prelabel.data.records import Image
 from prelabel.errors import PhotoError
+from prelabel.storage.threads import cores
 
+_here = threading.BoundedSemaphore(max(2, cores()))
+"""Photos that are decoded at once in this process, however many threads ask."""
 MAX_BYTES = 8 * MAX_PIXELS
 """Largest file that is read: 16 bits in each of four channels."""
 
@@ -74,12 +78,15 @@ def _decode(data: bytes, *, full: bool) -> Decoded:
 def _decode_without_end(jpeg: bytes, *, full: bool) -> Decoded:
     versions = ended(jpeg)
     if len({digest(_decode_whole(one, full=True).pixels.tobytes()) for one in versions}) != 1:
-        raise PhotoError(f"cannot be decoded (its end is missing; {len(jpeg)} bytes)")
+        raise PhotoError(f"cannot be decoded (it is truncated; {len(jpeg)} bytes)")
     return _decode_whole(versions[0], full=full)
 
 
 def _decode_whole(data: bytes, *, full: bool) -> Decoded:
-    return decode(data, full=full) if is_simple(data) else decode_apart(data, full=full)
+    if not is_simple(data):
+        return decode_apart(data, full=full)
+    with _here:
+        return decode(data, full=full)
 
 
 def read_size(file: Path) -> tuple[int, int]:
