@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import TextIO
@@ -17,6 +19,46 @@ from prelabel.errors import PhotoError, UserError
 def text_file(file: Path) -> TextIO:
     """A new text file to write: UTF-8, with the same line ends on every system."""
     return file.open("w", encoding="utf-8", newline="\n")
+
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16's, which it starts with
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+
+def read_text(file: Path) -> str:
+    """A text file with ``\\n`` for all line ends: in UTF-8, where bytes that are not are kept as lone
+    surrogates, or in what its byte order mark says. Raises UserError, as for a file in an
+    encoding that it is not in."""
+    try:
+        return decode_text(file.read_bytes()).replace("\r\n", "\n").replace("\r", "\n")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{file} cannot be read ({reason})") from error
+
+
+def decode_text(data: bytes) -> str:
+    """Like ``read_text``, of bytes, line ends as they are. Raises UnicodeDecodeError."""
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return data[len(mark) :].decode(encoding, "surrogateescape")
+    return data.decode("utf-8", "surrogateescape")
+
+
+def whole_number(value: object) -> int | None:
+    """The whole number that a value certainly is, as others write them: 640, 640.0 or "640"; None
+    for all else, booleans too."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,18}(\.0*)?\s*", value, re.ASCII):
+        return int(value.partition(".")[0])
+    return int(value) if isinstance(value, float) and value.is_integer() else None
 
 
 class JsonList:

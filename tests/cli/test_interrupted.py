@@ -46,7 +46,7 @@ def test_no_permission__one_line(
     def denied(*_: object, **__: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "out"))
 
-    monkeypatch.setattr("prelabel.runs.run.prepare_output_folder", denied)
+    monkeypatch.setattr("prelabel.runs.run.output_folder", denied)
     line = refused("run", photos, "--out", tmp_path / "out", *LIGHT)
     assert_says(line, str(tmp_path / "out"), "permission denied")
 

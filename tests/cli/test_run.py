@@ -17,7 +17,8 @@ from support.messages import assert_says
 def test_run__leaves_model_predictions_exports_and_report(done: Finished) -> None:
     _, out, _ = done
     assert {path.name for path in out.iterdir()} == {
-        *("model", "predictions.jsonl", "coco", "voc", "label-studio", "report", "run.json")
+        *("model", "predictions.jsonl", "coco", "voc", "label-studio", "report", "run.json"),
+        ".prelabel.lock",
     }
     coco = COCO(out / "coco" / "instances.json")
     assert sorted(i["file_name"] for i in coco.imgs.values()) == [
@@ -99,7 +100,9 @@ def test_evaluate__of_its_own_predictions(done: Finished, tmp_path: Path) -> Non
     result = cli("evaluate", copy, out / "coco" / "instances.json")
     assert result.exit_code == 0
     assert "foreground IoU" in result.stdout
-    assert json.loads((copy / "evaluation.json").read_text())["foreground_iou"] == 1.0
+    assert (
+        json.loads((copy / "evaluation" / "evaluation.json").read_text())["foreground_iou"] == 1.0
+    )
 
 
 def test_python__in_three_lines(done: Finished) -> None:

@@ -192,3 +192,40 @@ def _own_box(rle: dict[str, Any]) -> list[float]:
     from pycocotools import mask as coco_mask
 
     return list(coco_mask.toBbox(rle))
+
+
+def _many(n: int) -> Dataset:
+    """A photo with n objects that are apart."""
+    masks = [box(20 * (i % 15), 20 * (i // 15), 14, 14, photo=(240, 320)) for i in range(n)]
+    return dataset(
+        prediction("a.jpg", *(region(mask, score=1 - i / n) for i, mask in enumerate(masks)))
+    )
+
+
+@pytest.mark.parametrize("fast", [False, pytest.param(True, marks=needs_hotcoco)])
+def test_coco__no_region_is_cut_off_unless_it_is_asked_for(fast: bool) -> None:
+    many = _many(150)
+    coco = evaluate(many, many, only=["coco"], classes="by-name", fast=fast).figures.coco
+    assert coco
+    assert (coco.max_regions, coco.segm_agnostic.ap, coco.segm_agnostic.ar) == (150, 1, 1)
+    cut = evaluate(
+        many, many, only=["coco"], classes="by-name", fast=fast, max_regions=100
+    ).figures.coco
+    assert cut
+    # As COCOeval: recall ends at 2/3, so that 67 of its 101 points have precision 1.
+    assert cut.max_regions == 100
+    assert cut.segm_agnostic.ap == cut.bbox_by_class.ap == pytest.approx(67 / 101)
+    assert cut.segm_agnostic.ar == pytest.approx(2 / 3)
+    few = evaluate(many, many, only=["coco"], classes="by-name", fast=fast, max_regions=3)
+    assert few.figures.coco
+    assert few.figures.coco.segm_agnostic.ar10 == pytest.approx(3 / 150)
+
+
+def test_coco__counts_at_least_cocos_own_hundred() -> None:
+    coco = evaluate(_many(3), _many(3), only=["coco"], classes="by-name").figures.coco
+    assert coco
+    assert coco.max_regions == 100
+    nothing = dataset(prediction("a.jpg", size=(240, 320)))
+    coco = evaluate(nothing, _many(3), only=["coco"], classes="by-name").figures.coco
+    assert coco
+    assert coco.max_regions == 100

@@ -382,7 +382,7 @@ def test_read__without_object_masks_connected_parts_are_objects(tmp_path: Path) 
     [
         ("cut off", 1, "masks that cannot be read, left out"),
         ("missing", 1, "is not there"),
-        ("deep", 1, "expected a palette or RGB, got mode LA"),
+        ("deep", 1, "expected a palette, grey or RGB, got mode LA"),
         ("photo of another size", 1, "labels of another size than their photo, left out"),
         ("photo not there", 2, "photos that cannot be read"),
         ("bad photo", 2, "photos that cannot be read"),
@@ -390,7 +390,7 @@ def test_read__without_object_masks_connected_parts_are_objects(tmp_path: Path) 
         ("another size", 1, "masks of another size than their photo"),
         ("beyond", 2, "masks with values that are not classes"),
         ("bad xml", 2, "annotations that cannot be read"),
-        ("no size", 2, "annotations that cannot be read"),
+        ("no size", 2, "annotations that do not state the photo's size"),
         ("bad objects", 2, "masks that cannot be read, left out"),
         ("no object", 2, "masks with pixels of a class but no object"),
         ("leads out", 2, "names in lists that lead out of the folder, left out"),

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from prelabel.label_studio import learn
-from prelabel.label_studio.api.client import TaskGone
 from prelabel.label_studio.names.exemplars import ExemplarFile, Lessons
 from prelabel.storage.progress import RunLog
 
@@ -18,10 +17,8 @@ def test_learn_tasks__a_task_that_is_gone_meanwhile_costs_that_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Server:
-        def task(self, number: int) -> dict[str, Any]:
-            if number == 2:
-                raise TaskGone("http://x has no task 2")
-            return {"id": number}
+        def find_tasks(self, project: int, numbers: list[int]) -> dict[int, dict[str, Any]]:
+            return {n: {"id": n, "project": project} for n in numbers if n != 2}
 
     def lesson(task: dict[str, Any], *_: object) -> Lessons:
         return {f"{task['id']}/image": ("1:x", ())}
@@ -32,7 +29,7 @@ def test_learn_tasks__a_task_that_is_gone_meanwhile_costs_that_one(
         SimpleNamespace(id=n, stamp="1:x", photos=[SimpleNamespace(name=f"{n}/image")])
         for n in (1, 2, 3)
     ]
-    home: Any = SimpleNamespace(names=tmp_path / "names.jsonl")
+    home: Any = SimpleNamespace(names=tmp_path / "names.jsonl", project_id=7)
     unused: Any = SimpleNamespace(config=None, vectors_origin="")
     server: Any = Server()
     log = RunLog()

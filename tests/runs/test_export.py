@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec import structs
 from PIL import Image
 from pycocotools.coco import COCO
 
@@ -19,9 +20,11 @@ from prelabel.errors import UserError
 from prelabel.runs.datasets import open_dataset
 from prelabel.runs.export import convert, export_dataset, export_predictions
 from prelabel.runs.predictions import FILE, write_predictions
+from prelabel.storage.files import LOCK
 from prelabel.strategies import registry
-from support.command_line import cli
+from support.command_line import cli, refused
 from support.labelled_photos import PHOTOS, labelled
+from support.messages import assert_says
 
 FILE_OF_COCO = "instances.json"
 
@@ -240,3 +243,84 @@ def test_export__a_lone_file_needs_the_folder_of_its_photos(tmp_path: Path) -> N
     export_predictions(file, tmp_path / "out", ["coco"], photos=tmp_path)
     written = json.loads((tmp_path / "out" / "coco" / FILE_OF_COCO).read_text())
     assert [one["name"] for one in written["categories"]] == ["object 1", "object 2"]
+
+
+def _coco(folder: Path, **changes: object) -> Path:
+    """A COCO file of one photo with one annotation, in some way changed."""
+    image = {"id": 1, "file_name": "x.jpg", "width": 10, "height": 8}
+    square = [[1, 1, 5, 1, 5, 5, 1, 5]]
+    annotation = {"id": 1, "image_id": 1, "category_id": 1, "segmentation": square}
+    data = {
+        "images": [image],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [annotation | changes],
+    }
+    file = folder / "in.json"
+    file.write_text(json.dumps(data))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("changes", "to", "reason"),
+    [
+        ({"category_id": 9}, "coco", "categories that are not there, left out"),
+        ({"segmentation": [[1, 1]]}, "voc", "fewer than three points"),
+        ({"iscrowd": 1}, "label-studio", "label-studio would keep none of the 1 regions"),
+        ({"iscrowd": 1}, "label-studio", "1 crowds left out"),
+    ],
+)
+def test_convert__if_everything_was_left_out_nothing_is_written(
+    changes: dict[str, object], to: str, reason: str, tmp_path: Path
+) -> None:
+    source, out = _coco(tmp_path, **changes), tmp_path / "out"
+    assert reason in refused("convert", source, out, "--to", to)
+    assert not out.exists()
+    # An earlier result stays, and an empty folder stays empty.
+    convert(labelled(), out, to)
+    before = _files(out)
+    assert reason in refused("convert", source, out, "--to", to)
+    assert {name: data for name, data in _files(out).items() if name != LOCK} == {
+        name: data for name, data in before.items() if name != LOCK
+    }
+    (tmp_path / "empty").mkdir()
+    assert reason in refused("convert", source, tmp_path / "empty", "--to", to)
+    assert [name for name in _files(tmp_path / "empty") if name != LOCK] == []
+
+
+def test_convert__no_photo_at_all(tmp_path: Path) -> None:
+    source = _coco(tmp_path)
+    data = json.loads(source.read_text())
+    source.write_text(json.dumps({**data, "images": [], "annotations": []}))
+    error = refused("convert", source, tmp_path / "out", "--to", "coco")
+    assert_says(error, "no photo can be used", "there is none")
+    source.write_text(json.dumps({**data, "images": [{"id": 1, "file_name": "x.jpg"}]}))
+    error = refused("convert", source, tmp_path / "out", "--to", "coco")
+    assert_says(error, "no photo can be used", "without usable width and height")
+    assert not (tmp_path / "out").exists()
+
+
+def test_convert__photos_that_have_no_objects_are_a_result(tmp_path: Path) -> None:
+    source = _coco(tmp_path)
+    data = json.loads(source.read_text())
+    source.write_text(json.dumps({**data, "annotations": []}))
+    for to in ("coco", "voc", "label-studio"):
+        assert cli("convert", source, tmp_path / to, "--to", to).exit_code == 0
+
+
+def test_export__a_format_that_would_hold_nothing(tmp_path: Path) -> None:
+    unnamed = [structs.replace(region, cluster=-1) for region in PHOTOS[0].regions]
+    write_predictions(tmp_path / FILE, [structs.replace(PHOTOS[0], regions=tuple(unnamed))])
+    error = refused(
+        *("export", tmp_path / FILE, "--out", tmp_path / "out", "--photos", tmp_path),
+        *("--format", "coco", "--format", "label-studio"),
+    )
+    assert_says(error, "coco would keep none", "regions without a class, left out")
+    # Label Studio holds regions without a class: that one is whole.
+    assert not (tmp_path / "out/coco").exists()
+    assert json.loads((tmp_path / "out/run.json").read_text())["formats"] == ["label-studio"]
+    assert len(open_dataset(tmp_path / "out/label-studio").stream().__next__().regions) == 2
+    error = refused(
+        *("export", tmp_path / FILE, "--out", tmp_path / "alone", "--photos", tmp_path),
+        *("--format", "coco"),
+    )
+    assert not (tmp_path / "alone").exists()

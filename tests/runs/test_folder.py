@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,13 @@ from prelabel.runs.folder import (
     check_finished,
     check_output_folder,
     find_predictions,
+    locked,
     model_folder,
-    prepare_output_folder,
+    output_folder,
     write_facts,
 )
 from prelabel.storage.marker import is_prelabel_folder
+from support.messages import assert_says
 
 
 def written(folder: Path) -> object:
@@ -65,20 +68,46 @@ def test_facts_json__keys_in_their_order_and_none_left_out() -> None:
 
 
 def test_prepare__a_new_folder_is_marked_first(tmp_path: Path) -> None:
-    assert prepare_output_folder(tmp_path / "out", command="run") is None
-    assert written(tmp_path / "out") == {"command": "run", "state": "started"}
+    with output_folder(tmp_path / "out", command="run") as earlier:
+        assert earlier is None
+        assert written(tmp_path / "out") == {"command": "run", "state": "started"}
     assert is_prelabel_folder(tmp_path / "out")
 
 
 def test_prepare__an_earlier_result_is_started_anew(tmp_path: Path) -> None:
     out = leave(tmp_path / "out", {**DONE, "seconds": {"total": 3.0}})
-    (out / "evaluation.json").touch()
-    earlier = prepare_output_folder(out, command="run")
-    assert earlier == FolderFacts("run", "done", "m-1", ["coco"])
-    assert written(out) == {**DONE, "state": "started"}
-    assert not (out / "evaluation.json").exists()
-    again = prepare_output_folder(out, command="run")
-    assert again == FolderFacts("run", "started", "m-1", ["coco"])
+    leave(out / "evaluation", {"command": "evaluate", "state": "done"})
+    (out / "evaluation" / "index.html").touch()
+    with output_folder(out, command="run") as earlier:
+        assert earlier == FolderFacts("run", "done", "m-1", ["coco"])
+        assert written(out) == {**DONE, "state": "started"}
+        assert not (out / "evaluation").exists()  # of other predictions
+        (out / "evaluation").mkdir()
+        (out / "evaluation" / "thesis.txt").touch()
+    with output_folder(out, command="run") as again:
+        assert again == FolderFacts("run", "started", "m-1", ["coco"])
+        assert (out / "evaluation" / "thesis.txt").exists()
+
+
+def test_output_folder__is_written_to_by_one_command_at_a_time(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with output_folder(out, command="run"):
+        (out / "coco").mkdir()
+        (out / "coco" / ".tmp-1").touch()  # of the one that is writing
+        for other in (output_folder(out, command="run"), locked(out)):
+            with pytest.raises(UserError) as error, other:
+                pass
+            assert_says(error.value, f"folder {str(out)!r} is in use by process {os.getpid()} on")
+        assert (out / "coco" / ".tmp-1").exists()
+    with output_folder(out, command="run"):
+        assert not (out / "coco" / ".tmp-1").exists()
+
+
+def test_output_folder__no_lock_is_left_in_a_folder_that_is_not_ours(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").touch()
+    with pytest.raises(UserError), output_folder(tmp_path, command="run"):
+        pass
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def test_check__folders_that_are_not_ours_stay_as_they_are(tmp_path: Path) -> None:

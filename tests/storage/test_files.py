@@ -96,6 +96,14 @@ def test_replacing_files__all_or_none_and_other_files_stay(tmp_path: Path) -> No
     assert sorted(f.name for f in tmp_path.iterdir()) == ["a", "sub"]
 
 
+def test_replacing_files__two_at_once_do_not_meet(tmp_path: Path) -> None:
+    with replacing_files(tmp_path) as one:
+        (one / "a").write_text("one")
+        with replacing_files(tmp_path) as two:
+            (two / "b").write_text("two")
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["a", "b"]
+
+
 def test_remove_leftovers__old_ones_where_others_may_be_writing(tmp_path: Path) -> None:
     (tmp_path / ".tmp-1").mkdir()
     (tmp_path / ".tmp-1" / "half").touch()

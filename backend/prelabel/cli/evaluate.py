@@ -15,7 +15,7 @@ from prelabel.cli.options import example
 from prelabel.storage.text import one_line
 
 if TYPE_CHECKING:
-    from prelabel.evaluation import Evaluation, Figures
+    from prelabel.evaluation import Evaluation
     from prelabel.storage.progress import Progress
 
 app = typer.Typer()
@@ -68,7 +68,7 @@ def evaluate(
         typer.Option(
             default_factory=list,
             help="Figures over pixels, COCOeval's, or annotators' work; may be repeated. [default: "
-            "all] The page needs all.",
+            "all]",
             show_default=False,
         ),
     ],
@@ -76,12 +76,21 @@ def evaluate(
         bool,
         typer.Option("--fast", help="COCOeval's figures with hotcoco: the same, sooner."),
     ] = False,
+    max_regions: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="How many regions of a photo count in COCOeval's figures, the best scores first. "
+            "[default: all; COCO's own figures take 100]",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Where evaluation.json and a page with the worst and best photos go. Left out, "
-            "only evaluation.json is written, into the folder of a run.",
+            help="Where evaluation.json and a page with the worst and best photos go. [default: "
+            "evaluation, in the folder of the run, or here for other predictions]",
             show_default=False,
         ),
     ] = None,
@@ -133,18 +142,18 @@ def evaluate(
 ) -> None:
     """Measure predictions against ground truth.
 
-    Prints each figure with how it is computed.
+    Prints what the predictions are worth in three lines, then each figure with how it is computed,
+    and writes a page. Masks of classes alone are compared over pixels only.
     """
     progress = console.progress()
     with console.stage(progress, "start"):
         from prelabel import evaluation
         from prelabel.runs.datasets import open_dataset
-        from prelabel.runs.folder import EVALUATION, check_output_folder
-        from prelabel.storage.marker import is_prelabel_folder
+        from prelabel.runs.folder import check_output_folder
 
         costs = evaluation.load_costs(config, settings)
-        if out is not None:
-            check_output_folder(out, command="evaluate")
+        out = out or _default_folder(predictions)
+        check_output_folder(out, command="evaluate")
     done = [
         evaluation.evaluate(
             open_dataset(source, format=source_format, photos=photos),
@@ -152,48 +161,52 @@ def evaluate(
             classes=classes.value,
             only=[group.value for group in only] or evaluation.GROUPS,
             fast=fast,
+            max_regions=max_regions,
             costs=costs,
             progress=progress,
         )
         for source in predictions
     ]
-    figures = [one.figures for one in done]
-    print(evaluation.format_table(*figures))
-    if out is not None:
-        pages = [] if only else done
-        _write(out, predictions, ground_truth, figures, pages, progress)
-    elif len(predictions) == 1 and is_prelabel_folder(predictions[0]):
-        file = predictions[0] / EVALUATION
-        _say_written(evaluation.write_json(file, predictions, figures))
+    print(evaluation.format_table(*(one.figures for one in done)))
+    _write(out, predictions, ground_truth, done, progress)
+
+
+def _default_folder(predictions: Sequence[Path]) -> Path:
+    """``evaluation``, in the folder of the only run or predict, else in the current folder."""
+    from prelabel.runs.folder import EVALUATION
+    from prelabel.storage.marker import MARKER, read_marker
+
+    marker = read_marker(predictions[0] / MARKER) if len(predictions) == 1 else None
+    is_run = marker is not None and marker.command in ("run", "predict")
+    return predictions[0] / EVALUATION if is_run else Path(EVALUATION)
 
 
 def _write(
     out: Path,
     predictions: Sequence[Path],
     ground_truth: Path,
-    figures: Sequence[Figures],
-    pages: Sequence[Evaluation],
+    done: Sequence[Evaluation],
     progress: Progress,
 ) -> None:
-    """Fill the folder ``out``: JSON, and a page for each of ``pages``."""
+    """Fill the folder ``out``: JSON, and a page for each set of predictions."""
     from prelabel.evaluation import write_json
     from prelabel.evaluation.page import write_page
     from prelabel.runs.facts import FolderFacts
-    from prelabel.runs.folder import EVALUATION, prepare_output_folder, write_facts
+    from prelabel.runs.folder import output_folder, write_facts
     from prelabel.storage.marker import DONE
 
-    prepare_output_folder(out, command="evaluate")
-    _remove_pages(out)
-    files = []
-    if pages:
+    with output_folder(out, command="evaluate"):
+        _remove_pages(out)
+        files = []
         with console.stage(progress, "page"):
-            for number, (source, one) in enumerate(zip(predictions, pages, strict=True), start=1):
-                folder = out if len(pages) == 1 else out / f"set-{number}"
+            for number, (source, one) in enumerate(zip(predictions, done, strict=True), start=1):
+                folder = out if len(done) == 1 else out / f"set-{number}"
                 page = write_page(folder, one, predictions=source, ground_truth=ground_truth)
                 files.append(page)
-    for file in (*files, write_json(out / EVALUATION, predictions, figures)):
-        _say_written(file)
-    write_facts(out, FolderFacts("evaluate", DONE))
+        file = write_json(out / "evaluation.json", predictions, [one.figures for one in done])
+        for written in (*files, file):
+            print(f"written to {one_line(written)}")
+        write_facts(out, FolderFacts("evaluate", DONE))
 
 
 def _remove_pages(out: Path) -> None:
@@ -202,7 +215,3 @@ def _remove_pages(out: Path) -> None:
     pages = (f for f in out.glob("set-*") if f.name[4:].isdigit() and (f / "index.html").is_file())
     for folder in (out / "thumbs", *pages):
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _say_written(file: Path) -> None:
-    print(f"written to {one_line(file)}")

@@ -31,6 +31,13 @@ Gap = Annotated[
 Tolerance = Annotated[
     float, typer.Option(min=0, help="How far a polygon may be from the outline, in pixels.")
 ]
+MaxPoints = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="The most corners of a polygon (4 or more), so that it can be edited; 0: any number.",
+    ),
+]
 AllowHost = Annotated[
     list[str],
     typer.Option(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import colorsys
+
 Color = tuple[int, int, int]
 """Red, green, blue, each in [0, 255]."""
 
@@ -12,6 +14,14 @@ def class_color(index: int) -> Color:
     No two classes share one and none is VOC's background black; class 0 is (128, 0, 0).
     """
     return voc_color(index + 1)
+
+
+def bright_color(index: int) -> Color:
+    """A colour for ``index`` ≥ 0 that is seen on most photos: full and bright, the hues a golden
+    angle apart, so that those of near numbers differ most. 0 is (255, 38, 38)."""
+    hue = index * 0.618033988749895 % 1.0
+    red, green, blue = (round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.85, 1.0))
+    return red, green, blue
 
 
 def css_color(index: int) -> str:

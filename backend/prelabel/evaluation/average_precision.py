@@ -19,6 +19,8 @@ from prelabel.evaluation.pairing import Pair
 
 _AREAS = {"small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, 1e10)}
 """COCOeval's ranges of areas, in pixels; both ends are inside."""
+MAX_REGIONS = 100
+"""COCO's own number of regions that count in a photo."""
 _DIGITS = 10
 """COCOeval adds 2e-16 to a divisor, so that even the truth itself does not quite score 1."""
 
@@ -29,14 +31,18 @@ def average_precision(
     *,
     n_classes: int,
     fast: bool = False,
+    max_regions: int | None = None,
 ) -> tuple[CocoFigures, dict[int, float]]:
     """COCOeval on masks and boxes, without classes and with them; and AP of each class that is
     present, from 0, on masks.
 
     ``class_of``: the class of each cluster; regions of others are left out by class; void without a
     class is a crowd of every class. Areas and boxes are those of the masks, a box's area its own.
-    ``fast``: with hotcoco, which must be there.
+    ``fast``: with hotcoco, which must be there. ``max_regions``: of a photo, those with the best
+    scores; by default all, and at least ``MAX_REGIONS``.
     """
+    if max_regions is None:
+        max_regions = max(MAX_REGIONS, *(len(pair.prediction.regions) for pair in pairs))
     truth = _columns(
         [[*pair.truth.regions, *pair.void, *_void_by_class(pair, class_of)] for pair in pairs],
         lambda c: c if c >= 0 else n_classes,
@@ -46,11 +52,12 @@ def average_precision(
     )
     by = "hotcoco" if fast else "pycocotools"
     if not found.rles:
-        return _without_regions(truth, n_classes, by)
+        return _without_regions(truth, n_classes, by, max_regions)
     sizes = [(pair.truth.width, pair.truth.height) for pair in pairs]
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of classes pooled, which is what is meant here
-        score = (with_hotcoco if fast else with_pycocotools)(truth, found, sizes, n_classes)
+        prepare = with_hotcoco if fast else with_pycocotools
+        score = prepare(truth, found, sizes, n_classes, max_regions)
         by_class = score("segm", True)
         figures = CocoFigures(
             bbox_agnostic=_stats(score("bbox", False)),
@@ -58,6 +65,7 @@ def average_precision(
             segm_agnostic=_stats(score("segm", False)),
             segm_by_class=_stats(by_class),
             by=by,
+            max_regions=max_regions,
         )
     return figures, _class_aps(by_class.precision)
 
@@ -90,8 +98,7 @@ def _columns(photos: Sequence[Sequence[Region]], class_of: Callable[[int], int])
 
 
 def _stats(scored: Scored) -> CocoStats:
-    # COCOeval's figure is -1 where there is no true object at all.
-    return CocoStats(*(None if n < 0 else round(float(n), _DIGITS) for n in scored.stats))
+    return CocoStats(*(None if n is None else round(n, _DIGITS) for n in scored.stats()))
 
 
 def _class_aps(precision: NDArray[np.float64]) -> dict[int, float]:
@@ -102,7 +109,7 @@ def _class_aps(precision: NDArray[np.float64]) -> dict[int, float]:
 
 
 def _without_regions(
-    truth: Columns, n_classes: int, by: str
+    truth: Columns, n_classes: int, by: str, max_regions: int
 ) -> tuple[CocoFigures, dict[int, float]]:
     """The figures without any region: 0 where there is an object to be found."""
     areas = truth.area[~truth.crowd]
@@ -116,4 +123,4 @@ def _without_regions(
         *(any_size, any_size, any_size, small, medium, large),
     )
     present = sorted(set(truth.category[~truth.crowd].tolist()) - {n_classes + 1})
-    return CocoFigures(stats, stats, stats, stats, by), {c - 1: 0.0 for c in present}
+    return CocoFigures(stats, stats, stats, stats, by, max_regions), {c - 1: 0.0 for c in present}

@@ -29,11 +29,25 @@ class Columns:
 
 
 class Scored(NamedTuple):
-    """``stats``: COCOeval's twelve figures. ``precision``: its table, (IoUs, recalls, classes, sizes,
-    numbers of regions)."""
+    """COCOeval's tables, -1 where there is no true object. ``precision``: (IoUs, recalls, classes,
+    sizes, numbers of regions). ``recall``: the same without recalls."""
 
-    stats: Sequence[float]
     precision: NDArray[np.float64]
+    recall: NDArray[np.float64]
+
+    def stats(self) -> list[float | None]:
+        """COCOeval's twelve figures in its order, at the most regions; None where it has -1.
+
+        Its own ``summarize`` computes AP for 100 regions and nothing else.
+        """
+        precision, recall = self.precision, self.recall
+        found = [
+            *(precision[..., 0, -1], precision[0, ..., 0, -1], precision[5, ..., 0, -1]),
+            *(precision[..., size, -1] for size in (1, 2, 3)),
+            *(recall[..., 0, number] for number in (0, 1, -1)),
+            *(recall[..., size, -1] for size in (1, 2, 3)),
+        ]
+        return [float(own[own > -1].mean()) if (own > -1).any() else None for own in found]
 
 
 Score = Callable[[str, bool], Scored]
@@ -47,8 +61,13 @@ def need_hotcoco() -> None:
 
 
 def with_pycocotools(
-    truth: Columns, found: Columns, sizes: Sequence[tuple[int, int]], n_classes: int
+    truth: Columns,
+    found: Columns,
+    sizes: Sequence[tuple[int, int]],
+    n_classes: int,
+    max_regions: int,
 ) -> Score:
+    """``max_regions``: of a photo, those with the best scores."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
@@ -70,6 +89,7 @@ def with_pycocotools(
 
     def score(kind: str, by_class: bool) -> Scored:
         scorer = COCOeval(known, results[kind], kind)
+        scorer.params.maxDets = _steps(max_regions)
         scorer.params.useCats = int(by_class)
         if by_class:
             scorer.params.catIds = list(range(1, n_classes + 1))
@@ -79,8 +99,13 @@ def with_pycocotools(
 
 
 def with_hotcoco(
-    truth: Columns, found: Columns, sizes: Sequence[tuple[int, int]], n_classes: int
+    truth: Columns,
+    found: Columns,
+    sizes: Sequence[tuple[int, int]],
+    n_classes: int,
+    max_regions: int,
 ) -> Score:
+    """Like ``with_pycocotools``."""
     import hotcoco
 
     known = hotcoco.COCO.from_arrays(
@@ -103,6 +128,7 @@ def with_hotcoco(
 
     def score(kind: str, by_class: bool) -> Scored:
         scorer = hotcoco.COCOeval(known, results[kind], kind)
+        scorer.params.max_dets = _steps(max_regions)
         scorer.params.use_cats = by_class
         if by_class:
             scorer.params.cat_ids = list(range(1, n_classes + 1))
@@ -115,8 +141,12 @@ def _scored(scorer: Any) -> Scored:
     """What a COCOeval of either library gives."""
     scorer.evaluate()
     scorer.accumulate()
-    scorer.summarize()
-    return Scored(scorer.stats, np.asarray(scorer.eval["precision"]))
+    return Scored(np.asarray(scorer.eval["precision"]), np.asarray(scorer.eval["recall"]))
+
+
+def _steps(max_regions: int) -> list[int]:
+    """Numbers of regions that AR is computed at; COCO's are 1, 10 and 100."""
+    return [1, min(10, max_regions), max_regions]
 
 
 def _annotations(columns: Columns, areas: NDArray[np.float64]) -> list[dict[str, object]]:

@@ -12,6 +12,10 @@ from prelabel.evaluation.protocol import FIGURES
 
 Matching = Literal["matched", "by-name"]
 """How clusters get classes: by Hungarian matching on IoU, or because they have one name."""
+_MATCHING: dict[Matching, str] = {
+    "matched": "one cluster per class by Hungarian matching on IoU",
+    "by-name": "classes matched by name",
+}
 Share = float | None
 """In [0, 1]; None for a share of nothing."""
 Json = dict[str, object]
@@ -67,7 +71,8 @@ class PixelFigures(msgspec.Struct):
 
 
 class CocoStats(msgspec.Struct):
-    """COCOeval's twelve figures, in its order; None where no object is of that size."""
+    """COCOeval's twelve figures, in its order; None where no object is of that size. ``ar1``,
+    ``ar10``: with so many regions of a photo; all others with ``CocoFigures.max_regions``."""
 
     ap: Share
     ap50: Share
@@ -77,20 +82,22 @@ class CocoStats(msgspec.Struct):
     ap_large: Share
     ar1: Share
     ar10: Share
-    ar100: Share
+    ar: Share
     ar_small: Share
     ar_medium: Share
     ar_large: Share
 
 
 class CocoFigures(msgspec.Struct):
-    """COCOeval on boxes and masks, without classes and with them. ``by``: the library."""
+    """COCOeval on boxes and masks, without classes and with them. ``by``: the library.
+    ``max_regions``: the most regions of a photo that count, those with the best scores."""
 
     bbox_agnostic: CocoStats
     bbox_by_class: CocoStats
     segm_agnostic: CocoStats
     segm_by_class: CocoStats
     by: str
+    max_regions: int
 
     def as_json(self) -> Json:
         """All of them, then the main ones: those of masks without classes have no prefix."""
@@ -101,11 +108,12 @@ class CocoFigures(msgspec.Struct):
             "segm_by_class": self.segm_by_class,
         }
         written: Json = {"coco": msgspec.to_builtins(groups), "coco_by": self.by}
+        written["coco_max_regions"] = self.max_regions
         written |= msgspec.to_builtins(self.segm_agnostic)
         for name in ("segm_by_class", "bbox_agnostic", "bbox_by_class"):
             stats = groups[name]
             written |= {f"{name}_ap": stats.ap, f"{name}_ap50": stats.ap50}
-            written |= {f"{name}_ar100": stats.ar100}
+            written |= {f"{name}_ar": stats.ar}
         return written
 
 
@@ -166,7 +174,8 @@ class Unpaired(msgspec.Struct):
 
 
 class Sources(msgspec.Struct):
-    """What was compared, and what was left out."""
+    """What was compared, and what was left out. ``has_objects``: both sides tell the objects of a
+    class apart; masks of classes alone do not."""
 
     photos_without_prediction: int
     photos_without_truth: int
@@ -174,6 +183,7 @@ class Sources(msgspec.Struct):
     named: Unpaired
     problems: list[str]
     model_version: str
+    has_objects: bool = True
 
 
 class Figures(msgspec.Struct):
@@ -214,3 +224,12 @@ class Figures(msgspec.Struct):
         written = self.as_json()
         numbers = {key: written[key] for key in FIGURES if key in written}
         return msgspec.convert(numbers, dict[str, int | float | None])
+
+    def protocol(self, key: str) -> str:
+        """How a single number was computed."""
+        text = FIGURES[key].protocol
+        if key in ("mean_iou", "wrong_class") or "by_class" in key:
+            text = f"{text}; {_MATCHING[self.matching]}"
+        if self.coco and text.startswith("COCOeval"):
+            text = f"{text}; at most {self.coco.max_regions} regions of a photo"
+        return text

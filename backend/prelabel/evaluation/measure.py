@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from prelabel.data.dataset import Dataset, Problems
 from prelabel.errors import UserError
@@ -20,6 +22,8 @@ from prelabel.storage.progress import Progress, RunLog
 
 GROUPS = ("pixels", "coco", "objects")
 """Groups of figures."""
+_MOST_CLASSES = metrics.VOID - 1
+"""Classes that can be compared pixel by pixel."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,20 @@ class Measured:
     class_of_row: Mapping[int, int]
     classes: tuple[str, ...]
     costs: Costs
+
+    @property
+    def can_show_photos(self) -> bool:
+        """Whether photos can be compared pixel by pixel: there are not too many classes."""
+        return len(self.classes) <= _MOST_CLASSES
+
+    def complete(self) -> Self:
+        """The same with the pixels of every photo, if ``can_show_photos``."""
+        if self.pixels.photos or not self.can_show_photos:
+            return self
+        pixels, rows = Pixels(n_clusters=len(self.clusters.ids)), self.clusters.rows
+        for one in self.pairing.pairs:
+            pixels.add(one, rows)
+        return dataclasses.replace(self, pixels=pixels)
 
     @property
     def class_of(self) -> dict[int, int]:
@@ -61,38 +79,45 @@ def evaluate(
     classes: Matching = "matched",
     only: Collection[str] = GROUPS,
     fast: bool = False,
+    max_regions: int | None = None,
     costs: Costs | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Measure predictions against ground truth, on the photos that both have.
 
     ``classes``: how clusters get classes. ``only``: groups of figures, of ``GROUPS``; matching needs
-    the pixels all the same. ``fast``: COCO's figures with hotcoco. ``costs``: the cost model, by
-    default ``Costs()``. What was left out, on reading or here, is in the figures' ``problems``.
-    Raises UserError where nothing can be compared or a source is damaged.
+    the pixels all the same; without objects on either side there are only pixels. ``fast``: COCO's
+    figures with hotcoco. ``max_regions``: of a photo that count in COCO's figures, the best scores
+    first; by default all, and at least COCO's own 100. ``costs``: the cost model, by default ``Costs()``. What was left out, on
+    reading or here, is in the figures' ``problems``. Raises UserError where nothing can be compared
+    or a source is damaged.
     """
+    only = _measurable(predictions, truth, only)
     if fast:
         need_hotcoco()
     problems = Problems()
     pairing = pair(predictions, truth, problems)
     clusters = _clusters(predictions, pairing)
     needs_pixels = "pixels" in only or classes == "matched"
-    names = _class_names(truth, pairing, most=metrics.VOID - 1 if needs_pixels else None)
+    names = _class_names(truth, pairing, most=_MOST_CLASSES if needs_pixels else None)
     pixels, objects = Pixels(n_clusters=len(clusters.ids)), Objects()
+    log, rows = RunLog(progress), clusters.rows
     if needs_pixels or "objects" in only:
-        log, rows = RunLog(progress), clusters.rows
         with log.stage("photos", len(pairing.pairs)):
             for one in log.advancing(pairing.pairs):
                 if needs_pixels:
                     pixels.add(one, rows)
-                objects.add(one)
+                if "objects" in only:
+                    objects.add(one)
     if classes == "matched":
         class_of_row = metrics.match_classes(pixels.confusion, n_clusters=clusters.n).class_of
     else:
         class_of_row = _classes_by_name(clusters, names, pairing, problems)
     measured = Measured(pairing, pixels, objects, clusters, class_of_row, names, costs or Costs())
     sources = _sources(predictions, truth, pairing, problems)
-    figures = _figures(measured, sources, matching=classes, only=only, fast=fast)
+    figures = _figures(
+        measured, sources, matching=classes, only=only, fast=fast, max_regions=max_regions
+    )
     return Evaluation(figures, measured, predictions.photos or truth.photos)
 
 
@@ -103,6 +128,7 @@ def _figures(
     matching: Matching,
     only: Collection[str],
     fast: bool,
+    max_regions: int | None,
 ) -> Figures:
     """The groups of figures to compute."""
     pairing, class_of = measured.pairing, measured.class_of
@@ -118,7 +144,11 @@ def _figures(
             per_class[index].pixels = own
     if "coco" in only:
         coco, aps = average_precision(
-            pairing.pairs, class_of, n_classes=len(measured.classes), fast=fast
+            pairing.pairs,
+            class_of,
+            n_classes=len(measured.classes),
+            fast=fast,
+            max_regions=max_regions,
         )
         for index, ap in aps.items():
             per_class[index].ap = ap
@@ -158,7 +188,22 @@ def _sources(predictions: Dataset, truth: Dataset, pairing: Pairing, problems: P
             *problems.lines(),
         ],
         model_version=predictions.model_version,
+        has_objects=predictions.has_objects and truth.has_objects,
     )
+
+
+def _measurable(predictions: Dataset, truth: Dataset, only: Collection[str]) -> list[str]:
+    """The groups that can be measured. Raises UserError if none of ``only`` can."""
+    groups = [group for group in GROUPS if group in only]
+    for name, side in (("predictions", predictions), ("ground truth", truth)):
+        if not side.has_objects:
+            groups = [group for group in groups if group == "pixels"]
+            if not groups:
+                raise UserError(
+                    f"the {name} are masks of classes, which do not tell objects apart: only pixels "
+                    "can be compared (--only pixels)"
+                )
+    return groups
 
 
 def _clusters(predictions: Dataset, pairing: Pairing) -> Clusters:

@@ -59,6 +59,7 @@ function count(n, noun) {
 }
 
 function work(photo) {
+  if (!photo.steps) return measured(photo);
   const kept = photo.steps.filter((step) => step === 3).length;
   const redrawn = photo.steps.filter((step) => step === 0).length;
   return [

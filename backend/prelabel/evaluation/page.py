@@ -11,6 +11,7 @@ from prelabel.evaluation import page_contents
 from prelabel.evaluation.measure import Evaluation
 from prelabel.evaluation.page_photos import card, chosen
 from prelabel.evaluation.tables import notes
+from prelabel.evaluation.verdict import verdict
 from prelabel.report import Thumbnails
 from prelabel.storage import pages
 
@@ -23,18 +24,16 @@ def write_page(
 ) -> Path:
     """Write ``folder/index.html``, with small pictures beside it, and return its path.
 
-    ``evaluation``: with all groups measured. Where it knows no folder of photos, or one of them
+    Groups of figures that were not measured are left out. Where ``evaluation`` knows no folder of photos, or one of them
     cannot be used, masks stand alone and the page says so. ``predictions``, ``ground_truth``: the
     names of what was compared. The page asks for nothing from outside. Raises OSError if a file
     cannot be written; a page that was there before then stays.
     """
-    figures, measured = evaluation.figures, evaluation.measured
-    if figures.pixels is None or figures.coco is None or figures.objects is None:
-        raise ValueError("the page shows all groups of figures, and one was not measured")
+    figures, measured = evaluation.figures, evaluation.measured.complete()
     folder.mkdir(parents=True, exist_ok=True)
     thumbnails = Thumbnails(folder / THUMBS)
     cards, used = [], set()
-    for index in chosen(measured):
+    for index in chosen(measured) if measured.can_show_photos else ():
         name = _thumbnail(thumbnails, evaluation, index)
         used.update([name] if name else [])
         cards.append({**card(measured, index), "thumb": f"{THUMBS}/{name}" if name else ""})
@@ -46,15 +45,17 @@ def write_page(
             "predictions": predictions,
             "ground truth": ground_truth,
             "model": figures.sources.model_version or "not recorded",
-            "COCOeval by": figures.coco.by,
+            **({"COCOeval by": figures.coco.by} if figures.coco else {}),
         },
+        "verdict": verdict([figures]),
         "figures": page_contents.figure_rows(figures),
         "notes": notes(figures),
-        "sizes": page_contents.size_table(figures.objects.by_size),
-        "classes": page_contents.class_table(figures.per_class),
-        "confusion": page_contents.confusion_table(figures.pixels.confusion),
+        "sizes": figures.objects and page_contents.size_table(figures.objects.by_size),
+        "classes": page_contents.class_table(figures),
+        "confusion": (figures.pixels and page_contents.confusion_table(figures.pixels.confusion)),
         "costs": measured.costs.stated(),
         "about_costs": page_contents.about_costs(),
+        "can_show_photos": measured.can_show_photos,
         "n_missing": sum(not one["thumb"] for one in cards),
         "data": {"classes": colors, "photos": cards},
     }

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from prelabel.evaluation.costs import Costs
-from prelabel.evaluation.figures import ClassFigures, Confusion, Figures, Shares
-from prelabel.evaluation.protocol import FIGURES, protocol, shown
-from prelabel.evaluation.tables import SHARES, share_cells
+from prelabel.evaluation.figures import Confusion, Figures, Shares
+from prelabel.evaluation.protocol import FIGURES, shown
+from prelabel.evaluation.tables import SHARES, class_cells, class_columns, share_cells
 
 _CONFUSED = 60
 """Rows and columns of the confusion on the page; JSON has all."""
@@ -43,7 +42,7 @@ class ConfusionTable(NamedTuple):
 def figure_rows(figures: Figures) -> list[FigureRow]:
     """Every figure that was measured."""
     return [
-        FigureRow(key, FIGURES[key].title, shown(key, value), protocol(key, figures.matching))
+        FigureRow(key, FIGURES[key].title, shown(key, value), figures.protocol(key))
         for key, value in figures.values().items()
     ]
 
@@ -54,16 +53,10 @@ def size_table(by_size: dict[str, Shares]) -> Table:
     return Table(columns, [(size, share_cells(shares)) for size, shares in by_size.items()])
 
 
-def class_table(per_class: Sequence[ClassFigures]) -> Table:
+def class_table(figures: Figures) -> Table:
     """One row for each class."""
-    columns = ["IoU", "AP", "objects", *(key.replace("_", " ") for key in SHARES)]
-    rows = []
-    for row in per_class:
-        iou = shown("mean_iou", row.pixels.iou if row.pixels else None)
-        ap = shown("ap", row.ap if isinstance(row.ap, float) else None)
-        n_objects, *shares = share_cells(row.shares)
-        rows.append((row.name, [iou, ap, n_objects if row.shares else "0", *shares]))
-    return Table(columns, rows)
+    columns = [column.replace("_", " ") for column in class_columns(figures)]
+    return Table(columns, [(row.name, class_cells(figures, row)) for row in figures.per_class])
 
 
 def confusion_table(confusion: Confusion) -> ConfusionTable:

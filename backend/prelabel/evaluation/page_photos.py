@@ -61,17 +61,13 @@ def card(measured: Measured, index: int) -> dict[str, object]:
     """What the script needs of one photo. Outlines are SVG paths in the view's units."""
     pair = measured.pairing.pairs[index]
     rows, class_of = measured.clusters.rows, measured.class_of
-    objects = measured.objects.photos[index]
-    without, with_them = measured.objects.seconds(range(index, index + 1), class_of, measured.costs)
     return {
+        **_work(measured, index),
         "name": pair.prediction.photo,
         "size": [pair.truth.width, pair.truth.height],
         "view": view_size(pair.truth.width, pair.truth.height),
         "empty": measured.pixels.photos[index].has_object is False,
         "quality": round(photo_quality(measured, index), 6),
-        "saved": round(without - with_them),
-        "steps": [kind.iou_step for kind in objects.kinds],
-        "false": objects.false_regions,
         "ious": {str(i): round(iou, 6) for i, iou in class_ious(measured, index).items()},
         "truth": [[item.cluster, svg_path(item.mask)] for item in pair.truth.regions],
         "found": [
@@ -85,6 +81,21 @@ def card(measured: Measured, index: int) -> dict[str, object]:
             for region in sorted(pair.prediction.regions, key=lambda region: region.score)
         ],
         "difference": {kind: svg_path(mask) for kind, mask in _difference(measured, index)},
+    }
+
+
+def _work(measured: Measured, index: int) -> dict[str, object]:
+    """The objects of a photo and the seconds saved; nothing where objects were not measured."""
+    if not measured.objects.photos:
+        return {}
+    objects = measured.objects.photos[index]
+    without, with_them = measured.objects.seconds(
+        range(index, index + 1), measured.class_of, measured.costs
+    )
+    return {
+        "saved": round(without - with_them),
+        "steps": [kind.iou_step for kind in objects.kinds],
+        "false": objects.false_regions,
     }
 
 

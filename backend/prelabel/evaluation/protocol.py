@@ -81,10 +81,10 @@ FIGURES: dict[str, Figure] = {
     "ap_small": Figure("AP, small", f"{_COCO_MASKS}, up to 32² pixels"),
     "ap_medium": Figure("AP, medium", f"{_COCO_MASKS}, 32² to 96² pixels"),
     "ap_large": Figure("AP, large", f"{_COCO_MASKS}, from 96² pixels"),
-    "ar100": Figure("AR (100 regions)", _COCO_MASKS),
+    "ar": Figure("AR", _COCO_MASKS),
     "segm_by_class_ap": Figure("AP by class", f"COCOeval on masks, {_BY_CLASS}"),
     "segm_by_class_ap50": Figure("AP by class (0.50)", f"COCOeval on masks, {_BY_CLASS}"),
-    "segm_by_class_ar100": Figure("AR by class (100)", f"COCOeval on masks, {_BY_CLASS}"),
+    "segm_by_class_ar": Figure("AR by class", f"COCOeval on masks, {_BY_CLASS}"),
     "bbox_agnostic_ap": Figure("AP of boxes", _COCO_BOXES),
     "bbox_agnostic_ap50": Figure("AP of boxes (0.50)", _COCO_BOXES),
     "bbox_by_class_ap": Figure("AP of boxes by class", f"COCOeval on boxes, {_BY_CLASS}"),
@@ -113,19 +113,6 @@ FIGURES: dict[str, Figure] = {
     ),
 }
 """By their keys in evaluation.json, in the order of the table."""
-
-MATCHING = {
-    "matched": "one cluster per class by Hungarian matching on IoU",
-    "by-name": "classes matched by name",
-}
-
-
-def protocol(key: str, matching: str) -> str:
-    """How a figure is computed, with how clusters got their classes where that matters."""
-    text = FIGURES[key].protocol
-    if key in ("mean_iou", "wrong_class") or "by_class" in key:
-        return f"{text}; {MATCHING[matching]}"
-    return text
 
 
 def shown(key: str, value: float | int | None) -> str:

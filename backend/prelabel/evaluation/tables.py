@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from prelabel.evaluation.figures import ClassFigures, Figures, Shares
-from prelabel.evaluation.protocol import FIGURES, protocol, shown
+from prelabel.evaluation.protocol import FIGURES, shown
+from prelabel.evaluation.verdict import verdict
 from prelabel.storage.files import replacing
 from prelabel.storage.text import one_line
 
@@ -48,8 +49,8 @@ def over_sets(sets: Sequence[Figures]) -> dict[str, Spread]:
 
 
 def format_table(*sets: Figures) -> str:
-    """The figures of one set of predictions, or mean ± standard deviation of several (seeds), each
-    with its protocol; then classes and sizes of the first or only one, costs and problems."""
+    """The verdict; the figures of one set of predictions, or mean ± standard deviation of several
+    (seeds), each with its protocol; then classes and sizes of the first or only one, costs and problems."""
     first, is_one = sets[0], len(sets) == 1
     numbers = first.values()
     if is_one:
@@ -58,14 +59,14 @@ def format_table(*sets: Figures) -> str:
         texts = {key: _spread(key, own) for key, own in over_sets(sets).items()}
     table = _table("", "", "protocol")
     for key in numbers:
-        table.add_row(FIGURES[key].title, texts[key], protocol(key, first.matching))
-    lines = [_drawn(table)]
+        table.add_row(FIGURES[key].title, texts[key], first.protocol(key))
+    lines = [*verdict(sets), "", _drawn(table)]
     of_first = "" if is_one else f" (set 1 of {len(sets)})"
     if not is_one:
         lines.append(f"mean ± standard deviation (n - 1) over {len(sets)} sets of predictions")
     if first.objects:
         lines += ["", _drawn(_size_table(first.objects.by_size, of_first))]
-    lines += ["", _drawn(_class_table(first.per_class[:_ROWS], of_first))]
+    lines += ["", _drawn(_class_table(first, of_first))]
     if (left := len(first.per_class) - _ROWS) > 0:
         lines.append(f"and {left} more classes")
     if first.objects:
@@ -86,7 +87,7 @@ def write_json(file: Path, sources: Sequence[Path], sets: Sequence[Figures]) -> 
     facts: dict[str, object] = written[0]
     if len(sets) > 1:
         facts = {"over_sets": msgspec.to_builtins(over_sets(sets)), "sets": written}
-    protocols = {key: protocol(key, sets[0].matching) for key in sets[0].values()}
+    protocols = {key: sets[0].protocol(key) for key in sets[0].values()}
     with replacing(file) as beside:
         text = json.dumps({**facts, "protocol": protocols}, indent=1, allow_nan=False)
         beside.write_text(text + "\n", encoding="ascii")
@@ -112,7 +113,7 @@ def notes(figures: Figures) -> list[str]:
 def share_cells(shares: Shares | None) -> list[str]:
     """The number of objects and their ``SHARES``."""
     if shares is None:
-        return ["–"] * (1 + len(SHARES))
+        return ["0", *["–"] * len(SHARES)]
     return [str(shares.objects), *(shown(key, getattr(shares, key)) for key in SHARES)]
 
 
@@ -132,12 +133,28 @@ def _size_table(by_size: dict[str, Shares], of_first: str) -> Table:
     return table
 
 
-def _class_table(rows: Sequence[ClassFigures], of_first: str) -> Table:
-    table = _table(f"class{of_first}", "objects", *SHARES, "IoU", "AP")
-    for row in rows:
-        iou = shown("mean_iou", row.pixels.iou if row.pixels else None)
-        ap = shown("ap", row.ap if isinstance(row.ap, float) else None)
-        table.add_row(one_line(row.name), *share_cells(row.shares), iou, ap)
+def class_columns(figures: Figures) -> list[str]:
+    """What was measured of classes: headings of tables."""
+    return [
+        *(["objects", *SHARES] if figures.objects else []),
+        *(["IoU"] if figures.pixels else []),
+        *(["AP"] if figures.coco else []),
+    ]
+
+
+def class_cells(figures: Figures, row: ClassFigures) -> list[str]:
+    """The cells of a class in these columns."""
+    return [
+        *(share_cells(row.shares) if figures.objects else []),
+        *([shown("mean_iou", row.pixels.iou if row.pixels else None)] if figures.pixels else []),
+        *([shown("ap", row.ap if isinstance(row.ap, float) else None)] if figures.coco else []),
+    ]
+
+
+def _class_table(figures: Figures, of_first: str) -> Table:
+    table = _table(f"class{of_first}", *class_columns(figures))
+    for row in figures.per_class[:_ROWS]:
+        table.add_row(one_line(row.name), *class_cells(figures, row))
     return table
 
 

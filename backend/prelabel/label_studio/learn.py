@@ -8,7 +8,7 @@ from dataclasses import replace
 from prelabel.data import images
 from prelabel.data.masks import decode_rle
 from prelabel.errors import PhotoError
-from prelabel.label_studio.api.client import Client, TaskGone
+from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.photos import Fetcher
 from prelabel.label_studio.api.tasks import Task, task_id
 from prelabel.label_studio.format.annotations import newest_annotation, result_items, stamp_of
@@ -25,7 +25,8 @@ from prelabel.storage.json import JsonObject
 from prelabel.storage.progress import RunLog
 
 _AT_ONCE = 50
-"""Tasks whose lessons are written together: each time the whole file is replaced."""
+"""Tasks that are read, and whose lessons are written, together: each time the whole file is
+replaced."""
 
 
 def learn_task(
@@ -89,23 +90,28 @@ def learn_tasks(
         return 0
     predictor = Predictor(model, model.config)
     learned = 0
-    found: Lessons = {}
     with log.stage("names", len(changed)):
-        for n, task in enumerate(changed, start=1):
+        for start in range(0, len(changed), _AT_ONCE):
+            numbers = [task.id for task in changed[start : start + _AT_ONCE]]
+            whole = client.find_tasks(folder.project_id, numbers)
+            found: Lessons = {}
+            for number in numbers:
 
-            def read(photo: TaskPhoto, task_id: int = task.id) -> bytes:
-                return images.read_bytes(fetcher.fetch(photo.uri, task_id=task_id))
+                def read(photo: TaskPhoto, task_id: int = number) -> bytes:
+                    return images.read_bytes(fetcher.fetch(photo.uri, task_id=task_id))
 
-            try:
-                whole = client.task(task.id)
-                found |= learn_task(whole, label_config, names, predictor, options, read)
-            except (PhotoError, TaskGone) as error:
-                log.skip(f"{task.id}", str(error))
-            if n % _AT_ONCE == 0 or n == len(changed):
-                names.learn(found)
-                learned += len(found)
-                found = {}
-            log.advance()
+                if number in whole:
+                    try:
+                        found |= learn_task(
+                            whole[number], label_config, names, predictor, options, read
+                        )
+                    except PhotoError as error:
+                        log.skip(f"{number}", str(error))
+                else:
+                    log.skip(f"{number}", "was deleted meanwhile")
+                log.advance()
+            names.learn(found)
+            learned += len(found)
     predictor.flush()
     return learned
 

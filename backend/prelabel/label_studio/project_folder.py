@@ -78,6 +78,11 @@ class ProjectFolder:
             yield cls(file.parent)
 
     @property
+    def project_id(self) -> int:
+        """The project's number on its server."""
+        return int(self.path.name.partition(".")[0])
+
+    @property
     def state(self) -> ProjectState:
         """As it is on disk now. Raises UserError for a damaged file."""
         try:

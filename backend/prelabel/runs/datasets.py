@@ -64,7 +64,7 @@ def open_dataset(
         found = reader.read(source)
     if photos is None:
         return found
-    return Dataset(photos, found.classes, found.stream, found.problems, found.model_version)
+    return dataclasses.replace(found, photos=photos)
 
 
 def run_dataset(predictions: Path, facts: FolderFacts | None) -> Dataset:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from prelabel.data.dataset import Dataset, ExportContext
+from prelabel.data.dataset import Dataset, ExportContext, Problems
 from prelabel.errors import UserError
 from prelabel.runs.datasets import run_dataset
 from prelabel.runs.facts import FolderFacts
 from prelabel.runs.folder import (
     add_formats,
+    check_output_folder,
     find_predictions,
-    prepare_output_folder,
+    locked,
+    output_folder,
     write_facts,
 )
-from prelabel.runs.formats import Settings, make_exporters, write_formats
+from prelabel.runs.formats import NothingKeptError, Settings, make_exporters, write_formats
 from prelabel.runs.predictions import FILE, read_predictions, write_predictions
 from prelabel.runs.tally import Tally
 from prelabel.storage.marker import DONE, MARKER
@@ -67,15 +70,27 @@ def export_predictions(
     version = tally.model_version or dataset.model_version
     context = ExportContext(folder, dataset.classes, version)
     is_own_folder = facts is not None and out.resolve() == predictions.parent.resolve()
-    if not is_own_folder:
-        prepare_output_folder(out, command="export")
     folders = {name: out / name for name in exporters}
     log = RunLog(progress)
-    files = write_formats(predictions, folders, exporters, context, n_photos=tally.photos, log=log)
-    if not is_own_folder:
-        write_facts(out, FolderFacts("export", DONE, version, list(exporters)))
-    elif facts and facts.state == DONE:
-        add_formats(out, exporters)
+
+    def write() -> dict[str, Path]:
+        return write_formats(
+            predictions,
+            folders,
+            exporters,
+            context,
+            n_photos=tally.photos,
+            n_regions=tally.regions,
+            log=log,
+        )
+
+    if is_own_folder:
+        with locked(out):
+            files = write()
+            if facts and facts.state == DONE:
+                add_formats(out, exporters)
+    else:
+        files = _write_into(out, "export", version, write)
     return ExportSummary(files, tally.photos, tally.regions, tuple(context.problems.lines()))
 
 
@@ -118,15 +133,68 @@ def _write(
     exporters = make_exporters(folders, settings)
     log = RunLog(progress)
     version = dataset.model_version
-    context = ExportContext(dataset.photos or _UNKNOWN_FOLDER, dataset.classes, version)
+    context = ExportContext(
+        dataset.photos or _UNKNOWN_FOLDER,
+        dataset.classes,
+        version,
+        addresses=dataset.addresses,
+    )
+    check_output_folder(out, command=command)  # before much is read
     with _in_a_file(dataset, log) as (predictions, tally):
-        prepare_output_folder(out, command=command)
-        files = write_formats(
-            predictions, folders, exporters, context, n_photos=tally.photos, log=log
+        _refuse_nothing(dataset.problems, tally)
+        files = _write_into(
+            out,
+            command,
+            version,
+            lambda: write_formats(
+                predictions,
+                folders,
+                exporters,
+                context,
+                n_photos=tally.photos,
+                n_regions=tally.regions,
+                log=log,
+            ),
         )
-    write_facts(out, FolderFacts(command, DONE, version, list(folders)))
     notes = (*dataset.problems.lines(), *context.problems.lines())
     return ExportSummary(files, tally.photos, tally.regions, notes)
+
+
+def _write_into(
+    out: Path, command: str, version: str, write: Callable[[], dict[str, Path]]
+) -> dict[str, Path]:
+    """Write formats into a folder of their own; where none has anything to hold, the folder is left
+    as it was."""
+    is_new = not out.exists()
+    try:
+        with output_folder(out, command=command) as earlier:
+            try:
+                files = write()
+            except NothingKeptError as error:
+                if error.written:
+                    write_facts(out, FolderFacts(command, DONE, version, list(error.written)))
+                elif earlier is not None:
+                    write_facts(out, earlier)
+                else:
+                    (out / MARKER).unlink()
+                raise
+            write_facts(out, FolderFacts(command, DONE, version, list(files)))
+    except NothingKeptError as error:
+        if is_new and not error.written:
+            shutil.rmtree(out)
+        raise
+    return files
+
+
+def _refuse_nothing(problems: Problems, tally: Tally) -> None:
+    """Raise UserError if nothing was found, or all that was found was left out."""
+    if tally.photos and (tally.regions or not problems.labels_left_out):
+        return
+    found = (
+        f"no label of {tally.photos} photos can be used" if tally.photos else "no photo can be used"
+    )
+    reason = "; ".join(problems.lines()) or "there is none"
+    raise UserError(f"{found}, so nothing is written: {reason}")
 
 
 @contextmanager

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from prelabel.errors import UserError
 from prelabel.runs.facts import FolderFacts, RunFacts, facts_json
 from prelabel.runs.predictions import FILE
-from prelabel.storage.files import is_clutter, remove_leftovers, replacing
+from prelabel.storage.files import LOCK, is_clutter, remove_leftovers, replacing
 from prelabel.storage.json import decode
-from prelabel.storage.marker import DONE, MARKER, STARTED, Marker, read_marker
+from prelabel.storage.locks import exclusive
+from prelabel.storage.marker import (
+    DONE,
+    MARKER,
+    STARTED,
+    Marker,
+    is_prelabel_folder,
+    read_marker,
+)
 
-EVALUATION = "evaluation.json"
+EVALUATION = "evaluation"
+"""The folder of a run that its evaluation is written to."""
 
 
 def check_output_folder(out: Path, *, command: str) -> FolderFacts | None:
     """The facts of an earlier result of this command in ``out``, or None; nothing is changed. Raises
-    UserError where ``prepare_output_folder`` would."""
+    UserError for a folder with anything else in it, so that nothing a user made is overwritten."""
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {str(out)!r} is a file: name a new or an empty folder")
     earlier = _read(out)
@@ -34,20 +45,37 @@ def check_output_folder(out: Path, *, command: str) -> FolderFacts | None:
     return earlier
 
 
-def prepare_output_folder(out: Path, *, command: str) -> FolderFacts | None:
-    """Make ``out`` a folder of this command's results, marked before anything else is in it.
+@contextmanager
+def output_folder(out: Path, *, command: str) -> Iterator[FolderFacts | None]:
+    """Make ``out`` a folder of this command's results, marked before anything else is in it, and
+    write to it alone.
 
-    Returns the facts of an earlier result of the same command there, finished or not. Raises
-    UserError for a folder with anything else in it, so that nothing a user made is overwritten.
+    Gives the facts of an earlier result of the same command there, finished or not. Raises UserError
+    where ``check_output_folder`` does, and if another process is writing to it.
     """
+    check_output_folder(out, command=command)  # before there is a lock in it
+    with locked(out):
+        yield _prepared(out, command)
+
+
+@contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Write to a folder of results alone; what killed commands left is removed. Raises UserError if
+    another process is writing to it."""
+    with exclusive(out / LOCK, f"the folder {str(out)!r}"):
+        for folder in (out, *(place for place in out.iterdir() if place.is_dir())):
+            remove_leftovers(folder)
+        yield
+
+
+def _prepared(out: Path, command: str) -> FolderFacts | None:
     earlier = check_output_folder(out, command=command)
-    for folder in (out, out / "model", out / "report"):
-        remove_leftovers(folder)
     if earlier is None:
         write_facts(out, FolderFacts(command, STARTED))
     elif earlier.state != STARTED:
         write_facts(out, FolderFacts(command, STARTED, earlier.model_version, earlier.formats))
-    (out / EVALUATION).unlink(missing_ok=True)  # it was about the earlier predictions
+    if is_prelabel_folder(out / EVALUATION):  # it was about the earlier predictions
+        shutil.rmtree(out / EVALUATION)
     return earlier
 
 

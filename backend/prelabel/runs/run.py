@@ -17,7 +17,7 @@ from prelabel.model import FittedModel
 from prelabel.pipeline import fit, predict
 from prelabel.report import Thumbnails, write_report
 from prelabel.runs.facts import FolderFacts, PhotoFacts, RunFacts, Skipped
-from prelabel.runs.folder import prepare_output_folder, write_facts
+from prelabel.runs.folder import output_folder, write_facts
 from prelabel.runs.formats import Settings, make_exporters, write_formats
 from prelabel.runs.predictions import FILE, read_predictions, write_predictions
 from prelabel.runs.tally import Tally
@@ -55,30 +55,32 @@ def run(
     """
     started = time.perf_counter()
     exporters = make_exporters(formats, exporter_settings)
-    earlier = prepare_output_folder(out, command="run")
     log = RunLog(progress)
-    config = _load_weights(config, log)
-    hook = ThumbnailHook(Thumbnails(out / "report" / "thumbs"))
-    model = fit(photos, config, log=log, hook=hook)
-    model.save(out / "model")
-    tally = _predict(model, photos, out / FILE, log, hook)
-    context = ExportContext(photos.root, model.class_names, model.version)
-    folders = {name: out / name for name in exporters}
-    files = write_formats(out / FILE, folders, exporters, context, n_photos=tally.photos, log=log)
-
-    facts = describe("run", model, photos, log, started=started, tally=tally, hook=hook)
-    facts.formats = list(exporters)
-    facts.warnings += _stale_exports(out, earlier, facts)
-    facts.warnings += context.problems.lines()
-    with log.stage("report", tally.photos), named_errors(out / "report"):
-        files["report"] = write_report(
-            out / "report",
-            log.advancing(read_predictions(out / FILE)),
-            facts,
-            single_file=single_file,
+    with output_folder(out, command="run") as earlier:
+        config = _load_weights(config, log)
+        hook = ThumbnailHook(Thumbnails(out / "report" / "thumbs"))
+        model = fit(photos, config, log=log, hook=hook)
+        model.save(out / "model")
+        tally = _predict(model, photos, out / FILE, log, hook)
+        context = ExportContext(photos.root, model.class_names, model.version)
+        folders = {name: out / name for name in exporters}
+        files = write_formats(
+            out / FILE, folders, exporters, context, n_photos=tally.photos, log=log
         )
-    facts = structs.replace(facts, **_costs(log, started, tally))  # now with the report's own
-    write_facts(out, facts)
+
+        facts = describe("run", model, photos, log, started=started, tally=tally, hook=hook)
+        facts.formats = list(exporters)
+        facts.warnings += _stale_exports(out, earlier, facts)
+        facts.warnings += context.problems.lines()
+        with log.stage("report", tally.photos), named_errors(out / "report"):
+            files["report"] = write_report(
+                out / "report",
+                log.advancing(read_predictions(out / FILE)),
+                facts,
+                single_file=single_file,
+            )
+        facts = structs.replace(facts, **_costs(log, started, tally))  # now with the report's own
+        write_facts(out, facts)
     return Summary(facts, files)
 
 
@@ -87,12 +89,12 @@ def run_fit(
 ) -> Summary:
     """Fit on the photos and leave the model in ``out``, with a run.json beside it."""
     started = time.perf_counter()
-    prepare_output_folder(out, command="fit")
     log = RunLog(progress)
-    model = fit(photos, _load_weights(config, log), log=log)
-    model.save(out)
-    facts = describe("fit", model, photos, log, started=started)
-    write_facts(out, facts)
+    with output_folder(out, command="fit"):
+        model = fit(photos, _load_weights(config, log), log=log)
+        model.save(out)
+        facts = describe("fit", model, photos, log, started=started)
+        write_facts(out, facts)
     return Summary(facts, {"model": out})
 
 
@@ -101,13 +103,13 @@ def run_predict(
 ) -> Summary:
     """Predict the photos with a model; leaves predictions.jsonl and run.json in ``out``."""
     started = time.perf_counter()
-    prepare_output_folder(out, command="predict")
     log = RunLog(progress)
-    _load_weights(model.config, log)
     hook = ThumbnailHook(None)
-    tally = _predict(model, photos, out / FILE, log, hook)
-    facts = describe("predict", model, photos, log, started=started, tally=tally, hook=hook)
-    write_facts(out, facts)
+    with output_folder(out, command="predict"):
+        _load_weights(model.config, log)
+        tally = _predict(model, photos, out / FILE, log, hook)
+        facts = describe("predict", model, photos, log, started=started, tally=tally, hook=hook)
+        write_facts(out, facts)
     return Summary(facts, {"predictions": out / FILE})
 
 

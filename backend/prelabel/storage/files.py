@@ -33,12 +33,16 @@ def data_folder() -> Path:
 
 LEFTOVERS = ".tmp-*"
 """What a killed process leaves of ``replacing`` and ``replacing_files``, hidden and read by nobody."""
+_ABANDONED = 86400.0
+"""Seconds after which a leftover in a folder that others may write to is nobody's any more."""
+LOCK = ".prelabel.lock"
+"""The lock of a folder of results, held by the command that writes to it."""
 _FILE_MANAGERS = (".DS_Store", "Thumbs.db", "desktop.ini")
 
 
 def is_clutter(name: str) -> bool:
-    """Whether a file of that name is not the user's: a leftover, or a file manager's."""
-    return name in _FILE_MANAGERS or fnmatch(name, LEFTOVERS)
+    """Whether a file of that name is not the user's: a leftover, a lock, or a file manager's."""
+    return name in _FILE_MANAGERS or fnmatch(name, LEFTOVERS) or name.startswith(LOCK)
 
 
 def remove_leftovers(folder: Path, *, older_than: float = 0.0) -> None:
@@ -56,9 +60,9 @@ def remove_leftovers(folder: Path, *, older_than: float = 0.0) -> None:
 @contextmanager
 def replacing_files(folder: Path) -> Iterator[Path]:
     """A folder inside ``folder`` to write files to; only if all went well, each takes the place of
-    the file of its name in ``folder``, where other files stay as they are. Nobody else may be
-    writing to ``folder``: what a killed process left is removed."""
-    remove_leftovers(folder)
+    the file of its name in ``folder``, where other files stay as they are. What a killed process
+    left long ago is removed; another one may be writing now."""
+    remove_leftovers(folder, older_than=_ABANDONED)
     beside = Path(tempfile.mkdtemp(prefix=LEFTOVERS.removesuffix("*"), dir=folder))
     try:
         yield beside

@@ -10,6 +10,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from prelabel.data.dataset import Problems
 from prelabel.data.records import Prediction, Region
+from prelabel_exporters.common import whole_number
 
 _NOT_IN_XML = re.compile("[^\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Control characters, and lone surrogates (of names that are not UTF-8)."""
@@ -45,14 +46,29 @@ def read_annotation(
         return default, None
     try:
         root = ElementTree.fromstring(file.read_bytes())
-        size = (int(root.findtext("size/width", "")), int(root.findtext("size/height", "")))
-    except (OSError, ValueError, ElementTree.ParseError) as error:
+        sides = (root.findtext("size/width", "0"), root.findtext("size/height", "0"))
+        width, height = (whole_number(side.strip() or 0) for side in sides)
+        if width is None or height is None or min(width, height) < 0:
+            raise ValueError(f"a size of {sides[0]!r} × {sides[1]!r}")
+        size = (width, height) if width and height else None
+    except (OSError, ValueError, LookupError, ElementTree.ParseError) as error:
         problems.note("annotations that cannot be read, only masks used", f"{file}: {error}")
         return default, None
+    if size is None:
+        problems.note("annotations that do not state the photo's size", str(file))
     name = root.findtext("filename") or default
-    # VOC's own annotations give the file's name without its folder.
-    stem, own = default.removesuffix(".jpg"), name.rpartition(".")[0]
-    return (name if own == stem or stem.startswith(f"{own}.") else default), size
+    return _photo(name, default.removesuffix(".jpg")) or default, size
+
+
+def _photo(name: str, stem: str) -> str:
+    """The photo that an annotation called ``stem`` names; "" if it names another one."""
+    own = name.rpartition(".")[0]
+    if own == stem or stem.startswith(f"{own}."):
+        return name
+    # VOC's own annotations give the file's name without its folder; others a path of their own.
+    last = PurePosixPath(name.replace("\\", "/")).name
+    place = PurePosixPath(stem)
+    return (place.parent / last).as_posix() if PurePosixPath(last).stem == place.name else ""
 
 
 def _texts(parent: Element, texts: Mapping[str, object]) -> None:

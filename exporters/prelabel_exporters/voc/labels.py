@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from prelabel.data.colors import voc_color
 from prelabel.data.dataset import Problems
 from prelabel.errors import UserError
-from prelabel_exporters.common import text_file
+from prelabel_exporters.common import read_text, text_file, whole_number
 from prelabel_exporters.voc.layout import BACKGROUND, VOID
 from prelabel_exporters.voc.masks import VALUES, Color
 
@@ -44,9 +45,8 @@ def read_labels(root: Path, problems: Problems) -> Labels:
         problems.note("folders without a list of labels, read with VOC's own 20 names", str(root))
         return Labels(dict(enumerate(VOC_CLASSES, start=1)), VALUES)
     try:
-        lines = file.read_text("utf-8").splitlines()
-        labels = _parse(file.name, lines)
-    except (OSError, ValueError) as error:
+        labels = _parse(file.name, read_text(file).split("\n"))
+    except ValueError as error:
         raise UserError(
             f"{file} is not a list of labels ({error}); expected, in labels.txt, a line for each "
             "value: the value, a tab, the name"
@@ -58,25 +58,56 @@ def read_labels(root: Path, problems: Problems) -> Labels:
 
 
 def _parse(kind: str, lines: Sequence[str]) -> Labels:
-    if kind == OWN:
-        pairs = (line.split("\t", 1) for line in lines if line)
-        return Labels({int(value): name for value, name in pairs}, VALUES)
-    if kind == LABELME:
-        return Labels(dict(enumerate(line.strip() for line in lines)), VALUES)
-    return _parse_labelmap([line for line in lines if line.strip() and not line.startswith("#")])
+    """Raises ValueError, with the line."""
+    numbered = [(n, line.strip("\n")) for n, line in enumerate(lines, start=1) if line.strip()]
+    for n, line in numbered:
+        if any("\udc80" <= c <= "\udcff" for c in line):
+            raise ValueError(f"line {n} is not UTF-8: {line!r}")
+    if kind == LABELME or (kind == OWN and not any("\t" in line for _, line in numbered)):
+        return _parse_names([line.strip() for _, line in numbered], needs_background=kind == OWN)
+    if kind == LABELMAP:
+        return _parse_labelmap([(n, line) for n, line in numbered if not line.startswith("#")])
+    names: dict[int, str] = {}
+    for n, line in numbered:
+        value, _, name = line.partition("\t")
+        number = whole_number(value)
+        if number is None or not name.strip():
+            raise ValueError(f"line {n} is {line!r}")
+        names[number] = name.strip()
+    return Labels(names, VALUES)
 
 
-def _parse_labelmap(lines: Sequence[str]) -> Labels:
+def _parse_names(names: Sequence[str], *, needs_background: bool) -> Labels:
+    """labelme's list: a name on each line, the background's value being 0."""
+    plain = [_plain(name) for name in names]
+    if needs_background and "background" not in plain:
+        raise ValueError(f"line 1 is {names[0]!r}" if names else "it is empty")
+    first = plain.index("background") if "background" in plain else 0
+    return Labels(dict(enumerate(names[first:])), VALUES)
+
+
+def _plain(name: str) -> str:
+    """A name as it is compared with "background"."""
+    return name.strip("_ ").casefold()
+
+
+def _parse_labelmap(numbered: Sequence[tuple[int, str]]) -> Labels:
     """Values come from the colors, if these are all in VOC's palette and different; else from the
     order of the lines."""
-    pairs = [line.split(":")[:2] for line in lines]
+    pairs: list[tuple[str, Color]] = []
+    for n, line in numbered:
+        name, colon, rest = line.partition(":")
+        color = "".join(rest.split(":")[0].split())
+        if not colon or not re.fullmatch(r"([0-9]{1,3},[0-9]{1,3},[0-9]{1,3})?", color, re.ASCII):
+            raise ValueError(f"line {n} is {line!r}, expected name:red,green,blue:…:…")
+        pairs.append((name.strip(), ",".join(str(int(c)) for c in color.split(",") if c)))
     names = [name for name, _ in pairs]
-    own = [color.replace(" ", "") for _, color in pairs]
+    own = [color for _, color in pairs]
     values = [VALUES.get(color, -1) for color in own]
     if -1 not in values and len(set(values)) == len(values):
         return Labels(dict(zip(values, names, strict=True)), VALUES)
     # The background has value 0, wherever its line is.
-    plain = [name.strip("_ ").casefold() for name in names]
+    plain = [_plain(name) for name in names]
     background = plain.index("background") if "background" in plain else 0
     order = sorted(range(len(pairs)), key=lambda i: (i != background, i))
     values = [order.index(i) for i in range(len(pairs))]

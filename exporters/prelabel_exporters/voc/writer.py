@@ -23,6 +23,7 @@ from prelabel_exporters.common import (
     without_class,
 )
 from prelabel_exporters.voc.annotation import annotation
+from prelabel_exporters.voc.class_masks import find_class_masks, read_class_masks
 from prelabel_exporters.voc.images import put_image
 from prelabel_exporters.voc.labels import write_labels
 from prelabel_exporters.voc.layout import (
@@ -43,7 +44,7 @@ from prelabel_exporters.voc.reader import read_voc
 
 @dataclass(frozen=True)
 class Voc:
-    """PASCAL VOC: writes and reads the folders of its segmentation task.
+    """PASCAL VOC: writes and reads the folders of its segmentation task; reads class masks.
 
     - A photo ``a/x.jpg`` is listed as ``a/x``. Its masks are ``SegmentationClass/a/x.png`` and
       ``SegmentationObject/a/x.png``, of the size of the EXIF-oriented photo, with VOC's palette. The
@@ -59,6 +60,9 @@ class Voc:
     - ``labels.txt`` has a line for each value: the value, a tab, and the name, in which white space
       becomes single spaces. ``labelmap.txt`` has the same names for CVAT and datumaro.
     - Files of an earlier export are replaced after all files are written; other files are kept.
+
+    Class masks are read too: PNGs in ``masks/`` whose values ``classes.json`` names, as in
+    ``{"1": "cat"}``, with 0 for background and 255 for void. Each class of a photo is one region.
 
     Writing raises UserError for more than 254 classes, for a region whose class the context does not
     name, and for a photo whose name leads out of the folder.
@@ -107,11 +111,13 @@ class Voc:
         return root / CLASSES
 
     def recognizes(self, source: Path) -> bool:
-        """A folder with ``SegmentationClass/`` in it, or in its ``VOCdevkit/VOC*/``."""
-        return source.is_dir() and find_root(source) is not None
+        """A folder with ``SegmentationClass/`` in it or in its ``VOCdevkit/VOC*/``, or class masks."""
+        return source.is_dir() and bool(find_root(source) or find_class_masks(source))
 
     def read(self, source: Path) -> Dataset:
         """The labels of such a folder."""
+        if find_root(source) is None and (masks := find_class_masks(source)):
+            return read_class_masks(masks)
         return read_voc(source)
 
     def _write_photo(

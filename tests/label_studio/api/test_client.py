@@ -100,11 +100,50 @@ def test_connect_backend__takes_the_place_of_one_with_its_title(
     assert (sent["basic_auth_user"], sent["basic_auth_pass"]) == ("u", "p")
 
 
+def selection(path: str) -> tuple[dict[str, str], list[int]]:
+    """What a request for some tasks asks for: its parameters, and the numbers of the tasks."""
+    query = {key: values[0] for key, values in parse_qs(urlsplit(path).query).items()}
+    selected = json.loads(query.pop("query"))["selectedItems"]
+    assert selected["all"] is False
+    return query, selected["included"]
+
+
+def test_find_tasks__a_hundred_at_once_by_a_route_that_predicts_nothing(
+    server: Server, client: Client
+) -> None:
+    asked: list[list[int]] = []
+
+    def route(method: str, path: str) -> Answer:
+        assert (
+            urlsplit(path).path == "/api/tasks"
+        )  # /api/tasks/N/ has Label Studio predict the task
+        query, included = selection(path)
+        assert query == {"project": "7", "page_size": "100", "fields": "all"}
+        asked.append(included)
+        return answer({"tasks": [{"id": i} for i in included if i != 5], "total": len(included)})
+
+    server.route = route
+    found = client.find_tasks(7, range(1, 151))
+    assert sorted(found) == [i for i in range(1, 151) if i != 5]
+    assert asked == [list(range(1, 101)), list(range(101, 151))]
+    assert client.find_tasks(7, []) == {}
+
+
+def test_find_tasks__their_counts_alone(server: Server, client: Client) -> None:
+    # One more than was asked for, as of a server that knows no selection.
+    tasks = [{"id": 1, "total_predictions": 2}, {"id": 2, "total_predictions": 0}]
+    server.route = lambda *_: answer({"tasks": tasks, "total": 2})
+    assert client.find_tasks(7, [1], whole=False) == {1: tasks[0]}
+    assert "fields" not in selection(server.asked[0][1])[0]
+
+
 def test_task__that_is_gone(server: Server, client: Client) -> None:
-    server.route = in_turn(answer({"id": 5}), answer({}, 404))
-    assert client.task(5) == {"id": 5}
-    with pytest.raises(TaskGone, match="no task 6"):
-        client.task(6)
+    found = {"tasks": [{"id": 5}], "total": 1}
+    server.route = in_turn(answer(found), answer({"tasks": [], "total": 0}), answer({}, 404))
+    assert client.task(7, 5) == {"id": 5}
+    for _ in range(2):
+        with pytest.raises(TaskGone, match=r"project 7 .* no task 6"):
+            client.task(7, 6)
 
 
 @pytest.mark.parametrize("found", [{}, {"tasks": None}, []])

@@ -12,8 +12,10 @@ from builders import box, prediction
 from prelabel.data.records import Region
 from prelabel.label_studio.format.items import decode_item
 from prelabel.label_studio.format.label_config import parse_label_config
+from prelabel.label_studio.format.labels import item_label
 from prelabel.label_studio.format.photos import task_photos
-from prelabel.label_studio.names.table import Exemplar, Names
+from prelabel.label_studio.format.unnamed_labels import add_labels
+from prelabel.label_studio.names.table import Exemplar, Likeliest, Names
 from prelabel.label_studio.predict.task_prediction import (
     NamedRegions,
     ResultOptions,
@@ -28,6 +30,8 @@ IMAGE = '<Image name="img" value="$image"/>'
 BRUSH = (
     '<BrushLabels name="brush" toName="img"><Label value="cat"/><Label value="dog"/></BrushLabels>'
 )
+LEAVE = ResultOptions(unnamed="leave")
+FIRST = ResultOptions()
 CLASSES = ("object 1", "object 2", "object 3")
 
 
@@ -42,6 +46,7 @@ def answered(
     names: tuple[str | None, ...] = (),
     options: ResultOptions | None = None,
     data: dict[str, Any] | None = None,
+    likeliest: Likeliest = Likeliest(),  # noqa: B008
 ) -> TaskPrediction:
     """``names``: what people called the regions' classes; without them, only the config counts."""
     label_config = parse_label_config(f"<View>{xml}</View>")
@@ -52,10 +57,11 @@ def answered(
             prediction(photo.name, *regions, size=(HEIGHT, WIDTH)),
             names or [None] * len(regions),
             [bool(names)] * len(regions),
+            [likeliest] * len(regions),
         )
         for photo in photos
     ]
-    return build_task_prediction(found, label_config, CLASSES, options or ResultOptions())
+    return build_task_prediction(found, label_config, CLASSES, options or LEAVE)
 
 
 def shown(found: TaskPrediction) -> list[tuple[str, str, object]]:
@@ -110,8 +116,21 @@ def test_build_task_prediction__max_regions_counts_over_all_controls() -> None:
     assert (found.n_regions, found.losses.over_limit) == (3, 1)
 
 
-def test_build_task_prediction__every_kind_gets_the_regions_and_they_count_once() -> None:
+def test_build_task_prediction__a_region_has_one_shape_the_finest_with_its_label() -> None:
     boxes = '<RectangleLabels name="box" toName="img"><Label value="cat"/></RectangleLabels>'
+    boxes = boxes.replace("</R", '<Label value="cow"/></R')
+    regions = [region(0, 0, 5, 5, score=0.8, cluster=0), region(10, 2, 8, 4, score=0.4, cluster=1)]
+    found = answered(IMAGE + BRUSH + boxes, *regions, names=("cow", "dog"))
+    assert shown(found) == [("brush", "img", ["dog"]), ("box", "img", ["cow"])]
+    assert found.n_regions == 2
+    assert found.score == pytest.approx(0.6)
+
+
+def test_build_task_prediction__a_tag_that_is_not_to_be_skipped_has_the_regions_again() -> None:
+    boxes = (
+        '<RectangleLabels name="box" toName="img" model_skip="false"><Label value="cat"/>'
+        "</RectangleLabels>"
+    )
     regions = [region(0, 0, 5, 5, score=0.8, cluster=0), region(10, 2, 8, 4, score=0.4, cluster=1)]
     found = answered(IMAGE + BRUSH + boxes, *regions, names=("cat", "dog"))
     assert shown(found) == [
@@ -147,12 +166,66 @@ def test_build_task_prediction__labels_that_come_from_the_task() -> None:
     assert (shown(found)[0][2], found.result[0]["meta"]) == ([], {"text": ["object 2"]})
 
 
-def test_task_prediction__counts_the_numbers_of_its_masks() -> None:
+# Regions that nobody has named --------------------------------------------------------------------
+
+
+def test_unnamed__the_only_label_of_a_config_is_everyones() -> None:
+    one = '<BrushLabels name="brush" toName="img"><Label value="cat"/></BrushLabels>'
+    found = answered(IMAGE + one, region(0, 0, 5, 5, score=0.8, cluster=1), options=FIRST)
+    assert shown(found) == [("brush", "img", ["cat"])]
+    assert found.losses.unnamed == 0
+    assert "meta" not in found.result[0]
+
+
+def test_unnamed__the_label_of_the_class_is_shown_where_the_config_has_it() -> None:
+    added = add_labels(f"<View>{IMAGE}{BRUSH}</View>", ["object 2"])
+    regions = [region(0, 0, 5, 5, score=0.8, cluster=1), region(9, 0, 5, 5, score=0.7, cluster=0)]
+    found = answered(added, *regions, options=ResultOptions(unnamed="add"))
+    # The config lacks object 1: a guess, not a region that nobody sees.
+    assert [labels for *_, labels in shown(found)] == [["object 2"], ["cat"]]
+    assert found.losses.unnamed == 2
+    # A class that people have named, with a region that is most like one that was deleted.
+    [item] = answered(added, regions[0], names=(None,), options=FIRST).result
+    assert item["value"]["brushlabels"] == ["object 2"]
+
+
+@pytest.mark.parametrize(
+    ("likeliest", "label"),
+    [
+        (Likeliest(), "cat"),  # nothing is known: the first
+        (Likeliest(("dog", "cat"), (1,)), "dog"),  # what people named comes first
+        (Likeliest(("yak",), (0, 2, 1)), "dog"),  # else the config's predicted_values
+        (Likeliest(("yak",), (1, 2, 0)), "cat"),
+    ],
+)
+def test_unnamed__the_likeliest_label_is_a_guess(likeliest: Likeliest, label: str) -> None:
+    labels = BRUSH.replace('"cat"', '"cat" predicted_values="object 2"').replace(
+        '"dog"', '"dog" predicted_values="object 3"'
+    )
+    one = region(0, 0, 5, 5, score=0.8, cluster=0)
+    found = answered(IMAGE + labels, one, options=FIRST, likeliest=likeliest)
+    assert shown(found)[0][2] == [label]
+    assert found.losses.unnamed == 1
+    [item] = found.result
+    assert item["meta"] == {"text": [f"object 1: {label} is a guess"]}
+    assert item_label(item, {}, predicted=True) == "object 1"  # no person has named it
+    assert item_label(item, {}) == label  # a person has submitted it so
+
+
+def test_unnamed__a_name_that_another_tag_has_is_no_guess_here() -> None:
     boxes = '<RectangleLabels name="box" toName="img"><Label value="cat"/></RectangleLabels>'
-    found = answered(IMAGE + BRUSH + boxes, *[region(x, 0, 5, 5, score=0.8) for x in (0, 10)])
-    brushes = [item["value"]["rle"] for item in found.result if item["type"] == "brushlabels"]
-    assert len(brushes) == 2
-    assert found.n_numbers == sum(len(rle) for rle in brushes if isinstance(rle, list)) > 0
+    dog = region(0, 0, 5, 5, score=0.8, cluster=0)
+    found = answered(IMAGE + BRUSH + boxes, dog, names=("dog",), options=FIRST)
+    assert ("box", "img", ["cat"]) not in shown(found)
+    # One that no tag has any more is.
+    gone = answered(IMAGE + BRUSH, dog, names=("bird",), options=FIRST)
+    assert (shown(gone)[0][2], gone.losses.unnamed) == (["cat"], 1)
+
+
+def test_unnamed__guesses_of_different_classes_are_not_merged() -> None:
+    parts = [region(0, 0, 10, 10, score=0.9, cluster=0), region(12, 0, 10, 5, score=0.3, cluster=2)]
+    options = ResultOptions(gap=4)
+    assert answered(IMAGE + BRUSH, *parts, options=options).n_regions == 2
 
 
 def test_build_task_prediction__gap_merges_regions_of_one_label_whatever_their_class() -> None:

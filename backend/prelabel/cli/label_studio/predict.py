@@ -47,6 +47,13 @@ def predict(
         bool,
         typer.Option("--refit", help="Fit a new model on the photos that the project has now."),
     ] = False,
+    keep_project_settings: Annotated[
+        bool,
+        typer.Option(
+            "--keep-project-settings",
+            help="Do not choose the predictions that annotators see with Label All Tasks.",
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Change nothing on the server.")
     ] = False,
@@ -54,6 +61,7 @@ def predict(
     max_regions: ls_options.MaxRegions = 50,
     gap: ls_options.Gap = 0,
     tolerance: ls_options.Tolerance = 1.0,
+    max_points: ls_options.MaxPoints = 60,
     allow_host: ls_options.AllowHost,
     local_files: ls_options.LocalFiles = None,
     strict: options.Strict = False,
@@ -82,8 +90,9 @@ def predict(
                 labelled=all_tasks,
                 replace_own=replace_own,
                 refit=refit,
+                keep_project_settings=keep_project_settings,
                 dry_run=dry_run,
-                result_options=ResultOptions(min_score, max_regions, gap, tolerance),
+                result_options=ResultOptions(min_score, max_regions, gap, tolerance, max_points),
             ),
             progress=progress,
         )
@@ -112,6 +121,9 @@ def totals_rows(totals: Totals, *, dry_run: bool) -> list[tuple[str, str]]:
         "holes filled, since polygons have none": lost.holes,
     }
     rows += [("left out", f"{n} {what}") for what, n in counts.items() if n]
+    if lost.simplified:
+        iou = 1 - lost.iou_lost / lost.simplified
+        rows.append(("simplified", f"{lost.simplified} outlines, at a mean IoU of {iou:.3f}"))
     if totals.learned_from:
         rows.append(("names", f"learned from {totals.learned_from} annotated photos"))
     if totals.failed:
@@ -120,5 +132,7 @@ def totals_rows(totals: Totals, *, dry_run: bool) -> list[tuple[str, str]]:
     rows += [("", one_line(f"task {task}: {reason}")) for task, reason in shown]
     if len(totals.failed) > _SHOWN:
         rows.append(("", f"… and {len(totals.failed) - _SHOWN} more"))
+    if totals.shown:
+        rows.append(("annotators", f"see {totals.shown}"))
     rows.append(("model", totals.model_version))
     return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -36,12 +37,19 @@ class TaskGone(UserError):  # noqa: N818
 
 
 class ProjectInfo(msgspec.Struct, frozen=True):
-    """A project's settings. ``label_config``: XML. ``created_at``: ISO 8601."""
+    """A project's settings.
+
+    ``label_config``: XML. ``created_at``: ISO 8601. ``model_version``: what the label stream shows:
+    the predictions of that version, or those of the backend with that title; "" shows none.
+    ``show_collab_predictions``: whether it shows any.
+    """
 
     id: int
     label_config: str = ""
     task_number: int = 0
     created_at: str = ""
+    model_version: str = ""
+    show_collab_predictions: bool = True
 
 
 class _Titled(msgspec.Struct, frozen=True):
@@ -82,25 +90,25 @@ class Client:
     def project(self, project_id: int) -> ProjectInfo:
         """A project's settings. Raises UserError."""
         try:
-            answer = self._object("GET", f"/api/projects/{project_id}/")
+            answer = self.ask("GET", f"/api/projects/{project_id}/")
         except NotFoundError:
             raise UserError(
                 f"{self.url} has no project {project_id} that this token's user may see: take the "
                 "number from the project's address, /projects/N/"
             ) from None
         given = {key: value for key, value in answer.items() if value is not None}
-        return self._convert(given, ProjectInfo)
+        return self.convert(given, ProjectInfo)
 
     def find_project(self, title: str) -> int | None:
         """The number of a project with this title. Raises UserError."""
-        answer = self._object("GET", f"/api/projects/?{urlencode({'title': title})}")
-        found = self._convert(answer.get("results") or [], list[_Titled])
+        answer = self.ask("GET", f"/api/projects/?{urlencode({'title': title})}")
+        found = self.convert(answer.get("results") or [], list[_Titled])
         return next((project.id for project in found if project.title == title), None)
 
     def create_project(self, title: str, label_xml: str) -> int:
         """A new project's number. Raises UserError."""
         facts = {"title": title, "label_config": label_xml}
-        return self._convert(self._object("POST", "/api/projects/", body=facts), _Titled).id
+        return self.convert(self.ask("POST", "/api/projects/", body=facts), _Titled).id
 
     def upload(self, project_id: int, photos: Sequence[Path]) -> None:
         """Photos from this machine, a task each. Raises UserError."""
@@ -123,7 +131,7 @@ class Client:
         Raises UserError if Label Studio cannot reach it."""
         answer = self._transport.json("GET", f"/api/ml?{urlencode({'project': project_id})}")
         earlier_ones = answer if isinstance(answer, list) else []
-        for earlier in self._convert(earlier_ones, list[_Titled]):
+        for earlier in self.convert(earlier_ones, list[_Titled]):
             if earlier.title == title:
                 with suppress(NotFoundError):
                     self._transport.json("DELETE", f"/api/ml/{earlier.id}")
@@ -136,19 +144,23 @@ class Client:
             "basic_auth_user": user,
             "basic_auth_pass": password,
         }
-        answer = self._object("POST", "/api/ml", body=facts, repeatable=False)
-        return self._convert(answer, _Titled).id
+        answer = self.ask("POST", "/api/ml", body=facts, repeatable=False)
+        return self.convert(answer, _Titled).id
 
-    def tasks(self, project_id: int) -> Iterator[JsonObject]:
+    def tasks(self, project_id: int, *, version: str = "") -> Iterator[JsonObject]:
         """A project's tasks with their annotations and predictions, each once; a page of them is in
-        memory at a time. Raises UserError, and ServerFault if fewer came than there are."""
+        memory at a time. ``version``: only those with a prediction whose model version contains
+        this text, without annotations and predictions (see ``find_tasks``).
+
+        Raises UserError, and ServerFault if fewer came than there are."""
+        more = {"query": _encoded(_having(version))} if version else {"fields": "all"}
         seen: set[int] = set()
         total = page = 0
         while True:
             page += 1
-            query = {"project": project_id, "page": page, "page_size": _PAGE, "fields": "all"}
+            query = {"project": project_id, "page": page, "page_size": _PAGE, **more}
             try:
-                answer = self._object("GET", f"/api/tasks?{urlencode(query)}")
+                answer = self.ask("GET", f"/api/tasks?{urlencode(query)}")
             except NotFoundError:
                 if page == 1:
                     raise
@@ -173,13 +185,40 @@ class Client:
                 f"{self.url} {reason}; were some deleted meanwhile? {KEPT}", reason=reason
             )
 
-    def task(self, task_id: int) -> JsonObject:
+    def find_tasks(
+        self, project_id: int, task_ids: Sequence[int], *, whole: bool = True
+    ) -> dict[int, JsonObject]:
+        """Those of the tasks that are there, by number. ``whole``: with annotations and predictions;
+        else with ``total_annotations``, ``total_predictions`` and ``predictions_model_versions``
+        (each once, separated by commas), without any mask.
+
+        Looking at tasks like this never makes Label Studio predict them, as opening a task at
+        ``/api/tasks/N/`` does. Raises UserError.
+        """
+        found: dict[int, JsonObject] = {}
+        for start in range(0, len(task_ids), _PAGE):
+            chosen = set(task_ids[start : start + _PAGE])
+            selected: JsonObject = {"selectedItems": {"all": False, "included": sorted(chosen)}}
+            if not whole:  # what tasks are sorted by comes with them
+                selected = {**selected, "ordering": ["tasks:predictions_model_versions"]}
+            query = {"project": project_id, "page_size": _PAGE, "query": _encoded(selected)}
+            if whole:
+                query["fields"] = "all"
+            answer = self.ask("GET", f"/api/tasks?{urlencode(query)}")
+            tasks = answer.get("tasks")
+            if not isinstance(tasks, list):
+                raise self._transport.unexpected("something without tasks")
+            found |= {task["id"]: task for task in tasks if task["id"] in chosen}
+        return found
+
+    def task(self, project_id: int, task_id: int) -> JsonObject:
         """A task with its annotations and predictions. Raises TaskGone and UserError."""
         try:
-            return self._object("GET", f"/api/tasks/{task_id}/")
-        except NotFoundError:
+            return self.find_tasks(project_id, [task_id])[task_id]
+        except (KeyError, NotFoundError):
             raise TaskGone(
-                f"{self.url} has no task {task_id} that this token's user may see"
+                f"project {project_id} of {self.url} has no task {task_id} that this token's user "
+                "may see"
             ) from None
 
     def import_predictions(self, project_id: int, predictions: Sequence[JsonObject]) -> int:
@@ -188,7 +227,7 @@ class Client:
         fails or creates another number than were sent."""
         if not predictions:
             return 0
-        answer = self._object(
+        answer = self.ask(
             "POST",
             f"/api/projects/{project_id}/import/predictions",
             body=[dict(p) for p in predictions],
@@ -241,7 +280,7 @@ class Client:
             raise PhotoError("cannot be fetched (its address is not valid)") from None
         return None
 
-    def _object(
+    def ask(
         self,
         method: str,
         path: str,
@@ -250,7 +289,8 @@ class Client:
         repeatable: bool = True,
         timeout: float | None = None,
     ) -> JsonObject:
-        """An answer that is a JSON object."""
+        """An answer that is a JSON object; the arguments are as for ``Transport.json``. Raises
+        UserError."""
         answer = self._transport.json(
             method, path, body=body, repeatable=repeatable, timeout=timeout
         )
@@ -258,8 +298,25 @@ class Client:
             raise self._transport.unexpected("JSON that is not an object")
         return answer
 
-    def _convert(self, answer: object, kind: type[T]) -> T:
+    def convert(self, answer: object, kind: type[T]) -> T:
+        """An answer as a struct. Raises UserError if it is something else."""
         try:
             return msgspec.convert(answer, kind)
         except msgspec.ValidationError as error:
             raise self._transport.unexpected(f"something else ({error})") from error
+
+
+def _encoded(query: JsonObject) -> str:
+    """The data manager's filters, order and selection, as they are given in an address."""
+    return json.dumps(query, separators=(",", ":"))
+
+
+def _having(version: str) -> JsonObject:
+    """The filter for tasks with a prediction whose model version contains a text."""
+    condition = {
+        "filter": "filter:tasks:predictions_model_versions",
+        "operator": "contains",
+        "type": "List",
+        "value": [version],
+    }
+    return {"filters": {"conjunction": "and", "items": [condition]}}

@@ -59,7 +59,7 @@ def stamp(annotation: JsonObject, label_config: LabelConfig) -> str:
     """16 hex digits that change with the annotation (id, ``updated_at``, result) or with the
     controls and labels that it is read by."""
     controls = [
-        [c.kind, c.name, c.to_name, c.image_key, c.is_list, [label.value for label in c.labels]]
+        [c.kind, c.name, c.to_name, c.image_key, c.is_list, list(c.names)]
         for c in label_config.controls
     ]
     facts = [annotation.get("id"), annotation.get("updated_at"), annotation.get("result"), controls]

@@ -43,6 +43,15 @@ class Exemplar:
         return self.name if self.renamed is None else self.renamed
 
 
+@dataclass(frozen=True)
+class Likeliest:
+    """What a region without a name is most similar to by cosine, that first: ``names`` of exemplars,
+    and ``classes``, ids."""
+
+    names: tuple[str, ...] = ()
+    classes: tuple[int, ...] = ()
+
+
 class Names:
     """Names for regions, from exemplars and class centroids float32 (n_classes, dim).
 
@@ -71,6 +80,7 @@ class Names:
     ) -> None:
         """``origin``: of the regions' vectors; "" if it is not to be compared."""
         self._of: dict[int, tuple[Float, list[str]]] = {}
+        self._centroids = unit(centroids) if len(centroids) else centroids
         classes = classes_of(exemplars, centroids, clusterer, origin=origin)
         _warn_of_other_code(exemplars, origin)
         for c in np.unique(classes[classes >= 0]):
@@ -88,6 +98,26 @@ class Names:
     def knows(self, cluster: int) -> bool:
         """Whether people have named a class, or said that it has no name."""
         return cluster in self._of
+
+    def may_be_unnamed(self, cluster: int) -> bool:
+        """Whether some region of a class may have no name."""
+        return cluster not in self._of or "" in self._of[cluster][1]
+
+    def likeliest(self, embeddings: Float) -> list[Likeliest]:
+        """What each region, float32 (n, dim), is most similar to."""
+        if not len(embeddings) or not len(self._centroids):
+            return [Likeliest()] * len(embeddings)
+        return [self._likeliest(vector) for vector in unit(embeddings)]
+
+    def _likeliest(self, vector: Float) -> Likeliest:
+        nearest: dict[str, float] = {}
+        for vectors, names in self._of.values():
+            for name, cosine in zip(names, (vectors * vector).sum(axis=1).tolist(), strict=True):
+                if name:
+                    nearest[name] = max(cosine, nearest.get(name, -2.0))
+        classes = np.argsort(-(self._centroids * vector).sum(axis=1), kind="stable")
+        names_first = sorted(nearest, key=lambda name: -nearest[name])
+        return Likeliest(tuple(names_first), tuple(classes.tolist()))
 
     def table(self, n_classes: int) -> list[dict[str, int]]:
         """For each class the names of its exemplars and how many have each; "" is deleted. A name

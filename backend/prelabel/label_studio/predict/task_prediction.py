@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from msgspec import structs
@@ -17,22 +18,33 @@ from prelabel.label_studio.format.photos import TaskPhoto
 from prelabel.label_studio.format.routing import (
     Route,
     choose_route,
-    controls_by_kind,
+    control_groups,
     encode_routed,
+    unnamed_route,
 )
-from prelabel.label_studio.names.table import Names
+from prelabel.label_studio.format.simplified import MAX_POINTS
+from prelabel.label_studio.names.table import Likeliest, Names
+
+Unnamed = Literal["add", "first", "leave"]
+"""What regions of classes without a name get, so that people see them: ``add``: labels like ``object
+3``, added to the project's label config until their classes are named; ``first``: the likeliest
+label of the project; ``leave``: no label, and are drawn all but transparent."""
 
 
 @dataclass(frozen=True)
 class ResultOptions:
     """How regions become results. ``min_score``: those below are left out; the label config may ask
     for more. ``max_regions``: the most in a photo. ``gap``: fragments of one class within this
-    many pixels are merged. ``tolerance``: pixels that a polygon may be from the outline."""
+    many pixels are merged. ``tolerance``: pixels that a polygon may be from the outline.
+    ``max_points``: its corners at most, 0 for any number. ``unnamed``: what regions of classes
+    without a name get."""
 
     min_score: float = 0.0
     max_regions: int = 50
     gap: int = 0
     tolerance: float = 1.0
+    max_points: int = MAX_POINTS
+    unnamed: Unnamed = "first"
 
 
 @dataclass(frozen=True)
@@ -45,12 +57,6 @@ class TaskPrediction:
     n_regions: int
     losses: Losses
 
-    @property
-    def n_numbers(self) -> int:
-        """How many numbers its brush masks hold, which is most of its JSON."""
-        masks = (item["value"].get("rle") for item in self.result)
-        return sum(len(mask) for mask in masks if isinstance(mask, list))
-
     def to_json(self, version: str) -> PredictionJson:
         """As /predict answers it."""
         return {"result": self.result, "score": self.score, "model_version": version}
@@ -59,12 +65,14 @@ class TaskPrediction:
 @dataclass(frozen=True)
 class NamedRegions:
     """A photo's prediction and a name, or None, for each of its regions. ``known``: whether people
-    have named its class, so that the label config's default does not count."""
+    have named its class, so that the label config's default does not count. ``likeliest``: what
+    each is most similar to, which says what it is called where it has no name."""
 
     photo: TaskPhoto
     prediction: Prediction
     names: Sequence[str | None]
     known: Sequence[bool]
+    likeliest: Sequence[Likeliest]
 
 
 def name_regions(
@@ -75,11 +83,13 @@ def name_regions(
 ) -> NamedRegions:
     """Names for a prediction's regions, whose vectors are float32 (n, dim)."""
     regions = prediction.regions
+    n = len(regions)
     if names is None or not regions or not len(embeddings):
-        return NamedRegions(photo, prediction, [None] * len(regions), [False] * len(regions))
+        return NamedRegions(photo, prediction, [None] * n, [False] * n, [Likeliest()] * n)
     clusters = [region.cluster for region in regions]
     known = [names.knows(cluster) for cluster in clusters]
-    return NamedRegions(photo, prediction, names(embeddings, clusters), known)
+    found = names(embeddings, clusters)
+    return NamedRegions(photo, prediction, found, known, names.likeliest(embeddings))
 
 
 def build_task_prediction(
@@ -90,17 +100,18 @@ def build_task_prediction(
 ) -> TaskPrediction:
     """The prediction of one task.
 
-    Every kind of control gets the regions. Among several of one kind for one image, a region goes
-    to the first that has its label; one whose label none of them has, to the first of all.
+    A region goes to the finest of an image's controls that has its label; one whose label none of
+    them has, to the finest of all. ``control_groups`` says which controls have it once more.
     """
     items: list[ResultItem] = []
     scores: list[float] = []
     losses = Losses()
     min_score = max(options.min_score, label_config.score_threshold)
     for photo in photos:
-        kinds = controls_by_kind(label_config.controls, photo.photo.key)
-        for number, controls in enumerate(kinds):
-            prediction, routes = _routed(photo, controls, class_names)
+        groups = control_groups(label_config.controls, photo.photo.key)
+        for number, controls in enumerate(groups):
+            router = _Router(controls, label_config, class_names, options.unnamed)
+            prediction, routes = _routed(photo, router)
             regions = merge_fragments(prediction, options.gap).regions
             good = sorted((r for r in regions if r.score >= min_score), key=lambda r: -r.score)
             kept = good[: options.max_regions]
@@ -109,36 +120,67 @@ def build_task_prediction(
                 routes,
                 controls,
                 tolerance=options.tolerance,
+                max_points=options.max_points,
                 item_index=photo.photo.index,
             ):
                 items += found
-                losses += Losses(holes=lost.holes, hole_pixels=lost.hole_pixels)
-            if number == 0:  # another kind has the same regions once more
+                losses += replace(lost, unnamed=0, empty=0)
+            if number == 0:  # another group has the same regions once more
                 scores += [region.score for region in kept]
                 losses += Losses(
                     below_threshold=len(regions) - len(good),
                     over_limit=len(good) - len(kept),
-                    unnamed=sum(routes[r.cluster].label is None for r in kept),
+                    unnamed=sum(not routes[r.cluster].named for r in kept),
                 )
     score = sum(scores) / len(scores) if scores else 0.0
     return TaskPrediction(items, score, len(scores), losses)
 
 
-def _routed(
-    photo: NamedRegions, controls: Sequence[Control], class_names: Sequence[str]
-) -> tuple[Prediction, dict[int, Route]]:
+@dataclass(frozen=True)
+class _Router:
+    """Chooses where regions go among ``controls``, which are of one kind."""
+
+    controls: Sequence[Control]
+    label_config: LabelConfig
+    class_names: Sequence[str]
+    unnamed: Unnamed
+
+    def route(self, cluster: int, name: str | None, known: bool, likeliest: Likeliest) -> Route:
+        """Where a region goes; the arguments are as in ``NamedRegions``."""
+        controls = self.controls
+        class_name = self.class_names[cluster] if 0 <= cluster < len(self.class_names) else ""
+        labels = [_label(c, name if known else class_name, known=known) for c in controls]
+        route = choose_route(controls, labels, note=class_name)
+        elsewhere = known and name and any(c.accepts(name) for c in self.label_config.controls)
+        if route.named or elsewhere or self.unnamed == "leave":
+            return route
+        if len(self.label_config.label_names) == 1:
+            [only] = self.label_config.label_names
+            return choose_route(controls, [only if c.accepts(only) else None for c in controls])
+        return unnamed_route(controls, class_name, self._guesses(likeliest))
+
+    def _guesses(self, likeliest: Likeliest) -> Iterator[str | None]:
+        """The names of the most similar exemplars, then the labels of the most similar classes for
+        which the label config has one."""
+        yield from likeliest.names
+        for number in likeliest.classes:
+            for control in self.controls:
+                yield control.label_for(self.class_names[number])
+
+
+def _routed(photo: NamedRegions, router: _Router) -> tuple[Prediction, dict[int, Route]]:
     """The prediction with a cluster for each control and label, and for each class that has no
-    label, and the clusters' routes: regions of one label are one class from here on. A region
+    name, and the clusters' routes: regions of one label are one class from here on. A region
     without a class is one by itself."""
     clusters: dict[tuple[Control, str | None, int], int] = {}
     routes: dict[int, Route] = {}
     regions: list[Region] = []
-    for region, name, known in zip(photo.prediction.regions, photo.names, photo.known, strict=True):
-        class_name = class_names[region.cluster] if 0 <= region.cluster < len(class_names) else ""
-        labels = [_label(c, name if known else class_name, known=known) for c in controls]
-        route = choose_route(controls, labels, note=class_name)
+    for region, name, known, likeliest in zip(
+        photo.prediction.regions, photo.names, photo.known, photo.likeliest, strict=True
+    ):
+        route = router.route(region.cluster, name, known, likeliest)
         alone = region.cluster if region.cluster >= 0 else -2 - len(regions)
-        key = (route.control, route.label, alone if route.label is None else -1)
+        key = (route.control, route.label, -1 if route.named else alone)
         cluster = clusters.setdefault(key, len(clusters))
         routes.setdefault(cluster, route)
         regions.append(structs.replace(region, cluster=cluster))
@@ -151,5 +193,5 @@ def _label(control: Control, name: str | None, *, known: bool) -> str | None:
     if not name:
         return None
     if known:
-        return name if control.accepts(name) else None
+        return control.stored(name)
     return control.label_for(name)

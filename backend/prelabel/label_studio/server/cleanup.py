@@ -12,6 +12,7 @@ from prelabel.errors import UserError
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.tasks import own_predictions
 from prelabel.label_studio.project_folder import ProjectState
+from prelabel.label_studio.server.projects import Project
 
 _AFTER = 5.0
 """Seconds after an answer, in which the server has stored it."""
@@ -25,6 +26,7 @@ class _Job:
 
     server: str
     token: str = field(repr=False)
+    project_id: int
     version: str
     earlier: frozenset[str]
     task: int
@@ -46,15 +48,16 @@ class PredictionCleanup:
         self._stopping = False
         self._thread: threading.Thread | None = None
 
-    def schedule(self, server: str, token: str, state: ProjectState, tasks: Sequence[int]) -> None:
-        """Clean up tasks that have just been answered with the version of ``state``."""
+    def schedule(self, project: Project, state: ProjectState, tasks: Sequence[int]) -> None:
+        """Clean up tasks of a project that have just been answered with the version of ``state``."""
         earlier = frozenset(v for v in state.versions if v != state.version)
-        if not earlier or not token or not tasks:
+        if not earlier or not project.token or not tasks:
             return
         at = time.monotonic() + _AFTER
         with self._wake:
             self._jobs.extend(
-                _Job(server, token, state.version, earlier, task, at) for task in tasks
+                _Job(project.server, project.token, project.id, state.version, earlier, task, at)
+                for task in tasks
             )
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="cleanup", daemon=True)
@@ -93,7 +96,7 @@ class PredictionCleanup:
 def _clean_up(job: _Job) -> bool:
     """Whether the new prediction is there; only then are the earlier ones removed."""
     with Client(job.server, job.token, attempts=2) as client:
-        own = list(own_predictions(client.task(job.task)))
+        own = list(own_predictions(client.task(job.project_id, job.task)))
         if job.version not in [version for _, version in own]:
             return False
         for number, version in own:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import wait
 
-from prelabel.label_studio.api.tasks import task_id
 from prelabel.label_studio.format.label_config import LabelConfig
 from prelabel.label_studio.server.cleanup import PredictionCleanup
 from prelabel.label_studio.server.fit_scheduler import FitScheduler
@@ -14,6 +13,7 @@ from prelabel.label_studio.server.jobs import NOT_READY, Urgency
 from prelabel.label_studio.server.metrics import Metrics
 from prelabel.label_studio.server.projects import Project
 from prelabel.label_studio.server.queue import Entry, Queue
+from prelabel.label_studio.server.requests import TaskRequest
 from prelabel.storage.json import JsonObject
 
 _PROMPT_TIMEOUT = 30.0
@@ -43,10 +43,10 @@ class Predictions:
         self.timeout = timeout
 
     def predict(
-        self, project: Project, tasks: Sequence[JsonObject], label_config: LabelConfig
+        self, project: Project, tasks: list[TaskRequest], label_config: LabelConfig
     ) -> list[bytes]:
         """A prediction of each task as JSON; NOT_READY for one that has failed, or is finished in
-        the background for the next request."""
+        the background for the next request. ``tasks`` is emptied: they may be large."""
         until = time.monotonic() + self.timeout
         if not project.state.model and not self._fits.first_fit(
             project, tasks, label_config, until=until
@@ -57,23 +57,23 @@ class Predictions:
         urgency = Urgency.OPENED if len(tasks) == 1 else Urgency.BATCH
         entries = [
             self._queue.put(
-                project.job(
-                    "predict", state, label_config, task_id=task_id(task), data=_data(task)
-                ),
+                project.job("predict", state, label_config, task_id=task.id, data=task.data),
                 urgency,
             )
             for task in tasks
         ]
+        numbers = [task.id for task in tasks]
+        tasks.clear()
         answers = self._wait(entries, until - time.monotonic())
         self._metrics.not_ready.inc(sum(not entry.result.done() for entry in entries))
-        done = [task_id(t) for t, a in zip(tasks, answers, strict=True) if a != NOT_READY]
-        self._cleanup.schedule(project.server, project.token, state, done)
+        done = [n for n, a in zip(numbers, answers, strict=True) if a != NOT_READY]
+        self._cleanup.schedule(project, state, done)
         return answers
 
     def answer_prompts(
         self,
         project: Project,
-        tasks: Sequence[JsonObject],
+        tasks: list[TaskRequest],
         label_config: LabelConfig,
         context: JsonObject,
     ) -> list[bytes]:
@@ -85,8 +85,8 @@ class Predictions:
                 "interactive",
                 project.state,
                 label_config,
-                task_id=task_id(task),
-                data=_data(task),
+                task_id=task.id,
+                data=task.data,
                 context=context,
             )
             entry = self._queue.put(job, Urgency.INTERACTIVE)
@@ -101,8 +101,3 @@ class Predictions:
             if not entry.result.done():
                 self._queue.deprioritize(entry)
         return [entry.answer for entry in entries]
-
-
-def _data(task: JsonObject) -> JsonObject:
-    data = task.get("data")
-    return data if isinstance(data, Mapping) else {}

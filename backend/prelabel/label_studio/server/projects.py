@@ -60,7 +60,7 @@ class Project:
         label_config: LabelConfig,
         *,
         task_id: int = 0,
-        data: JsonObject | None = None,
+        data: bytes = b"",
         context: JsonObject | None = None,
     ) -> Job:
         """A job for a task of this project, with the model and names of ``state``."""
@@ -74,7 +74,7 @@ class Project:
             version=state.version,
             label_config=label_config,
             task_id=task_id,
-            data=data or {},
+            data=data,
             context=context,
         )
 

@@ -17,6 +17,7 @@ from prelabel.label_studio.server.predictions import Predictions
 from prelabel.label_studio.server.problems import ProblemLog
 from prelabel.label_studio.server.projects import Project, Projects
 from prelabel.label_studio.server.queue import Queue
+from prelabel.label_studio.server.requests import PredictRequest
 from prelabel.label_studio.server.settings import Settings
 from prelabel.label_studio.server.status import FitProgress, Status, fit_progress, project_status
 from prelabel.model_code import code_now
@@ -93,11 +94,17 @@ class Service:
         """A JSON text for each task: a prediction, or ``[]`` for one that has failed or is not
         ready in time. ``name``: "" takes the first project that a task names. ``label_xml``: ""
         takes that of /setup. ``context``: what a person has drawn. Raises UserError."""
-        named = (str(task["project"]) for task in tasks if task.get("project"))
-        project = self._known(name or next(named, ""))
-        label_config = parse_label_config(label_xml) if label_xml else project.label_config
-        if context and context.get("result"):
-            return self.predictions.answer_prompts(project, tasks, label_config, context)
+        return self.predict(PredictRequest.of(name, tasks, label_xml, context))
+
+    def predict(self, request: PredictRequest) -> list[bytes]:
+        """As ``answers``, for the body of /predict. Takes the tasks out of it: they may be large."""
+        named = (task.project for task in request.tasks if task.project)
+        project = self._known(request.project or next(named, ""))
+        text = request.label_config
+        label_config = parse_label_config(text) if text else project.label_config
+        tasks, request.tasks = request.tasks, []
+        if request.context and request.context.get("result"):
+            return self.predictions.answer_prompts(project, tasks, label_config, request.context)
         return self.predictions.predict(project, tasks, label_config)
 
     def event(self, action: str, payload: JsonObject) -> JsonObject:
@@ -163,7 +170,7 @@ class Service:
     def _learn_from(self, project: Project, tasks: Iterable[int]) -> None:
         for task in tasks:
             job = project.job("learn", project.state, project.label_config, task_id=task)
-            self.queue.put(job, Urgency.BACKGROUND)
+            self.queue.put(job, Urgency.LEARN)
 
     def _on_result(self, job: Job, result: JobResult) -> None:
         outcome = "failed" if result.problem else "done"

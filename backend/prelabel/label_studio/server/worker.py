@@ -25,6 +25,7 @@ from prelabel.label_studio.predict.predictor import Predictor
 from prelabel.label_studio.predict.task_prediction import build_task_prediction, name_regions
 from prelabel.label_studio.project_folder import ProjectFolder
 from prelabel.label_studio.server.jobs import NOT_READY, Job, JobResult, WorkerSettings
+from prelabel.label_studio.server.requests import read_object
 from prelabel.model import FittedModel
 from prelabel.model_code import code_now
 from prelabel.storage.threads import cores, one_blas_thread
@@ -156,9 +157,7 @@ class _Worker:
     def _learn(self, job: Job) -> None:
         folder = ProjectFolder(job.folder)
         with Client(job.server, job.token) as client:
-            task = client.task(job.task_id)
-        if str(task.get("project", folder.path.name)) != folder.path.name:
-            raise UserError("is of another project: nothing is learned from it")
+            task = client.task(folder.project_id, job.task_id)
         names = ExemplarFile(folder.names)
         lessons = learn_task(
             task,
@@ -216,7 +215,8 @@ class _Worker:
 
 
 def _photos(job: Job) -> tuple[TaskPhoto, ...]:
-    photos = task_photos(job.task_id, job.data, job.label_config)
+    data = read_object(job.data, f"task {job.task_id}")
+    photos = task_photos(job.task_id, data, job.label_config)
     if not photos:
         raise PhotoError(NO_IMAGE)
     return photos

@@ -1,0 +1,102 @@
+"""Labels for classes that nobody has named yet (``object 3``), in a project's label config."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from xml.parsers import expat
+from xml.sax.saxutils import quoteattr
+
+from prelabel.data.colors import bright_color
+from prelabel.label_studio.format.label_config import parse_label_config
+from prelabel.label_studio.format.labels import is_unnamed
+
+_HINT = "a class without a name yet: choose its label"
+"""Shown beside the label; marks the labels that this tool has added."""
+_ADDED = re.compile(
+    rf'\s*<Label\b(?=[^<>]*\bhint="{re.escape(_HINT)}")[^<>]*(?:/>|>\s*</Label>)', re.IGNORECASE
+)
+_VALUE = re.compile(r'\bvalue="([^"]*)"')
+
+
+def add_labels(xml: str, class_names: Sequence[str]) -> str:
+    """A label config with a label, in a colour of its own, for each of these classes in every tag
+    that regions are predicted into and that has labels of its own, two or more; the rest as it was.
+    Raises UserError for a config that cannot be used."""
+    names: dict[str, tuple[str, ...]] = {}
+    for control in parse_label_config(xml).controls:
+        names[control.name] = names[control.to_name] = control.names
+    text = xml.encode()
+    for tag in sorted(_label_tags(text), key=lambda tag: -tag.end):
+        # The labels of a Labels tag are those of the tags without labels for the same image.
+        place = tag.to_name if tag.kind == "labels" else tag.name
+        if len(names.get(place, ())) > 1:
+            before = text[: tag.end].rstrip()
+            added = b"".join(
+                tag.indent + _label(name).encode() for name in class_names if name not in tag.labels
+            )
+            text = before + added + text[len(before) :]
+    return text.decode()
+
+
+def remove_labels(xml: str) -> str:
+    """A label config without the labels that ``add_labels`` has added."""
+
+    def removed(match: re.Match[str]) -> str:
+        value = _VALUE.search(match[0])
+        return "" if value and is_unnamed(value[1]) else match[0]
+
+    return _ADDED.sub(removed, xml)
+
+
+def has_labels(xml: str) -> bool:
+    """Whether a label config has labels that ``add_labels`` has added."""
+    return remove_labels(xml) != xml
+
+
+def _label(class_name: str) -> str:
+    color = "#{:02x}{:02x}{:02x}".format(*bright_color(int(class_name.rpartition(" ")[2]) - 1))
+    return (
+        f"<Label value={quoteattr(class_name)} background={quoteattr(color)} "
+        f"hint={quoteattr(_HINT)}/>"
+    )
+
+
+@dataclass
+class _Tag:
+    """A tag with labels. ``kind``: its name in lower case. ``indent``: the white space before its
+    last label. ``end``: where its end tag begins, in bytes."""
+
+    kind: str
+    name: str
+    to_name: str
+    labels: list[str]
+    indent: bytes = b""
+    end: int = 0
+
+
+def _label_tags(text: bytes) -> list[_Tag]:
+    found: list[_Tag] = []
+    opened: list[_Tag] = []
+    parser = expat.ParserCreate("utf-8")
+
+    def start(kind: str, attributes: dict[str, str]) -> None:
+        given = {name.lower(): value.strip() for name, value in attributes.items()}
+        if kind.lower() == "label":
+            before = text[: parser.CurrentByteIndex]
+            for tag in opened:
+                tag.labels.append(given.get("value", ""))
+                tag.indent = before[len(before.rstrip()) :]
+        opened.append(_Tag(kind.lower(), given.get("name", ""), given.get("toname", ""), []))
+
+    def end(_: str) -> None:
+        tag = opened.pop()
+        tag.end = parser.CurrentByteIndex
+        if tag.name and tag.labels:
+            found.append(tag)
+
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    parser.Parse(text, True)
+    return found
