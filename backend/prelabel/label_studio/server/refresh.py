@@ -11,7 +11,7 @@ from pathlib import Path
 from prelabel.config import Config
 from prelabel.errors import UserError
 from prelabel.label_studio.api.client import Client
-from prelabel.label_studio.project_folder import ProjectState
+from prelabel.label_studio.project_state import ProjectState
 from prelabel.label_studio.server.problems import ProblemLog
 from prelabel.label_studio.server.projects import Project, Projects
 from prelabel.label_studio.server.queue import Queue

@@ -17,7 +17,7 @@ from prelabel.label_studio.api.versions import choose_version, count_versions, v
 from prelabel.label_studio.format.items import PredictionJson
 from prelabel.label_studio.format.label_config import LabelConfig, parse_label_config
 from prelabel.label_studio.prediction_writer import PredictionWriter
-from prelabel.label_studio.project_folder import ProjectState
+from prelabel.label_studio.project_state import ProjectState
 from prelabel.label_studio.server.jobs import NOT_READY, NamesFacts, Urgency
 from prelabel.label_studio.server.projects import Project
 from prelabel.label_studio.server.queue import Queue
