@@ -15,7 +15,7 @@ from PIL import Image
 
 from prelabel.data.brush import decode_brush
 from prelabel.errors import UserError
-from prelabel.label_studio import bulk
+from prelabel.label_studio import bulk, prediction_writer
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.errors import ServerFault
 from prelabel.label_studio.api.photos import Fetcher
@@ -102,6 +102,52 @@ def test_bulk__every_task_once_and_nothing_twice(label_studio: Server, tmp_path:
     again = _run(label_studio, project, tmp_path)
     assert (again.current, again.imported) == (N - 1, 0)
     assert [len(_own(task)) for task in label_studio.tasks(project)] == [0] + [1] * (N - 1) + [0]
+
+
+def _next(label_studio: Server, project: int) -> list[str]:
+    """The versions of the predictions that an annotator's next task comes with."""
+    task = label_studio.json("GET", f"/api/projects/{project}/next")
+    return [p["model_version"] for p in task["predictions"]]
+
+
+def test_bulk__the_label_stream_shows_what_was_predicted(
+    label_studio: Server, tmp_path: Path
+) -> None:
+    project = label_studio.project(BRUSH)
+    label_studio.upload(project, _photos())
+    kept = _run(label_studio, project, tmp_path, keep_project_settings=True)
+    assert (kept.shown, _next(label_studio, project)) == ("", [])
+    totals = _run(label_studio, project, tmp_path)
+    assert (totals.imported, totals.current) == (0, N)
+    assert totals.model_version in totals.shown
+    assert _next(label_studio, project) == [totals.model_version]
+
+    # New names make a new version, which is shown instead, and the old one goes in one request.
+    task = label_studio.tasks(project)[0]
+    named = [
+        {**item, "origin": "prediction", "value": {**item["value"], "brushlabels": ["dog"]}}
+        for item in _own(task)[0]["result"]
+    ]
+    label_studio.annotate(task["id"], named)
+    again = _run(label_studio, project, tmp_path, replace_own=True, labelled=True)
+    assert again.model_version != totals.model_version
+    assert (again.imported, again.removed) == (N, N)
+    assert _next(label_studio, project) == [again.model_version]
+    tasks = label_studio.tasks(project)
+    assert [task["total_predictions"] for task in tasks] == [1] * N
+    assert [[p["model_version"] for p in _own(t)] for t in tasks] == [[again.model_version]] * N
+
+    # What is doubled, however it came about, is mended by the next run.
+    doubles = [
+        {"task": t["id"], "result": [], "model_version": v, "score": 0.5}
+        for t in tasks
+        for v in (again.model_version, totals.model_version)
+    ]
+    label_studio.json("POST", f"/api/projects/{project}/import/predictions", json=doubles)
+    assert _run(label_studio, project, tmp_path).removed == 2 * N
+    assert [[p["id"] for p in _own(t)] for t in label_studio.tasks(project)] == [
+        [p["id"] for p in _own(t)] for t in tasks
+    ]
 
 
 def test_bulk__masks_arrive_as_they_were_found(label_studio: Server, tmp_path: Path) -> None:
@@ -303,7 +349,7 @@ def test_bulk__a_server_that_fails_now_and_then(label_studio: Server, tmp_path: 
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Client, "import_predictions", fails_once)
-        patch.setattr(bulk, "_BATCH", 2)
+        patch.setattr(prediction_writer, "_BATCH", 2)
         with pytest.raises(UserError, match="500"):
             _run(label_studio, project, tmp_path)
         assert _run(label_studio, project, tmp_path).imported == N
@@ -322,7 +368,7 @@ def test_bulk__a_token_that_is_revoked_half_way(label_studio: Server, tmp_path: 
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Client, "import_predictions", revoked)
-        patch.setattr(bulk, "_BATCH", 2)
+        patch.setattr(prediction_writer, "_BATCH", 2)
         with pytest.raises(UserError, match="refuses the token"):
             _run(label_studio, project, tmp_path)
     assert sum(len(_own(task)) for task in label_studio.tasks(project)) == 2

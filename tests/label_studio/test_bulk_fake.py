@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from prelabel.errors import UserError
-from prelabel.label_studio import bulk
+from prelabel.label_studio import prediction_writer
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.errors import ServerFault
 from prelabel.label_studio.api.photos import Fetcher
@@ -129,7 +129,7 @@ def test_predict_project__goes_on_after_a_fault(
     limit: str, project: Project, server: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Small batches: of one prediction each."""
-    monkeypatch.setattr(bulk, limit, 1)
+    monkeypatch.setattr(prediction_writer, limit, 1)
     imported = Client.import_predictions
 
     def fail_after_two(client: Client, project_id: int, predictions: Any) -> int:

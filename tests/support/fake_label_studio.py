@@ -8,6 +8,7 @@ import json
 import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -30,14 +31,20 @@ Task = dict[str, Any]
 
 class FakeLabelStudio:
     """``asked``: method and path of every request. ``failing``: POST requests whose path this
-    pattern matches are answered with 500; "" for none."""
+    pattern matches are answered with 500; "" for none. ``shown``: the model version that a project's
+    label stream shows. ``backends``: titles of a project's backends. ``on_import``: called once,
+    after the next bulk import."""
 
     def __init__(self) -> None:
+        self.used: dict[str, dict[str, int]] = {}
         self.tasks: dict[int, Task] = {}
         self.configs: dict[int, str] = {}
         self.photos: dict[str, bytes] = {}
         self.asked: list[tuple[str, str]] = []
         self.failing = ""
+        self.shown: dict[int, str | None] = {}
+        self.backends: dict[int, list[str]] = {}
+        self.on_import: Callable[[], None] | None = None
         self._held = ""
         self._prediction_ids = itertools.count(100_000)
         self._changed = threading.Condition()
@@ -69,28 +76,77 @@ class FakeLabelStudio:
         annotation = {"id": 7000 + task, "task": task, "result": result, "updated_at": at}
         self.tasks[task]["annotations"] = [annotation]
 
-    def store(self, predictions: Sequence[dict[str, Any]]) -> int:
-        """Predictions of a bulk import; how many."""
+    def store(self, predictions: Sequence[dict[str, Any]]) -> tuple[int, Any]:
+        """A bulk import, which is refused if a task is not there."""
+        if not all(prediction["task"] in self.tasks for prediction in predictions):
+            return 400, {"detail": "invalid task"}
         for prediction in predictions:
             number = next(self._prediction_ids)
             self.tasks[prediction["task"]]["predictions"].append({"id": number, **prediction})
-        return len(predictions)
+        after, self.on_import = self.on_import, None
+        if after:
+            after()
+        return 201, {"created": len(predictions)}
+
+    def next_predictions(self, task: int) -> list[str]:
+        """The versions that the label stream shows of a task's predictions."""
+        shown = self.shown.get(self.tasks[task]["project"])
+        found = [p["model_version"] for p in self.tasks[task]["predictions"]]
+        return [version for version in found if version == shown]
+
+    def versions(self, project: int) -> dict[str, Any]:
+        """How many predictions there are of each version, and the backends."""
+        own = [t for t in self.tasks.values() if t["project"] == project]
+        counts = Counter(p["model_version"] for task in own for p in task["predictions"])
+        return {
+            "static": [{"model_version": v, "count": n} for v, n in counts.items()],
+            "live": [{"title": title} for title in self.backends.get(project, ())],
+        }
+
+    def delete_version(self, project: int, version: str) -> dict[str, Any]:
+        """All of a version; the setting goes with it, also one that names a backend."""
+        n = 0
+        for task in self.tasks.values():
+            if task["project"] == project:
+                kept = [p for p in task["predictions"] if p["model_version"] != version]
+                n += len(task["predictions"]) - len(kept)
+                task["predictions"] = kept
+        if self.shown.get(project) in (version, *self.backends.get(project, ())):
+            self.shown[project] = None
+        return {"deleted_predictions": n}
+
+    def choose(self, project: int, version: str) -> tuple[int, Any]:
+        """Set what the label stream shows, which must be there."""
+        known = self.versions(project)
+        versions = [entry["model_version"] for entry in known["static"]]
+        if version not in (*versions, *self.backends.get(project, ())):
+            return 400, {"detail": "Model version doesn't exist"}
+        self.shown[project] = version
+        return 200, {"id": project}
 
     def listed(self, query: dict[str, str]) -> list[Task]:
         """The tasks of a project, or those of them that are selected; without ``fields=all``, with
         the counts of what they have."""
         project = int(query["project"])
-        chosen = json.loads(query.get("query", "{}")).get("selectedItems", {}).get("included")
+        asked = json.loads(query.get("query", "{}"))
+        chosen = asked.get("selectedItems", {}).get("included")
         own = [t for t in self.tasks.values() if t["project"] == project]
         own = [t for t in own if chosen is None or t["id"] in chosen]
-        counted = [
-            {
-                **task,
+        for item in asked.get("filters", {}).get("items", ()):
+            (part,) = item["value"]
+            own = [t for t in own if any(part in p["model_version"] for p in t["predictions"])]
+        counted = []
+        for task in own:
+            versions = {p["model_version"] for p in task["predictions"]}
+            known = "filters" in asked or asked.get("ordering") == [
+                "tasks:predictions_model_versions"
+            ]
+            counts = {
                 "total_annotations": len(task["annotations"]),
                 "total_predictions": len(task["predictions"]),
+                "predictions_model_versions": ",".join(versions) if known else "",
             }
-            for task in own
-        ]
+            counted.append({**task, **counts})
         if query.get("fields") != "all":
             for task in counted:
                 del task["annotations"], task["predictions"]
@@ -185,15 +241,35 @@ def _handler(server: FakeLabelStudio) -> type[BaseHTTPRequestHandler]:
             self._answer(*self._found())
 
         def do_DELETE(self) -> None:
-            self._answer(*self._found())
+            versions = re.fullmatch(r"/api/projects/(\d+)/model-versions", self.path)
+            if versions:
+                body = self._body()
+                server.receive(self.command, self.path)
+                number = int(versions[1])
+                self._answer(200, server.delete_version(number, body["model_version"]))
+            else:
+                self._answer(*self._found())
+
+        def do_PATCH(self) -> None:
+            body = self._body()
+            server.receive(self.command, self.path)
+            number = int(re.findall(r"^/api/projects/(\d+)/$", self.path)[0])
+            if "label_config" in body:
+                server.configs[number] = body["label_config"]
+                self._answer(200, {"id": number})
+            else:
+                self._answer(*server.choose(number, body["model_version"]))
+
+        def _body(self) -> Any:
+            return json.loads(self.rfile.read(int(self.headers["Content-Length"])))
 
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            body = self._body()
             server.receive(self.command, self.path)
             if server.failing and re.search(server.failing, self.path):
                 self._answer(500, {"detail": "as the test says"})
             elif re.fullmatch(r"/api/projects/\d+/import/predictions", self.path):
-                self._answer(201, {"created": server.store(body)})
+                self._answer(*server.store(body))
             else:
                 self._answer(404, {"detail": "Not found."})
 
@@ -212,8 +288,18 @@ def _handler(server: FakeLabelStudio) -> type[BaseHTTPRequestHandler]:
                 return 204, None
             if kind == "projects" and int(number) in server.configs:
                 n = sum(t["project"] == int(number) for t in server.tasks.values())
-                xml = server.configs[int(number)]
-                return 200, {"id": int(number), "task_number": n, "label_config": xml}
+                return 200, {
+                    "id": int(number),
+                    "task_number": n,
+                    "label_config": server.configs[int(number)],
+                    "created_at": CREATED,
+                    "model_version": server.shown.get(int(number), ""),
+                }
+            if re.fullmatch(r"/api/projects/\d+/summary/", place.path):
+                return 200, {"created_labels": server.used, "created_labels_drafts": None}
+            versions = re.fullmatch(r"/api/projects/(\d+)/model-versions", place.path)
+            if versions:
+                return 200, server.versions(int(versions[1]))
             if kind == "tasks" and int(number) in server.tasks:
                 return 200, server.tasks[int(number)]
             if place.path == "/api/tasks":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def job(
         version=version,
         label_config=parse_label_config(label_xml),
         task_id=task_id,
-        data=data or {},
+        data=json.dumps(data or {}).encode(),
         context=context,
         number=number,
     )

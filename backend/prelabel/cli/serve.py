@@ -13,9 +13,6 @@ from prelabel.cli.options import example
 from prelabel.errors import UserError
 
 if TYPE_CHECKING:
-    import uvicorn
-    from starlette.types import ASGIApp
-
     from prelabel.label_studio.server.guard import Access
 
 app = typer.Typer()
@@ -84,6 +81,8 @@ def serve(
     max_regions: ls_options.MaxRegions = 50,
     gap: ls_options.Gap = 0,
     tolerance: ls_options.Tolerance = 1.0,
+    unnamed: Annotated[ls_options.Unnamed, typer.Option(help=ls_options.UNNAMED)] = "first",
+    max_points: ls_options.MaxPoints = 60,
     allow_host: ls_options.AllowHost,
     local_files: ls_options.LocalFiles = None,
     max_request_mb: Annotated[
@@ -98,6 +97,7 @@ def serve(
         from prelabel.label_studio.api.photos import Sources
         from prelabel.label_studio.predict.task_prediction import ResultOptions
         from prelabel.label_studio.server.app import create_app
+        from prelabel.label_studio.server.connections import http_server
         from prelabel.label_studio.server.guard import Access
         from prelabel.label_studio.server.service import Service
         from prelabel.label_studio.server.settings import Settings
@@ -110,11 +110,13 @@ def serve(
                 url=url,
                 token=token,
                 sources=Sources(tuple(allow_host), local_files),
-                result_options=ResultOptions(min_score, max_regions, gap, tolerance),
+                result_options=ResultOptions(
+                    min_score, max_regions, gap, tolerance, max_points, unnamed=unnamed
+                ),
                 fit_after=fit_after,
             )
         )
-        server = _server(create_app(service, access), host=host, port=port)
+        server = http_server(create_app(service, access), host=host, port=port)
     console.say(f"http://{host}:{port} is the backend's address; a status page is there too")
     server.run()
 
@@ -133,19 +135,3 @@ def _check(access: Access, *, host: str, url: str, token: str) -> None:
             "LABEL_STUDIO_API_KEY is set, LABEL_STUDIO_URL is not: set it to the address of the "
             "Label Studio that the token belongs to"
         )
-
-
-def _server(app: ASGIApp, *, host: str, port: int) -> uvicorn.Server:
-    import uvicorn
-
-    return uvicorn.Server(
-        uvicorn.Config(
-            app,
-            host=host,
-            port=port,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=3,
-        )
-    )

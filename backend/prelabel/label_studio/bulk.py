@@ -14,6 +14,7 @@ from prelabel.label_studio.format.items import Losses
 from prelabel.label_studio.format.label_config import LabelConfig, parse_label_config
 from prelabel.label_studio.format.photos import NO_IMAGE
 from prelabel.label_studio.learn import learn_tasks
+from prelabel.label_studio.model_version import is_own
 from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.label_studio.names.table import Names
 from prelabel.label_studio.predict.task_prediction import (
@@ -23,27 +24,32 @@ from prelabel.label_studio.predict.task_prediction import (
     build_task_prediction,
     name_regions,
 )
+from prelabel.label_studio.prediction_writer import PredictionWriter, TaskAndPrediction, Written
 from prelabel.label_studio.project_folder import ProjectFolder
+from prelabel.label_studio.unnamed import (
+    add_unnamed_labels,
+    remove_unnamed_labels,
+    unnamed_classes,
+)
 from prelabel.model import FittedModel
 from prelabel.photo_segmenter import PhotoSegmenter
-from prelabel.storage.json import JsonObject
 from prelabel.storage.progress import Progress, RunLog
 
 _PORTION = 500
 """Tasks whose photos are on this machine's disk at once: a project may have more than it holds."""
-_BATCH, _BATCH_NUMBERS = 100, 5_000_000
-"""Predictions in one request, and numbers in their masks, at most: about 25 MB of JSON."""
 
 
 @dataclass(frozen=True)
 class Options:
     """``labelled``: predict tasks with annotations too. ``replace_own``: earlier predictions of
     this tool are removed once the new ones are in. ``refit``: learn anew from the project's photos.
-    ``dry_run``: change nothing on the server. ``result_options``: how regions become results."""
+    ``keep_project_settings``: do not choose which version the label stream shows. ``dry_run``: change
+    nothing on the server. ``result_options``: how regions become results."""
 
     labelled: bool = False
     replace_own: bool = False
     refit: bool = False
+    keep_project_settings: bool = False
     dry_run: bool = False
     result_options: ResultOptions = field(default_factory=ResultOptions)
 
@@ -57,7 +63,8 @@ class Totals:
     ``earlier``: have one of another model of this tool, which stays. ``imported``: got a prediction
     now; ``empty`` of them without a region. ``failed``: why, by task id. ``removed``: predictions
     of this tool that were replaced. ``losses``: what the predictions lack. ``learned_from``:
-    annotated photos that taught names now.
+    annotated photos that taught names now. ``shown``: what the label stream shows, "" if that was
+    not looked at. ``labels_kept``: labels of classes that had no name, which annotations still have.
     """
 
     tasks: int = 0
@@ -72,6 +79,16 @@ class Totals:
     failed: dict[int, str] = field(default_factory=dict)
     losses: Losses = field(default_factory=Losses)
     model_version: str = ""
+    shown: str = ""
+    labels_kept: str = ""
+
+    def add(self, written: Written) -> None:
+        """Count what became of the predictions that were made."""
+        self.imported += len(written.imported)
+        self.current += len(written.current)
+        self.earlier += len(written.earlier)
+        self.removed += written.removed
+        self.failed |= dict.fromkeys(written.gone, "was deleted meanwhile")
 
 
 def predict_project(
@@ -108,82 +125,56 @@ def predict_project(
         clusterer=model.config.strategy("clusterer"),
         origin=model.vectors_origin,
     )
-    todo, outdated = _sort(tasks, state.version, options, totals)
-    batch = _Batch(client, project_id, options, totals)
-    batch.replace(outdated)
+    unnamed = unnamed_classes(label_config, model.class_names, names)
+    if unnamed and options.result_options.unnamed == "add" and not options.dry_run:
+        label_config = parse_label_config(add_unnamed_labels(client, project_id, unnamed))
+    todo = _sort(tasks, state.version, options, totals)
+    made = _made(_predict(fetcher, todo, model, names, label_config, options, totals), totals, log)
     with log.stage("predictions", len(todo)):
-        for task, prediction in _predict(
-            fetcher, todo, model, names, label_config, options, totals
-        ):
-            batch.add(task, prediction)
-            log.advance()
-        batch.send()
+        if options.dry_run:
+            totals.imported = sum(1 for _ in made)
+            replaced = todo if options.replace_own else []
+            totals.removed = sum(len(task.own) for task in replaced)
+            return totals
+        replaces = is_own if options.replace_own else None
+        writer = PredictionWriter(client, project_id, folder, state.version, replaces=replaces)
+        totals.add(writer.write(made, only_missing=not options.replace_own))
+    if not options.keep_project_settings:
+        totals.shown = writer.show()
+    doubled = [task.id for task in tasks if len(task.own) > 1]
+    totals.removed += writer.remove_earlier() + writer.heal(doubled)
+    if not unnamed and totals.earlier == 0:
+        totals.labels_kept = remove_unnamed_labels(client, project_id)
     return totals
 
 
-class _Batch:
-    """Predictions that are imported in one request, and the earlier ones that they replace."""
-
-    def __init__(self, client: Client, project_id: int, options: Options, totals: Totals) -> None:
-        self._client = client
-        self._project_id = project_id
-        self._options = options
-        self._totals = totals
-        self._predictions: list[JsonObject] = []
-        self._replaced: list[int] = []
-        self._size = 0
-
-    def replace(self, predictions: Iterable[int]) -> None:
-        """Remove earlier predictions once this batch is imported, if the options say so."""
-        self._replaced += predictions
-
-    def add(self, task: Task, prediction: TaskPrediction) -> None:
-        """Add a task's prediction; a full batch is sent."""
-        self._totals.empty += not prediction.n_regions
-        self._totals.regions += prediction.n_regions
-        self._totals.losses += prediction.losses
-        facts = prediction.to_json(self._totals.model_version)
-        self._predictions.append({"task": task.id, **facts})
-        self.replace(number for number, _ in task.own)
-        self._size += prediction.n_numbers
-        if len(self._predictions) >= _BATCH or self._size >= _BATCH_NUMBERS:
-            self.send()
-
-    def send(self) -> None:
-        """Import, and only then remove what is replaced: a kill between the two loses nothing."""
-        if self._predictions and not self._options.dry_run:
-            self._client.import_predictions(self._project_id, self._predictions)
-        self._totals.imported += len(self._predictions)
-        if self._options.replace_own:
-            for number in self._replaced:
-                if not self._options.dry_run:
-                    self._client.delete_prediction(number)
-                self._totals.removed += 1
-        self._predictions.clear()
-        self._replaced.clear()
-        self._size = 0
+def _made(
+    predictions: Iterable[tuple[Task, TaskPrediction]], totals: Totals, log: RunLog
+) -> Iterator[TaskAndPrediction]:
+    """The predictions as they are imported, counted."""
+    for task, prediction in predictions:
+        totals.empty += not prediction.n_regions
+        totals.regions += prediction.n_regions
+        totals.losses += prediction.losses
+        yield task.id, prediction.to_json(totals.model_version)
+        log.advance()
 
 
-def _sort(
-    tasks: Sequence[Task], version: str, options: Options, totals: Totals
-) -> tuple[list[Task], list[int]]:
-    """Tasks to predict; and predictions of this tool that are replaced already, but are still there
-    as an earlier call was killed."""
+def _sort(tasks: Sequence[Task], version: str, options: Options, totals: Totals) -> list[Task]:
+    """The tasks to predict; the others are counted."""
     todo: list[Task] = []
-    outdated: list[int] = []
     for task in tasks:
         if task.labelled and not options.labelled:
             totals.labelled += 1
         elif any(v == version for _, v in task.own):
             totals.current += 1
-            outdated += [number for number, v in task.own if v != version]
         elif task.own and not options.replace_own:
             totals.earlier += 1
         elif not task.photos:
             totals.failed[task.id] = NO_IMAGE
         else:
             todo.append(task)
-    return todo, outdated
+    return todo
 
 
 def _predict(

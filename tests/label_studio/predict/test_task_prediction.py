@@ -116,8 +116,21 @@ def test_build_task_prediction__max_regions_counts_over_all_controls() -> None:
     assert (found.n_regions, found.losses.over_limit) == (3, 1)
 
 
-def test_build_task_prediction__every_kind_gets_the_regions_and_they_count_once() -> None:
+def test_build_task_prediction__a_region_has_one_shape_the_finest_with_its_label() -> None:
     boxes = '<RectangleLabels name="box" toName="img"><Label value="cat"/></RectangleLabels>'
+    boxes = boxes.replace("</R", '<Label value="cow"/></R')
+    regions = [region(0, 0, 5, 5, score=0.8, cluster=0), region(10, 2, 8, 4, score=0.4, cluster=1)]
+    found = answered(IMAGE + BRUSH + boxes, *regions, names=("cow", "dog"))
+    assert shown(found) == [("brush", "img", ["dog"]), ("box", "img", ["cow"])]
+    assert found.n_regions == 2
+    assert found.score == pytest.approx(0.6)
+
+
+def test_build_task_prediction__a_tag_that_is_not_to_be_skipped_has_the_regions_again() -> None:
+    boxes = (
+        '<RectangleLabels name="box" toName="img" model_skip="false"><Label value="cat"/>'
+        "</RectangleLabels>"
+    )
     regions = [region(0, 0, 5, 5, score=0.8, cluster=0), region(10, 2, 8, 4, score=0.4, cluster=1)]
     found = answered(IMAGE + BRUSH + boxes, *regions, names=("cat", "dog"))
     assert shown(found) == [
@@ -213,14 +226,6 @@ def test_unnamed__guesses_of_different_classes_are_not_merged() -> None:
     parts = [region(0, 0, 10, 10, score=0.9, cluster=0), region(12, 0, 10, 5, score=0.3, cluster=2)]
     options = ResultOptions(gap=4)
     assert answered(IMAGE + BRUSH, *parts, options=options).n_regions == 2
-
-
-def test_task_prediction__counts_the_numbers_of_its_masks() -> None:
-    boxes = '<RectangleLabels name="box" toName="img"><Label value="cat"/></RectangleLabels>'
-    found = answered(IMAGE + BRUSH + boxes, *[region(x, 0, 5, 5, score=0.8) for x in (0, 10)])
-    brushes = [item["value"]["rle"] for item in found.result if item["type"] == "brushlabels"]
-    assert len(brushes) == 2
-    assert found.n_numbers == sum(len(rle) for rle in brushes if isinstance(rle, list)) > 0
 
 
 def test_build_task_prediction__gap_merges_regions_of_one_label_whatever_their_class() -> None:

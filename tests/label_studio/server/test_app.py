@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 from typing import Any, NoReturn
-from xml.etree.ElementTree import Element
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -12,8 +11,10 @@ from starlette.testclient import TestClient
 
 from prelabel.errors import UserError
 from prelabel.label_studio.fit import FitRequest
-from prelabel.label_studio.format import label_config
+from prelabel.label_studio.format import config_tags, label_config
+from prelabel.label_studio.format.config_tags import Tag
 from prelabel.label_studio.project_folder import ProjectFolder
+from prelabel.label_studio.project_home import open_folder
 from prelabel.label_studio.server.fits import Fit
 from prelabel.label_studio.server.jobs import Job, JobResult, Urgency
 from prelabel.label_studio.server.queue import Entry
@@ -39,7 +40,7 @@ def test_request__too_large_says_what_to_do(open_http: TestClient) -> None:
         (b"{", "application/json", "is not JSON"),
         (b"", "application/json", "is not JSON"),
         (b"\xff\xfe", "application/json", "is not JSON"),
-        (b"[" * 20_000, "application/json", "is not JSON"),
+        (b'{"x":' * 5_000 + b"1" + b"}" * 5_000, "application/json", "nested too deeply"),
         (b"[]", "application/json; charset=utf-8", "is not a JSON object"),
         (b"{}", "text/plain", "text/plain: expected application/json"),
         (b"a=1", "", "not given: expected application/json"),
@@ -143,13 +144,13 @@ def test_full_disk__is_reported_with_what_to_do(
 def parses(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every label config that is parsed in this process."""
     found: list[str] = []
-    read = label_config._root
+    read = config_tags.read_tags
 
-    def counted(xml: str) -> Element:
+    def counted(xml: str) -> list[Tag]:
         found.append(xml)
         return read(xml)
 
-    monkeypatch.setattr(label_config, "_root", counted)
+    monkeypatch.setattr(label_config, "read_tags", counted)
     return found
 
 
@@ -215,7 +216,7 @@ def test_contract__from_setup_to_the_next_version(
     answer = http.post("/predict", json=predict_body(project, tasks[:1])).json()
     assert [r["model_version"] for r in answer["results"]] == [before]
     number = int(project.partition(".")[0])
-    folder = ProjectFolder.of(server.url, number)
+    folder = open_folder(server.url, str(number))
     wait_for(lambda: any(p["waits_for_setup"] for p in service.status()["projects"]))
     page = http.get("/").text
     assert "A newer model" in page
@@ -265,7 +266,7 @@ def test_metrics__can_be_parsed(open_http: TestClient) -> None:
     assert counts["/health", "200"] >= 1
     assert counts["other", "404"] >= 1  # not a label for each path that somebody makes up
     urgencies = {s.labels["urgency"] for s in families["prelabel_queue"].samples}
-    assert urgencies == {"interactive", "opened", "batch", "background", "at work"}
+    assert urgencies == {"interactive", "opened", "batch", "learn", "background", "at work"}
 
 
 def test_page__shows_problems_as_text(open_http: TestClient, service: Service) -> None:

@@ -17,6 +17,7 @@ from prelabel.label_studio.server.fits import CANCELLED, Fit
 from prelabel.label_studio.server.metrics import Metrics
 from prelabel.label_studio.server.problems import ProblemLog
 from prelabel.label_studio.server.projects import Project, Projects
+from prelabel.label_studio.server.requests import TaskRequest
 from prelabel.label_studio.server.settings import Settings
 from support.fake_label_studio import BRUSH, TOKEN, FakeLabelStudio, Task
 from support.small_photos import tiny_config
@@ -88,7 +89,8 @@ class Harness:
 
     def first_fit(self, tasks: list[Task], *, seconds: float = 0.0) -> bool:
         until = time.monotonic() + seconds
-        return self.scheduler.first_fit(self.project, tasks, LABEL_CONFIG, until=until)
+        asked = [TaskRequest.of(task) for task in tasks]
+        return self.scheduler.first_fit(self.project, asked, LABEL_CONFIG, until=until)
 
 
 @pytest.fixture

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import wait
 from dataclasses import replace
@@ -21,6 +23,11 @@ AT_ONCE = 3
 """Jobs at work on a machine with one core."""
 
 
+def name_of(job: Job) -> str:
+    """Of the task."""
+    return str(json.loads(job.data)["name"])
+
+
 class FakeChild:
     """In place of a process. ``at_work``: the tasks of the jobs that it has, by job number;
     ``received``: the tasks of all jobs that it was sent."""
@@ -36,7 +43,7 @@ class FakeChild:
         self.stopped = False
 
     def send(self, job: Job) -> None:
-        task = str(job.data["name"])
+        task = name_of(job)
         self.at_work[job.number] = task
         self.received.append(task)
 
@@ -68,7 +75,7 @@ class Harness:
         patch.setattr(queue, "_PAUSE", 0.0)
         self.queue = Queue(
             WorkerSettings(tiny_config(), Sources(), ResultOptions()),
-            on_result=lambda job, result: self.results.append((str(job.data["name"]), result)),
+            on_result=lambda job, result: self.results.append((name_of(job), result)),
             on_problem=self.problems.append,
         )
 
@@ -109,11 +116,10 @@ def result_of(entry: Entry) -> JobResult:
 def test_job_key__equal_for_equal_answers() -> None:
     first = job("predict", data={"a": 1, "b": [2]})
     assert first.key == replace(first, number=7, token="another").key
-    assert first.key == job("predict", data={"b": [2], "a": 1}).key
     others = [
         job("interactive", data={"a": 1, "b": [2]}),
         replace(first, task_id=first.task_id + 1),
-        replace(first, data={"a": 1}),
+        replace(first, data=b'{"a": 1}'),
         replace(first, context={"result": []}),
         replace(first, version="another-1"),
         replace(first, label_config=replace(first.label_config, score_threshold=0.5)),
@@ -130,12 +136,61 @@ def test_put__the_most_urgent_first(harness: Harness) -> None:
         "interactive": 0,
         "opened": 1,
         "batch": 1,
+        "learn": 0,
         "background": 1,
         "at work": AT_ONCE,
     }
     for task in ("1", "0", "2"):
         harness.child.finish(task)
     assert harness.child.received[AT_ONCE:] == ["OPENED", "BATCH", "BACKGROUND"]
+
+
+def test_put__one_job_learns_at_a_time_and_none_before_who_waits(harness: Harness) -> None:
+    harness.put_all(AT_ONCE - 1)
+    for n in range(3):
+        harness.put(f"annotation {n}", Urgency.LEARN)
+    harness.put("opened", Urgency.OPENED)
+    assert harness.child.received == ["0", "1", "annotation 0"]
+    harness.child.finish("0")
+    assert harness.child.received[-1] == "opened"
+    harness.child.finish("1")  # a place is free, but not for a second one that learns
+    assert harness.child.received[-1] == "opened"
+    harness.put("background", Urgency.BACKGROUND)
+    assert harness.child.received[-1] == "background"
+    harness.child.finish("annotation 0")
+    assert harness.child.received[-1] == "annotation 1"
+
+
+def test_put__jobs_that_learn_do_not_take_the_place_of_others(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "_MOST", 4)
+    monkeypatch.setattr(queue, "_MOST_LEARN", 2)
+    harness.put_all(AT_ONCE)
+    learning = [harness.put(f"annotation {n}", Urgency.LEARN) for n in range(3)]
+    assert [entry.result.done() for entry in learning] == [False, False, True]
+    assert "2 tasks wait to be learned from" in result_of(learning[-1]).problem
+    assert not harness.put("opened", Urgency.OPENED).result.done()
+    assert "4 tasks are waiting already" in result_of(harness.put("x", Urgency.OPENED)).problem
+
+
+def test_put__data_in_memory_are_limited(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = len(job(data={"name": "0"}).data)
+    monkeypatch.setattr(queue, "_MOST_BYTES", 5 * size)
+    entries = harness.put_all(6)
+    assert [entry.result.done() for entry in entries] == [False] * 5 + [True]
+    assert "data are waiting already" in result_of(entries[-1]).problem
+    harness.child.finish("0")
+    assert not harness.put("7").result.done()
+
+
+def test_deprioritize__many_at_once(harness: Harness) -> None:
+    entries = harness.put_all(10_000)
+    began = time.process_time()
+    for entry in entries:
+        harness.queue.deprioritize(entry)
+    assert time.process_time() - began < 1
+    assert harness.queue.sizes()["background"] == 10_000 - AT_ONCE
 
 
 def test_put__an_interactive_job_starts_at_once(harness: Harness) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self, TypeVar
@@ -37,12 +38,27 @@ class TaskGone(UserError):  # noqa: N818
 
 
 class ProjectInfo(msgspec.Struct, frozen=True):
-    """A project's settings. ``label_config``: XML. ``created_at``: ISO 8601."""
+    """A project's settings.
+
+    ``label_config``: XML. ``created_at``: ISO 8601. ``model_version``: what the label stream shows:
+    the predictions of that version, or those of the backend with that title; "" shows none.
+    ``show_collab_predictions``: whether it shows any.
+    """
 
     id: int
     label_config: str = ""
     task_number: int = 0
     created_at: str = ""
+    model_version: str = ""
+    show_collab_predictions: bool = True
+
+    @property
+    def name(self) -> str:
+        """``id.timestamp``, as /setup sends it; the id alone if it is not known when it was created."""
+        try:
+            return f"{self.id}.{int(datetime.fromisoformat(self.created_at).timestamp())}"
+        except (ValueError, OverflowError):
+            return str(self.id)
 
 
 class _Titled(msgspec.Struct, frozen=True):
@@ -50,6 +66,13 @@ class _Titled(msgspec.Struct, frozen=True):
 
     id: int
     title: str | None = None
+
+
+class _Summary(msgspec.Struct, frozen=True):
+    """How often each label is used, by tag and label."""
+
+    created_labels: dict[str, dict[str, int]] = {}
+    created_labels_drafts: dict[str, dict[str, int]] = {}
 
 
 class Client:
@@ -90,18 +113,30 @@ class Client:
                 "number from the project's address, /projects/N/"
             ) from None
         given = {key: value for key, value in answer.items() if value is not None}
-        return self._convert(given, ProjectInfo)
+        return self.convert(given, ProjectInfo)
 
     def find_project(self, title: str) -> int | None:
         """The number of a project with this title. Raises UserError."""
         answer = self.ask("GET", f"/api/projects/?{urlencode({'title': title})}")
-        found = self._convert(answer.get("results") or [], list[_Titled])
+        found = self.convert(answer.get("results") or [], list[_Titled])
         return next((project.id for project in found if project.title == title), None)
 
     def create_project(self, title: str, label_xml: str) -> int:
         """A new project's number. Raises UserError."""
         facts = {"title": title, "label_config": label_xml}
-        return self._convert(self.ask("POST", "/api/projects/", body=facts), _Titled).id
+        return self.convert(self.ask("POST", "/api/projects/", body=facts), _Titled).id
+
+    def set_label_config(self, project_id: int, label_xml: str) -> None:
+        """Change a project's label config. Raises UserError if the server refuses it."""
+        self.ask("PATCH", f"/api/projects/{project_id}/", body={"label_config": label_xml})
+
+    def used_labels(self, project_id: int) -> set[str]:
+        """The labels that regions of annotations and drafts have. Raises UserError."""
+        answer = self.ask("GET", f"/api/projects/{project_id}/summary/")
+        given = {key: value for key, value in answer.items() if value is not None}
+        summary = self.convert(given, _Summary)
+        every = (summary.created_labels, summary.created_labels_drafts)
+        return {label for by_tag in every for labels in by_tag.values() for label in labels}
 
     def upload(self, project_id: int, photos: Sequence[Path]) -> None:
         """Photos from this machine, a task each. Raises UserError."""
@@ -124,7 +159,7 @@ class Client:
         Raises UserError if Label Studio cannot reach it."""
         answer = self._transport.json("GET", f"/api/ml?{urlencode({'project': project_id})}")
         earlier_ones = answer if isinstance(answer, list) else []
-        for earlier in self._convert(earlier_ones, list[_Titled]):
+        for earlier in self.convert(earlier_ones, list[_Titled]):
             if earlier.title == title:
                 with suppress(NotFoundError):
                     self._transport.json("DELETE", f"/api/ml/{earlier.id}")
@@ -138,16 +173,25 @@ class Client:
             "basic_auth_pass": password,
         }
         answer = self.ask("POST", "/api/ml", body=facts, repeatable=False)
-        return self._convert(answer, _Titled).id
+        return self.convert(answer, _Titled).id
 
-    def tasks(self, project_id: int) -> Iterator[JsonObject]:
+    def tasks(
+        self, project_id: int, *, version: str = "", fields: Sequence[str] = ()
+    ) -> Iterator[JsonObject]:
         """A project's tasks with their annotations and predictions, each once; a page of them is in
-        memory at a time. Raises UserError, and ServerFault if fewer came than there are."""
+        memory at a time. ``version``: only those with a prediction whose model version contains
+        this text, without annotations, drafts and predictions (see ``find_tasks``). ``fields``:
+        only these, drafts and such among them.
+
+        Raises UserError, and ServerFault if fewer came than there are."""
+        more = {"query": _encoded(_having(version))} if version else {"fields": "all"}
+        if fields:
+            more |= {"fields": "all", "include": ",".join(("id", *fields))}
         seen: set[int] = set()
         total = page = 0
         while True:
             page += 1
-            query = {"project": project_id, "page": page, "page_size": _PAGE, "fields": "all"}
+            query = {"project": project_id, "page": page, "page_size": _PAGE, **more}
             try:
                 answer = self.ask("GET", f"/api/tasks?{urlencode(query)}")
             except NotFoundError:
@@ -178,7 +222,8 @@ class Client:
         self, project_id: int, task_ids: Sequence[int], *, whole: bool = True
     ) -> dict[int, JsonObject]:
         """Those of the tasks that are there, by number. ``whole``: with annotations and predictions;
-        else with their counts alone, ``total_annotations`` and ``total_predictions``.
+        else with ``total_annotations``, ``total_predictions`` and ``predictions_model_versions``
+        (each once, separated by commas), without any mask.
 
         Looking at tasks like this never makes Label Studio predict them, as opening a task at
         ``/api/tasks/N/`` does. Raises UserError.
@@ -186,13 +231,12 @@ class Client:
         found: dict[int, JsonObject] = {}
         for start in range(0, len(task_ids), _PAGE):
             chosen = set(task_ids[start : start + _PAGE])
-            selected = {"selectedItems": {"all": False, "included": sorted(chosen)}}
-            query = {
-                "project": str(project_id),
-                "page_size": str(_PAGE),
-                "query": json.dumps(selected, separators=(",", ":")),
-                **({"fields": "all"} if whole else {}),
-            }
+            selected: JsonObject = {"selectedItems": {"all": False, "included": sorted(chosen)}}
+            if not whole:  # what tasks are sorted by comes with them
+                selected = {**selected, "ordering": ["tasks:predictions_model_versions"]}
+            query = {"project": project_id, "page_size": _PAGE, "query": _encoded(selected)}
+            if whole:
+                query["fields"] = "all"
             answer = self.ask("GET", f"/api/tasks?{urlencode(query)}")
             tasks = answer.get("tasks")
             if not isinstance(tasks, list):
@@ -287,8 +331,25 @@ class Client:
             raise self._transport.unexpected("JSON that is not an object")
         return answer
 
-    def _convert(self, answer: object, kind: type[T]) -> T:
+    def convert(self, answer: object, kind: type[T]) -> T:
+        """An answer as a struct. Raises UserError if it is something else."""
         try:
             return msgspec.convert(answer, kind)
         except msgspec.ValidationError as error:
             raise self._transport.unexpected(f"something else ({error})") from error
+
+
+def _encoded(query: JsonObject) -> str:
+    """The data manager's filters, order and selection, as they are given in an address."""
+    return json.dumps(query, separators=(",", ":"))
+
+
+def _having(version: str) -> JsonObject:
+    """The filter for tasks with a prediction whose model version contains a text."""
+    condition = {
+        "filter": "filter:tasks:predictions_model_versions",
+        "operator": "contains",
+        "type": "List",
+        "value": [version],
+    }
+    return {"filters": {"conjunction": "and", "items": [condition]}}

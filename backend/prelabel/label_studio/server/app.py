@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -15,10 +14,17 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
-from prelabel.errors import UserError
+from prelabel.label_studio.server.bodies import SMALL, Bodies
 from prelabel.label_studio.server.guard import Access, Guard, unauthorized
+from prelabel.label_studio.server.requests import (
+    EventRequest,
+    PredictRequest,
+    SetupRequest,
+    VersionsRequest,
+    checked_config,
+    decode,
+)
 from prelabel.label_studio.server.service import Service
-from prelabel.storage.json import JsonObject
 from prelabel.storage.pages import template
 
 T = TypeVar("T")
@@ -65,6 +71,8 @@ class _Handlers:
         self._access = access
         self._predicting = anyio.CapacityLimiter(_MOST_WAITING)
         self._short = anyio.CapacityLimiter(8)
+        self._decoding = anyio.CapacityLimiter(1)
+        self._bodies = Bodies(access.max_bytes)
         self._page = template("label_studio/server/status.html.j2")
 
     async def health(self, _: Request) -> Response:
@@ -73,54 +81,42 @@ class _Handlers:
 
     async def setup(self, request: Request) -> Response:
         """A project is connected, looked at, or about to be predicted."""
-        asked = await self._json(request)
+        asked = await self._read(request, lambda body: decode(body, SetupRequest))
 
         def work() -> str:
             return self._service.setup(
-                str(asked.get("project") or ""),
-                str(asked.get("schema") or ""),
-                str(asked.get("hostname") or ""),
-                str(asked.get("access_token") or ""),
+                str(asked.project or ""),
+                checked_config(asked.schema),
+                asked.hostname or "",
+                asked.access_token or "",
             )
 
         return JSONResponse({"model_version": await self._run(work)})
 
     async def predict(self, request: Request) -> Response:
         """Predictions of tasks, or the object of a click or box."""
-        asked = await self._json(request)
-        tasks = asked.get("tasks")
-        if not isinstance(tasks, list) or not all(
-            isinstance(t, dict) and isinstance(t.get("id"), int) for t in tasks
-        ):
-            raise UserError("tasks: expected a list of tasks with an id each")
-        params = asked.get("params")
-        context = params.get("context") if isinstance(params, dict) else None
+        asked = await self._read(request, PredictRequest.decode, large=True)
 
         def work() -> bytes:
-            answers = self._service.answers(
-                str(asked.get("project") or ""),
-                tasks,
-                str(asked.get("label_config") or ""),
-                context if isinstance(context, dict) else None,
-            )
-            return b'{"results": [' + b", ".join(answers) + b"]}"
+            return b'{"results": [' + b", ".join(self._service.predict(asked)) + b"]}"
 
         body = await anyio.to_thread.run_sync(work, limiter=self._predicting)
         return Response(body, media_type="application/json")
 
     async def versions(self, request: Request) -> Response:
         """All versions that were given out; Label Studio does not name a project."""
-        asked = await self._json(request) if request.method == "POST" else {}
-        project = str(asked.get("project") or "")
+        project = ""
+        if request.method == "POST":
+            asked = await self._read(request, lambda body: decode(body, VersionsRequest))
+            project = str(asked.project or "")
         return JSONResponse({"versions": await self._run(lambda: self._service.versions(project))})
 
     async def webhook(self, request: Request) -> Response:
         """An event in Label Studio."""
-        asked = await self._json(request)
-        action = str(asked.get("action") or "")
-        if action == "START_TRAINING" and not self._access.allows(request):
+        asked = await self._read(request, lambda body: decode(body, EventRequest), large=True)
+        if asked.action == "START_TRAINING" and not self._access.allows(request):
             return unauthorized()
-        answer = await self._run(lambda: self._service.event(action, asked))
+        answer = await self._run(lambda: self._service.event(asked.action, asked.payload))
         return JSONResponse(answer, status_code=201)
 
     async def fit(self, request: Request) -> Response:
@@ -151,27 +147,11 @@ class _Handlers:
     async def _run(self, work: Callable[[], T]) -> T:
         return await anyio.to_thread.run_sync(work, limiter=self._short)
 
-    async def _json(self, request: Request) -> JsonObject:
-        """The body, a JSON object. Raises UserError."""
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != "application/json":
-            raise UserError(f"Content-Type is {kind or 'not given'}: expected application/json")
-        body = await self._body(request)
-        try:
-            found = json.loads(body)
-        except (ValueError, RecursionError):
-            raise UserError("the request is not JSON") from None
-        if not isinstance(found, dict):
-            raise UserError("the request is not a JSON object")
-        return found
-
-    async def _body(self, request: Request) -> bytes:
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > self._access.max_bytes:
-                raise UserError(
-                    f"the request has more than {self._access.max_bytes / 1e6:.0f} MB: send fewer "
-                    "tasks at once, or start the backend with a larger --max-request-mb"
-                )
-        return bytes(body)
+    async def _read(
+        self, request: Request, decoded: Callable[[bytearray], T], *, large: bool = False
+    ) -> T:
+        """A request's body, ``large`` or small; large ones are decoded one after the other, and none
+        in the event loop's thread. Raises UserError and BusyError."""
+        async with self._bodies.reading(request, large=large) as body:
+            limiter = self._short if len(body) <= SMALL else self._decoding
+            return await anyio.to_thread.run_sync(decoded, body, limiter=limiter)

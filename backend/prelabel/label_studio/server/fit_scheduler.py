@@ -19,7 +19,9 @@ from prelabel.label_studio.server.fits import CANCELLED, Fit, Fits
 from prelabel.label_studio.server.metrics import Metrics
 from prelabel.label_studio.server.problems import ProblemLog
 from prelabel.label_studio.server.projects import Project, Projects
+from prelabel.label_studio.server.requests import TaskRequest
 from prelabel.label_studio.server.settings import Settings
+from prelabel.steps.photos import draw_sample
 from prelabel.storage.json import JsonObject
 
 _ENOUGH = 20
@@ -80,7 +82,7 @@ class FitScheduler:
     def first_fit(
         self,
         project: Project,
-        tasks: Sequence[JsonObject],
+        tasks: Sequence[TaskRequest],
         label_config: LabelConfig,
         *,
         until: float,
@@ -99,7 +101,8 @@ class FitScheduler:
             if len(tasks) < _ENOUGH:
                 self.request(project, label_config, most=_FIRST)
                 return True
-            fit = self.request(project, label_config, tasks, most=_FIRST)
+            sample = draw_sample(tasks, most=_FIRST, seed=self._settings.config.fit.seed)
+            fit = self.request(project, label_config, [t.to_json() for t in sample], most=_FIRST)
             if not fit.ended.wait(max(0.0, until - time.monotonic())):
                 return False
             project.state = project.folder.go_live(self._settings.config)

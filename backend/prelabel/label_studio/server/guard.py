@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from prelabel.errors import UserError
+from prelabel.label_studio.server.bodies import BusyError
 from prelabel.label_studio.server.metrics import Metrics
 
 _NAMES_OF_THIS_MACHINE = ("localhost", "host.docker.internal", "host.containers.internal")
@@ -88,6 +89,8 @@ class Guard:
                 await refusal(scope, receive, send_and_note)
         except UserError as error:
             await _error(400, str(error))(scope, receive, send_and_note)
+        except BusyError as error:
+            await _error(503, str(error))(scope, receive, send_and_note)
         except ClientDisconnect:
             status = 499
         except asyncio.CancelledError:  # not raised again: uvicorn would log it as a fault

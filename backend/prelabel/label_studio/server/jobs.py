@@ -10,6 +10,8 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 from prelabel.config import Config
 from prelabel.label_studio.api.photos import Sources
 from prelabel.label_studio.format.label_config import LabelConfig
@@ -19,9 +21,9 @@ from prelabel.storage.json import JsonObject
 NOT_READY = b"[]"
 """The answer for a task that has failed or is not ready: Label Studio asks for it again."""
 
-JobKind = Literal["predict", "interactive", "learn", "load"]
+JobKind = Literal["predict", "interactive", "learn", "load", "names"]
 """Predict a task; cut out the object of a click or box; learn names from a task's annotations; load
-a project's model before somebody waits for it."""
+a project's model before somebody waits for it; say what is new in its names, as NamesFacts."""
 
 
 class Urgency(IntEnum):
@@ -33,7 +35,9 @@ class Urgency(IntEnum):
     """A person has opened one task."""
     BATCH = 2
     """Predictions of several tasks are retrieved."""
-    BACKGROUND = 3
+    LEARN = 3
+    """Names are learned from an annotation; one such job is at work at a time."""
+    BACKGROUND = 4
     """Nobody waits."""
 
 
@@ -53,7 +57,7 @@ class Job:
     ``server``, ``token``: the Label Studio that its photos are fetched from; without a token, only
     photos from the cache and from other hosts are available. ``folder``: the project's. ``model``:
     the fit hash, "" without a model. ``revision``: of the names. ``version``: the model version of the
-    answer. ``data``: the task's, as the server sent it; only predictions need it. ``context``: what
+    answer. ``data``: the task's, JSON text as the server sent it; only predictions need it. ``context``: what
     a person has drawn, for an interactive job. ``number``: given by the queue.
     """
 
@@ -66,16 +70,25 @@ class Job:
     version: str
     label_config: LabelConfig
     task_id: int
-    data: JsonObject
+    data: bytes
     context: JsonObject | None = None
     number: int = 0
 
     @property
     def key(self) -> Hashable:
         """Equal for jobs that have the same answer."""
-        text = json.dumps([self.task_id, self.data, self.context], sort_keys=True, default=str)
-        digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        return self.kind, self.folder, self.version, self.label_config, digest
+        digest = hashlib.blake2b(self.data, digest_size=16)
+        digest.update(json.dumps(self.context, sort_keys=True, default=str).encode())
+        facts = self.kind, self.folder, self.version, self.label_config, self.task_id
+        return *facts, digest.digest()
+
+
+class NamesFacts(msgspec.Struct, frozen=True):
+    """What is new in a project's names. ``changed``: whether a region may have another name than with
+    the live ones. ``unnamed``: classes with regions that have none."""
+
+    changed: bool = True
+    unnamed: list[str] = []
 
 
 @dataclass(frozen=True)

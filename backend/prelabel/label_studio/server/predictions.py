@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import wait
 
-from prelabel.label_studio.api.tasks import task_id
 from prelabel.label_studio.format.label_config import LabelConfig
-from prelabel.label_studio.server.cleanup import PredictionCleanup
 from prelabel.label_studio.server.fit_scheduler import FitScheduler
 from prelabel.label_studio.server.jobs import NOT_READY, Urgency
 from prelabel.label_studio.server.metrics import Metrics
 from prelabel.label_studio.server.projects import Project
 from prelabel.label_studio.server.queue import Entry, Queue
+from prelabel.label_studio.server.refresh import Refresher
+from prelabel.label_studio.server.requests import TaskRequest
 from prelabel.storage.json import JsonObject
 
 _PROMPT_TIMEOUT = 30.0
@@ -31,22 +31,22 @@ class Predictions:
         self,
         queue: Queue,
         fits: FitScheduler,
-        cleanup: PredictionCleanup,
+        refresher: Refresher,
         metrics: Metrics,
         *,
         timeout: float,
     ) -> None:
         self._queue = queue
         self._fits = fits
-        self._cleanup = cleanup
+        self._refresher = refresher
         self._metrics = metrics
         self.timeout = timeout
 
     def predict(
-        self, project: Project, tasks: Sequence[JsonObject], label_config: LabelConfig
+        self, project: Project, tasks: list[TaskRequest], label_config: LabelConfig
     ) -> list[bytes]:
         """A prediction of each task as JSON; NOT_READY for one that has failed, or is finished in
-        the background for the next request."""
+        the background for the next request. ``tasks`` is emptied: they may be large."""
         until = time.monotonic() + self.timeout
         if not project.state.model and not self._fits.first_fit(
             project, tasks, label_config, until=until
@@ -57,23 +57,22 @@ class Predictions:
         urgency = Urgency.OPENED if len(tasks) == 1 else Urgency.BATCH
         entries = [
             self._queue.put(
-                project.job(
-                    "predict", state, label_config, task_id=task_id(task), data=_data(task)
-                ),
+                project.job("predict", state, label_config, task_id=task.id, data=task.data),
                 urgency,
             )
             for task in tasks
         ]
+        tasks.clear()
         answers = self._wait(entries, until - time.monotonic())
         self._metrics.not_ready.inc(sum(not entry.result.done() for entry in entries))
-        done = [task_id(t) for t, a in zip(tasks, answers, strict=True) if a != NOT_READY]
-        self._cleanup.schedule(project, state, done)
+        if any(answer != NOT_READY for answer in answers) and state.versions:
+            self._refresher.look_soon(project)  # tasks with an earlier prediction have two now
         return answers
 
     def answer_prompts(
         self,
         project: Project,
-        tasks: Sequence[JsonObject],
+        tasks: list[TaskRequest],
         label_config: LabelConfig,
         context: JsonObject,
     ) -> list[bytes]:
@@ -85,8 +84,8 @@ class Predictions:
                 "interactive",
                 project.state,
                 label_config,
-                task_id=task_id(task),
-                data=_data(task),
+                task_id=task.id,
+                data=task.data,
                 context=context,
             )
             entry = self._queue.put(job, Urgency.INTERACTIVE)
@@ -101,8 +100,3 @@ class Predictions:
             if not entry.result.done():
                 self._queue.deprioritize(entry)
         return [entry.answer for entry in entries]
-
-
-def _data(task: JsonObject) -> JsonObject:
-    data = task.get("data")
-    return data if isinstance(data, Mapping) else {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
@@ -20,13 +20,17 @@ _ATTEMPTS = 2
 """A job that is at work at this many deaths of the process is taken to be their cause."""
 _MOST = 20_000
 """Jobs that may wait."""
+_MOST_LEARN = 2_000
+"""Jobs of urgency LEARN that may wait, which do not count among the others."""
+_MOST_BYTES = 200_000_000
+"""Data of tasks in memory."""
 _QUICK_DEATH = 30.0
 """Seconds: a process that dies sooner is started again only after ``_PAUSE``."""
 _PAUSE = 2.0
 """Seconds to wait after a quick death."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Entry:
     """A job that waits or is at work. ``attempts``: processes that died while it was at work.
     ``again``: requested once more since it began. ``result``: set when it is done, cancelled when
@@ -66,10 +70,13 @@ class Queue:
         self._on_problem = on_problem
         self._lock = threading.RLock()
         self._numbers = itertools.count(1)
-        self._waiting: dict[Urgency, deque[Entry]] = {urgency: deque() for urgency in Urgency}
+        self._waiting: dict[Urgency, OrderedDict[int, Entry]] = {
+            urgency: OrderedDict() for urgency in Urgency
+        }
         self._at_work: dict[int, Entry] = {}
         self._by_key: dict[Hashable, Entry] = {}
         self._child: Child[WorkerSettings, JobResult] | None = None
+        self._bytes = 0
         self._started_at = 0.0
         self._stopping = False
         self.restarts = 0
@@ -89,12 +96,12 @@ class Queue:
             if self._stopping:
                 _cancel(entry)
                 return entry
-            if len(self._by_key) >= _MOST and urgency is not Urgency.INTERACTIVE:
-                problem = f"{_MOST} tasks are waiting already"
+            if problem := self._too_many(entry):
                 entry.result.set_result(JobResult(entry.job.number, NOT_READY, problem=problem))
                 return entry
             self._by_key[key] = entry
-            self._waiting[urgency].append(entry)
+            self._bytes += len(job.data)
+            self._waiting[urgency][entry.job.number] = entry
             self._dispatch()
             return entry
 
@@ -127,28 +134,48 @@ class Queue:
         if child:
             child.stop(wait=2.0)
 
+    def _too_many(self, entry: Entry) -> str:
+        """Why a job cannot wait here, "" if it can."""
+        learning = len(self._waiting[Urgency.LEARN])
+        if entry.urgency is Urgency.INTERACTIVE:
+            return ""
+        if entry.urgency is Urgency.LEARN:
+            return f"{learning} tasks wait to be learned from" if learning >= _MOST_LEARN else ""
+        if len(self._by_key) - learning >= _MOST:
+            return f"{_MOST} tasks are waiting already"
+        if self._bytes + len(entry.job.data) > _MOST_BYTES:
+            return f"tasks with {_MOST_BYTES / 1e6:.0f} MB of data are waiting already"
+        return ""
+
     def _move(self, entry: Entry, urgency: Urgency) -> None:
-        if urgency != entry.urgency and entry in (waiting := self._waiting[entry.urgency]):
-            waiting.remove(entry)
-            self._waiting[urgency].append(entry)
+        number = entry.job.number
+        if urgency != entry.urgency and number in self._waiting[entry.urgency]:
+            self._waiting[urgency][number] = self._waiting[entry.urgency].pop(number)
         entry.urgency = urgency
+
+    def _forget(self, entry: Entry) -> None:
+        if self._by_key.pop(entry.key, None) is not None:
+            self._bytes -= len(entry.job.data)
 
     def _dispatch(self) -> None:
         """Dispatch jobs up to the worker's capacity; interactive jobs have a reserved slot."""
         if self._stopping:
             return
         for waiting in self._waiting.values():
-            while waiting and self._may_start(waiting[0]):
-                entry = waiting.popleft()
+            while waiting and self._may_start(next(iter(waiting.values()))):
+                _, entry = waiting.popitem(last=False)
                 self._at_work[entry.job.number] = entry
                 self._worker().send(entry.job)
 
     def _may_start(self, entry: Entry) -> bool:
         """A job that was at work when the process died is tried alone: if the process dies again,
-        this job is the reason, and no other suffers."""
+        this job is the reason, and no other suffers. One job learns at a time."""
         if not self._at_work:
             return True
         if entry.attempts or any(other.attempts for other in self._at_work.values()):
+            return False
+        learning = any(other.urgency is Urgency.LEARN for other in self._at_work.values())
+        if entry.urgency is Urgency.LEARN and learning:
             return False
         return entry.urgency is Urgency.INTERACTIVE or len(self._at_work) < cores() + 2
 
@@ -170,9 +197,9 @@ class Queue:
             again = entry is not None and entry.again
             if entry is not None and again:
                 entry.again = False
-                self._waiting[entry.urgency].append(entry)
+                self._waiting[entry.urgency][entry.job.number] = entry
             elif entry is not None:
-                self._by_key.pop(entry.key, None)
+                self._forget(entry)
             self._dispatch()
         if entry is None:
             if result.problem:
@@ -194,10 +221,11 @@ class Queue:
             for entry in lost:
                 entry.attempts += 1
                 if entry.attempts >= _ATTEMPTS:
-                    self._by_key.pop(entry.key, None)
+                    self._forget(entry)
                     failed.append(entry)
                 else:
-                    self._waiting[entry.urgency].appendleft(entry)
+                    self._waiting[entry.urgency][entry.job.number] = entry
+                    self._waiting[entry.urgency].move_to_end(entry.job.number, last=False)
             quick = time.monotonic() - self._started_at < _QUICK_DEATH
         self._on_problem(
             f"the worker's process died with {len(lost)} jobs at work; they are done again"

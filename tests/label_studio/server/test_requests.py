@@ -1,0 +1,186 @@
+"""Decoding the bodies of requests: what is kept of them, and the limits."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prelabel.errors import UserError
+from prelabel.label_studio.server import requests
+from prelabel.label_studio.server.requests import (
+    EventRequest,
+    PredictRequest,
+    SetupRequest,
+    TaskRequest,
+    checked_config,
+    decode,
+    read_object,
+)
+from support.messages import assert_says
+
+
+def body(**more: object) -> bytes:
+    return json.dumps({"tasks": [], "project": "1.1", "label_config": "<View/>", **more}).encode()
+
+
+def nested(depth: int) -> bytes:
+    """An object with lists within each other below one key."""
+    return b'{"a": %s%s}' % (b"[" * (depth - 1), b"]" * (depth - 1))
+
+
+def test_predict__keeps_what_is_used() -> None:
+    task = {"id": 7, "project": 1, "data": {"image": "/a.png"}, "annotations": [{"id": "x"}]}
+    context = {"result": [{"value": {"x": 5}}]}
+    found = PredictRequest.decode(body(tasks=[task], params={"login": None, "context": context}))
+    assert found == PredictRequest(
+        "1.1", [TaskRequest(7, "1", b'{"image": "/a.png"}')], "<View/>", context
+    )
+    assert PredictRequest.of("1.1", [task], "<View/>", context) == found
+
+
+@pytest.mark.parametrize("params", [None, {}, {"context": None}, {"login": "x"}])
+def test_predict__without_a_prompt(params: object) -> None:
+    found = PredictRequest.decode(body(tasks=[{"id": 1}], params=params, label_config=None))
+    assert found == PredictRequest("1.1", [TaskRequest(1, "", b"{}")], "", None)
+
+
+def test_predict__annotations_and_drafts_take_no_memory() -> None:
+    """As objects they would take twenty times as much as the text."""
+    heavy = b"[" + b"[]," * 2_000_000 + b"[]]"
+    text = b'{"tasks":[{"id":1,"annotations":%s,"drafts":%s,"data":{"a":1}}]}' % (heavy, heavy)
+    tracemalloc.start()
+    try:
+        (task,) = PredictRequest.decode(text).tasks
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert task.data == b'{"a":1}'
+    assert peak < 1_000_000
+
+
+def test_predict__a_task_that_is_nested_deeply_does_not_cost_the_others() -> None:
+    """Label Studio imports such a task."""
+    deep = nested(500)
+    text = b'{"tasks":[{"id":1,"data":%s},{"id":2,"data":{"a":1}}]}' % deep
+    one, other = PredictRequest.decode(text).tasks
+    with pytest.raises(UserError, match=r"task 1: .*nested more than 64 deep"):
+        read_object(one.data, "task 1")
+    assert one.to_json() == {"id": 1, "data": {}}
+    assert other.to_json() == {"id": 2, "data": {"a": 1}}
+
+
+def test_predict__a_prompt_that_is_nested_deeply_is_refused() -> None:
+    text = b'{"tasks":[],"params":{"context":%s}}' % nested(65)
+    with pytest.raises(UserError, match=r"params.context: .*nested"):
+        PredictRequest.decode(text)
+
+
+@pytest.mark.parametrize("depth", [900, 100_000])
+def test_decode__nesting_beyond_the_decoder(depth: int) -> None:
+    for key in (b"annotations", b"data"):
+        text = b'{"tasks":[{"id":1,"%s":%s}]}' % (key, nested(depth + 200))
+        with pytest.raises(UserError, match="nested too deeply"):
+            PredictRequest.decode(text)
+
+
+def test_predict__too_many_tasks() -> None:
+    most = requests.MOST_TASKS
+    assert len(PredictRequest.decode(body(tasks=[{"id": 1}] * most)).tasks) == most
+    with pytest.raises(UserError, match="more than 20000 tasks at once"):
+        PredictRequest.decode(body(tasks=[{"id": 1}] * (most + 1)))
+    assert PredictRequest.decode(body(tasks=[{"id": 1}])).tasks  # counted for each request
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"tasks":[{"id":%d}]}' % 10**30,
+        b'{"tasks":[{"id":1%s}]}' % (b"0" * 5000),
+        b'{"tasks":[{"id":-1}]}',
+        b'{"tasks":[{"id":true}]}',
+        b'{"tasks":[{"id":1.5}]}',
+        b'{"tasks":[{"id":1,"data":{"a":NaN}}]}',
+        b'{"tasks":[],"project":[]}',
+        b'{"tasks":[],"project":"\\ud800"}',
+        b'{"tasks":[]}{}',
+        b'{"tasks":[]',
+        b"\xef\xbb\xbf{}",
+    ],
+)
+def test_predict__what_is_not_valid_is_refused(text: bytes) -> None:
+    with pytest.raises(UserError):
+        PredictRequest.decode(text)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["tasks", "project", "label_config", "params", "action", "task", "schema"]),
+        JSON,
+    )
+)
+def test_decode__gives_a_record_or_a_user_error(facts: dict[str, Any]) -> None:
+    text = json.dumps(facts).encode()
+    decoders: list[Callable[[], object]] = [
+        lambda: PredictRequest.decode(text),
+        lambda: decode(text, EventRequest),
+        lambda: decode(text, SetupRequest),
+    ]
+    for decoder in decoders:
+        try:
+            decoder()
+        except UserError as error:
+            assert "\n" not in str(error)
+
+
+@given(JSON)
+def test_read_object__as_json_reads_it(value: object) -> None:
+    found = read_object(json.dumps({"a": value}).encode(), "task 1")
+    assert repr(found) == repr({"a": value})
+    assert read_object(json.dumps([value]).encode(), "task 1") == {}
+
+
+def test_read_object__limits() -> None:
+    assert read_object(nested(64), "task 1")
+    with pytest.raises(UserError, match="nested more than 64"):
+        read_object(nested(65), "task 1")
+    photo = b"data:image/png;base64," + b"A" * 5_000_000
+    assert read_object(b'{"image": "%s"}' % photo, "task 1") == {"image": photo.decode()}
+    with pytest.raises(UserError, match="too many parts"):
+        read_object(b'{"a": [%s0]}' % (b"[]," * 400_000), "task 1")
+    with pytest.raises(UserError, match="not JSON"):
+        read_object(b"{", "task 1")
+
+
+def test_event__keeps_numbers_alone() -> None:
+    annotation = {"id": 3, "task": 5, "result": [{"value": {"rle": [1, 2]}}], "unique_id": "x"}
+    event = {"action": "ANNOTATION_CREATED", "annotation": annotation, "task": {"id": 5, "data": 1}}
+    found = decode(json.dumps(event).encode(), EventRequest)
+    assert found.action == "ANNOTATION_CREATED"
+    assert found.payload == {"annotation": {"id": 3, "task": 5}, "task": {"id": 5}}
+    several = {"annotations": [{"id": 3}, {"id": 4}], "project": {"id": 1, "title": "x"}}
+    found = decode(json.dumps(several).encode(), EventRequest)
+    assert found.payload == {"annotations": [{"id": 3}, {"id": 4}], "project": {"id": 1}}
+    many: dict[str, list[object]] = {"annotations": [{}] * 20_001}
+    with pytest.raises(UserError, match="more than 20000"):
+        decode(json.dumps(many).encode(), EventRequest)
+
+
+def test_checked_config() -> None:
+    assert checked_config(None) == ""
+    assert checked_config("x" * 1_000_000)
+    with pytest.raises(UserError) as raised:
+        checked_config("x" * 1_000_001)
+    assert_says(str(raised.value), "label config", "1 million")
