@@ -249,10 +249,10 @@ def _check_learner(harness: Harness[Learner]) -> None:
     vectors = rng.normal(size=(7, 5)).astype(np.float32)
     for case, (photos, can_learn) in cases.items():
         summary = harness.call(case, "summarize", photos, seed=0)
-        if not _are_named_arrays(harness, "summarize", case, summary):
+        if not _are_named_arrays(summary, harness, "summarize", case):
             continue
         learned = harness.call(case, "fit", [summary, {}])
-        if not _are_named_arrays(harness, "fit", case, learned) or not learned:
+        if not _are_named_arrays(learned, harness, "fit", case) or not learned:
             continue
         found = "returned arrays, expected none: the photos do not show background and a class"
         harness.expect(can_learn, "fit", case, found)
@@ -271,7 +271,7 @@ def _check_learner(harness: Harness[Learner]) -> None:
 
 
 def _are_named_arrays(
-    harness: Harness[Learner], method: str, case: str, answer: object
+    answer: object, harness: Harness[Learner], method: str, case: str
 ) -> TypeGuard[dict[str, Array]]:
     """Whether the answer is a mapping of names to finite float32 arrays."""
     if answer is FAILED:

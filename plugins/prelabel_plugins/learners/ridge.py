@@ -40,7 +40,7 @@ class Ridge:
             between, objects that are rare in the photos count more than their area.
     """
 
-    regularization: Annotated[float, Field(gt=0)] = 0.01
+    regularization: Annotated[float, Field(gt=0)] = 0.1
     balance: Annotated[float, Field(ge=0, le=1)] = 0.5
 
     def summarize(self, photos: Iterable[LabelledPatches], *, seed: int) -> Mapping[str, Float]:
@@ -76,8 +76,8 @@ class Ridge:
         known = [s for s in summaries if s]
         if not known:
             return {}
-        sums = np.sum([s["sums"] for s in known], axis=0, dtype=np.float64)
-        products = np.sum([s["products"] for s in known], axis=0, dtype=np.float64)
+        sums = np.stack([s["sums"] for s in known]).sum(axis=0, dtype=np.float64)
+        products = np.stack([s["products"] for s in known]).sum(axis=0, dtype=np.float64)
         counts = sums[:, -1]
         if min(counts[0], counts[1:].sum()) < _LEAST:
             return {}
