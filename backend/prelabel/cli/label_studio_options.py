@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -31,6 +31,12 @@ Gap = Annotated[
 Tolerance = Annotated[
     float, typer.Option(min=0, help="How far a polygon may be from the outline, in pixels.")
 ]
+Unnamed = Literal["add", "first", "leave"]
+UNNAMED = (
+    "What regions of classes without a name get: labels 'object 1', 'object 2', …, added to the "
+    "project's label config until the classes are named; the likeliest label of the project, noted "
+    "as a guess; or none, and are almost invisible."
+)
 MaxPoints = Annotated[
     int,
     typer.Option(
