@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -35,6 +35,12 @@ Gap = Annotated[
 Tolerance = Annotated[
     float, typer.Option(min=0, help="How far a polygon may be from the outline, in pixels.")
 ]
+Unnamed = Literal["add", "first", "leave"]
+UNNAMED = (
+    "What regions of classes without a name get: labels 'object 1', 'object 2', …, added to the "
+    "project's label config until the classes are named; the likeliest label of the project, noted "
+    "as a guess; or none, and are almost invisible."
+)
 MaxPoints = Annotated[
     int,
     typer.Option(

@@ -81,6 +81,7 @@ def serve(
     max_regions: ls_options.MaxRegions = 50,
     gap: ls_options.Gap = 0,
     tolerance: ls_options.Tolerance = 1.0,
+    unnamed: Annotated[ls_options.Unnamed, typer.Option(help=ls_options.UNNAMED)] = "first",
     max_points: ls_options.MaxPoints = 60,
     allow_host: ls_options.AllowHost,
     local_files: ls_options.LocalFiles = None,
@@ -117,7 +118,9 @@ def serve(
                     seconds=photo_timeout,
                     cache_gb=photo_cache_gb,
                 ),
-                result_options=ResultOptions(min_score, max_regions, gap, tolerance, max_points),
+                result_options=ResultOptions(
+                    min_score, max_regions, gap, tolerance, max_points, unnamed=unnamed
+                ),
                 fit_after=fit_after,
             )
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self, TypeVar
@@ -53,12 +54,27 @@ class ProjectInfo(msgspec.Struct, frozen=True):
     model_version: str = ""
     show_collab_predictions: bool = True
 
+    @property
+    def name(self) -> str:
+        """``id.timestamp``, as /setup sends it; the id alone if it is not known when it was created."""
+        try:
+            return f"{self.id}.{int(datetime.fromisoformat(self.created_at).timestamp())}"
+        except (ValueError, OverflowError):
+            return str(self.id)
+
 
 class _Titled(msgspec.Struct, frozen=True):
     """A project or a backend."""
 
     id: int
     title: str | None = None
+
+
+class _Summary(msgspec.Struct, frozen=True):
+    """How often each label is used, by tag and label."""
+
+    created_labels: dict[str, dict[str, int]] = {}
+    created_labels_drafts: dict[str, dict[str, int]] = {}
 
 
 class Client:
@@ -112,6 +128,18 @@ class Client:
         facts = {"title": title, "label_config": label_xml}
         return self.convert(self.ask("POST", "/api/projects/", body=facts), _Titled).id
 
+    def set_label_config(self, project_id: int, label_xml: str) -> None:
+        """Change a project's label config. Raises UserError if the server refuses it."""
+        self.ask("PATCH", f"/api/projects/{project_id}/", body={"label_config": label_xml})
+
+    def used_labels(self, project_id: int) -> set[str]:
+        """The labels that regions of annotations and drafts have. Raises UserError."""
+        answer = self.ask("GET", f"/api/projects/{project_id}/summary/")
+        given = {key: value for key, value in answer.items() if value is not None}
+        summary = self.convert(given, _Summary)
+        every = (summary.created_labels, summary.created_labels_drafts)
+        return {label for by_tag in every for labels in by_tag.values() for label in labels}
+
     def upload(self, project_id: int, photos: Sequence[Path]) -> None:
         """Photos from this machine, a task each. Raises UserError."""
         # Of several fields with one name it would take the last.
@@ -149,13 +177,18 @@ class Client:
         answer = self.ask("POST", "/api/ml", body=facts, repeatable=False)
         return self.convert(answer, _Titled).id
 
-    def tasks(self, project_id: int, *, version: str = "") -> Iterator[JsonObject]:
+    def tasks(
+        self, project_id: int, *, version: str = "", fields: Sequence[str] = ()
+    ) -> Iterator[JsonObject]:
         """A project's tasks with their annotations and predictions, each once; a page of them is in
         memory at a time. ``version``: only those with a prediction whose model version contains
-        this text, without annotations and predictions (see ``find_tasks``).
+        this text, without annotations, drafts and predictions (see ``find_tasks``). ``fields``:
+        only these, drafts and such among them.
 
         Raises UserError, and ServerFault if fewer came than there are."""
         more = {"query": _encoded(_having(version))} if version else {"fields": "all"}
+        if fields:
+            more |= {"fields": "all", "include": ",".join(("id", *fields))}
         seen: set[int] = set()
         total = page = 0
         while True:
