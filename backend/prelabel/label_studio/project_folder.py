@@ -110,11 +110,6 @@ class ProjectFolder:
         photos = ExemplarFile(self.names).outdated(origin)
         return sorted({int(photo.partition("/")[0]) for photo in photos})
 
-    def fit_lock(self) -> FileLock:
-        """Held by the one process that fits this project."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        return FileLock(self.path / "fit.lock")
-
     def _lock(self) -> FileLock:
         self.path.mkdir(parents=True, exist_ok=True)
         return FileLock(self.path / "project.lock", timeout=30)
