@@ -160,7 +160,7 @@ def test_convert__wrong_names_and_places(tmp_path: Path) -> None:
         return result.stderr
 
     assert "did you mean 'coco'?" in refusal(tmp_path / "a", tmp_path / "b", "--to", "cocoo")
-    assert "no exporter is named 'x'" in refusal(
+    assert "no format is named 'x'" in refusal(
         tmp_path / "a", tmp_path / "b", "--to", "coco", "--from", "x"
     )
     assert "no such file or folder" in refusal(tmp_path / "gone", tmp_path / "b", "--to", "coco")
@@ -207,7 +207,7 @@ def test_export_dataset__an_unknown_format_before_anything_is_read(tmp_path: Pat
         raise AssertionError
 
     dataset = Dataset(None, (), stream)
-    with pytest.raises(UserError, match="no exporter is named"):
+    with pytest.raises(UserError, match="no format is named"):
         export_dataset(dataset, tmp_path / "out", ["nothing"])
 
 

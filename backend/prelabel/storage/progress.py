@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
@@ -60,3 +62,14 @@ class RunLog:
     def skip(self, photo: str, reason: str) -> None:
         """Note that a photo is left out; its first reason is kept."""
         self.skipped.setdefault(photo, reason)
+
+
+def reasons(skipped: Mapping[str, str]) -> str:
+    """Every reason for which photos were left out, the most frequent first, with their number and
+    the name of one; reasons that differ only in numbers count as one."""
+    kinds = {name: re.sub(r"[0-9]+", "0", reason) for name, reason in skipped.items()}
+    example = {kind: name for name, kind in reversed(kinds.items())}
+    return "; ".join(
+        f"{n} {skipped[example[kind]]} ({example[kind]})"
+        for kind, n in Counter(kinds.values()).most_common()
+    )

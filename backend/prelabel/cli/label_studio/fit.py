@@ -31,6 +31,7 @@ def fit(
     """
     progress = console.progress()
     with console.stage(progress, "start"), extras.required("label-studio"):
+        config = options.chosen_config(recipe, backbone=backbone, settings=settings)
         from prelabel.label_studio.api.client import Client
         from prelabel.label_studio.api.photos import Sources
         from prelabel.label_studio.fit import FitRequest, fit_project
@@ -38,8 +39,6 @@ def fit(
         from prelabel.label_studio.predict.task_prediction import ResultOptions
         from prelabel.label_studio.project_folder import ProjectFolder
         from prelabel.storage.progress import RunLog
-
-        config = options.chosen_config(recipe, backbone=backbone, settings=settings)
     with Client(url, token) as client:
         label_config = parse_label_config(client.project(project).label_config)
     folder = ProjectFolder.of(url, project)

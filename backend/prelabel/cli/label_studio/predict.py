@@ -72,13 +72,12 @@ def predict(
     """
     progress = console.progress()
     with console.stage(progress, "start"), extras.required("label-studio"):
+        config = options.chosen_config(recipe, backbone=backbone, settings=settings)
         from prelabel.label_studio import bulk
         from prelabel.label_studio.api.client import Client
         from prelabel.label_studio.api.photos import Sources, open_fetcher
         from prelabel.label_studio.predict.task_prediction import ResultOptions
         from prelabel.label_studio.project_folder import ProjectFolder
-
-        config = options.chosen_config(recipe, backbone=backbone, settings=settings)
     with Client(url, token) as client:
         totals = bulk.predict_project(
             client,
