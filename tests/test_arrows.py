@@ -45,14 +45,16 @@ label_studio.format          errors storage data
 label_studio.model_version   errors config model_code model_facts
 label_studio.names           strategies+ steps label_studio.format
 label_studio.api             errors storage data label_studio.format label_studio.model_version
-label_studio.project_folder  errors storage config model label_studio.names label_studio.model_version
+label_studio.project_state   errors storage label_studio.names label_studio.model_version
+label_studio.project_folder  errors storage config model label_studio.names label_studio.model_version label_studio.project_state
+label_studio.project_home    errors storage label_studio.project_folder label_studio.project_state
 label_studio.prediction_writer errors storage label_studio.format label_studio.api label_studio.model_version label_studio.project_folder
 label_studio.predict         pipeline+ interactive label_studio.format label_studio.names
 label_studio.learn           label_studio.predict+ label_studio.api label_studio.project_folder
 label_studio.fit             label_studio.learn+
 label_studio.bulk            label_studio.fit+ label_studio.model_version label_studio.prediction_writer
-label_studio.server          label_studio.fit+ label_studio.model_version label_studio.prediction_writer
-label_studio.demo            errors storage config samples runs label_studio.api label_studio.project_folder label_studio.bulk
+label_studio.server          label_studio.fit+ label_studio.project_home label_studio.project_state label_studio.model_version label_studio.prediction_writer
+label_studio.demo            errors storage config samples runs label_studio.api label_studio.project_folder label_studio.project_home label_studio.bulk
 prelabel_plugins             strategies+ weights
 prelabel_exporters           strategies+ weights label_studio.format
 """

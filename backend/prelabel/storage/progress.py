@@ -30,12 +30,13 @@ class Silent:
 
 
 class RunLog:
-    """Seconds spent in each stage, and the photos left out, with reasons."""
+    """Seconds spent in each stage, the photos left out, with reasons, and notes on others."""
 
     def __init__(self, progress: Progress | None = None) -> None:
         self.progress = progress or Silent()
         self.seconds: dict[str, float] = {}
         self.skipped: dict[str, str] = {}
+        self.notes: dict[str, str] = {}
 
     @contextmanager
     def stage(self, name: str, total: int) -> Iterator[None]:
@@ -62,6 +63,10 @@ class RunLog:
     def skip(self, photo: str, reason: str) -> None:
         """Note that a photo is left out; its first reason is kept."""
         self.skipped.setdefault(photo, reason)
+
+    def note(self, photo: str, text: str) -> None:
+        """Note that a photo was used though something is wrong with its file."""
+        self.notes.setdefault(photo, text)
 
 
 def reasons(skipped: Mapping[str, str]) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from pathlib import Path
 
+from PIL import Image as PilImage
+
 from prelabel.data import images
 from prelabel.data.dataset import Problems
+from prelabel.data.image_decoding import ORIENTATION
+from prelabel.data.image_mending import find_fault
 
-_ORIENTATION = 0x0112
 _JPEG = ("JPEG", "MPO")
 """MPO is several JPEGs in one file, as phones write them; readers take the first."""
 _LONGEST_SIDE = 65_500
@@ -33,12 +37,15 @@ def put_image(
     """
     upright, profile = None, None
     try:
-        with photo.open("rb") as data, images.opened(data) as image:
+        data = images.read_bytes(photo)
+        with images.opened(io.BytesIO(data)) as image:
             found = image.size
-            if image.format not in _JPEG or image.getexif().get(_ORIENTATION, 1) != 1:
-                upright = images.upright(image)
-                found = upright.size
-                profile = image.info.get("icc_profile") if image.mode == "RGB" else None
+            turned = image.getexif().get(ORIENTATION, 1) != 1
+            convert = image.format not in _JPEG or turned or find_fault(data)
+            profile = image.info.get("icc_profile") if image.mode == "RGB" else None
+        if convert:
+            upright = PilImage.fromarray(images.decode_full_size(data))
+            found = upright.size
         if found != size or (upright and max(found) > _LONGEST_SIDE):
             raise ValueError(f"{found[0]} × {found[1]} pixels, its labels {size[0]} × {size[1]}")
     except Exception as error:  # a decoder may fail in any way on a broken file

@@ -19,7 +19,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from prelabel.label_studio.demo.local_server import free_port
-from prelabel.label_studio.project_folder import ProjectFolder
+from prelabel.label_studio.project_home import open_folder
 from support.backend import newest_version, predict_body, setup_body
 from support.fake_label_studio import TOKEN, FakeLabelStudio, wait_for
 
@@ -151,7 +151,7 @@ def test_serve__killed_during_a_fit_takes_its_processes_along_and_goes_on_with_i
 ) -> None:
     monkeypatch.setenv("PRELABEL_HOME", str(tmp_path / "home"))
     project, tasks = server.project(6)
-    folder = ProjectFolder.of(server.url, int(project.partition(".")[0]))
+    folder = open_folder(server.url, project)
     last = tasks[-1]["data"]["image"]
     with server.holding(last), serving(tmp_path, server) as (process, http):
         server.asked.clear()

@@ -37,11 +37,12 @@ def fit(
         from prelabel.label_studio.fit import FitRequest, fit_project
         from prelabel.label_studio.format.label_config import parse_label_config
         from prelabel.label_studio.predict.task_prediction import ResultOptions
-        from prelabel.label_studio.project_folder import ProjectFolder
+        from prelabel.label_studio.project_home import open_folder
         from prelabel.storage.progress import RunLog
     with Client(url, token) as client:
-        label_config = parse_label_config(client.project(project).label_config)
-    folder = ProjectFolder.of(url, project)
+        facts = client.project(project)
+    label_config = parse_label_config(facts.label_config)
+    folder = open_folder(client.url, facts.name)
     request = FitRequest(
         folder=folder.path,
         server=url,

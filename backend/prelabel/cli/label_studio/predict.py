@@ -77,13 +77,13 @@ def predict(
         from prelabel.label_studio.api.client import Client
         from prelabel.label_studio.api.photos import Sources, open_fetcher
         from prelabel.label_studio.predict.task_prediction import ResultOptions
-        from prelabel.label_studio.project_folder import ProjectFolder
+        from prelabel.label_studio.project_home import open_folder
     with Client(url, token) as client:
         totals = bulk.predict_project(
             client,
             open_fetcher(client, Sources(tuple(allow_host), local_files)),
             project,
-            ProjectFolder.of(url, project),
+            open_folder(client.url, client.project(project).name),
             config,
             bulk.Options(
                 labelled=all_tasks,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self, TypeVar
@@ -50,6 +51,14 @@ class ProjectInfo(msgspec.Struct, frozen=True):
     created_at: str = ""
     model_version: str = ""
     show_collab_predictions: bool = True
+
+    @property
+    def name(self) -> str:
+        """``id.timestamp``, as /setup sends it; the id alone if it is not known when it was created."""
+        try:
+            return f"{self.id}.{int(datetime.fromisoformat(self.created_at).timestamp())}"
+        except (ValueError, OverflowError):
+            return str(self.id)
 
 
 class _Titled(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from prelabel.errors import UserError
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.tasks import own_predictions
-from prelabel.label_studio.project_folder import ProjectState
+from prelabel.label_studio.project_state import ProjectState
 from prelabel.label_studio.server.projects import Project
 
 _AFTER = 5.0
