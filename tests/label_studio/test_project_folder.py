@@ -147,13 +147,13 @@ def test_names__are_gathered_before_they_raise_the_revision(
     assert not folder.names_file(1).exists()
 
 
-def test_names__that_keep_coming_go_live_after_five_minutes(tmp_path: Path) -> None:
+def test_names__that_keep_coming_go_live_after_half_a_minute(tmp_path: Path) -> None:
     folder = ProjectFolder(tmp_path / "1")
     _name(folder, "1/image")
     assert folder.go_live(tiny_config()).revision == 0
-    folder.update(gathering_since=time.time() - 290)
+    folder.update(gathering_since=time.time() - 20)
     assert folder.go_live(tiny_config()).revision == 0
-    folder.update(gathering_since=time.time() - 310)
+    folder.update(gathering_since=time.time() - 40)
     assert folder.go_live(tiny_config()).revision == 1
     assert folder.state.gathering_since == 0
 

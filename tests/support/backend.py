@@ -86,9 +86,8 @@ class Project:
         if not self.folder.state.newest:
             self.service.fit(self.name)
             self.idle()
-        version = self.setup()
-        assert version == newest_version(self.folder)
-        return version
+        wait_for(lambda: self.setup() == newest_version(self.folder))
+        return self.setup()
 
 
 def newest_version(folder: ProjectFolder) -> str:

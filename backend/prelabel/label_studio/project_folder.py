@@ -18,7 +18,7 @@ from prelabel.label_studio.project_state import ProjectState, read_state, write_
 from prelabel.model import FittedModel
 from prelabel.storage.files import replacing
 
-_QUIET, _LONGEST = 30.0, 300.0
+_QUIET, _LONGEST = 3.0, 30.0
 """Seconds without a new name, or since the first, after which new names go live."""
 
 
@@ -46,26 +46,36 @@ class ProjectFolder:
 
     def go_live(self, config: Config, *, now: bool = False) -> ProjectState:
         """Make the newest model and names live. New names are gathered: they go live when nobody
-        has given one for 30 seconds, or after 5 minutes; with ``now``, at once."""
+        has given one for 3 seconds, or after 30; with ``now``, at once."""
+        with self._lock():
+            return self._make_live(self._next_live(config, now=now))
+
+    def next_live(self, config: Config) -> ProjectState:
+        """The state that ``go_live`` would give now, for predictions that are made before it is
+        live; gathering begins with it."""
+        with self._lock():
+            state, following = self.state, self._next_live(config, now=False)
+            if state.gathering_since != following.gathering_since and following.gathering_since:
+                gathering = msgspec.structs.replace(
+                    state, gathering_since=following.gathering_since
+                )
+                self._write(gathering)
+            return following
+
+    def make_live(self, following: ProjectState) -> ProjectState:
+        """Make a state of ``next_live`` live: its model, its names and its version."""
         with self._lock():
             state = self.state
-            revision, since = self._names_to_go_live(state, now=now)
-            version = image_level_version(config)
-            if state.newest:
-                version = fitted_version(self.model_folder(state.newest), revision)
-            versions = [v for v in (*state.versions, state.version) if v and v != version]
-            live = msgspec.structs.replace(
-                state,
-                model=state.newest,
-                revision=revision,
-                gathering_since=since,
-                version=version,
-                versions=tuple(dict.fromkeys(versions)),
+            return self._make_live(
+                msgspec.structs.replace(
+                    state,
+                    model=following.model,
+                    revision=following.revision,
+                    gathering_since=0.0,
+                    version=following.version,
+                    versions=_earlier(state, following.version),
+                )
             )
-            if live == state:
-                return state
-            # The one before may still be in use.
-            return self._write(self._without_models(live, keep=(state.model, live.model)))
 
     def model_folder(self, fit_hash: str) -> Path:
         """Where the model of this hash is."""
@@ -115,6 +125,29 @@ class ProjectFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         return FileLock(self.path / "fit.lock")
 
+    def _next_live(self, config: Config, *, now: bool) -> ProjectState:
+        state = self.state
+        revision, since = self._names_to_go_live(state, now=now)
+        version = image_level_version(config)
+        if state.newest:
+            version = fitted_version(self.model_folder(state.newest), revision)
+        return msgspec.structs.replace(
+            state,
+            model=state.newest,
+            revision=revision,
+            gathering_since=since,
+            version=version,
+            versions=_earlier(state, version),
+        )
+
+    def _make_live(self, live: ProjectState) -> ProjectState:
+        state = self.state
+        if live == state:
+            return state
+        # The one before may still be in use.
+        keep = state.model, live.model, live.newest
+        return self._write(self._without_models(live, keep=keep))
+
     def _lock(self) -> FileLock:
         self.path.mkdir(parents=True, exist_ok=True)
         return FileLock(self.path / "project.lock", timeout=30)
@@ -137,9 +170,10 @@ class ProjectFolder:
 
     def _keep_names(self, revision: int, *, before: int) -> None:
         """Keep the names of a live revision, and of the one before, which may still be in use."""
-        # Not a link: what damages the file would damage the copy too.
-        with replacing(self.names_file(revision)) as beside:
-            shutil.copyfile(self.names, beside)
+        if not self.names_file(revision).exists():
+            # Not a link: what damages the file would damage the copy too.
+            with replacing(self.names_file(revision)) as beside:
+                shutil.copyfile(self.names, beside)
         for known, file in copies(self.names).items():
             if known not in (revision, before):
                 file.unlink(missing_ok=True)
@@ -151,3 +185,9 @@ class ProjectFolder:
             shutil.rmtree(self.model_folder(fit_hash), ignore_errors=True)
         left = tuple(fit_hash for fit_hash in state.models if fit_hash in keep)
         return msgspec.structs.replace(state, models=left)
+
+
+def _earlier(state: ProjectState, version: str) -> tuple[str, ...]:
+    """The versions that were given out before a new one, each once."""
+    known = (*state.versions, state.version)
+    return tuple(dict.fromkeys(v for v in known if v and v != version))

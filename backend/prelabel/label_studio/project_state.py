@@ -28,7 +28,9 @@ class ProjectState(msgspec.Struct, frozen=True, kw_only=True):
     ``revision``: of the live names. ``gathering_since``: when a name that is not live yet was first
     seen, in seconds since 1970; 0 for none. ``version``: the live model version; ``versions``: those
     given out before it. ``n_tasks``: tasks that the project had at the newest fit.
-    ``fit_requested``: a fit was requested and has not ended.
+    ``fit_requested``: a fit was requested and has not ended. ``shown_backend``: the title of the
+    backend whose predictions the project shows, while Label Studio is told a version in its place,
+    until the earlier predictions are removed; else "".
     """
 
     server: str = ""
@@ -41,6 +43,7 @@ class ProjectState(msgspec.Struct, frozen=True, kw_only=True):
     gathering_since: float = 0.0
     version: str = ""
     versions: tuple[str, ...] = ()
+    shown_backend: str = ""
     n_tasks: int = 0
     fit_requested: bool = msgspec.field(default=False, name="fit_wanted")
 

@@ -24,6 +24,9 @@ def fit(
     backbone: options.Backbone = "",
     allow_host: ls_options.AllowHost,
     local_files: ls_options.LocalFiles = None,
+    max_photo_mb: ls_options.MaxPhotoMb = 100,
+    photo_timeout: ls_options.PhotoTimeout = 120,
+    photo_cache_gb: ls_options.PhotoCacheGb = 20.0,
 ) -> None:
     """Fit a new model on the photos that a project has now.
 
@@ -33,7 +36,6 @@ def fit(
     with console.stage(progress, "start"), extras.required("label-studio"):
         config = options.chosen_config(recipe, backbone=backbone, settings=settings)
         from prelabel.label_studio.api.client import Client
-        from prelabel.label_studio.api.photos import Sources
         from prelabel.label_studio.fit import FitRequest, fit_project
         from prelabel.label_studio.format.label_config import parse_label_config
         from prelabel.label_studio.predict.task_prediction import ResultOptions
@@ -50,7 +52,9 @@ def fit(
         project_id=project,
         label_config=label_config,
         config=config,
-        sources=Sources(tuple(allow_host), local_files),
+        sources=ls_options.sources(
+            allow_host, local_files, mb=max_photo_mb, seconds=photo_timeout, cache_gb=photo_cache_gb
+        ),
         result_options=ResultOptions(),
         newest=folder.state.newest,
     )
