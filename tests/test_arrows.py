@@ -25,7 +25,8 @@ storage                      errors
 data                         errors storage
 weights                      errors extras storage
 strategies                   errors extras storage data
-config                       errors storage strategies
+overrides                    errors strategies
+config                       errors storage strategies overrides
 steps                        strategies+ config
 model_code                   strategies+ config
 model_facts                  strategies+ config model_code
@@ -33,11 +34,11 @@ model                        strategies+ config steps model_code model_facts
 segment                      model+
 interactive                  model+ segment
 photo_segmenter              model+ segment
-pipeline                     photo_segmenter+
+pipeline                     photo_segmenter+ overrides
 runs.facts
 report                       errors storage data runs.facts
 samples                      errors extras storage data
-evaluation                   errors extras storage data config report
+evaluation                   errors extras storage data overrides report
 runs                         pipeline+ report runs.facts
 api                          errors data model runs
 label_studio.format          errors storage data

@@ -97,6 +97,7 @@ def serve(
     The page at its address shows the projects, their models, and what is being computed.
     """
     with console.stage(console.progress(), "start"), extras.required("serve"):
+        config = options.chosen_config(recipe, backbone=backbone, settings=settings)
         from prelabel.label_studio.predict.task_prediction import ResultOptions
         from prelabel.label_studio.server.app import create_app
         from prelabel.label_studio.server.connections import http_server
@@ -108,7 +109,7 @@ def serve(
         _check(access, host=host, url=url, token=token)
         service = Service(
             Settings(
-                options.chosen_config(recipe, backbone=backbone, settings=settings),
+                config,
                 url=url,
                 token=token,
                 sources=ls_options.sources(
