@@ -26,15 +26,12 @@ from prelabel.label_studio.predict.task_prediction import (
 )
 from prelabel.label_studio.prediction_writer import PredictionWriter, TaskAndPrediction, Written
 from prelabel.label_studio.project_folder import ProjectFolder
-<<<<<<< HEAD
 from prelabel.label_studio.shared_fit import fit_once
-=======
 from prelabel.label_studio.unnamed import (
     add_unnamed_labels,
     remove_unnamed_labels,
     unnamed_classes,
 )
->>>>>>> main
 from prelabel.model import FittedModel
 from prelabel.photo_segmenter import PhotoSegmenter
 from prelabel.storage.progress import Progress, RunLog
