@@ -85,6 +85,9 @@ def serve(
     max_points: ls_options.MaxPoints = 60,
     allow_host: ls_options.AllowHost,
     local_files: ls_options.LocalFiles = None,
+    max_photo_mb: ls_options.MaxPhotoMb = 100,
+    photo_timeout: ls_options.PhotoTimeout = 120,
+    photo_cache_gb: ls_options.PhotoCacheGb = 20.0,
     max_request_mb: Annotated[
         int, typer.Option(min=1, help="The largest request that is accepted, in MB.")
     ] = 100,
@@ -94,7 +97,7 @@ def serve(
     The page at its address shows the projects, their models, and what is being computed.
     """
     with console.stage(console.progress(), "start"), extras.required("serve"):
-        from prelabel.label_studio.api.photos import Sources
+        config = options.chosen_config(recipe, backbone=backbone, settings=settings)
         from prelabel.label_studio.predict.task_prediction import ResultOptions
         from prelabel.label_studio.server.app import create_app
         from prelabel.label_studio.server.connections import bind, http_server
@@ -107,10 +110,16 @@ def serve(
         place = bind(host, port)
         service = Service(
             Settings(
-                options.chosen_config(recipe, backbone=backbone, settings=settings),
+                config,
                 url=url,
                 token=token,
-                sources=Sources(tuple(allow_host), local_files),
+                sources=ls_options.sources(
+                    allow_host,
+                    local_files,
+                    mb=max_photo_mb,
+                    seconds=photo_timeout,
+                    cache_gb=photo_cache_gb,
+                ),
                 result_options=ResultOptions(
                     min_score, max_regions, gap, tolerance, max_points, unnamed=unnamed
                 ),

@@ -35,6 +35,13 @@ _UNREAD = HEIF | {
 """Endings of pictures that no Pillow reads, or only some."""
 
 
+def ending_of_type(media_type: str) -> str:
+    """The usual ending of a media type such as image/jpeg; "" if it is none of a photo's."""
+    kind = media_type.strip().lower().removeprefix("image/")
+    ending = {"jpeg": ".jpg", "tiff": ".tif"}.get(kind, f".{kind}")
+    return ending if ending in EXTENSIONS else ""
+
+
 def is_unread_picture(ending: str) -> bool:
     """Whether files of that ending, in small letters, are pictures of a format that is not read."""
     return ending in _UNREAD and ending not in EXTENSIONS

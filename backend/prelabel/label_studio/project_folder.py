@@ -120,6 +120,8 @@ class ProjectFolder:
         photos = ExemplarFile(self.names).outdated(origin)
         return sorted({int(photo.partition("/")[0]) for photo in photos})
 
+<<<<<<< HEAD
+=======
     def fit_lock(self) -> FileLock:
         """Held by the one process that fits this project."""
         self.path.mkdir(parents=True, exist_ok=True)
@@ -148,6 +150,7 @@ class ProjectFolder:
         keep = state.model, live.model, live.newest
         return self._write(self._without_models(live, keep=keep))
 
+>>>>>>> main
     def _lock(self) -> FileLock:
         self.path.mkdir(parents=True, exist_ok=True)
         return FileLock(self.path / "project.lock", timeout=30)

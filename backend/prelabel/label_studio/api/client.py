@@ -9,13 +9,14 @@ from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import httpx
 import msgspec
 
 from prelabel.errors import PhotoError, UserError
-from prelabel.label_studio.api.download import write_photo
+from prelabel.label_studio.api.deadline import Deadline
+from prelabel.label_studio.api.download import HEADERS, write_photo
 from prelabel.label_studio.api.errors import (
     KEPT,
     NotFoundError,
@@ -23,11 +24,12 @@ from prelabel.label_studio.api.errors import (
     ServerFault,
 )
 from prelabel.label_studio.api.transport import Transport
+from prelabel.label_studio.api.uris import STATIC, is_photo_route
 from prelabel.storage.json import JsonObject
 
 T = TypeVar("T")
 _LONG = 10
-"""Usual timeouts that an import may take (it is not repeated), and half as many as a download."""
+"""Usual timeouts that an import may take: it is not repeated."""
 
 _PAGE = 100
 """Tasks in one request, which are in memory together."""
@@ -281,28 +283,41 @@ class Client:
         with suppress(NotFoundError):
             self._transport.json("DELETE", f"/api/predictions/{prediction_id}/")
 
-    def download(self, url_path: str, into: BinaryIO, max_bytes: int) -> str | None:
-        """Write the file at an absolute path of this server (``/data/upload/…``, with its query) to
+    def download(
+        self, url_path: str, into: BinaryIO, max_bytes: int, deadline: Deadline
+    ) -> str | None:
+        """Write the photo at an absolute path of this server (``/data/upload/…``, with its query) to
         ``into``, which is truncated to its present position before each attempt.
 
-        Returns None; or, if the server redirects to another one, that address, which may be signed:
-        nothing is written then, and nothing was requested there. Raises PhotoError if the file
-        cannot be fetched or has more than ``max_bytes`` bytes, UserError if no file can.
+        Returns None; or, if the server redirects elsewhere, that address, which may be signed:
+        nothing is written then, and nothing was requested there. Paths that Label Studio gives no
+        photos at count as elsewhere. Raises PhotoError if the file cannot be fetched, UserError if no
+        file can.
         """
         if not url_path.startswith("/") or url_path.startswith("//"):
             raise PhotoError(
                 "is not an absolute path of the Label Studio server: it must begin with /"
             )
+        below = url_path.removeprefix(urlsplit(self.url).path)
+        if not is_photo_route(below):
+            return f"{self.url}{below}"
         start = into.tell()
 
         def read(response: httpx.Response) -> None:
             into.seek(start)
             into.truncate()
-            seconds = 2 * _LONG * self._transport.timeout
-            write_photo(response, into, max_bytes, seconds=seconds)
+            write_photo(response, into, max_bytes)
 
         try:
-            self._transport.call("GET", url_path, read, headers={"Accept-Encoding": "identity"})
+            self._transport.call(
+                "GET",
+                url_path,
+                read,
+                headers=HEADERS,
+                authorized=not below.startswith(STATIC),
+                deadline=deadline,
+                follow=is_photo_route,
+            )
         except RedirectedAwayError as other:
             return other.url
         except ServerFault as fault:

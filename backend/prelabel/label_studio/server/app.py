@@ -26,14 +26,14 @@ from prelabel.label_studio.server.requests import (
     decode,
 )
 from prelabel.label_studio.server.service import Service
-from prelabel.storage.pages import template
+from prelabel.storage.pages import source_hash, template
 
 T = TypeVar("T")
 _MOST_WAITING = 200
 """Threads that wait for predictions; short requests have threads of their own."""
 _HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
-    "frame-ancestors 'none'; base-uri 'none'",
+    "Content-Security-Policy": "default-src 'none'; form-action 'self'; frame-ancestors 'none'; "
+    f"base-uri 'none'; style-src {source_hash(['label_studio/server/status.css'])}",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
