@@ -22,6 +22,7 @@ from prelabel.label_studio.api.errors import (
     NotFoundError,
     RedirectedAwayError,
     ServerFault,
+    TokenRefusedError,
 )
 from prelabel.label_studio.api.transport import Transport
 from prelabel.label_studio.api.uris import STATIC, is_photo_route
@@ -320,6 +321,11 @@ class Client:
             )
         except RedirectedAwayError as other:
             return other.url
+        except TokenRefusedError:
+            self.ask("GET", "/api/current-user/whoami")  # raises it if the token is no good at all
+            raise PhotoError(
+                "cannot be fetched (Label Studio asks for a login there, though it accepts the token)"
+            ) from None
         except ServerFault as fault:
             if not fault.reached:
                 raise
