@@ -93,6 +93,7 @@ class Region(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         cluster: class id, from 0; -1 before classes are known.
         crowd: in ground truth, pixels that count neither as right nor as wrong (COCO's crowds;
             with cluster -1, VOC's void).
+        is_box: only the box is known; the mask is the box, filled.
         attributes: what people said of it beside its class, by name; none for what was predicted.
 
     Example:
@@ -105,6 +106,7 @@ class Region(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     score: float
     cluster: int = -1
     crowd: bool = False
+    is_box: bool = False
     attributes: dict[str, AttributeValue] = {}
 
     @property

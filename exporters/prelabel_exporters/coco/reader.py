@@ -16,6 +16,7 @@ from prelabel.errors import PhotoError
 from prelabel_exporters.coco.classes import Classes, id_of
 from prelabel_exporters.coco.file import Annotation, ImageRecord, InstancesFile, load_instances
 from prelabel_exporters.coco.masks import holds, mask_of
+from prelabel_exporters.coco.numbers import normalize, score_of
 from prelabel_exporters.common import fits_photo
 from prelabel_exporters.photo_names import PhotoNames
 
@@ -29,6 +30,7 @@ def read_instances(file: Path, photos: Path | None) -> Dataset:
     UserError."""
     data = load_instances(file)
     problems = Problems()
+    normalize(data, file, problems)
     reading = _Reading(file, data, photos, problems)
 
     def stream() -> Iterator[Prediction]:
@@ -102,7 +104,7 @@ class _Reading:
         measured = zip(totals.tolist(), areas.tolist(), map(tuple, boxes.tolist()), strict=True)
         for image, own in zip(part, drawn, strict=True):
             regions = tuple(
-                Region(rle, box, area, _score(item.score), cluster, bool(item.iscrowd))
+                Region(rle, box, area, self._score(item), cluster, bool(item.iscrowd))
                 for (item, cluster, rle), (total, area, box) in zip(own, measured, strict=False)
                 if holds(total, item, rle["size"], self.note)
             )
@@ -121,6 +123,14 @@ class _Reading:
     def note(self, annotation: Annotation, kind: str, detail: object = "") -> None:
         """Note what is wrong with an annotation."""
         self._note(kind, f"{self._file}, annotation {annotation.id!r}", detail)
+
+    def _score(self, annotation: Annotation) -> float:
+        """1.0 for what people made, and where it is not a number."""
+        score = score_of(annotation.score)
+        if score is None:
+            kind = "scores that are not numbers up to 10⁹, read as 1"
+            self.note(annotation, kind, repr(annotation.score))
+        return 1.0 if score is None else score
 
     def _masks(self, image: _Image) -> Iterator[tuple[Annotation, int, Rle]]:
         """The image's annotations that have a mask, with their class."""
@@ -176,8 +186,3 @@ class _Reading:
 
     def _note(self, kind: str, place: str, detail: object) -> None:
         self.problems.note(kind, f"{place}: {detail}" if detail != "" else place)
-
-
-def _score(score: object) -> float:
-    """1.0 for what people made, and where it is not a number."""
-    return float(score) if isinstance(score, int | float) and -1e9 < score < 1e9 else 1.0

@@ -14,6 +14,7 @@ from prelabel.label_studio.fit import FitRequest
 from prelabel.label_studio.format import config_tags, label_config
 from prelabel.label_studio.format.config_tags import Tag
 from prelabel.label_studio.project_folder import ProjectFolder
+from prelabel.label_studio.project_home import open_folder
 from prelabel.label_studio.server.fits import Fit
 from prelabel.label_studio.server.jobs import Job, JobResult, Urgency
 from prelabel.label_studio.server.queue import Entry
@@ -215,13 +216,15 @@ def test_contract__from_setup_to_the_next_version(
     answer = http.post("/predict", json=predict_body(project, tasks[:1])).json()
     assert [r["model_version"] for r in answer["results"]] == [before]
     number = int(project.partition(".")[0])
-    folder = ProjectFolder.of(server.url, number)
-    wait_for(lambda: any(p["waits_for_setup"] for p in service.status()["projects"]))
-    page = http.get("/").text
-    assert "A newer model" in page
-    assert f"{server.url}/projects/{number}/data" in page
-    after = http.post("/setup", json=setup_body(server, project)).json()["model_version"]
-    assert after == newest_version(folder)
+    folder = open_folder(server.url, str(number))
+    assert f"{server.url}/projects/{number}/data" in http.get("/").text
+
+    def setup() -> str:
+        return str(http.post("/setup", json=setup_body(server, project)).json()["model_version"])
+
+    wait_for(lambda: folder.state.newest)
+    wait_for(lambda: setup() == newest_version(folder))
+    after = setup()
 
     broken = server.task(1, image=server.upload(4000, b"broken"))
     results = http.post(
