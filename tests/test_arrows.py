@@ -51,7 +51,8 @@ label_studio.project_home    errors storage label_studio.project_folder label_st
 label_studio.prediction_writer errors storage label_studio.format label_studio.api label_studio.model_version label_studio.project_folder
 label_studio.predict         pipeline+ interactive label_studio.format label_studio.names
 label_studio.learn           label_studio.predict+ label_studio.api label_studio.project_folder
-label_studio.fit             label_studio.learn+
+label_studio.shared_fit      errors storage model label_studio.project_folder
+label_studio.fit             label_studio.learn+ label_studio.shared_fit
 label_studio.unnamed         label_studio.names+ label_studio.api
 label_studio.bulk            label_studio.fit+ label_studio.model_version label_studio.prediction_writer label_studio.unnamed
 label_studio.server          label_studio.fit+ label_studio.project_home label_studio.project_state label_studio.model_version label_studio.prediction_writer label_studio.unnamed

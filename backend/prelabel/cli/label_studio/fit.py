@@ -58,10 +58,6 @@ def fit(
         result_options=ResultOptions(),
         newest=folder.state.newest,
     )
-    fit_project(
-        request,
-        RunLog(progress),
-        on_wait=lambda: console.say("another process is fitting this project; waiting for it"),
-    )
+    fit_project(request, RunLog(progress))
     state = folder.state
     print(table([("fitted on", f"{state.n_tasks} tasks"), ("model", state.newest)]))

@@ -14,8 +14,9 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
+from prelabel.errors import UserError
 from prelabel.label_studio.server.bodies import SMALL, Bodies
-from prelabel.label_studio.server.guard import Access, Guard, unauthorized
+from prelabel.label_studio.server.guard import Access, Guard, reasoned, unauthorized
 from prelabel.label_studio.server.requests import (
     EventRequest,
     PredictRequest,
@@ -60,7 +61,9 @@ def create_app(service: Service, access: Access) -> ASGIApp:
         Route("/metrics", handlers.metrics),
     ]
     # Starlette's own application would answer what goes wrong before the guard can.
-    return Guard(Router(routes=routes, lifespan=lifespan), access, service.metrics)
+    return Guard(
+        Router(routes=routes, lifespan=lifespan), access, service.metrics, service.problems
+    )
 
 
 class _Handlers:
@@ -91,7 +94,12 @@ class _Handlers:
                 asked.access_token or "",
             )
 
-        return JSONResponse({"model_version": await self._run(work)})
+        try:
+            version = await self._run(work)
+        except UserError as error:
+            self._service.problems.refused(f"project {asked.project} cannot be connected: {error}")
+            return reasoned(400, str(error))
+        return JSONResponse({"model_version": version})
 
     async def predict(self, request: Request) -> Response:
         """Predictions of tasks, or the object of a click or box."""
