@@ -208,6 +208,8 @@ class Client:
             total = stated if isinstance(stated, int) else 0
             n_before = len(seen)
             for task in tasks:
+                if not isinstance(task, dict) or not isinstance(task.get("id"), int):
+                    raise self._transport.unexpected("a task without a number")
                 if task["id"] not in seen:  # tasks move to the next page when some are added
                     seen.add(task["id"])
                     yield task
