@@ -57,7 +57,9 @@ def read_instances(
         reading.problems = Problems()  # a second stream finds the same again
 
     version = data.model_version or ""
-    return Dataset(photos, reading.classes.names, stream, problems, version, reading.addresses())
+    return Dataset(
+        photos, reading.classes.names, stream, problems, version, addresses=reading.addresses()
+    )
 
 
 def read_several(files: Sequence[Path], photos: Path | None) -> Dataset:
@@ -76,7 +78,9 @@ def read_several(files: Sequence[Path], photos: Path | None) -> Dataset:
         return itertools.chain.from_iterable(part.stream() for part in parts)
 
     addresses = {name: address for part in parts for name, address in part.addresses.items()}
-    return Dataset(photos, first.classes, stream, problems, first.model_version, addresses)
+    return Dataset(
+        photos, first.classes, stream, problems, first.model_version, addresses=addresses
+    )
 
 
 @dataclass(frozen=True, slots=True)
