@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 
 from prelabel.config import load
@@ -20,6 +19,7 @@ from prelabel.label_studio.server.queue import Queue
 from prelabel.label_studio.server.requests import PredictRequest
 from prelabel.label_studio.server.settings import Settings
 from prelabel.label_studio.server.status import FitProgress, Status, fit_progress, project_status
+from prelabel.label_studio.server.supervisor import Supervisor
 from prelabel.model_code import code_now
 from prelabel.storage.json import JsonObject
 
@@ -32,13 +32,17 @@ class Service:
         self._config = settings.config
         self.metrics = Metrics()
         self.problems = ProblemLog()
+        self.supervisor = Supervisor(self.problems.add)
         self.projects = Projects(settings.url, settings.token)
         self.queue = Queue(
             WorkerSettings(settings.config, settings.sources, settings.result_options),
             on_result=self._on_result,
             on_problem=self.problems.add,
         )
-        self.fits = FitScheduler(settings, self.projects, self.problems, self.metrics)
+        self.supervisor.look_after("worker", self.queue.revive)
+        self.fits = FitScheduler(
+            settings, self.projects, self.problems, self.metrics, self.supervisor
+        )
         self._cleanup = PredictionCleanup(self.problems.add)
         self.predictions = Predictions(
             self.queue, self.fits, self._cleanup, self.metrics, timeout=settings.predict_timeout
@@ -54,6 +58,7 @@ class Service:
 
     def stop(self) -> None:
         """End all processes. Fits that are cut off are requested again at the next start."""
+        self.supervisor.stop()
         self._cleanup.stop()
         self.fits.stop()
         self.queue.stop()
@@ -201,7 +206,7 @@ class Service:
             except (UserError, OSError) as error:
                 self.problems.add(str(error), project)
 
-        threading.Thread(target=run, name="embed again", daemon=True).start()
+        self.supervisor.once("embed again", run)
 
     def _known(self, name: str) -> Project:
         project = self.projects.find(name)
