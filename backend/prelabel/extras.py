@@ -28,6 +28,7 @@ EXTRAS: dict[str, Extra] = {
         note="it is compiled on installation, which needs a C++ compiler",
     ),
     "fast-evaluation": Extra("prelabel evaluate --fast", {"hotcoco": "hotcoco"}),
+    "heif": Extra("photos of the format HEIC", {"pillow-heif": "pillow_heif"}),
     "label-studio": Extra("talking to Label Studio", {"httpx": "httpx"}),
     "labelformat": Extra("the formats yolo-seg and boxes", {"labelformat": "labelformat"}),
     "samples": Extra("the sample photos", {"scikit-image": "skimage"}),

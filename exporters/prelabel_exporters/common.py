@@ -82,6 +82,12 @@ def stable_id(*parts: str, size: int) -> bytes:
     return hashlib.blake2b(text, digest_size=size).digest()
 
 
+def split_of(photo: str, val_share: float, seed: int) -> str:
+    """The list that a photo is in, "val" or "train"; it depends only on its name and the seed."""
+    number = int.from_bytes(stable_id(str(seed), photo, size=8)) / 2**64
+    return "val" if number < val_share else "train"
+
+
 def category_ids(context: ExportContext) -> dict[str, int]:
     """Each class's name with its category id: class id + 1, in class order.
 
@@ -110,6 +116,12 @@ def without_class(region: Region, prediction: Prediction, context: ExportContext
     kind = "void regions" if region.crowd else "regions without a class"
     context.problems.note(f"{kind}, left out", prediction.photo)
     return True
+
+
+def note_box(region: Region, prediction: Prediction, context: ExportContext) -> None:
+    """Count a region of which only the box is known, in a format of masks."""
+    if region.is_box:
+        context.problems.note("boxes without a mask, written as filled boxes", prediction.photo)
 
 
 def in_front(region: Region) -> tuple[bool, float, int]:

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from prelabel.label_studio.project_folder import ProjectFolder
+from prelabel.label_studio.project_home import open_folder
 from support.label_studio_server import COMMAND, TOKEN, Server
 from support.places import require
 from support.small_photos import scene
@@ -53,7 +53,7 @@ def test_fit_and_names__from_nothing_to_named_classes(label_studio: Server, tmp_
 
     fitted = _command(label_studio, "fit", "--project", project, *FAST)
     assert fitted.returncode == 0, fitted.stderr
-    home = ProjectFolder.of(label_studio.url, int(project))
+    home = open_folder(label_studio.url, project)
     assert "6 tasks" in fitted.stdout
     assert home.state.newest in fitted.stdout
     assert home.state.model == ""  # it goes live when somebody asks
@@ -117,7 +117,7 @@ def test_fit_and_names__from_nothing_to_named_classes(label_studio: Server, tmp_
 def test_names__refuses_with_what_was_expected(
     label_studio: Server, arguments: list[str], part: str
 ) -> None:
-    projects = sorted(ProjectFolder.of(label_studio.url, 1).path.parent.glob("*/models"))
+    projects = sorted(open_folder(label_studio.url, "1").path.parent.glob("*/models"))
     if not projects:
         project = str(_project(label_studio))
         assert _command(label_studio, "fit", "--project", project, *FAST).returncode == 0

@@ -9,7 +9,6 @@ import struct
 import subprocess
 import sys
 import warnings
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -18,38 +17,22 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from prelabel.data import images
+from prelabel.data import image_rows, images
 from prelabel.data.images import decode_image, grid_size, read_image, read_size, resize
 from prelabel.errors import PhotoError
+from support.hostile_photos import encoded, png
 
 RNG = np.random.default_rng(0)
 NOISE = RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)
-
-
-def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 def pixel(image: Image.Image, kind: str = "PNG", **options: Any) -> list[int]:
     """The first pixel of the decoded photo."""
     first: list[int] = decode_image(encoded(image, kind, **options)).pixels[0, 0].tolist()
     return first
-
-
-def png_header(width: int, height: int) -> bytes:
-    """A PNG that says how large it is and ends there."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        )
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0"))
 
 
 # Modes
@@ -140,6 +123,78 @@ def test_decode__one_pixel() -> None:
     assert (picture.width, picture.height) == (1, 1)
 
 
+# Deep colours
+
+
+def deep_colors(high: int) -> NDArray[np.uint16]:
+    """A ramp from 0 to ``high`` in red, half of it in green, none in blue; RGB."""
+    ramp = np.linspace(0, high, 256).astype(np.uint16)
+    values = np.zeros((32, 256, 3), dtype=np.uint16)
+    values[..., 0], values[..., 1] = ramp, ramp // 2
+    return values
+
+
+@pytest.mark.parametrize("kind", ["png", "tiff", "ppm", "jp2"])
+@pytest.mark.parametrize("high", [65535, 4095, 700])
+def test_decode__deep_colors_are_stretched_together(kind: str, high: int) -> None:
+    options = [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000] if kind == "jp2" else []
+    _, data = cv2.imencode(f".{kind}", deep_colors(high)[..., ::-1], options)
+    picture = decode_image(data.tobytes())
+    red, green, blue = np.moveaxis(picture.pixels.astype(int), 2, 0)
+    expected = np.arange(256)
+    off = 8 if kind == "jp2" else 1  # JPEG 2000 loses a little, of small values the most
+    assert np.abs(red - expected).max() <= off
+    assert np.abs(green - expected // 2).max() <= off
+    assert blue.max() <= off
+
+
+def test_decode__deep_colors_of_floats() -> None:
+    values = (deep_colors(65535) / 65535 * 0.02).astype(np.float32)
+    _, data = cv2.imencode(".tiff", values[..., ::-1])
+    picture = decode_image(data.tobytes())
+    assert np.abs(picture.pixels[0, :, 0].astype(int) - np.arange(256)).max() <= 1
+    assert (picture.width, picture.height) == (256, 32)
+
+
+def test_decode__deep_colors_on_white_where_they_are_transparent() -> None:
+    values = np.zeros((2, 3, 4), dtype=np.uint16)
+    values[0, :, :3], values[0, :, 3] = 4000, 65535
+    values[1, :, 3] = [0, 13107, 65535]  # nothing, a fifth, all of black
+    _, data = cv2.imencode(".png", values)
+    assert decode_image(data.tobytes()).pixels[..., 0].tolist() == [[255] * 3, [255, 204, 0]]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_decode__deep_colors_are_turned_once(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    plain = encoded(Image.new("RGB", (256, 32)), "PNG", exif=exif)
+    _, deep = cv2.imencode(".png", deep_colors(4000)[..., ::-1])
+    start = plain.index(b"eXIf") - 4
+    end = start + 12 + int.from_bytes(plain[start : start + 4])
+    data = deep.tobytes()
+    picture = decode_image(data[:33] + plain[start:end] + data[33:])  # after the head
+    small = Image.fromarray(decode_image(data).pixels)
+    small.getexif()[0x0112] = orientation
+    np.testing.assert_array_equal(picture.pixels, np.asarray(ImageOps.exif_transpose(small)))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_decode__a_few_hot_pixels_do_not_darken_a_deep_photo(channels: int) -> None:
+    values = np.tile(np.arange(0, 2560, 10, dtype=np.uint16), (40, 1))
+    values[3, 4:8] = 65535  # 4 of 10 240
+    image = np.repeat(values[..., None], channels, axis=2)
+    _, data = cv2.imencode(".png", image)
+    shown = decode_image(data.tobytes()).pixels[9, :, 0].astype(int)
+    assert np.abs(shown - np.arange(256)).max() <= 2
+
+
+def test_decode__few_bright_pixels_are_all_there_is() -> None:
+    values = np.zeros((100, 100), dtype=np.uint16)
+    values[0, :3] = 900
+    assert decode_image(encoded(Image.fromarray(values), "PNG")).pixels.max() == 255
+
+
 # EXIF
 
 
@@ -218,7 +273,7 @@ def test_decode__bands_leave_no_seams(monkeypatch: pytest.MonkeyPatch) -> None:
     image = Image.fromarray(RNG.integers(0, 4096, (2500, 4200), dtype=np.uint16))
     data = encoded(image, "TIFF")
     whole = decode_image(data)
-    monkeypatch.setattr(images, "_BAND", 10_000)
+    monkeypatch.setattr(image_rows, "_BAND", 10_000)
     np.testing.assert_array_equal(decode_image(data).pixels, whole.pixels)
 
 
@@ -230,7 +285,7 @@ def test_decode__20000_pixels_wide() -> None:
 
 def test_decode__beyond_the_limit_is_refused_by_its_header() -> None:
     with pytest.raises(PhotoError, match=r"20000 × 13000 .* 256 megapixels"):
-        decode_image(png_header(20_000, 13_000))
+        decode_image(png(20_000, 13_000))
 
 
 def test_decode__pillows_own_limit_neither_stops_nor_warns_and_stays(
@@ -273,6 +328,14 @@ def test_decode__large_jpeg_is_never_in_memory_at_full_size(tmp_path: Path) -> N
     assert (
         peak_memory(tmp_path / "a.jpg") < 80
     )  # at full size it has 240 MB, 320 as Pillow holds it
+
+
+@pytest.mark.slow
+def test_decode__tiff_up_to_the_stated_limit() -> None:
+    image = Image.new("RGB", (16_000, 16_000), (9, 8, 7))
+    picture = decode_image(encoded(image, "TIFF", compression="tiff_lzw"))
+    assert (picture.width, picture.height) == (16_000, 16_000)
+    assert picture.pixels[512, 512].tolist() == [9, 8, 7]
 
 
 @needs_proc
@@ -385,7 +448,7 @@ def test_read__link_to_itself(tmp_path: Path) -> None:
 def test_read__huge_file_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "a.tif").open("wb") as file:
         file.truncate(images.MAX_BYTES + 1)  # a hole: takes no room on disk
-    with pytest.raises(PhotoError, match="1024 MB"):
+    with pytest.raises(PhotoError, match="2048 MB"):
         read_image(tmp_path / "a.tif")
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from prelabel.data.colors import voc_color
 from prelabel.data.records import Prediction
 from prelabel.errors import UserError
 from prelabel.runs.datasets import open_dataset
@@ -56,6 +57,15 @@ def test_read__other_modes_of_one_channel(tmp_path: Path, mode: str) -> None:
         image.putpalette([9, 9, 9] * 256)
     image.save(root / "masks" / "a.png")
     assert [region.cluster for region in _only(root).regions] == [0, 2, -1]
+
+
+def test_read__a_rewritten_palette_by_its_colours(tmp_path: Path) -> None:
+    root = _folder(tmp_path / "x")
+    image = Image.fromarray(np.array([[2, 1, 2, 0]], dtype=np.uint8))
+    # VOC's colours of 3, 0 and 1.
+    image.putpalette([*voc_color(3), *voc_color(0), *voc_color(1)])
+    image.save(root / "masks" / "a.PNG")
+    assert [(r.cluster, r.area) for r in _only(root).regions] == [(0, 2), (2, 1)]
 
 
 def test_read__photos_beside_the_masks_give_their_names(tmp_path: Path) -> None:

@@ -186,6 +186,79 @@ def test_read__polygons_and_both_kinds_of_rle(tmp_path: Path) -> None:
     assert labels.model_version == ""
 
 
+WRITTEN_OTHERWISE = "numbers and flags written as others do, read as what they mean"
+
+
+@pytest.mark.parametrize(
+    ("changes", "crowd"),
+    [
+        *(({"iscrowd": no}, False) for no in ("0", "false", "False", 0.0, "0.0", "no")),
+        *(({"iscrowd": yes}, True) for yes in ("1", "true", 1.0, " 1 ")),
+        ({"id": "1"}, False),
+        ({"image_id": "1"}, False),
+        ({"image_id": 1.0}, False),
+        ({"category_id": "7"}, False),
+        ({"score": "0.25"}, False),
+    ],
+)
+def test_read__numbers_and_flags_as_others_write_them(
+    changes: dict[str, Any], crowd: bool, tmp_path: Path
+) -> None:
+    found = Coco().read(coco_file(tmp_path, annotations=[_annotation(1, **changes)]))
+    ((region,),) = (labels.regions for labels in found.stream())
+    assert (region.box, region.cluster, region.crowd) == ((2, 3, 2, 2), 0, crowd)
+    assert region.score == (0.25 if "score" in changes else 1.0)
+    (line,) = found.problems.lines()
+    assert WRITTEN_OTHERWISE in line
+
+
+@pytest.mark.parametrize("flag", [False, True, None])
+def test_read__flags_that_json_has(flag: bool | None, tmp_path: Path) -> None:
+    found = Coco().read(coco_file(tmp_path, annotations=[_annotation(1, iscrowd=flag)]))
+    ((region,),) = (labels.regions for labels in found.stream())
+    assert region.crowd == bool(flag)
+    assert found.problems.lines() == []
+
+
+def test_read__sizes_names_and_ids_as_others_write_them(tmp_path: Path) -> None:
+    images = [{"id": "1", "file_name": "a/x.jpg", "width": "10", "height": 8.0}]
+    categories = [{"id": "7", "name": 7}, {"id": "007", "name": "bond"}]
+    size = {"size": ["8", 10.0], "counts": [0.0, "4", 76.0]}
+    annotations = [
+        _annotation(1, segmentation=size),
+        _annotation(2, segmentation=["2", 3, 4, 3, 4, 5, 2, 5]),
+        _annotation(3, category_id="007"),  # not how 7 is written: an id of its own
+    ]
+    file = coco_file(tmp_path, images=images, categories=categories, annotations=annotations)
+    found = Coco().read(file)
+    (labels,) = found.stream()
+    assert (labels.width, labels.height) == (10, 8)
+    assert found.classes == ("7", "bond")
+    assert [(r.box, r.area, r.cluster) for r in labels.regions] == [
+        ((0, 0, 1, 4), 4, 0),
+        ((2, 3, 2, 2), 4, 0),
+        ((2, 3, 2, 2), 4, 1),
+    ]
+    assert set(found.problems.counts) == {WRITTEN_OTHERWISE}
+
+
+@pytest.mark.parametrize("flag", ["maybe", 2, -1, 0.5, [0], {}])
+def test_read__a_flag_that_is_neither_costs_its_annotation(flag: object, tmp_path: Path) -> None:
+    annotations = [_annotation(1, iscrowd=flag), _annotation(2)]
+    found = Coco().read(coco_file(tmp_path, annotations=annotations))
+    assert [len(labels.regions) for labels in found.stream()] == [1]
+    (line,) = found.problems.lines()
+    assert "iscrowd is neither 0 nor 1, left out" in line
+    assert "annotation 1" in line
+
+
+@pytest.mark.parametrize("score", [-1e308, math.nan, math.inf, "high", [1], True, "nan", 10**400])
+def test_read__a_score_that_is_none_is_counted(score: object, tmp_path: Path) -> None:
+    found = Coco().read(coco_file(tmp_path, annotations=[_annotation(1, score=score)]))
+    assert [r.score for labels in found.stream() for r in labels.regions] == [1.0]
+    assert any("scores that are not numbers" in line for line in found.problems.lines())
+
+
 RING = {"size": [HEIGHT, WIDTH], "counts": [80]}
 
 
@@ -381,7 +454,7 @@ def test_read__labels_of_another_size_than_the_photo(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("size", [(0, 8), (10, -8), ("10", 8), (10.5, 8), (2**20, 2**20)])
+@pytest.mark.parametrize("size", [(0, 8), (10, -8), ("ten", 8), (10.5, 8), (2**20, 2**20)])
 def test_read__sizes_that_are_none(size: tuple[Any, Any], tmp_path: Path) -> None:
     images = [{"id": 1, "file_name": "x.png", "width": size[0], "height": size[1]}]
     found = Coco().read(coco_file(tmp_path, images=images))
@@ -414,7 +487,7 @@ def test_read__scores_and_versions_that_are_none(tmp_path: Path) -> None:
     annotations = [_annotation(i, score=score) for i, score in enumerate(scores)]
     file = coco_file(tmp_path, annotations=annotations, info={"model_version": None})
     (labels,) = Coco().read(file).stream()
-    assert [r.score for r in labels.regions] == [1.0, 1.0, 1.0, 1.0, 0.25]
+    assert [r.score for r in labels.regions] == [1.0, 0.5, 1.0, 1.0, 0.25]
     assert labels.model_version == ""
 
 
@@ -434,8 +507,8 @@ def test_read__categories_with_ids_that_are_words(tmp_path: Path) -> None:
     assert (found.classes, labels.regions[0].cluster) == (("cat",), 0)
 
 
-@pytest.mark.parametrize("name", ["../x.jpg", "a\0.jpg", "/etc/x.jpg", "", None, 5])
-def test_read__a_name_that_leads_out_of_the_folder(name: object, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["..", "a\0.jpg", "/etc/..", "", None, 5])
+def test_read__a_name_that_is_not_that_of_a_file(name: object, tmp_path: Path) -> None:
     images = [{"id": 1, "file_name": name, "width": WIDTH, "height": HEIGHT}]
     found = Coco().read(coco_file(tmp_path, images=images))
     assert list(found.stream()) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,6 +111,8 @@ def test_exporter__what_a_killed_run_left_is_cleared_away(name: str, tmp_path: P
     (tmp_path / ".tmp-1").mkdir()
     (tmp_path / ".tmp-1" / "gone.png").write_bytes(b"half")
     (tmp_path / ".tmp-2.json").write_bytes(b"half")
+    for left in tmp_path.glob(".tmp-*"):
+        os.utime(left, (0, 0))  # younger ones may be another process's
     _exporter(name).write([_two_regions("x.jpg")], tmp_path, CONTEXT)
     assert _files(tmp_path) == expected
 

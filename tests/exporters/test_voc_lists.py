@@ -115,6 +115,16 @@ def test_annotation__sizes(width: str, height: str, note: str, folder: Path) -> 
     assert note in "".join(lines)
 
 
+@pytest.mark.parametrize("filename", ["y.png", "/home/u/y.png", "C:\\d\\y.png", "a b/y.png"])
+def test_annotation__names_of_files(filename: str, folder: Path) -> None:
+    text = f"<annotation><filename>{filename}</filename></annotation>"
+    (folder / "Annotations/a b/y.xml").write_text(text)
+    assert names(folder) == ["x.jpg", "a b/y.png"]
+    text = "<annotation><filename>other.png</filename></annotation>"
+    (folder / "Annotations/a b/y.xml").write_text(text)
+    assert names(folder) == ["x.jpg", "a b/y.jpg"]
+
+
 @pytest.mark.parametrize(
     "text",
     [

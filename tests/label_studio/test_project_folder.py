@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -17,7 +18,8 @@ from prelabel.errors import UserError
 from prelabel.label_studio.model_version import image_level_version, is_own
 from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.label_studio.names.table import Exemplar
-from prelabel.label_studio.project_folder import ProjectFolder, ProjectState
+from prelabel.label_studio.project_folder import ProjectFolder
+from prelabel.label_studio.project_state import ProjectState
 from prelabel.model import FittedModel
 from prelabel.pipeline import fit
 from support.small_photos import tiny_config, write_scenes
@@ -145,13 +147,13 @@ def test_names__are_gathered_before_they_raise_the_revision(
     assert not folder.names_file(1).exists()
 
 
-def test_names__that_keep_coming_go_live_after_five_minutes(tmp_path: Path) -> None:
+def test_names__that_keep_coming_go_live_after_half_a_minute(tmp_path: Path) -> None:
     folder = ProjectFolder(tmp_path / "1")
     _name(folder, "1/image")
     assert folder.go_live(tiny_config()).revision == 0
-    folder.update(gathering_since=time.time() - 290)
+    folder.update(gathering_since=time.time() - 20)
     assert folder.go_live(tiny_config()).revision == 0
-    folder.update(gathering_since=time.time() - 310)
+    folder.update(gathering_since=time.time() - 40)
     assert folder.go_live(tiny_config()).revision == 1
     assert folder.state.gathering_since == 0
 
@@ -207,26 +209,106 @@ def test_state__fields_of_a_newer_version_are_kept(tmp_path: Path) -> None:
 def test_state__damaged_names_the_file_and_what_to_do(tmp_path: Path, text: str) -> None:
     folder = ProjectFolder(tmp_path)
     (tmp_path / "project.json").write_text(text)
-    with pytest.raises(UserError, match=r"project\.json is damaged .*put back a copy"):
+    with pytest.raises(UserError, match=r"project\.json is damaged .*move it away"):
         _ = folder.state
-    with pytest.raises(UserError, match=r"project\.json is damaged .*put back a copy"):
+    with pytest.raises(UserError, match=r"project\.json is damaged .*move it away"):
         folder.update(revision=1)
     assert (tmp_path / "project.json").read_text() == text
 
 
-def test_of_and_known__one_folder_for_each_server_and_number(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+# Following the advice of messages: nothing is lost that is still at hand -------------------------
+
+
+def test_state__without_the_damaged_file_models_and_names_are_found_again(
+    tmp_path: Path, models: tuple[FittedModel, FittedModel]
 ) -> None:
-    monkeypatch.setenv("PRELABEL_HOME", str(tmp_path))
-    assert list(ProjectFolder.known()) == []
-    folders = [
-        ProjectFolder.of("http://127.0.0.1:8080", 1),
-        ProjectFolder.of("https://user:secret@labels.example.com/studio/", 1),
-        ProjectFolder.of("https://labels.example.com/studio", 2),
-    ]
-    paths = [folder.path for folder in folders]
-    assert len(set(paths)) == 3
-    assert "secret" not in str(paths)
-    for folder in folders:
-        folder.update(server="x")
-    assert sorted(folder.path for folder in ProjectFolder.known()) == sorted(paths)
+    folder = ProjectFolder(tmp_path / "1")
+    folder.save_model(models[0], n_tasks=4)
+    folder.go_live(tiny_config())
+    _name(folder, "1/image", seconds_ago=60)
+    folder.save_model(models[1], n_tasks=4)
+    before = folder.go_live(tiny_config())
+    before = folder.go_live(tiny_config())
+    kept = sorted(file for file in folder.path.rglob("*") if file.parent != folder.path)
+    (folder.path / "project.json").write_text('{"server": "http')
+    with pytest.raises(UserError, match="move it away"):
+        folder.go_live(tiny_config())
+    (folder.path / "project.json").rename(tmp_path / "project.json")
+
+    after = folder.go_live(tiny_config())
+    assert (after.model, after.newest) == (models[1].fit_hash, models[1].fit_hash)
+    assert (after.revision, after.version) == (before.revision, before.version)
+    assert after.n_tasks == 4  # else it would seem to have grown, and be fitted again
+    assert len(ExemplarFile(folder.names_file(after.revision)).exemplars) == 1
+    assert sorted(file for file in folder.path.rglob("*") if file.parent != folder.path) == kept
+    # As the backend does when it is connected again; and a model that is fitted then replaces it.
+    folder.update(server="http://a", project="1.5", label_config="<View/>")
+    folder.save_model(models[0], n_tasks=5)
+    assert folder.go_live(tiny_config()).version.startswith(models[0].version[:12])
+    assert folder.model_folder(models[1].fit_hash).exists()
+
+
+def test_state__a_damaged_model_is_passed_over(
+    tmp_path: Path, models: tuple[FittedModel, FittedModel]
+) -> None:
+    folder = ProjectFolder(tmp_path / "1")
+    for model in models:
+        folder.save_model(model, n_tasks=4)
+    (folder.model_folder(models[1].fit_hash) / "model.json").write_text("{")
+    (folder.path / "project.json").unlink()
+    assert folder.state.newest == models[0].fit_hash
+
+
+def test_go_live__removes_only_models_that_were_replaced(
+    tmp_path: Path, models: tuple[FittedModel, FittedModel]
+) -> None:
+    folder = ProjectFolder(tmp_path / "1")
+    third = dataclasses.replace(models[0], classes=models[0].classes + 1)
+    mine = folder.model_folder("by-hand")
+    shutil.copytree(_saved(models[0], tmp_path / "copy"), mine)
+    for model in (*models, third):
+        folder.save_model(model, n_tasks=4)
+        folder.go_live(tiny_config())
+    left = {path.name for path in mine.parent.iterdir()}
+    assert left == {models[1].fit_hash, third.fit_hash, "by-hand"}
+    assert set(folder.state.models) == {models[1].fit_hash, third.fit_hash}
+
+
+def _saved(model: FittedModel, folder: Path) -> Path:
+    model.save(folder)
+    return folder
+
+
+def test_names__that_are_damaged_come_back_from_their_copy(tmp_path: Path) -> None:
+    folder = ProjectFolder(tmp_path / "1")
+    for photo in ("1/image", "2/image"):
+        _name(folder, photo, seconds_ago=60)
+    before = folder.go_live(tiny_config())
+    assert before.revision == 2
+    folder.names.write_bytes(folder.names.read_bytes()[:-20])  # in place: the copy stays whole
+    with pytest.raises(UserError, match=r"copy names-2\.jsonl, which lies beside it") as error:
+        ExemplarFile(folder.names)
+    assert "remove" not in str(error.value)
+    shutil.copyfile(folder.names_file(2), folder.names)
+    assert len(ExemplarFile(folder.names).exemplars) == 2
+    assert folder.go_live(tiny_config()).version == before.version
+    # The other way round.
+    folder.names_file(2).write_text("{")
+    with pytest.raises(UserError, match=r"copy names\.jsonl"):
+        ExemplarFile(folder.names_file(2))
+    shutil.copyfile(folder.names, folder.names_file(2))
+    assert len(ExemplarFile(folder.names_file(2)).exemplars) == 2
+
+
+def test_names__that_were_moved_away_get_new_revisions(tmp_path: Path) -> None:
+    """There are predictions with the names of the old ones."""
+    folder = ProjectFolder(tmp_path / "1")
+    for photo in ("1/image", "2/image"):
+        _name(folder, photo, seconds_ago=60)
+    assert folder.go_live(tiny_config()).revision == 2
+    folder.names.rename(tmp_path / "away")
+    assert folder.go_live(tiny_config()).revision == 2
+    assert ExemplarFile(folder.names).exemplars == ()
+    _name(folder, "3/image", seconds_ago=60)
+    assert folder.go_live(tiny_config()).revision == 3
+    assert [e.photo for e in ExemplarFile(folder.names_file(3)).exemplars] == ["3/image"]

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from msgspec import structs
 
 from builders import box, prediction, region
+from prelabel.data.dataset import Dataset
 from prelabel.data.records import Prediction
 from prelabel.errors import UserError
+from prelabel.evaluation import evaluate
 from prelabel.runs.predictions import read_predictions, write_predictions
 
 SIZE = (4, 4)
@@ -82,8 +87,88 @@ def test_read__names_that_lead_elsewhere(name: str, file: Path) -> None:
     assert f"a photo named {name!r}" in refusal(file, photo=name)
 
 
-def test_read__a_share_of_foreground_that_is_not_a_number(file: Path) -> None:
-    assert "foreground of nan" in refusal(file, foreground=float("nan"))
+@pytest.mark.parametrize("share", [float("nan"), float("inf"), -0.01, 1.67])
+def test_read__a_share_of_foreground_that_cannot_be(share: float, file: Path) -> None:
+    assert f"foreground of {share}, expected 0 to 1" in refusal(file, foreground=share)
+
+
+def test_read__other_facts_of_a_photo(file: Path) -> None:
+    assert "-1 parts left out" in refusal(file, dropped=-1)
+    assert "a digest '../x', expected 32 hex digits" in refusal(file, digest="../x")
+
+
+def test_read__a_line_without_end(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_predictions(file, [photo(0)])
+    monkeypatch.setattr("prelabel.runs.predictions._LONGEST_LINE", 100)
+    with pytest.raises(UserError, match=r"line 1: .*longer than 100 bytes"):
+        list(read_predictions(file))
+
+
+_HOSTILE = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(min_value=-(2**70), max_value=2**70),
+    st.sampled_from([10**400, 2**31, 2**63, -1e308, 1e308, float("nan"), float("inf"), 1.67, -0.0]),
+    st.text(max_size=12),
+    st.sampled_from(["52225", "5220", "o" * 50 + "0", "0" * 3000, "\ud800", "../a.jpg", "a\0"]),
+    st.just([[[[]]]]),
+    st.lists(st.integers(min_value=-5, max_value=2**40), max_size=5),
+    st.dictionaries(st.sampled_from(["size", "counts", "rle", "box"]), st.integers(), max_size=3),
+)
+
+
+def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The path to everything in a JSON value."""
+    found = [path] * bool(path)
+    if isinstance(value, dict | list):
+        inner = value.items() if isinstance(value, dict) else enumerate(value)
+        found += [place for key, part in inner for place in _places(part, (*path, key))]
+    return found
+
+
+@pytest.mark.slow
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_read__any_change_of_a_line_is_refused_or_sound(data: st.DataObject, file: Path) -> None:
+    """What is taken can be decoded, measured and compared; all else is one UserError."""
+    write_predictions(file, [photo(0, 2)])
+    written = json.loads(file.read_text())
+    for _ in range(data.draw(st.integers(1, 3))):
+        *path, last = data.draw(st.sampled_from(_places(written)))
+        target = written
+        for key in path:
+            target = target[key]
+        if isinstance(target, dict) and data.draw(st.booleans()):
+            del target[last]
+        else:
+            target[last] = data.draw(_HOSTILE)
+        if not _places(written):
+            break
+    file.write_text(json.dumps(written))
+    _taken_or_refused(file)
+
+
+@pytest.mark.slow
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_read__any_bytes_are_refused_or_sound(data: st.DataObject, file: Path) -> None:
+    write_predictions(file, [photo(0, 2)])
+    line = bytearray(file.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        start = data.draw(st.integers(0, len(line)))
+        line[start : start + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=4))
+    file.write_bytes(bytes(line))
+    _taken_or_refused(file)
+
+
+def _taken_or_refused(file: Path) -> None:
+    with suppress(UserError):  # nothing else
+        found = list(read_predictions(file))
+        for one in found:
+            for own in one.regions:
+                assert own.mask.sum() == own.area
+        dataset = Dataset(None, ("cat",), lambda: iter(found))
+        evaluate(dataset, dataset)
 
 
 def change_region(file: Path, line: int, **changes: Any) -> None:
@@ -119,6 +204,7 @@ def rle(counts: Any, size: Any = SIZE) -> dict[str, Any]:
         ({"cluster": 2**16}, "a cluster 65536, expected -1 to 65535"),
         ({"score": float("nan")}, "a score of nan"),
         ({"score": float("inf")}, "a score of inf"),
+        ({"score": -1e308}, r"a score of -1e\+308, expected at most 1e\+09"),
         ({"rle": []}, r"Expected `object`, got `array` - at `\$.regions\[0\].rle"),
         ({"area": "4"}, r"Expected `int`, got `str` - at `\$.regions\[0\].area`"),
         ({"box": [1, 2, 3]}, r"\$.regions\[0\].box"),

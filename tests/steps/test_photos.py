@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from prelabel.data import image_formats
+from prelabel.data.image_formats import EXTENSIONS, HEIF
 from prelabel.errors import UserError
+from prelabel.steps import photos as photos_step
 from prelabel.steps.photos import find_photos
 from support.messages import assert_says
 
@@ -71,7 +74,7 @@ def test_folder__name_that_is_not_unicode_is_skipped_readably(tmp_path: Path) ->
 
 
 def test_folder__empty_or_without_photos(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"\.bmp .*\.webp"):
+    with pytest.raises(UserError, match=r"\.jpg.*\.webp"):
         find_photos(tmp_path)
     touch(tmp_path, "notes.txt", "sub/table.csv")
     with pytest.raises(UserError, match=re.escape(str(tmp_path))):
@@ -200,3 +203,29 @@ def test_coco__damaged(tmp_path: Path, text: str) -> None:
     (tmp_path / "c.json").write_text(text)
     with pytest.raises(UserError, match=r"c\.json.*COCO.*file_name"):
         find_photos(tmp_path / "c.json")
+
+
+def test_folder__pictures_that_are_passed_over_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos_step, "EXTENSIONS", EXTENSIONS - HEIF)
+    monkeypatch.setattr(image_formats, "EXTENSIONS", EXTENSIONS - HEIF)
+    touch(tmp_path, "a.jpg", "b.CR2", "sub/c.cr2", "d.heic", "notes.txt", "list", ".hidden.heic")
+    (tmp_path / "e").write_bytes(b"\xff\xd8\xff\xe0 a photo")
+    found = find_photos(tmp_path)
+    assert [photo.name for photo in found.photos] == ["a.jpg"]
+    assert found.passed_over == {".cr2": 2, ".heic": 1, "": 1}
+    [note] = found.notes()
+    assert_says(note, "4 pictures", "2 .cr2", "1 .heic", "1 without an ending", "prelabel[heif]")
+
+
+def test_folder__with_nothing_but_passed_over_pictures_says_so(tmp_path: Path) -> None:
+    touch(tmp_path, "a.nef")
+    with pytest.raises(UserError, match=r"no photo.*1 picture was passed over: 1 \.nef"):
+        find_photos(tmp_path)
+
+
+def test_folder__pipe_without_an_ending_is_not_waited_for(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg")
+    os.mkfifo(tmp_path / "pipe")
+    assert find_photos(tmp_path).notes() == []

@@ -11,6 +11,7 @@ from typing import Any
 
 from prelabel.label_studio.model_version import fitted_version
 from prelabel.label_studio.project_folder import ProjectFolder
+from prelabel.label_studio.project_home import open_folder
 from prelabel.label_studio.server.service import Service
 from prelabel.label_studio.server.settings import Settings
 from prelabel.label_studio.server.status import ProjectStatus
@@ -45,7 +46,7 @@ class Project:
         self.service, self.server, self.xml = service, server, xml
         self.name, self.tasks = server.project(n_photos, xml)
         self.id = int(self.name.partition(".")[0])
-        self.folder = ProjectFolder.of(server.url, self.id)
+        self.folder = open_folder(server.url, str(self.id))
 
     def through(self, service: Service) -> Project:
         """The same project, through another backend."""
@@ -85,9 +86,8 @@ class Project:
         if not self.folder.state.newest:
             self.service.fit(self.name)
             self.idle()
-        version = self.setup()
-        assert version == newest_version(self.folder)
-        return version
+        wait_for(lambda: self.setup() == newest_version(self.folder))
+        return self.setup()
 
 
 def newest_version(folder: ProjectFolder) -> str:

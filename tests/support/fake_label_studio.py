@@ -36,6 +36,7 @@ class FakeLabelStudio:
     after the next bulk import."""
 
     def __init__(self) -> None:
+        self.used: dict[str, dict[str, int]] = {}
         self.tasks: dict[int, Task] = {}
         self.configs: dict[int, str] = {}
         self.photos: dict[str, bytes] = {}
@@ -253,7 +254,11 @@ def _handler(server: FakeLabelStudio) -> type[BaseHTTPRequestHandler]:
             body = self._body()
             server.receive(self.command, self.path)
             number = int(re.findall(r"^/api/projects/(\d+)/$", self.path)[0])
-            self._answer(*server.choose(number, body["model_version"]))
+            if "label_config" in body:
+                server.configs[number] = body["label_config"]
+                self._answer(200, {"id": number})
+            else:
+                self._answer(*server.choose(number, body["model_version"]))
 
         def _body(self) -> Any:
             return json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -290,6 +295,8 @@ def _handler(server: FakeLabelStudio) -> type[BaseHTTPRequestHandler]:
                     "created_at": CREATED,
                     "model_version": server.shown.get(int(number), ""),
                 }
+            if re.fullmatch(r"/api/projects/\d+/summary/", place.path):
+                return 200, {"created_labels": server.used, "created_labels_drafts": None}
             versions = re.fullmatch(r"/api/projects/(\d+)/model-versions", place.path)
             if versions:
                 return 200, server.versions(int(versions[1]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,15 +20,16 @@ class Problems:
         self.counts: dict[str, int] = {}
         self.examples: dict[str, list[str]] = {}
 
-    def note(self, kind: str, place: str = "") -> None:
-        """Count one more.
+    def note(self, kind: str, place: str = "", *, times: int = 1) -> None:
+        """Count one more, or several.
 
         Args:
             kind: what happened, as a plural ("polygons with holes, kept as RLE"). With "left out" in
                 it, something is missing in the result.
             place: the file, and the id or name in it.
+            times: how many are counted, 1 or more.
         """
-        self.counts[kind] = self.counts.get(kind, 0) + 1
+        self.counts[kind] = self.counts.get(kind, 0) + times
         if place and len(known := self.examples.setdefault(kind, [])) < 3:
             known.append(place)
 
@@ -59,12 +60,14 @@ class ExportContext:
         classes: names by class id.
         model_version: of the model that predicted; "" for what people made.
         problems: takes what the format could not keep.
+        addresses: of photos that have one, such as a URL, by name.
     """
 
     photos: Path
     classes: tuple[str, ...]
     model_version: str
     problems: Problems = dataclasses.field(default_factory=Problems)
+    addresses: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,7 @@ class Dataset:
             the source is damaged.
         problems: what was left out or mended while streaming.
         model_version: of the model that predicted; "" for what people made.
+        addresses: of photos that have one, such as a URL, by name.
         has_objects: whether each region is one object. Masks of classes alone do not tell the
             objects of a class apart.
     """
@@ -87,4 +91,5 @@ class Dataset:
     stream: Callable[[], Iterator[Prediction]]
     problems: Problems = dataclasses.field(default_factory=Problems)
     model_version: str = ""
+    addresses: Mapping[str, str] = dataclasses.field(default_factory=dict)
     has_objects: bool = True

@@ -90,6 +90,7 @@ class Region(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         cluster: class id, from 0; -1 before classes are known.
         crowd: in ground truth, pixels that count neither as right nor as wrong (COCO's crowds;
             with cluster -1, VOC's void).
+        is_box: only the box is known; the mask is the box, filled.
 
     Example:
         >>> cutout = photo[region.mask]  # photo: (h, w, 3); all pixels of the region, (area, 3)
@@ -101,6 +102,7 @@ class Region(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     score: float
     cluster: int = -1
     crowd: bool = False
+    is_box: bool = False
 
     @property
     def mask(self) -> Mask:

@@ -26,6 +26,12 @@ from prelabel.label_studio.predict.task_prediction import (
 )
 from prelabel.label_studio.prediction_writer import PredictionWriter, TaskAndPrediction, Written
 from prelabel.label_studio.project_folder import ProjectFolder
+from prelabel.label_studio.shared_fit import fit_once
+from prelabel.label_studio.unnamed import (
+    add_unnamed_labels,
+    remove_unnamed_labels,
+    unnamed_classes,
+)
 from prelabel.model import FittedModel
 from prelabel.photo_segmenter import PhotoSegmenter
 from prelabel.storage.progress import Progress, RunLog
@@ -59,7 +65,7 @@ class Totals:
     now; ``empty`` of them without a region. ``failed``: why, by task id. ``removed``: predictions
     of this tool that were replaced. ``losses``: what the predictions lack. ``learned_from``:
     annotated photos that taught names now. ``shown``: what the label stream shows, "" if that was
-    not looked at.
+    not looked at. ``labels_kept``: labels of classes that had no name, which annotations still have.
     """
 
     tasks: int = 0
@@ -75,6 +81,7 @@ class Totals:
     losses: Losses = field(default_factory=Losses)
     model_version: str = ""
     shown: str = ""
+    labels_kept: str = ""
 
     def add(self, written: Written) -> None:
         """Count what became of the predictions that were made."""
@@ -107,7 +114,13 @@ def predict_project(
     totals = Totals(tasks=len(tasks))
     model = None if options.refit else folder.newest_model()
     if model is None:
-        model = fit_tasks(fetcher, tasks, folder, project_config(config, label_config), log)
+        fit_config = project_config(config, label_config)
+        model = fit_once(
+            folder,
+            folder.state.newest,
+            lambda own_log: fit_tasks(fetcher, tasks, folder, fit_config, own_log),
+            log,
+        )
     totals.learned_from = learn_tasks(
         client, fetcher, tasks, folder, model, label_config, options.result_options, log
     )
@@ -119,6 +132,9 @@ def predict_project(
         clusterer=model.config.strategy("clusterer"),
         origin=model.vectors_origin,
     )
+    unnamed = unnamed_classes(label_config, model.class_names, names)
+    if unnamed and options.result_options.unnamed == "add" and not options.dry_run:
+        label_config = parse_label_config(add_unnamed_labels(client, project_id, unnamed))
     todo = _sort(tasks, state.version, options, totals)
     made = _made(_predict(fetcher, todo, model, names, label_config, options, totals), totals, log)
     with log.stage("predictions", len(todo)):
@@ -134,6 +150,8 @@ def predict_project(
         totals.shown = writer.show()
     doubled = [task.id for task in tasks if len(task.own) > 1]
     totals.removed += writer.remove_earlier() + writer.heal(doubled)
+    if not unnamed and totals.earlier == 0:
+        totals.labels_kept = remove_unnamed_labels(client, project_id)
     return totals
 
 

@@ -133,7 +133,12 @@ def _write(
     exporters = make_exporters(folders, settings)
     log = RunLog(progress)
     version = dataset.model_version
-    context = ExportContext(dataset.photos or _UNKNOWN_FOLDER, dataset.classes, version)
+    context = ExportContext(
+        dataset.photos or _UNKNOWN_FOLDER,
+        dataset.classes,
+        version,
+        addresses=dataset.addresses,
+    )
     check_output_folder(out, command=command)  # before much is read
     with _in_a_file(dataset, log) as (predictions, tally):
         _refuse_nothing(dataset.problems, tally)

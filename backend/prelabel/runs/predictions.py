@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -16,6 +17,11 @@ from prelabel.storage.json import decode, encode
 
 FILE = "predictions.jsonl"
 _MOST_CLASSES = 2**16
+_LARGEST_SCORE = 1e9
+"""Ours are in [0, 1], those from elsewhere may be logits."""
+_DIGEST = re.compile(r"([0-9a-f]{32})?")
+_LONGEST_LINE = 2**28
+"""In bytes: hundreds of times what the largest photo full of regions takes."""
 _LINES = 128
 """Lines whose masks are checked together, which takes half the time."""
 
@@ -38,7 +44,8 @@ def read_predictions(file: Path) -> Iterator[Prediction]:
     prediction or contradicts itself."""
     if not file.is_file():
         raise UserError(f"{str(file)!r}: no such file; `prelabel run` or `predict` writes one")
-    with file.open("rb") as lines:
+    with file.open("rb") as data:
+        lines = iter(lambda: data.readline(_LONGEST_LINE), b"")
         numbered = enumerate(lines, start=1)
         while part := list(itertools.islice(numbered, _LINES)):
             predictions = [_decoded(line, f"{file}, line {number}") for number, line in part]
@@ -50,6 +57,8 @@ def read_predictions(file: Path) -> Iterator[Prediction]:
 
 def _decoded(line: bytes, place: str) -> Prediction:
     """The prediction on a line, all but its masks checked."""
+    if len(line) == _LONGEST_LINE:
+        raise _refused(place, f"it is longer than {_LONGEST_LINE:,} bytes")
     try:
         prediction = decode(line, Prediction)
     except (ValueError, RecursionError) as error:
@@ -71,16 +80,20 @@ def _fault(prediction: Prediction) -> str:
     size = [prediction.height, prediction.width]
     if min(size) < 1 or math.prod(size) > MAX_PIXELS:
         return f"a photo of {prediction.width} × {prediction.height} pixels"
-    if not math.isfinite(prediction.foreground):
-        return f"a share of foreground of {prediction.foreground}"
+    if not 0 <= prediction.foreground <= 1:
+        return f"a share of foreground of {prediction.foreground}, expected 0 to 1"
+    if not 0 <= prediction.dropped < 2**31:
+        return f"{prediction.dropped} parts left out"
+    if not _DIGEST.fullmatch(prediction.digest):
+        return f"a digest {prediction.digest!r}, expected 32 hex digits"
     for region in prediction.regions:
         if region.rle["size"] != size:
             found = region.rle["size"]
             return f"a mask of size {found}, expected {size}, the photo's height and width"
         if not -1 <= region.cluster < _MOST_CLASSES:
             return f"a cluster {region.cluster}, expected -1 to {_MOST_CLASSES - 1}"
-        if not math.isfinite(region.score):
-            return f"a score of {region.score}"
+        if not abs(region.score) <= _LARGEST_SCORE:
+            return f"a score of {region.score:g}, expected at most {_LARGEST_SCORE:g}"
     return ""
 
 

@@ -12,7 +12,7 @@ from typing import TypedDict
 from msgspec import structs
 
 from prelabel.config import Config
-from prelabel.data.dataset import ExportContext
+from prelabel.data.dataset import ExportContext, Problems
 from prelabel.model import FittedModel
 from prelabel.pipeline import fit, predict
 from prelabel.report import Thumbnails, write_report
@@ -141,7 +141,11 @@ def describe(
         class_names=list(model.class_names),
         strategies=dict(model.origins),
         config=model.config.model_dump(mode="json"),
-        warnings=tally.warnings(model.config) if tally else [],
+        warnings=[
+            *(tally.warnings(model.config) if tally else []),
+            *photos.notes(),
+            *_notes(log),
+        ],
         **_costs(log, started, tally),
     )
     if tally:
@@ -152,6 +156,14 @@ def describe(
     if tally and hook:
         facts.photos.from_cache = max(0, tally.photos - hook.n_new)
     return facts
+
+
+def _notes(log: RunLog) -> list[str]:
+    """A line for each kind of fault that was mended."""
+    problems = Problems()
+    for photo, fault in sorted(log.notes.items()):
+        problems.note(fault, photo)
+    return problems.lines()
 
 
 def _load_weights(config: Config, log: RunLog) -> Config:
@@ -169,7 +181,7 @@ def _predict(
     """Predict into a file, counting."""
     # fit has a stage "regions" as well; most of these come from the cache then.
     own = RunLog(_RenamedStage(log.progress, "predictions"))
-    own.skipped = log.skipped
+    own.skipped, own.notes = log.skipped, log.notes
     tally = Tally()
     stream = tally.watch(predict(model, photos, log=own, hook=hook))
     write_predictions(file, hook.completed(stream, photos.photos))

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
-from prelabel.data.images import EXTENSIONS
+from prelabel.data.image_formats import EXTENSIONS, HEIF, is_unread_picture
+from prelabel.data.image_headers import begins_as_photo
 from prelabel.data.records import ImageFile
 from prelabel.errors import UserError
+from prelabel.extras import install_command
 from prelabel.storage.marker import is_prelabel_folder
 
 T = TypeVar("T")
@@ -22,11 +25,17 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class PhotoSet:
     """Photos sorted by name. ``root``: the folder that names are relative to. ``skipped``: names and
-    reasons of photos left out because their folder or name cannot be read."""
+    reasons of photos left out because their folder or name cannot be read. ``passed_over``: how many
+    pictures of formats that are not read lie beside them, by ending; "" is none."""
 
     root: Path
     photos: tuple[ImageFile, ...]
     skipped: tuple[tuple[str, str], ...] = ()
+    passed_over: Mapping[str, int] = field(default_factory=dict)
+
+    def notes(self) -> list[str]:
+        """For people: what was passed over."""
+        return [_passed_over(self.passed_over)] if self.passed_over else []
 
 
 def find_photos(source: str | Path | Sequence[str | Path]) -> PhotoSet:
@@ -44,8 +53,9 @@ def find_photos(source: str | Path | Sequence[str | Path]) -> PhotoSet:
         raise UserError(f"{str(path)!r}: no such folder or file ({reason})") from error
     if path.is_dir():
         skipped: list[tuple[Path, str]] = []
-        files = list(_walk(path, skipped))
-        return _named(path, files, source=path, skipped=skipped)
+        passed_over: Counter[str] = Counter()
+        files = list(_walk(path, skipped, passed_over))
+        return _named(path, files, source=path, skipped=skipped, passed_over=passed_over)
     if path.suffix.lower() == ".json":
         return _listed(_coco_files(path), source=path, root=path.absolute().parent)
     if path.suffix.lower() == ".txt":
@@ -61,10 +71,10 @@ def draw_sample(items: Sequence[T], *, most: int, seed: int) -> list[T]:
     return [items[i] for i in chosen]
 
 
-def _walk(root: Path, skipped: list[tuple[Path, str]]) -> Iterator[Path]:
+def _walk(root: Path, skipped: list[tuple[Path, str]], passed_over: Counter[str]) -> Iterator[Path]:
     """Files with an image's ending, below ``root``. Links are followed, but no folder is entered twice,
     none above the root, and none that prelabel wrote, whose images are results. Folders that cannot be
-    read are added to ``skipped``."""
+    read are added to ``skipped``, and pictures of other formats to ``passed_over``."""
 
     def skip(error: OSError) -> None:
         skipped.append((Path(error.filename), f"cannot be read ({error.strerror or error})"))
@@ -78,8 +88,31 @@ def _walk(root: Path, skipped: list[tuple[Path, str]]) -> Iterator[Path]:
         seen.add((status.st_dev, status.st_ino))
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         for name in names:
-            if not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS:
-                yield Path(folder) / name
+            file = Path(folder, name)
+            ending = file.suffix.lower()
+            if name.startswith("."):
+                continue
+            if ending in EXTENSIONS:
+                yield file
+            elif is_unread_picture(ending) or (not ending and _begins_as_photo(file)):
+                passed_over[ending] += 1
+
+
+def _begins_as_photo(file: Path) -> bool:
+    try:
+        if not file.is_file():  # reading a pipe may never end
+            return False
+        with file.open("rb") as data:
+            return begins_as_photo(data.read(16))
+    except OSError:
+        return False
+
+
+def _passed_over(counts: Mapping[str, int]) -> str:
+    kinds = [f"{n} {ending or 'without an ending'}" for ending, n in sorted(counts.items())]
+    total = sum(counts.values())
+    note = f"{total} picture{'s were' if total > 1 else ' was'} passed over: {', '.join(kinds)}"
+    return note + (f" ({install_command('heif')})" if HEIF & counts.keys() else "")
 
 
 def _coco_files(file: Path) -> list[Path]:
@@ -119,6 +152,7 @@ def _named(
     *,
     source: Path,
     skipped: Sequence[tuple[Path, str]] = (),
+    passed_over: Mapping[str, int] | None = None,
 ) -> PhotoSet:
     photos: dict[str, ImageFile] = {}
     left_out = [(_readable(file.relative_to(root).as_posix()), why) for file, why in skipped]
@@ -128,10 +162,16 @@ def _named(
             left_out.append((_readable(name), "its name is not valid Unicode: rename it"))
             continue
         photos[name] = ImageFile(name=name, file=file)
+    found = PhotoSet(
+        root, tuple(photos[name] for name in sorted(photos)), tuple(left_out), passed_over or {}
+    )
     if not photos and not left_out:
-        endings = " ".join(sorted(EXTENSIONS))
-        raise UserError(f"{str(source)!r} holds no photo (looked for {endings})")
-    return PhotoSet(root, tuple(photos[name] for name in sorted(photos)), tuple(left_out))
+        others = f"; {'; '.join(notes)}" if (notes := found.notes()) else ""
+        raise UserError(
+            f"{str(source)!r} holds no photo (looked for .jpg, .png, .tif, .webp and "
+            f"{len(EXTENSIONS) - 4} other endings){others}"
+        )
+    return found
 
 
 def _readable(name: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from prelabel.data import images
+from prelabel.data.image_mending import find_fault
 from prelabel.data.records import Image, ImageFile
 from prelabel.errors import PhotoError
 from prelabel.storage.progress import RunLog
@@ -21,13 +22,15 @@ def read_ahead(
     photos: Sequence[ImageFile], *, known: Callable[[str], bool], log: RunLog
 ) -> Iterator[ReadPhoto]:
     """Read photos in order, one ahead of the consumer. Photos whose digest is ``known`` are not
-    decoded; those that cannot be used are left out, and named in the log."""
+    decoded; those that cannot be used are left out, and named in the log, as are faults of files that
+    were mended."""
 
-    def read(photo: ImageFile) -> tuple[str, Image | None] | PhotoError:
+    def read(photo: ImageFile) -> tuple[str, Image | None, str] | PhotoError:
         try:
             data = images.read_bytes(photo.file)
             digest = images.digest(data)
-            return digest, None if known(digest) else images.decode_image(data)
+            image = None if known(digest) else images.decode_image(data)
+            return digest, image, find_fault(data)
         except PhotoError as error:
             return error
 
@@ -36,7 +39,10 @@ def read_ahead(
             log.skip(photo.name, str(answer))
             log.advance()
         else:
-            yield photo, *answer
+            digest, image, fault = answer
+            if fault:
+                log.note(photo.name, fault)
+            yield photo, digest, image
 
 
 def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:

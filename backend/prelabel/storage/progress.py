@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
@@ -28,12 +30,13 @@ class Silent:
 
 
 class RunLog:
-    """Seconds spent in each stage, and the photos left out, with reasons."""
+    """Seconds spent in each stage, the photos left out, with reasons, and notes on others."""
 
     def __init__(self, progress: Progress | None = None) -> None:
         self.progress = progress or Silent()
         self.seconds: dict[str, float] = {}
         self.skipped: dict[str, str] = {}
+        self.notes: dict[str, str] = {}
 
     @contextmanager
     def stage(self, name: str, total: int) -> Iterator[None]:
@@ -60,3 +63,18 @@ class RunLog:
     def skip(self, photo: str, reason: str) -> None:
         """Note that a photo is left out; its first reason is kept."""
         self.skipped.setdefault(photo, reason)
+
+    def note(self, photo: str, text: str) -> None:
+        """Note that a photo was used though something is wrong with its file."""
+        self.notes.setdefault(photo, text)
+
+
+def reasons(skipped: Mapping[str, str]) -> str:
+    """Every reason for which photos were left out, the most frequent first, with their number and
+    the name of one; reasons that differ only in numbers count as one."""
+    kinds = {name: re.sub(r"[0-9]+", "0", reason) for name, reason in skipped.items()}
+    example = {kind: name for name, kind in reversed(kinds.items())}
+    return "; ".join(
+        f"{n} {skipped[example[kind]]} ({example[kind]})"
+        for kind, n in Counter(kinds.values()).most_common()
+    )

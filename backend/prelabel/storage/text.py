@@ -8,10 +8,11 @@ from collections.abc import Iterable, Sequence
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """The end of an error about an unknown word: the nearest known word, else all of them."""
-    known = list(known)
+    known = sorted(known)
+    parts = [name for name in known if name in word.split("-") or word in name.split("-")]
     close = difflib.get_close_matches(word, known, n=1)
-    if close:
-        return f"; did you mean {close[0]!r}?"
+    if meant := close or parts[:1]:
+        return f"; did you mean {meant[0]!r}?"
     return f"; known: {', '.join(sorted(known))}" if known else "; there are none"
 
 

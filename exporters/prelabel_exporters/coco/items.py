@@ -94,7 +94,7 @@ def annotation(
         "id": image_id * _REGIONS_PER_PHOTO + index,
         "image_id": image_id,
         "category_id": category_id,
-        "segmentation": polygons or region.rle,
+        "segmentation": [] if region.is_box else polygons or region.rle,
         "area": region.area,
         "bbox": region.box,
         "iscrowd": int(region.crowd),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, TypeGuard
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from pycocotools import mask as coco_mask
 from prelabel.data.masks import Rle, encode_rle
 from prelabel.data.polygons import crosses
 from prelabel_exporters.coco.file import Annotation
+from prelabel_exporters.common import whole_number
 
 _LONGEST_WALK = 10**7
 """In pixels; takes pycocotools some seconds."""
@@ -49,13 +50,13 @@ def holds(total: int, annotation: Annotation, size: list[int], note: Note) -> bo
 def _rle(
     rle: Mapping[str, object], annotation: Annotation, size: list[int], note: Note
 ) -> Rle | None:
-    counts = rle.get("counts")
-    if rle.get("size") != size:
-        note(annotation, "RLEs of another size than their image, left out", rle.get("size"))
+    counts, own = rle.get("counts"), rle.get("size")
+    if not isinstance(own, list) or [whole_number(side) for side in own] != size:
+        note(annotation, "RLEs of another size than their image, left out", own)
         return None
     if isinstance(counts, str):
         return {"size": size, "counts": counts}
-    runs = counts if _are_runs(counts) else []
+    runs = _runs(counts)
     if not holds(sum(runs) if runs else -1, annotation, size, note):
         return None
     packed = coco_mask.frPyObjects({"size": size, "counts": runs}, *size)
@@ -63,15 +64,20 @@ def _rle(
     return encode_rle(coco_mask.decode(packed))
 
 
-def _are_runs(counts: object) -> TypeGuard[list[int]]:
-    return isinstance(counts, list) and all(isinstance(n, int) and n >= 0 for n in counts)
+def _runs(counts: object) -> list[int]:
+    """The runs of an uncompressed RLE; none where they are not whole numbers from 0."""
+    if not isinstance(counts, list):
+        return []
+    runs = [whole_number(n) for n in counts]
+    sound = [n for n in runs if n is not None and n >= 0]
+    return sound if len(sound) == len(runs) else []
 
 
 def _polygons(
     segmentation: Sequence[object], annotation: Annotation, size: list[int], note: Note
 ) -> Rle | None:
     usable: list[NDArray[np.float64]] = []
-    is_flat = all(type(number) in (int, float) for number in segmentation)
+    is_flat = not any(isinstance(number, list | dict) for number in segmentation)
     for polygon in [segmentation] if is_flat else segmentation:
         if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
             note(annotation, "polygons with fewer than three points or half a point, left out")

@@ -16,7 +16,9 @@ from prelabel.errors import PhotoError
 from prelabel_exporters.coco.classes import Classes, id_of
 from prelabel_exporters.coco.file import Annotation, ImageRecord, InstancesFile, load_instances
 from prelabel_exporters.coco.masks import holds, mask_of
+from prelabel_exporters.coco.numbers import normalize, score_of
 from prelabel_exporters.common import fits_photo
+from prelabel_exporters.photo_names import PhotoNames
 
 _IMAGES = 256
 """Images whose masks are measured together, which is quicker."""
@@ -28,6 +30,7 @@ def read_instances(file: Path, photos: Path | None) -> Dataset:
     UserError."""
     data = load_instances(file)
     problems = Problems()
+    normalize(data, file, problems)
     reading = _Reading(file, data, photos, problems)
 
     def stream() -> Iterator[Prediction]:
@@ -36,7 +39,8 @@ def read_instances(file: Path, photos: Path | None) -> Dataset:
             yield from reading.predictions(part)
         reading.problems = Problems()  # a second stream finds the same again
 
-    return Dataset(photos, reading.classes.names, stream, problems, data.model_version or "")
+    version = data.model_version or ""
+    return Dataset(photos, reading.classes.names, stream, problems, version, reading.addresses())
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,24 +65,35 @@ class _Reading:
         self._data = data
         self._photos = photos
         self._annotations = self._by_image()
+        texts = (image.file_name for image in data.images)
+        self._names = PhotoNames(texts, photos, file.parent)
+
+    def addresses(self) -> dict[str, str]:
+        """The address of each photo that has one, by its name."""
+        found = (self._names.of(image.file_name) for image in self._data.images)
+        return {named.name: named.address for named in found if named and named.address}
 
     def images(self) -> Iterator[_Image]:
         """Those that can be used."""
         ids: set[Hashable] = set()
         names: set[str] = set()
         for image in self._data.images:
-            number, name = id_of(image.id), image.file_name
+            number, named = id_of(image.id), self._names.of(image.file_name)
+            name = named.name if named else ""
             if number is None:
-                self._note_image(image, "images without an id, left out", name)
-            elif not isinstance(name, str) or not _is_inside(name):
-                kind = "images whose file_name does not lie inside the folder, left out"
-                self._note_image(image, kind)
+                self._note_image(image, "images without an id, left out", image.file_name)
+            elif not named:
+                kind = "images whose file_name is not that of a file, left out"
+                self._note_image(image, kind, repr(image.file_name))
             elif number in ids or name in names:
                 kind = "images whose id or file_name comes twice, the first one taken"
                 self._note_image(image, kind)
             else:
                 ids.add(number)
                 names.add(name)
+                if name != image.file_name:
+                    kind = "images whose file_name leads elsewhere, named by its end"
+                    self._note_image(image, kind, f"{image.file_name} is {name}")
                 if size := self._size(image, name):
                     yield _Image(number, name, *size)
 
@@ -89,7 +104,7 @@ class _Reading:
         measured = zip(totals.tolist(), areas.tolist(), map(tuple, boxes.tolist()), strict=True)
         for image, own in zip(part, drawn, strict=True):
             regions = tuple(
-                Region(rle, box, area, _score(item.score), cluster, bool(item.iscrowd))
+                Region(rle, box, area, self._score(item), cluster, bool(item.iscrowd))
                 for (item, cluster, rle), (total, area, box) in zip(own, measured, strict=False)
                 if holds(total, item, rle["size"], self.note)
             )
@@ -100,7 +115,7 @@ class _Reading:
                 width=image.width,
                 height=image.height,
                 regions=regions,
-                foreground=inside / (image.width * image.height),
+                foreground=min(1.0, inside / (image.width * image.height)),  # they may overlap
                 dropped=0,
                 model_version=self._data.model_version or "",
             )
@@ -108,6 +123,14 @@ class _Reading:
     def note(self, annotation: Annotation, kind: str, detail: object = "") -> None:
         """Note what is wrong with an annotation."""
         self._note(kind, f"{self._file}, annotation {annotation.id!r}", detail)
+
+    def _score(self, annotation: Annotation) -> float:
+        """1.0 for what people made, and where it is not a number."""
+        score = score_of(annotation.score)
+        if score is None:
+            kind = "scores that are not numbers up to 10⁹, read as 1"
+            self.note(annotation, kind, repr(annotation.score))
+        return 1.0 if score is None else score
 
     def _masks(self, image: _Image) -> Iterator[tuple[Annotation, int, Rle]]:
         """The image's annotations that have a mask, with their class."""
@@ -163,17 +186,3 @@ class _Reading:
 
     def _note(self, kind: str, place: str, detail: object) -> None:
         self.problems.note(kind, f"{place}: {detail}" if detail != "" else place)
-
-
-def _score(score: object) -> float:
-    """1.0 for what people made, and where it is not a number."""
-    return float(score) if isinstance(score, int | float) and -1e9 < score < 1e9 else 1.0
-
-
-def _is_inside(name: str) -> bool:
-    return (
-        name not in ("", ".")
-        and name[0] != "/"
-        and "\0" not in name
-        and ".." not in name.split("/")
-    )

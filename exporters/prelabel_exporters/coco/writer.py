@@ -35,6 +35,7 @@ class Coco:
 
     - ``file_name`` is the photo's name, relative to the folder of photos; ``width`` and ``height``
       are those of the EXIF-oriented photo. Photos without regions are listed too.
+    - A region of which only the box is known has an empty ``segmentation``.
     - One annotation per region; ``area`` and ``bbox`` come from its mask. Beyond COCO, what was
       predicted has ``score`` in [0, 1], ``cluster`` (class id, from 0) and ``model_version``.
     - ``category_id`` is class id + 1; classes of one name are one category, under the first's id.
@@ -44,7 +45,7 @@ class Coco:
       (40 bits), an annotation's is its image's × 4 096 + the region's place in the photo. All are
       under 2 ** 53, which floats and JavaScript hold exactly.
 
-    Polygons, compressed and uncompressed RLE are read; what is wrong with one annotation costs that
+    Polygons, compressed and uncompressed RLE are read, and boxes where there are none; what is wrong with one annotation costs that
     one. Writing raises UserError for a region whose class the context does not name.
 
     Attributes:
@@ -134,7 +135,7 @@ class Coco:
             if without_class(region, prediction, context):
                 continue
             drawn = None
-            if self.polygons and not region.crowd:
+            if self.polygons and not region.crowd and not region.is_box:
                 drawn = polygons(region.rle)
                 if drawn is None:
                     context.problems.note("regions that no polygons can hold, kept as RLE")

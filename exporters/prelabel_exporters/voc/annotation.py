@@ -57,9 +57,18 @@ def read_annotation(
     if size is None:
         problems.note("annotations that do not state the photo's size", str(file))
     name = root.findtext("filename") or default
-    # VOC's own annotations give the file's name without its folder.
-    stem, own = default.removesuffix(".jpg"), name.rpartition(".")[0]
-    return (name if own == stem or stem.startswith(f"{own}.") else default), size
+    return _photo(name, default.removesuffix(".jpg")) or default, size
+
+
+def _photo(name: str, stem: str) -> str:
+    """The photo that an annotation called ``stem`` names; "" if it names another one."""
+    own = name.rpartition(".")[0]
+    if own == stem or stem.startswith(f"{own}."):
+        return name
+    # VOC's own annotations give the file's name without its folder; others a path of their own.
+    last = PurePosixPath(name.replace("\\", "/")).name
+    place = PurePosixPath(stem)
+    return (place.parent / last).as_posix() if PurePosixPath(last).stem == place.name else ""
 
 
 def _texts(parent: Element, texts: Mapping[str, object]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +13,15 @@ from prelabel.data import images
 from prelabel.data.dataset import Dataset, Problems
 from prelabel.data.masks import encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
-from prelabel.errors import PhotoError, UserError
-from prelabel_exporters.common import fits_photo
-from prelabel_exporters.voc.layout import BACKGROUND, IMAGES, VOID
+from prelabel.errors import UserError
+from prelabel_exporters.common import decode_text, fits_photo
+from prelabel_exporters.voc.layout import BACKGROUND, IMAGES, MASK_ENDINGS, VOID
+from prelabel_exporters.voc.masks import VALUES, read_mask
+from prelabel_exporters.voc.meaning import NO_CLASS, classes_of
 
 _MASKS, _NAMES = "masks", "classes.json"
+_UNNAMED = f"masks with values that {_NAMES} does not name, read as background"
 _PHOTOS = ("images", "photos", IMAGES)
-_MODES = ("1", "L", "P", "I", "I;16")
-"""Of Pillow: one channel of whole numbers."""
 
 
 def find_class_masks(source: Path) -> Path | None:
@@ -29,7 +30,7 @@ def find_class_masks(source: Path) -> Path | None:
     for folder in (source, source.parent):
         masks = folder / _MASKS
         if (folder / _NAMES).is_file() and source in (folder, masks):
-            return folder if any(masks.rglob("*.png")) else None
+            return folder if any(_files(masks)) else None
     return None
 
 
@@ -49,26 +50,30 @@ def read_class_masks(root: Path) -> Dataset:
     def stream() -> Iterator[Prediction]:
         nonlocal counted
         own = Problems() if counted else problems
-        for file in sorted((root / _MASKS).rglob("*.png")):
+        for file in _files(root / _MASKS):
             stem = file.relative_to(root / _MASKS).with_suffix("").as_posix()
-            values = _read_values(file, own)
+            values = _read_values(file, names, own)
             if values is None:
                 continue
             photo = photos.get(stem)
             height, width = values.shape
             if folder and photo and not fits_photo(folder / photo, width, height, own):
                 continue
-            yield _labels(photo or f"{stem}.jpg", values, names, own)
+            yield _labels(photo or f"{stem}.jpg", values)
         counted = True  # another stream finds the same problems
 
     classes = tuple(names.get(value, f"object {value}") for value in range(1, max(names) + 1))
     return Dataset(folder, classes, stream, problems, has_objects=False)
 
 
+def _files(masks: Path) -> list[Path]:
+    return sorted(file for file in masks.rglob("*") if file.suffix.lower() in MASK_ENDINGS)
+
+
 def _read_names(file: Path) -> dict[int, str]:
     """Names of the classes by value, background and void left out."""
     try:
-        found = json.loads(file.read_bytes())
+        found = json.loads(decode_text(file.read_bytes()))
         pairs = found.items() if isinstance(found, dict) else enumerate(found)
         names = {int(value): str(name) for value, name in pairs}
     except (OSError, ValueError, TypeError, RecursionError) as error:
@@ -92,36 +97,33 @@ def _by_stem(folder: Path) -> dict[str, str]:
     return found
 
 
-def _read_values(file: Path, problems: Problems) -> NDArray[np.int64] | None:
-    """The value of each pixel, (height, width); None, counted, for a mask that cannot be used."""
-    try:
-        with file.open("rb") as data, images.opened(data, ("PNG",)) as image:
-            if image.mode not in _MODES:
-                raise ValueError(f"has colours (mode {image.mode}), expected one channel")
-            return np.array(image, dtype=np.int64)
-    except (OSError, ValueError, SyntaxError, PhotoError) as error:
-        problems.note("masks that cannot be read, left out", f"{file}: {error}")
+def _read_values(
+    file: Path, names: Collection[int], problems: Problems
+) -> NDArray[np.uint8] | None:
+    """The class of each pixel, (height, width); None, counted, for a mask that cannot be used."""
+    mask = read_mask(file, problems)
+    if mask is None:
         return None
+    if mask.kind == "colors":
+        kind = "masks that cannot be read, left out"
+        problems.note(kind, f"{file}: has colours, expected one channel or a palette")
+        return None
+    classes = classes_of(mask, VALUES, names)
+    if classes is None:
+        problems.note("masks whose palette is only partly VOC's, left out", str(file))
+        return None
+    for note in classes.notes:
+        note = _UNNAMED if note == NO_CLASS else note
+        problems.note(note, str(file))
+    return classes.values
 
 
-def _labels(
-    photo: str, values: NDArray[np.int64], names: dict[int, str], problems: Problems
-) -> Prediction:
-    regions, unknown = [], []
-    for value in np.unique(values).tolist():
-        if value in names or value == VOID:
-            rle = encode_rle(values == value)
-            cluster = -1 if value == VOID else value - 1
-            regions.append(
-                Region(rle, rle_box(rle), rle_area(rle), 1.0, cluster, crowd=value == VOID)
-            )
-        elif value != BACKGROUND:
-            unknown.append(value)
-    if unknown:
-        problems.note(
-            f"masks with values that {_NAMES} does not name, read as background",
-            f"{photo}: {', '.join(map(str, unknown[:5]))}",
-        )
+def _labels(photo: str, values: NDArray[np.uint8]) -> Prediction:
+    regions = []
+    for value in np.unique(values[values != BACKGROUND]).tolist():
+        rle = encode_rle(values == value)
+        cluster = -1 if value == VOID else value - 1
+        regions.append(Region(rle, rle_box(rle), rle_area(rle), 1.0, cluster, crowd=value == VOID))
     height, width = values.shape
     inside = sum(region.area for region in regions if not region.crowd)
     return Prediction(photo, "", width, height, tuple(regions), inside / values.size, 0, "")

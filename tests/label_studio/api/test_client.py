@@ -11,6 +11,7 @@ import pytest
 
 from prelabel.errors import PhotoError, UserError
 from prelabel.label_studio.api.client import Client, ProjectInfo, TaskGone
+from prelabel.label_studio.api.deadline import Deadline
 from prelabel.label_studio.api.errors import ServerFault
 from support.http_server import LEGACY, Answer, Route, Server, answer, in_turn
 
@@ -238,11 +239,13 @@ def test_delete(server: Server, client: Client) -> None:
 
 # Downloads
 
+DEADLINE = Deadline(60)
+
 
 def test_download(server: Server, client: Client) -> None:
     server.route = lambda *_: (200, {}, b"picture")
     into = io.BytesIO()
-    assert client.download("/data/upload/1/a%20b.jpg?x=1", into, 7) is None
+    assert client.download("/data/upload/1/a%20b.jpg?x=1", into, 7, DEADLINE) is None
     assert into.getvalue() == b"picture"
     assert server.asked == [("GET", "/data/upload/1/a%20b.jpg?x=1", f"Token {LEGACY}")]
 
@@ -250,29 +253,29 @@ def test_download(server: Server, client: Client) -> None:
 def test_download__starts_again_after_a_break(server: Server, client: Client) -> None:
     server.route = in_turn((200, {"Content-Length": "7"}, b"pic"), (200, {}, b"picture"))
     into = io.BytesIO()
-    client.download("/a.jpg", into, 100)
+    client.download("/data/upload/a.jpg", into, 100, DEADLINE)
     assert into.getvalue() == b"picture"
 
 
 def test_download__of_a_server_below_a_path(server: Server) -> None:
     server.route = lambda *_: (200, {}, b"picture")
     with Client(f"{server.url}/ls/", LEGACY) as client:
-        client.download("/data/a.jpg", io.BytesIO(), 100)
-        client.download("/ls/data/a.jpg", io.BytesIO(), 100)
-    assert [path for _, path, _ in server.asked] == ["/ls/data/a.jpg"] * 2
+        client.download("/data/upload/a.jpg", io.BytesIO(), 100, DEADLINE)
+        client.download("/ls/data/upload/a.jpg", io.BytesIO(), 100, DEADLINE)
+    assert [path for _, path, _ in server.asked] == ["/ls/data/upload/a.jpg"] * 2
 
 
 @pytest.mark.parametrize("path", ["", "data/x", "//host/x", "http://host/x", "@host/x"])
 def test_download__of_another_host_is_refused(client: Client, server: Server, path: str) -> None:
     with pytest.raises(PhotoError, match="not an absolute path"):
-        client.download(path, io.BytesIO(), 100)
+        client.download(path, io.BytesIO(), 100, DEADLINE)
     assert server.asked == []
 
 
 def test_download__follows_redirects_on_the_same_server(server: Server, client: Client) -> None:
-    server.route = in_turn((302, {"Location": "/b.jpg"}, b""), (200, {}, b"picture"))
+    server.route = in_turn((302, {"Location": "/data/upload/b.jpg"}, b""), (200, {}, b"picture"))
     into = io.BytesIO()
-    assert client.download("/a.jpg", into, 100) is None
+    assert client.download("/data/upload/a.jpg", into, 100, DEADLINE) is None
     assert into.getvalue() == b"picture"
 
 
@@ -281,6 +284,6 @@ def test_download__does_not_follow_to_another_host(
 ) -> None:
     server.route = lambda *_: (303, {"Location": f"{other.url}/a.jpg?sig=1"}, b"")
     into = io.BytesIO()
-    assert client.download("/a.jpg", into, 100) == f"{other.url}/a.jpg?sig=1"
+    assert client.download("/data/upload/a.jpg", into, 100, DEADLINE) == f"{other.url}/a.jpg?sig=1"
     assert into.getvalue() == b""
     assert other.asked == []

@@ -17,20 +17,6 @@ from support.fake_label_studio import TOKEN
 LOGIN = Login("me@example.com", "password", TOKEN)
 
 
-def test_login__is_made_once_and_for_this_user_alone(tmp_path: Path) -> None:
-    made = demo.login(tmp_path)
-    assert demo.login(tmp_path) == made
-    assert len(made.token) == 40
-    assert (tmp_path / "login.json").stat().st_mode & 0o077 == 0
-
-
-@pytest.mark.parametrize("text", ["{", '{"email": "me@example.com"}'])
-def test_login__damaged(tmp_path: Path, text: str) -> None:
-    (tmp_path / "login.json").write_text(text)
-    with pytest.raises(UserError, match=r"login\.json is damaged"):
-        demo.login(tmp_path)
-
-
 def test_label_config__has_masks_and_prompts_in_each_label() -> None:
     config = parse_label_config(demo.label_xml(["cat", "dog"]))
     assert [control.kind for control in config.controls] == ["brush"]

@@ -11,7 +11,8 @@ from builders import RING, box, prediction, region
 from prelabel.data.masks import Mask
 from prelabel.errors import UserError
 from prelabel.label_studio.format.items import Losses, ResultItem, decode_item, encode_regions
-from prelabel.label_studio.format.label_config import Control, Label
+from prelabel.label_studio.format.label_config import Control, Label, parse_label_config
+from prelabel.label_studio.format.labels import item_label, shared_labels
 from prelabel.label_studio.format.shapes import SHAPES, Kind, Shape
 
 KINDS = tuple(shape.kind for shape in SHAPES)
@@ -53,12 +54,42 @@ def test_encode_regions__every_field_of_a_rectangle() -> None:
 
 @pytest.mark.parametrize("shape", SHAPES, ids=KINDS)
 def test_encode_regions__the_sdk_accepts_them(shape: Shape) -> None:
-    config = LabelInterface(
-        f'<View><Image name="image" value="$photo"/><{shape.tag} name="tag" toName="image">'
-        f'<Label value="Dog"/></{shape.tag}></View>'
+    if shape.tag:
+        config = LabelInterface(
+            f'<View><Image name="image" value="$photo"/><{shape.tag} name="tag" toName="image">'
+            f'<Label value="Dog"/></{shape.tag}></View>'
+        )
+        found = {"model_version": "m", "score": 0.5, "result": encode(RING, shape.kind)}
+        assert config.validate_prediction(found, return_errors=True) == []
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=KINDS)
+def test_encode_regions__labels_of_a_labels_tag_are_items_of_their_own(shape: Shape) -> None:
+    xml = (
+        '<View><Image name="image" value="$photo"/><Labels name="what" toName="image">'
+        '<Label value="Dog"/><Label value="Red cat" alias="cat_1"/></Labels>'
+        f'<{shape.bare_tag} name="tag" toName="image"/></View>'
     )
-    found = {"model_version": "m", "score": 0.5, "result": encode(RING, shape.kind)}
-    assert config.validate_prediction(found, return_errors=True) == []
+    (control,) = parse_label_config(xml).controls
+    photo = prediction(
+        "x.jpg", region(RING), region(box(0, 0, 2, 2), 1), region(box(0, 0, 1, 1), 2)
+    )
+    items, losses = encode_regions(photo, {0: "Dog", 1: "Red cat", 2: "Yak"}, control)
+    assert losses.unnamed == 1
+    assert [(i["type"], i["from_name"], i["value"].get("labels")) for i in items] == [
+        (shape.kind, "tag", None),
+        ("labels", "what", ["Dog"]),
+        (shape.kind, "tag", None),
+        ("labels", "what", ["cat_1"]),
+        (shape.kind, "tag", None),
+    ]
+    assert items[0]["id"] == items[1]["id"]
+    assert items[1]["value"].items() >= items[0]["value"].items()
+    found = {"model_version": "m", "score": 0.5, "result": items}
+    assert LabelInterface(xml).validate_prediction(found, return_errors=True) == []
+    (other,) = encode_regions(prediction("y.jpg", region(RING)), {}, control)[0]
+    for item, label in ((items[0], "Dog"), (items[2], "cat_1"), (other, "")):
+        assert item_label(dict(item), shared_labels(map(dict, items))) == label
 
 
 def test_encode_regions__sorted_and_every_loss_counted() -> None:
@@ -109,7 +140,7 @@ def test_encode_regions__ids_follow_photo_mask_and_kind(kind: Kind) -> None:
     assert identity(RING, "x.jpg", 1) == first
     others = [identity(RING, "no UTF-8 \udcff", 0), identity(~RING, "x.jpg", 0)]
     kinds = [identity(RING, "x.jpg", 0, other) for other in KINDS]
-    assert len({first, *others, *kinds}) == 6
+    assert len({first, *others, *kinds}) == len(others) + len(KINDS)
 
 
 def test_encode_regions__a_tolerance_below_0() -> None:

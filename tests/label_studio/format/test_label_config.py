@@ -30,7 +30,9 @@ def _view(*tags: str) -> str:
         ("BrushLabels", "brush"),
         ("BitmaskLabels", "bitmask"),
         ("PolygonLabels", "polygon"),
+        ("VectorLabels", "vector"),
         ("RectangleLabels", "rectangle"),
+        ("EllipseLabels", "ellipse"),
     ],
 )
 def test_parse_label_config__each_tag_and_what_the_sdk_reads_in_it(tag: str, kind: Kind) -> None:
@@ -67,6 +69,75 @@ def test_parse_label_config__several_images_and_controls_in_order() -> None:
     assert (config.interactive, config.score_threshold) == ((), 0.0)
 
 
+def test_parse_label_config__an_alias_is_what_is_stored_and_spaces_count() -> None:
+    xml = _view(
+        IMAGE,
+        '<BrushLabels name="b" toName="image"><Label value="Red box " alias="red_1"/>',
+        '<Label value=" Blue disc"/><Label alias="green"/><Label value="red_1" alias=""/>',
+        "</BrushLabels>",
+    )
+    config = parse_label_config(xml)
+    assert config.label_names == ("red_1", " Blue disc", "green")
+    assert list(LabelInterface(xml).get_control("b").labels) == list(config.label_names)
+    (control,) = config.controls
+    stored = [control.stored(label) for label in ("red_1", "Red box ", "Red box", "Blue disc")]
+    assert stored == ["red_1", "red_1", None, None]
+    assert control.label_for("Red box ") == control.label_for("red_1") == "red_1"
+    assert [config.stored(label) for label in ("Red box ", "other")] == ["red_1", "other"]
+
+
+def test_parse_label_config__labels_apart_from_the_shapes() -> None:
+    config = parse_label_config(
+        _view(
+            IMAGE,
+            '<Brush name="b" toName="image"/><Polygon name="p" toName="image"/>',
+            '<Labels name="what" toName="image"><Label value="Car"/><Label value="Bus"/></Labels>',
+            '<Labels name="text" toName="words"><Label value="Noun"/></Labels>',
+            '<Labels name="mood" toName="image"><Label value="Good"/></Labels>',
+            '<Text name="words" value="$words"/>',
+        )
+    )
+    what, mood = (Label("Car"), Label("Bus")), (Label("Good"),)
+    assert config.controls == (
+        Control("brush", "b", "image", "photo", what, labels_tag="what"),
+        Control("brush", "b", "image", "photo", mood, labels_tag="mood"),
+        Control("polygon", "p", "image", "photo", what, labels_tag="what"),
+        Control("polygon", "p", "image", "photo", mood, labels_tag="mood"),
+    )
+    assert config.label_names == ("Car", "Bus", "Good")
+    (bare,) = parse_label_config(_view(IMAGE, '<Brush name="b" toName="image"/>')).controls
+    assert (bare.labels_tag, bare.stored("Car"), bare.accepts("")) == ("", None, False)
+
+
+def test_parse_label_config__categories_attributes_and_skipped_tags() -> None:
+    config = parse_label_config(
+        _view(
+            IMAGE,
+            '<BrushLabels name="b" toName="image" model_skip="True"><Label value="Dog" category="7"/>'
+            '<Label value="Cat" category="x"/><Label value="Cow" alias="cow" category="3"/>'
+            "</BrushLabels>",
+            '<PolygonLabels name="p" toName="image" model_skip="false"><Label value="Dog"/>'
+            "</PolygonLabels>",
+            '<Choices name="c" toName="image" perRegion="true"><Choice value="a"/></Choices>',
+            '<TextArea name="t" toName="image" perRegion="TRUE"/>',
+            '<Choices name="whole" toName="image"><Choice value="a"/></Choices>',
+        )
+    )
+    assert config.categories == {"Dog": 7, "cow": 3}
+    assert config.attributes == (("c", "choices"), ("t", "textarea"))
+    assert [control.skip for control in config.controls] == [True, False]
+    with pytest.raises(UserError, match='without model_skip="true"'):
+        parse_label_config(_view(IMAGE, BRUSH.replace("toName", 'model_skip="true" toName')))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "UTF-16", "latin-1", "unknown-9"])
+def test_parse_label_config__a_declaration_with_an_encoding(encoding: str) -> None:
+    xml = _view(IMAGE, BRUSH.replace("Dog", "été"))
+    for before in ("", "\ufeff", "\n  "):
+        text = f'{before}<?xml version="1.0" encoding="{encoding}"?>{xml}'
+        assert parse_label_config(text).label_names == ("été",)
+
+
 def test_parse_label_config__smart_tags_are_prompts() -> None:
     points = (
         '<KeyPointLabels name="k" toName="image" smart="true"><Label value="A"/></KeyPointLabels>'
@@ -78,6 +149,10 @@ def test_parse_label_config__smart_tags_are_prompts() -> None:
         Prompt("keypoint", "k", "image", "photo", (Label("A"),)),
         Prompt("rectangle", "r", "image", "photo", ()),
     )
+    assert [c.name for c in config.controls] == ["b"]
+    apart = '<Labels name="l" toName="image"><Label value="A"/></Labels><Rectangle name="r" smart="true" toName="image"/>'
+    config = parse_label_config(_view(IMAGE, apart, '<Brush name="b" toName="image"/>'))
+    assert config.interactive == (Prompt("rectangle", "r", "image", "photo", (Label("A"),)),)
     assert [c.name for c in config.controls] == ["b"]
     assert [c.name for c in parse_label_config(_view(IMAGE, boxes)).controls] == ["r"]
 

@@ -44,6 +44,25 @@ def test_read__brush_bitmask_polygon_and_rectangle(tmp_path: Path) -> None:
     assert dataset.problems.lines() == []
 
 
+def test_read__ellipses_closed_paths_and_a_photo_turned_on_the_screen(tmp_path: Path) -> None:
+    disc = {"x": 50, "y": 50, "radiusX": 20, "radiusY": 25, "rotation": 0}  # radii of 2 pixels
+    corners = [{"x": x, "y": y} for x, y in ((20, 25), (60, 25), (60, 75), (20, 75))]
+    items = [
+        shape_item("ellipselabels", disc, "a"),
+        shape_item("vectorlabels", {"vertices": corners, "closed": True}, "b"),
+        item(RING, "c", image_rotation=90),  # regions are kept as they are on the photo
+    ]
+    (found,) = (dataset := read_export(tmp_path, [annotated(*items)])).stream()
+    circle = np.zeros((8, 10), dtype=np.bool_)
+    circle[2:6, 3:7] = [[0, 1, 1, 0], [1, 1, 1, 1], [1, 1, 1, 1], [0, 1, 1, 0]]
+    assert [mask.tolist() for mask in masks(found)] == [
+        circle.tolist(),
+        box(2, 2, 4, 4).tolist(),
+        RING.tolist(),
+    ]
+    assert dataset.problems.lines() == []
+
+
 def test_read__one_region_with_holes_and_parts_stays_one(tmp_path: Path) -> None:
     (found,) = read_export(tmp_path, [annotated(item(RING | PARTS))]).stream()
     (mask,) = masks(found)
@@ -73,13 +92,14 @@ def test_read__several_labels_and_other_tags(tmp_path: Path) -> None:
     two = item(RING)
     two["value"]["brushlabels"] = ["dog", "cat"]
     choice = item(RING, type="choices", value={"choices": ["sunny"]})
-    ellipse = item(RING, type="ellipselabels", value={"x": 1, "ellipselabels": ["cat"]})
+    point = item(RING, type="keypointlabels", value={"x": 1, "y": 1, "keypointlabels": ["cat"]})
+    line = item(RING, type="vectorlabels", value={"vertices": [], "vectorlabels": ["cat"]})
     relation = {"type": "relation", "from_id": "a", "to_id": "b"}
-    dataset = read_export(tmp_path, [annotated(two, choice, ellipse, relation)])
+    dataset = read_export(tmp_path, [annotated(two, choice, point, line, relation)])
     assert labels(dataset) == [["dog"]]
     assert dataset.problems.counts == {
         "regions with several labels, the first of which is kept": 1,
-        "regions of other shapes (ellipses, points), left out": 1,
+        "regions of other shapes (points, open lines), left out": 2,
     }
 
 
@@ -101,7 +121,6 @@ def _damaged(**value: Any) -> dict[str, Any]:
         (item(RING, value=None), "cannot be read", "'r1'"),
         (item(np.zeros((8, 10), np.bool_)), "without a pixel", "'r1'"),
         (item(RING, original_width=11), "another size", "11 × 8, the photo has 10 × 8"),
-        (item(RING, image_rotation=90), "turned photo", "'r1'"),
         (
             shape_item("polygonlabels", {"points": [[0, 0], [50, 50]]}),
             "polygons with fewer than 3 corners",

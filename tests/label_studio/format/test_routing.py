@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from builders import box, prediction, region
 from prelabel.label_studio.format.items import Losses
 from prelabel.label_studio.format.label_config import Control, Label
 from prelabel.label_studio.format.routing import (
     Route,
     choose_route,
-    controls_by_kind,
+    control_groups,
     encode_routed,
     finest_control,
 )
@@ -24,14 +26,18 @@ POLYGON, BOX = control("polygon", "p", "cat"), control("rectangle", "r", "dog")
 SIDE = control("brush", "s", "cat", key="side")
 
 
-def test_controls_by_kind__of_one_image_in_the_config_s_order() -> None:
-    assert controls_by_kind((BOX, CAT, SIDE, POLYGON, DOG), "image") == [
-        [BOX],
-        [CAT, DOG],
-        [POLYGON],
-    ]
-    assert controls_by_kind((BOX, SIDE), "side") == [[SIDE]]
-    assert controls_by_kind((BOX,), "other") == []
+def test_control_groups__an_object_has_one_shape_the_finest() -> None:
+    assert control_groups((BOX, CAT, SIDE, POLYGON, DOG), "image") == [[CAT, DOG, POLYGON, BOX]]
+    assert control_groups((BOX, SIDE), "side") == [[SIDE]]
+    assert control_groups((BOX,), "other") == []
+    bare = replace(DOG, labels=(), labels_tag="")
+    assert control_groups((bare, BOX), "image") == [[BOX, bare]]
+
+
+def test_control_groups__others_as_well_if_the_config_says_so() -> None:
+    again, never = replace(BOX, skip=False), replace(POLYGON, skip=True)
+    assert control_groups((again, CAT, never, DOG), "image") == [[CAT, DOG], [again]]
+    assert control_groups((again, never), "image") == [[again]]
 
 
 def test_choose_route__the_first_that_has_a_label() -> None:
@@ -56,7 +62,9 @@ def test_encode_routed__every_region_once_where_its_cluster_goes() -> None:
     regions = [region(box(x, 0, 2, 2), cluster=x % 3, score=1 - x / 10) for x in range(6)]
     photo = prediction("x.jpg", *regions, region(box(0, 0, 0, 0), cluster=0))
     routes = {0: Route(CAT, "cat"), 1: Route(DOG, "dog"), 2: Route(CAT, None, "object 3")}
-    found = list(encode_routed(photo, routes, [CAT, DOG], tolerance=1.0, item_index=4))
+    found = list(
+        encode_routed(photo, routes, [CAT, DOG], tolerance=1.0, max_points=0, item_index=4)
+    )
     assert [(own, losses) for own, _, losses in found] == [
         (CAT, Losses(unnamed=2, empty=1)),
         (DOG, Losses()),

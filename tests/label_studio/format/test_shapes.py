@@ -21,11 +21,11 @@ from prelabel.data.masks import Mask, encode_rle, rle_box
 from prelabel.errors import UserError
 from prelabel.label_studio.format.items import Losses, ResultItem, decode_item, encode_regions
 from prelabel.label_studio.format.label_config import Control, Label
+from prelabel.label_studio.format.shape_values import polygon_points
 from prelabel.label_studio.format.shapes import (
     SHAPE_OF,
     SHAPES,
     Kind,
-    polygon_points,
     shape_of_item,
 )
 from prelabel.storage.json import JsonObject
@@ -58,14 +58,17 @@ def test_shapes__every_kind_has_a_row() -> None:
     assert tuple(shape.kind for shape in SHAPES) == get_args(Kind)
     for shape in SHAPES:
         assert shape_of_item({"type": shape.kind}) is shape
-        assert shape_of_item({"type": shape.tag.lower()}) is shape
+        assert shape_of_item({"type": f"{shape.kind}labels"}) is shape
+        assert shape.bare_tag.lower() == shape.kind
+        assert shape.tag in (f"{shape.bare_tag}Labels", "")
         assert SHAPE_OF[shape.kind] is shape
 
 
 @pytest.mark.parametrize("kind", get_args(Kind))
 def test_shapes__a_value_is_recognized_by_its_key(kind: Kind) -> None:
     (item,) = encode(RING, kind)
-    assert [s.kind for s in SHAPES if s.value_key in item["value"]] == [kind]
+    found = next(s.kind for s in SHAPES if s.value_key in item["value"])
+    assert found == ("brush" if kind == "magicwand" else kind)  # a wand's are a brush's
 
 
 @given(MASKS)
@@ -132,6 +135,29 @@ def test_polygon__of_a_blob_keeps_its_overlap(seed: int, tolerance: float) -> No
     assert iou(decoded, filled.astype(np.bool_)) >= 0.95
 
 
+@given(MASKS.filter(lambda mask: bool(mask.any())), st.integers(3, 12))
+def test_polygon__has_no_more_corners_than_its_budget(mask: Mask, most: int) -> None:
+    mask = np.kron(mask, np.ones((8, 8))).astype(np.bool_)
+    photo = prediction("x.jpg", region(mask))
+    exact, _ = encode_regions(photo, {}, control("polygon"), tolerance=0.0)
+    items, losses = encode_regions(photo, {}, control("polygon"), tolerance=0.0, max_points=most)
+    assert all(3 <= len(polygon_points(item["value"])) <= max(most, 4) for item in items)
+    ious = [iou(back(a, mask), back(b, mask)) for a, b in zip(exact, items, strict=True)]
+    # Of a pixel whose centre is on a side, rounding decides.
+    assert losses.iou_lost == pytest.approx(sum(1 - one for one in ious), abs=0.1 * len(items))
+
+
+def test_polygon__the_budget_costs_little() -> None:
+    y, x = np.indices((400, 400)) - 200
+    angle = np.arctan2(y, x)
+    star = np.hypot(x, y) < 120 + 40 * np.sin(9 * angle)
+    photo = prediction("x.jpg", region(star))
+    for most, least in ((60, 0.97), (30, 0.9)):
+        (item,), losses = encode_regions(photo, {}, control("polygon"), max_points=most)
+        assert len(polygon_points(item["value"])) <= most
+        assert 1 - losses.iou_lost >= least
+
+
 def test_polygon__a_disc_has_few_points_and_pillow_fills_it_alike() -> None:
     y, x = np.indices((100, 120))
     mask = (x - 60) ** 2 + (y - 50) ** 2 <= 40**2
@@ -154,6 +180,10 @@ def test_polygon__corners_by_hand_and_the_hole_is_counted() -> None:
     assert corners == {(20.0, 12.5), (70.0, 12.5), (70.0, 75.0), (20.0, 75.0)}
     assert (item["type"], item["value"]["closed"]) == ("polygonlabels", True)
     assert np.array_equal(back(item, RING), box(2, 1, 5, 5))
+    (vector,) = encode(RING, "vector")
+    vertices: Any = vector["value"]["vertices"]
+    assert {(v["x"], v["y"]) for v in vertices} == corners
+    assert np.array_equal(back(vector, RING), box(2, 1, 5, 5))
     for kind in ("brush", "bitmask", "rectangle"):
         assert (
             encode_regions(prediction("x.jpg", region(RING)), {0: "Dog"}, control(kind))[1]
@@ -183,6 +213,85 @@ def test_decode__a_turned_rectangle() -> None:
     # Half a turn: to the left and upwards.
     turned = drawn("rectangle", x=50, y=50, width=40, height=25, rotation=180)
     assert np.array_equal(turned, box(1, 2, 4, 2))
+
+
+def test_decode__a_turned_ellipse() -> None:
+    # Centre (5, 4) pixels, radii 4 and 2: a centre (x, y) is inside if (x/4)² + (y/2)² < 1.
+    rows = [0, 0, 6, 8, 8, 6, 0, 0]
+    level = drawn("ellipse", x=50, y=50, radiusX=40, radiusY=25, rotation=0)
+    assert level.sum(axis=1).tolist() == rows
+    # The radii are shares of the photo's width and height, before the turn.
+    turned = drawn("ellipse", x=50, y=50, radiusX=40, radiusY=25, rotation=90)
+    assert turned.sum(axis=0).tolist() == [0, *rows, 0]
+    sloped = drawn("ellipse", x=50, y=50, radiusX=40, radiusY=12.5, rotation=45)
+    assert sloped[2, 3]  # clockwise, as y points down: from upper left to lower right
+    assert not sloped[2, 6]
+
+
+@given(st.floats(15, 40), st.floats(15, 40), st.floats(5, 18), st.floats(5, 18), st.floats(0, 180))
+def test_ellipse__of_an_ellipse_is_that_ellipse(
+    x: float, y: float, a: float, b: float, rotation: float
+) -> None:
+    value = {"x": 100 * x / 60, "y": 100 * y / 55, "rotation": rotation}
+    value |= {"radiusX": 100 * a / 60, "radiusY": 100 * b / 55}
+    mask = decode_item({"type": "ellipse", "value": value}, height=55, width=60)
+    assert mask is not None
+    (item,) = encode(mask, "ellipse")
+    assert iou(back(item, mask), mask) > 0.85  # it may leave the photo
+    found = item["value"]
+    assert 0 <= float(str(found["rotation"])) <= 360
+    assert max(float(str(found["radiusX"])), float(str(found["radiusY"]))) <= 50
+
+
+@given(MASKS.filter(lambda mask: bool(mask.any())))
+def test_ellipse__is_one_that_label_studio_takes(mask: Mask) -> None:
+    (item,) = encode(mask, "ellipse")
+    value = {
+        key: float(str(number)) for key, number in item["value"].items() if key != "ellipselabels"
+    }
+    assert 0 <= value["x"] <= 100
+    assert 0 <= value["y"] <= 100
+    assert 0 < value["radiusX"] <= 50
+    assert 0 < value["radiusY"] <= 50
+    assert 0 <= value["rotation"] < 180
+
+
+def test_ellipse__second_moments_by_hand() -> None:
+    # A box of 6 × 2 pixels around (5, 4): variances 36 / 12 = 3 and 4 / 12, radii twice the roots.
+    (item,) = encode(box(2, 3, 6, 2), "ellipse")
+    value = item["value"]
+    assert (value["x"], value["y"], value["rotation"]) == (50, 50, 0)
+    assert value["radiusX"] == pytest.approx(100 * 2 * 3**0.5 / 10)
+    assert value["radiusY"] == pytest.approx(100 * 2 * (1 / 3) ** 0.5 / 8)
+
+
+def point(x: float, y: float, **more: Any) -> dict[str, Any]:
+    return {"x": x, "y": y, **more}
+
+
+def test_decode__a_vector_follows_its_points_and_curves() -> None:
+    corners = [(20, 25), (60, 25), (60, 75), (20, 75)]
+    straight = [point(x, y) for x, y in corners]
+    assert np.array_equal(drawn("vector", vertices=straight, closed=True), box(2, 2, 4, 4))
+    # The order is that of prevPointId, if the points have ids.
+    named = [
+        point(*corners[i], id=f"p{i}", prevPointId=f"p{i - 1}" if i else None) for i in range(4)
+    ]
+    mixed = [named[i] for i in (2, 0, 3, 1)]
+    assert np.array_equal(drawn("vector", vertices=mixed, closed=True), box(2, 2, 4, 4))
+    # Four curves with handles of 0.5523 radii are a circle, to a thousandth.
+    r, k = 30.0, 30 * 0.5523
+    circle = [
+        point(50 + dx * r, 50 + dy * r, isBezier=True,
+              controlPoint1=point(50 + dx * r + dy * k, 50 + dy * r - dx * k),
+              controlPoint2=point(50 + dx * r - dy * k, 50 + dy * r + dx * k))
+        for dx, dy in ((1, 0), (0, 1), (-1, 0), (0, -1))
+    ]  # fmt: skip
+    item = {"type": "vector", "value": {"vertices": circle, "closed": True}}
+    found = decode_item(item, height=200, width=200)
+    y, x = np.indices((200, 200)) + 0.5
+    assert found is not None
+    assert iou(found, np.hypot(x - 100, y - 100) < 60) > 0.995
 
 
 def test_decode__what_leaves_the_photo_is_cut_off() -> None:
@@ -234,6 +343,11 @@ PNG = str(encode(RING, "bitmask")[0]["value"]["imageDataURL"])
         ("rectangle", {"x": 1, "y": 2, "width": "wide", "height": 1}, "wide"),
         ("rectangle", {"x": 1, "y": 2, "width": float("inf"), "height": 1}, "not a percent"),
         ("rectangle", [], "not an object"),
+        ("ellipse", {"x": 1, "y": 2, "radiusX": 3}, "no 'radiusY'"),
+        ("vector", {"vertices": [], "closed": False}, "open path"),
+        ("vector", {"vertices": [[1, 2]], "closed": True}, "not a list of points"),
+        ("vector", {"vertices": [{"x": 1}], "closed": True}, "no 'y'"),
+        ("vector", {"vertices": [{"x": 1, "y": 1e9}], "closed": True}, "no place"),
     ],
 )
 def test_decode__says_what_is_wrong(kind: str, value: Any, found: str) -> None:

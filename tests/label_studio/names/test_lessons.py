@@ -181,10 +181,8 @@ GOOD = brush(box(20, 10, 5, 5), "Dog", id="good")
         brush(SQUARE, "Cat", value=None),
         brush(SQUARE, "Cat", original_width=HEIGHT, original_height=WIDTH),
         rectangle(0, 0, 4, 4, "Cat", original_width=WIDTH + 1, original_height=HEIGHT),
-        brush(SQUARE, "Cat", image_rotation=90),
-        rectangle(4, 4, 6, 6, "Cat", image_rotation=270),
         rectangle(4, 4, 6, 6, "Cat", type="ellipselabels"),
-        brush(SQUARE, "Cat", from_name="renamed", image_rotation=90),
+        brush(SQUARE, "Cat", from_name="renamed", value=None),
     ],
 )
 def test_both_readers__leave_out_what_cannot_be_read(

@@ -116,8 +116,21 @@ def test_build_task_prediction__max_regions_counts_over_all_controls() -> None:
     assert (found.n_regions, found.losses.over_limit) == (3, 1)
 
 
-def test_build_task_prediction__every_kind_gets_the_regions_and_they_count_once() -> None:
+def test_build_task_prediction__a_region_has_one_shape_the_finest_with_its_label() -> None:
     boxes = '<RectangleLabels name="box" toName="img"><Label value="cat"/></RectangleLabels>'
+    boxes = boxes.replace("</R", '<Label value="cow"/></R')
+    regions = [region(0, 0, 5, 5, score=0.8, cluster=0), region(10, 2, 8, 4, score=0.4, cluster=1)]
+    found = answered(IMAGE + BRUSH + boxes, *regions, names=("cow", "dog"))
+    assert shown(found) == [("brush", "img", ["dog"]), ("box", "img", ["cow"])]
+    assert found.n_regions == 2
+    assert found.score == pytest.approx(0.6)
+
+
+def test_build_task_prediction__a_tag_that_is_not_to_be_skipped_has_the_regions_again() -> None:
+    boxes = (
+        '<RectangleLabels name="box" toName="img" model_skip="false"><Label value="cat"/>'
+        "</RectangleLabels>"
+    )
     regions = [region(0, 0, 5, 5, score=0.8, cluster=0), region(10, 2, 8, 4, score=0.4, cluster=1)]
     found = answered(IMAGE + BRUSH + boxes, *regions, names=("cat", "dog"))
     assert shown(found) == [
@@ -289,3 +302,10 @@ def test_name_regions__people_come_before_the_config() -> None:
     assert (list(found.names), list(found.known)) == ([None, "dog"], [False, True])
     alone = name_regions(photo, predicted, np.zeros((0, 0), dtype=np.float32), None)
     assert (list(alone.names), list(alone.known)) == ([None, None], [False, False])
+
+
+def test_build__a_named_region_has_no_note_of_its_class() -> None:
+    two = region(1, 1, 4, 4, score=0.9, cluster=0), region(9, 1, 4, 4, score=0.8, cluster=1)
+    found = answered(IMAGE + BRUSH, *two, names=("bird", None))  # the config has no bird
+    notes = [item.get("meta", {}).get("text") for item in found.result]
+    assert notes == [None, ["object 2"]]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 from typing import Any, NoReturn
-from xml.etree.ElementTree import Element
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -12,8 +11,10 @@ from starlette.testclient import TestClient
 
 from prelabel.errors import UserError
 from prelabel.label_studio.fit import FitRequest
-from prelabel.label_studio.format import label_config
+from prelabel.label_studio.format import config_tags, label_config
+from prelabel.label_studio.format.config_tags import Tag
 from prelabel.label_studio.project_folder import ProjectFolder
+from prelabel.label_studio.project_home import open_folder
 from prelabel.label_studio.server.fits import Fit
 from prelabel.label_studio.server.jobs import Job, JobResult, Urgency
 from prelabel.label_studio.server.queue import Entry
@@ -143,13 +144,13 @@ def test_full_disk__is_reported_with_what_to_do(
 def parses(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every label config that is parsed in this process."""
     found: list[str] = []
-    read = label_config._root
+    read = config_tags.read_tags
 
-    def counted(xml: str) -> Element:
+    def counted(xml: str) -> list[Tag]:
         found.append(xml)
         return read(xml)
 
-    monkeypatch.setattr(label_config, "_root", counted)
+    monkeypatch.setattr(label_config, "read_tags", counted)
     return found
 
 
@@ -215,13 +216,15 @@ def test_contract__from_setup_to_the_next_version(
     answer = http.post("/predict", json=predict_body(project, tasks[:1])).json()
     assert [r["model_version"] for r in answer["results"]] == [before]
     number = int(project.partition(".")[0])
-    folder = ProjectFolder.of(server.url, number)
-    wait_for(lambda: any(p["waits_for_setup"] for p in service.status()["projects"]))
-    page = http.get("/").text
-    assert "A newer model" in page
-    assert f"{server.url}/projects/{number}/data" in page
-    after = http.post("/setup", json=setup_body(server, project)).json()["model_version"]
-    assert after == newest_version(folder)
+    folder = open_folder(server.url, str(number))
+    assert f"{server.url}/projects/{number}/data" in http.get("/").text
+
+    def setup() -> str:
+        return str(http.post("/setup", json=setup_body(server, project)).json()["model_version"])
+
+    wait_for(lambda: folder.state.newest)
+    wait_for(lambda: setup() == newest_version(folder))
+    after = setup()
 
     broken = server.task(1, image=server.upload(4000, b"broken"))
     results = http.post(

@@ -14,6 +14,7 @@ from prelabel.label_studio.format.label_config import parse_label_config
 from prelabel.label_studio.model_version import image_level_version
 from prelabel.label_studio.predict.task_prediction import ResultOptions
 from prelabel.label_studio.project_folder import ProjectFolder
+from prelabel.label_studio.project_home import open_folder
 from prelabel.label_studio.server import fit_scheduler, fits
 from prelabel.label_studio.server.service import Service
 from prelabel.storage import shards
@@ -196,7 +197,7 @@ def test_full_disk__during_a_fit_is_reported_with_what_to_do(
     monkeypatch.setattr(fits, "exit_with_parent", lambda pipe: None)  # it is run in this process
     name, tasks = server.project(4)
     number = int(name.partition(".")[0])
-    folder = ProjectFolder.of(server.url, number)
+    folder = open_folder(server.url, str(number))
     request = FitRequest(
         folder=folder.path,
         server=server.url,

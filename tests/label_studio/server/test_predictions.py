@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from prelabel.label_studio.server import cleanup
 from prelabel.label_studio.server.service import Service
 from support.backend import Project, kill, problems, sizes, started, versions
 from support.fake_label_studio import FakeLabelStudio, wait_for
@@ -94,35 +93,3 @@ def test_worker__killed_while_it_predicts_loses_nothing(
         assert service.status()["worker_restarts"] == 1
         assert "the worker's process died" in problems(service)
         assert b'prelabel_jobs_total{kind="predict",outcome="done"} 12.0' in service.statistics()
-
-
-def test_cleanup__earlier_predictions_go_once_the_new_one_is_there(
-    service: Service, server: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cleanup, "_AFTER", 0.2)
-    project = Project(service, server, 2)
-    before = project.setup()
-    project.predict(project.tasks[0])
-    project.idle()
-    after = project.fitted()
-    assert after != before
-    stored = {
-        task["id"]: [
-            {"id": 10 * task["id"] + n, "model_version": version}
-            for n, version in enumerate((before, "yolo 8", "0123456789ab-3", *new))
-        ]
-        for task, new in zip(project.tasks, ([after], []), strict=True)
-    }
-    for number, predictions in stored.items():
-        server.tasks[number]["predictions"] = predictions
-    server.asked.clear()
-    project.predict()
-    first, second = (task["id"] for task in project.tasks)
-    server.await_requests("DELETE")
-    server.await_requests(f"GET /api/tasks\\?.*included%22%3A%5B{second}%5D", 2)
-    assert server.count("GET /api/tasks/") == 0  # which would have Label Studio predict a task
-    # Others' stay, and all of the task whose new prediction the server has not stored yet.
-    left = [p["model_version"] for p in server.tasks[first]["predictions"]]
-    assert left == ["yolo 8", "0123456789ab-3", after]
-    assert server.tasks[second]["predictions"] == stored[second]
-    assert server.count("DELETE") == 1

@@ -8,7 +8,7 @@ import pytest
 
 from prelabel.errors import UserError
 from prelabel.label_studio.format.label_config import LabelConfig, parse_label_config
-from prelabel.label_studio.project_folder import ProjectFolder
+from prelabel.label_studio.project_home import open_folder
 from prelabel.label_studio.server import projects as projects_module
 from prelabel.label_studio.server.projects import Project, Projects
 from support.fake_label_studio import BRUSH
@@ -21,7 +21,7 @@ def test_connect__the_same_project_each_time(own_folders: Path) -> None:
     projects = Projects("", "")
     first = projects.connect("7.1767323045", f"{SERVER}/", TOKEN)
     assert (first.id, first.server, first.token) == (7, SERVER, TOKEN)
-    assert first.folder.path == ProjectFolder.of(SERVER, 7).path
+    assert first.folder.path == open_folder(SERVER, "7").path
     assert projects.connect("7.1767323045", SERVER, "") is first
     assert first.token == TOKEN  # one that was known stays
     assert projects.connect("7.1", SERVER, "") is not first  # another one, made at another time
@@ -35,17 +35,17 @@ def test_connect__the_settings_server_comes_first_and_has_its_own_token() -> Non
 
 
 def test_restore__a_token_goes_to_its_own_server_only() -> None:
-    ProjectFolder.of(SERVER, 3).update(server=SERVER, project="3.1")
+    open_folder(SERVER, "3").update(server=SERVER, project="3.1", label_config=BRUSH)
     projects = Projects("http://127.0.0.1:8080", "of the settings")
     (project,) = projects.restore(print)
     assert (project.server, project.token) == (SERVER, "")
 
 
 def test_restore__what_is_damaged_is_reported_and_the_others_are_there() -> None:
-    ProjectFolder.of(SERVER, 3).update(server=SERVER, project="3.1")
-    ProjectFolder.of(SERVER, 4).update(n_tasks=2)  # used by the commands alone
-    ProjectFolder.of(SERVER, 5).update(server=SERVER, project="5.1")
-    (ProjectFolder.of(SERVER, 5).path / "project.json").write_text("{")
+    open_folder(SERVER, "3").update(server=SERVER, project="3.1", label_config=BRUSH)
+    open_folder(SERVER, "4").update(project="4.1")  # used by the commands alone
+    open_folder(SERVER, "5").update(server=SERVER, project="5.1", label_config=BRUSH)
+    (open_folder(SERVER, "5").path / "project.json").write_text("{")
     problems: list[str] = []
     projects = Projects("", "")
     assert [project.id for project in projects.restore(problems.append)] == [3]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -19,7 +20,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from prelabel.label_studio.demo.local_server import free_port
-from prelabel.label_studio.project_folder import ProjectFolder
+from prelabel.label_studio.project_home import open_folder
 from support.backend import newest_version, predict_body, setup_body
 from support.fake_label_studio import TOKEN, FakeLabelStudio, wait_for
 
@@ -146,12 +147,64 @@ def test_serve__interrupted_ends_with_all_its_processes(
 
 
 @needs_proc
+def test_serve__terminated_with_its_processes_reports_no_death(
+    server: FakeLabelStudio, tmp_path: Path
+) -> None:
+    """A service manager sends SIGTERM to all of them."""
+    with serving(tmp_path, server) as (process, http):
+        project, tasks = server.project(2)
+        assert http.post("/setup", json=setup_body(server, project)).is_success
+        assert http.post("/predict", json=predict_body(project, tasks)).is_success
+        assert len(group(process.pid)) >= 2
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(10)
+        wait_for(lambda: not group(process.pid), seconds=10)
+        assert process.stdout is not None
+        printed = process.stdout.read()
+    assert "died" not in printed
+    assert "Traceback" not in printed
+
+
+def test_serve__a_port_in_use_is_an_error_and_no_address() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        text = refusal("--port", str(port))
+    assert f"127.0.0.1, port {port}" in text
+    assert "is the backend's address" not in text
+
+
+def test_serve__a_refused_setup_is_told_in_the_log_on_the_page_and_in_label_studio(
+    server: FakeLabelStudio, tmp_path: Path
+) -> None:
+    choices = '<View><Image name="i" value="$image"/><Choices name="c" toName="i"><Choice value="a"/></Choices></View>'
+    project, _ = server.project(1, choices)
+    body = {**setup_body(server, project), "schema": choices}
+    with serving(tmp_path, server, PRELABEL_BASIC_AUTH="me:secret") as (process, http):
+        for _ in range(3):
+            assert http.post("/setup", json=body).status_code == 401
+        answer = http.post("/setup", json=body, auth=("me", "secret"))
+        page = http.get("/", auth=("me", "secret")).text
+        # All that Label Studio shows of an error is its status and reason phrase.
+        assert answer.status_code == 400
+        assert "no tag that can hold masks, found View, Image, Choices" in answer.reason_phrase
+        assert "<" not in answer.reason_phrase  # Label Studio shows it as HTML
+        assert "x-prelabel-reason" not in answer.headers
+        os.kill(process.pid, signal.SIGTERM)
+        process.wait(10)
+        assert process.stdout is not None
+        log = process.stdout.read()
+    for told in (page, log):
+        assert told.count("no or another user and password") == 1
+        assert told.count(f"project {project} cannot be connected: label config") == 1
+
+
+@needs_proc
 def test_serve__killed_during_a_fit_takes_its_processes_along_and_goes_on_with_it(
     server: FakeLabelStudio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PRELABEL_HOME", str(tmp_path / "home"))
     project, tasks = server.project(6)
-    folder = ProjectFolder.of(server.url, int(project.partition(".")[0]))
+    folder = open_folder(server.url, project)
     last = tasks[-1]["data"]["image"]
     with server.holding(last), serving(tmp_path, server) as (process, http):
         server.asked.clear()

@@ -111,7 +111,7 @@ def test_once__a_failure_is_reported(harness: Harness) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["worker reader", "worker writer", "watch"])
+@pytest.mark.parametrize("name", ["worker reader", "worker writer", "watch", "refresh"])
 def test_service__predicts_after_a_thread_has_failed(
     name: str, service: Service, server: FakeLabelStudio
 ) -> None:

@@ -203,7 +203,11 @@ def mask_of(item: Mapping[str, Any]) -> Mask:
 
 def test_predict__several_controls(worker: Worker, server: FakeLabelStudio) -> None:
     xml = f"<View>{IMAGE}{''.join(control(kind, kind) for kind in KINDS)}</View>"
-    items = worker.items(with_regions(server), xml=xml)
+    finest = worker.items(with_regions(server), xml=xml)
+    assert {item["from_name"] for item in finest} == {"Brush"}
+    items = worker.items(
+        with_regions(server), xml=xml.replace(" toName", ' model_skip="false" toName')
+    )
     assert {item["from_name"] for item in items} == set(KINDS)
     assert all(item["type"] == f"{item['from_name'].lower()}labels" for item in items)
     assert len({item["id"] for item in items}) == len(items)

@@ -53,15 +53,12 @@ def names(
     """
     with extras.required("label-studio"):
         from prelabel.label_studio.names.exemplars import ExemplarFile
-        from prelabel.label_studio.project_folder import ProjectFolder
+        from prelabel.label_studio.project_home import no_model, open_folder
 
-    home = ProjectFolder.of(url, project)
+    home = open_folder(url, str(project))
     model = home.newest_model()
     if model is None:
-        raise UserError(
-            f"project {project} of {url} has no fitted model on this machine: prelabel label-studio "
-            f"fit --project {project}"
-        )
+        raise no_model(url, project)
     exemplars = ExemplarFile(home.names)
     _name_classes(exemplars, changes, model)
     _rename(exemplars, renames)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -54,6 +55,13 @@ def predict(
             help="Do not choose the predictions that annotators see with Label All Tasks.",
         ),
     ] = False,
+    unnamed: Annotated[
+        ls_options.Unnamed | None,
+        typer.Option(
+            help=f"{ls_options.UNNAMED} Default: asked in a terminal, else first.",
+            show_default=False,
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Change nothing on the server.")
     ] = False,
@@ -61,8 +69,12 @@ def predict(
     max_regions: ls_options.MaxRegions = 50,
     gap: ls_options.Gap = 0,
     tolerance: ls_options.Tolerance = 1.0,
+    max_points: ls_options.MaxPoints = 60,
     allow_host: ls_options.AllowHost,
     local_files: ls_options.LocalFiles = None,
+    max_photo_mb: ls_options.MaxPhotoMb = 100,
+    photo_timeout: ls_options.PhotoTimeout = 120,
+    photo_cache_gb: ls_options.PhotoCacheGb = 20.0,
     strict: options.Strict = False,
 ) -> None:
     """Predict every task of a project: fit if needed, predict, import the predictions.
@@ -71,19 +83,23 @@ def predict(
     """
     progress = console.progress()
     with console.stage(progress, "start"), extras.required("label-studio"):
+        config = options.chosen_config(recipe, backbone=backbone, settings=settings)
         from prelabel.label_studio import bulk
         from prelabel.label_studio.api.client import Client
-        from prelabel.label_studio.api.photos import Sources, open_fetcher
+        from prelabel.label_studio.api.photos import open_fetcher
         from prelabel.label_studio.predict.task_prediction import ResultOptions
-        from prelabel.label_studio.project_folder import ProjectFolder
+        from prelabel.label_studio.project_home import open_folder
 
-        config = options.chosen_config(recipe, backbone=backbone, settings=settings)
+        sources = ls_options.sources(
+            allow_host, local_files, mb=max_photo_mb, seconds=photo_timeout, cache_gb=photo_cache_gb
+        )
     with Client(url, token) as client:
+        chosen = unnamed or _unnamed(client.project(project).label_config, ask=not dry_run)
         totals = bulk.predict_project(
             client,
-            open_fetcher(client, Sources(tuple(allow_host), local_files)),
+            open_fetcher(client, sources),
             project,
-            ProjectFolder.of(url, project),
+            open_folder(client.url, client.project(project).name),
             config,
             bulk.Options(
                 labelled=all_tasks,
@@ -91,13 +107,34 @@ def predict(
                 refit=refit,
                 keep_project_settings=keep_project_settings,
                 dry_run=dry_run,
-                result_options=ResultOptions(min_score, max_regions, gap, tolerance),
+                result_options=ResultOptions(
+                    min_score, max_regions, gap, tolerance, max_points, unnamed=chosen
+                ),
             ),
             progress=progress,
         )
     print(table(totals_rows(totals, dry_run=dry_run)))
     if strict and totals.failed:
         raise typer.Exit(1)
+
+
+def _unnamed(label_xml: str, *, ask: bool) -> ls_options.Unnamed:
+    """What regions of classes without a name get where no option says it: labels of their own if the
+    label config has such already, or if somebody at a terminal agrees."""
+    from prelabel.label_studio.format.label_config import parse_label_config
+    from prelabel.label_studio.format.unnamed_labels import has_labels
+
+    if has_labels(label_xml):
+        return "add"
+    if not ask or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return "first"
+    if len(parse_label_config(label_xml).label_names) < 2:
+        return "first"
+    console.say(
+        "regions of classes without a name need a label to be seen; labels 'object 1', 'object 2', … "
+        "can be added to the project's label config, and are taken out when all classes have names"
+    )
+    return "add" if typer.confirm("add them?", default=True, err=True) else "first"
 
 
 def totals_rows(totals: Totals, *, dry_run: bool) -> list[tuple[str, str]]:
@@ -120,6 +157,11 @@ def totals_rows(totals: Totals, *, dry_run: bool) -> list[tuple[str, str]]:
         "holes filled, since polygons have none": lost.holes,
     }
     rows += [("left out", f"{n} {what}") for what, n in counts.items() if n]
+    if totals.labels_kept:
+        rows.append(("label config", f"annotations still have the labels {totals.labels_kept}"))
+    if lost.simplified:
+        iou = 1 - lost.iou_lost / lost.simplified
+        rows.append(("simplified", f"{lost.simplified} outlines, at a mean IoU of {iou:.3f}"))
     if totals.learned_from:
         rows.append(("names", f"learned from {totals.learned_from} annotated photos"))
     if totals.failed:

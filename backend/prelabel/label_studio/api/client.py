@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import httpx
 import msgspec
 
 from prelabel.errors import PhotoError, UserError
-from prelabel.label_studio.api.download import write_photo
+from prelabel.label_studio.api.deadline import Deadline
+from prelabel.label_studio.api.download import HEADERS, write_photo
 from prelabel.label_studio.api.errors import (
     KEPT,
     NotFoundError,
@@ -22,11 +24,12 @@ from prelabel.label_studio.api.errors import (
     ServerFault,
 )
 from prelabel.label_studio.api.transport import Transport
+from prelabel.label_studio.api.uris import STATIC, is_photo_route
 from prelabel.storage.json import JsonObject
 
 T = TypeVar("T")
 _LONG = 10
-"""Usual timeouts that an import may take (it is not repeated), and half as many as a download."""
+"""Usual timeouts that an import may take: it is not repeated."""
 
 _PAGE = 100
 """Tasks in one request, which are in memory together."""
@@ -51,12 +54,27 @@ class ProjectInfo(msgspec.Struct, frozen=True):
     model_version: str = ""
     show_collab_predictions: bool = True
 
+    @property
+    def name(self) -> str:
+        """``id.timestamp``, as /setup sends it; the id alone if it is not known when it was created."""
+        try:
+            return f"{self.id}.{int(datetime.fromisoformat(self.created_at).timestamp())}"
+        except (ValueError, OverflowError):
+            return str(self.id)
+
 
 class _Titled(msgspec.Struct, frozen=True):
     """A project or a backend."""
 
     id: int
     title: str | None = None
+
+
+class _Summary(msgspec.Struct, frozen=True):
+    """How often each label is used, by tag and label."""
+
+    created_labels: dict[str, dict[str, int]] = {}
+    created_labels_drafts: dict[str, dict[str, int]] = {}
 
 
 class Client:
@@ -110,6 +128,18 @@ class Client:
         facts = {"title": title, "label_config": label_xml}
         return self.convert(self.ask("POST", "/api/projects/", body=facts), _Titled).id
 
+    def set_label_config(self, project_id: int, label_xml: str) -> None:
+        """Change a project's label config. Raises UserError if the server refuses it."""
+        self.ask("PATCH", f"/api/projects/{project_id}/", body={"label_config": label_xml})
+
+    def used_labels(self, project_id: int) -> set[str]:
+        """The labels that regions of annotations and drafts have. Raises UserError."""
+        answer = self.ask("GET", f"/api/projects/{project_id}/summary/")
+        given = {key: value for key, value in answer.items() if value is not None}
+        summary = self.convert(given, _Summary)
+        every = (summary.created_labels, summary.created_labels_drafts)
+        return {label for by_tag in every for labels in by_tag.values() for label in labels}
+
     def upload(self, project_id: int, photos: Sequence[Path]) -> None:
         """Photos from this machine, a task each. Raises UserError."""
         # Of several fields with one name it would take the last.
@@ -147,13 +177,18 @@ class Client:
         answer = self.ask("POST", "/api/ml", body=facts, repeatable=False)
         return self.convert(answer, _Titled).id
 
-    def tasks(self, project_id: int, *, version: str = "") -> Iterator[JsonObject]:
+    def tasks(
+        self, project_id: int, *, version: str = "", fields: Sequence[str] = ()
+    ) -> Iterator[JsonObject]:
         """A project's tasks with their annotations and predictions, each once; a page of them is in
         memory at a time. ``version``: only those with a prediction whose model version contains
-        this text, without annotations and predictions (see ``find_tasks``).
+        this text, without annotations, drafts and predictions (see ``find_tasks``). ``fields``:
+        only these, drafts and such among them.
 
         Raises UserError, and ServerFault if fewer came than there are."""
         more = {"query": _encoded(_having(version))} if version else {"fields": "all"}
+        if fields:
+            more |= {"fields": "all", "include": ",".join(("id", *fields))}
         seen: set[int] = set()
         total = page = 0
         while True:
@@ -248,28 +283,41 @@ class Client:
         with suppress(NotFoundError):
             self._transport.json("DELETE", f"/api/predictions/{prediction_id}/")
 
-    def download(self, url_path: str, into: BinaryIO, max_bytes: int) -> str | None:
-        """Write the file at an absolute path of this server (``/data/upload/…``, with its query) to
+    def download(
+        self, url_path: str, into: BinaryIO, max_bytes: int, deadline: Deadline
+    ) -> str | None:
+        """Write the photo at an absolute path of this server (``/data/upload/…``, with its query) to
         ``into``, which is truncated to its present position before each attempt.
 
-        Returns None; or, if the server redirects to another one, that address, which may be signed:
-        nothing is written then, and nothing was requested there. Raises PhotoError if the file
-        cannot be fetched or has more than ``max_bytes`` bytes, UserError if no file can.
+        Returns None; or, if the server redirects elsewhere, that address, which may be signed:
+        nothing is written then, and nothing was requested there. Paths that Label Studio gives no
+        photos at count as elsewhere. Raises PhotoError if the file cannot be fetched, UserError if no
+        file can.
         """
         if not url_path.startswith("/") or url_path.startswith("//"):
             raise PhotoError(
                 "is not an absolute path of the Label Studio server: it must begin with /"
             )
+        below = url_path.removeprefix(urlsplit(self.url).path)
+        if not is_photo_route(below):
+            return f"{self.url}{below}"
         start = into.tell()
 
         def read(response: httpx.Response) -> None:
             into.seek(start)
             into.truncate()
-            seconds = 2 * _LONG * self._transport.timeout
-            write_photo(response, into, max_bytes, seconds=seconds)
+            write_photo(response, into, max_bytes)
 
         try:
-            self._transport.call("GET", url_path, read, headers={"Accept-Encoding": "identity"})
+            self._transport.call(
+                "GET",
+                url_path,
+                read,
+                headers=HEADERS,
+                authorized=not below.startswith(STATIC),
+                deadline=deadline,
+                follow=is_photo_route,
+            )
         except RedirectedAwayError as other:
             return other.url
         except ServerFault as fault:

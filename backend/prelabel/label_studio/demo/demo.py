@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import subprocess
@@ -10,15 +9,15 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
 from prelabel.errors import UserError
 from prelabel.label_studio.api.client import Client
-from prelabel.label_studio.demo.local_server import LocalServer, Login, free_port
-from prelabel.storage.files import replacing
+from prelabel.label_studio.demo.local_server import LocalServer, free_port
+from prelabel.label_studio.demo.login import login
 from prelabel.storage.progress import RunLog
 
 TITLE = "prelabel samples"
@@ -35,25 +34,10 @@ class Backend:
     password: str
 
 
-def login(folder: Path) -> Login:
-    """The demo's user, generated once and kept in ``folder``, readable for its owner alone."""
-    file = folder / "login.json"
-    if file.exists():
-        try:
-            return Login(**json.loads(file.read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as error:
-            raise UserError(f"{file} is damaged: remove {folder} to start from scratch") from error
-    made = Login("demo@example.com", secrets.token_urlsafe(9), secrets.token_hex(20))
-    with replacing(file) as beside:
-        beside.touch(mode=0o600)
-        beside.write_text(json.dumps(asdict(made)), encoding="utf-8")
-    return made
-
-
 @contextmanager
 def label_studio(command: Path, folder: Path) -> Iterator[LocalServer]:
     """A Label Studio with its data in ``folder``, stopped at the end."""
-    server = LocalServer(command, folder, login(folder), port=free_port(8080))
+    server = LocalServer(command, folder, login(command, folder), port=free_port(8080))
     try:
         server.start()
         yield server

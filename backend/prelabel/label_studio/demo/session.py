@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from prelabel.label_studio.bulk import Options, Totals, predict_project
 from prelabel.label_studio.demo import demo
 from prelabel.label_studio.demo.demo import Backend
 from prelabel.label_studio.demo.local_server import Login
-from prelabel.label_studio.project_folder import ProjectFolder
+from prelabel.label_studio.project_home import open_folder
 from prelabel.runs.export import export_dataset
 from prelabel.samples import write_samples
 from prelabel.storage.progress import Progress, RunLog
@@ -44,7 +43,6 @@ def running_demo(
     ``command``: the label-studio program. ``folder``: keeps everything from start to start.
     ``backbone``: as for ``prelabel serve``, "" for its default. Raises UserError.
     """
-    os.environ.setdefault("PRELABEL_HOME", str((folder / "models").resolve()))
     samples = write_samples(folder / "samples")
     photos = sorted(file for file in samples.photos.rglob("*") if file.is_file())
     data = (folder / "label-studio").resolve()
@@ -60,7 +58,7 @@ def running_demo(
         client = running.enter_context(Client(server.url, server.login.token))
         project = demo.project(client, photos, list(samples.n_objects), backend, log)
         fetcher = open_fetcher(client, Sources())
-        project_folder = ProjectFolder.of(server.url, project)
+        project_folder = open_folder(server.url, client.project(project).name)
         totals = predict_project(
             client, fetcher, project, project_folder, config, Options(), progress=progress
         )

@@ -107,7 +107,7 @@ class TaskLabels:
             versions.add(found.model_version)
             shared = shared_labels(found.items)
             labels = (item_label(item, shared, predicted=found.predicted) for item in found.items)
-            others |= {label for label in labels if label}
+            others |= {self._stored(label) for label in labels if label}
         # Classes without a name come last, in the order of their numbers.
         others -= known.keys()
         order = sorted(others, key=lambda n: (len(n), n) if is_unnamed(n) else (0, n))
@@ -148,6 +148,9 @@ class TaskLabels:
             )
         return size
 
+    def _stored(self, label: str) -> str:
+        return self._label_config.stored(label) if self._label_config else label
+
     def _regions(self, drawn: Iterable[DrawnRegion], found: LabelledTask) -> list[Region]:
         """Highest score first."""
         whole = item_score(found.entry) if found.entry and found.predicted else None
@@ -160,7 +163,7 @@ class TaskLabels:
                     box=rle_box(one.rle),
                     area=rle_area(one.rle),
                     score=own if found.predicted and own is not None else 1.0,
-                    cluster=self._clusters.get(one.label, -1),
+                    cluster=self._clusters.get(self._stored(one.label), -1),
                 )
             )
         return sorted(regions, key=lambda region: -region.score)

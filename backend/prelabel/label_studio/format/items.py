@@ -15,8 +15,13 @@ from prelabel.data.masks import Mask, decode_rle, rle_area
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
 from prelabel.label_studio.format.label_config import Control
-from prelabel.label_studio.format.shapes import SHAPE_OF, Shape, Value, shape_of_item
+from prelabel.label_studio.format.shape_values import Value
+from prelabel.label_studio.format.shapes import SHAPE_OF, Kind, Shape, shape_of_item
+from prelabel.label_studio.format.simplified import Outline
 from prelabel.storage.json import JsonObject
+
+_SPAN: dict[Kind, Value] = {"magicwand": {"start": 0, "end": 0}}
+"""Label Studio's import (1.23) takes the labels of a MagicWand for those of a text."""
 
 
 class ResultItem(TypedDict):
@@ -49,7 +54,8 @@ class Losses:
 
     Regions: ``below_threshold`` (their score is too low), ``empty`` (no pixel inside),
     ``over_limit`` (behind the best of a photo). In polygons: ``holes``, and the ``hole_pixels``
-    that they fill. ``unnamed`` regions are there but have no label.
+    that they fill; ``simplified`` ones, and their ``iou_lost``, which is the sum of 1 - IoU with the
+    exact outline. ``unnamed`` regions are there but have no label.
     """
 
     below_threshold: int = 0
@@ -58,6 +64,8 @@ class Losses:
     over_limit: int = 0
     holes: int = 0
     hole_pixels: int = 0
+    simplified: int = 0
+    iou_lost: float = 0.0
 
     def __add__(self, other: Losses) -> Losses:
         """Both together."""
@@ -71,46 +79,51 @@ def encode_regions(
     control: Control,
     *,
     tolerance: float = 1.0,
+    max_points: int = 0,
     item_index: int | None = None,
     notes: Mapping[int, str] | None = None,
 ) -> tuple[list[ResultItem], Losses]:
     """The result items of a prediction for one control, highest score first, and what was lost.
 
     ``labels``: each cluster's label, by cluster id. A region is one item; in polygons, each of its
-    parts is one. A region without a label, or with one that the control does not have, has an
+    parts is one. If the control's labels stand in a Labels tag, the label is an item of its own with
+    the same id. A region without a label, or with one that the control does not have, has an
     empty list of labels: Label Studio (1.23) takes that, draws it and lets a person label it; an
     unknown label it would drop without a word. Ids depend on the photo's name, the mask and the
     control alone.
     ``tolerance``: pixels that a polygon may stray from the outline (0: exact); less where it would
-    not give back the part, its holes filled, with an IoU of 0.95. ``item_index``: which photo of
-    the task, where the control's ``is_list`` is true. ``notes``: what people see in the details of
-    a cluster's regions, by cluster id.
+    not give back the part, its holes filled, with an IoU of 0.95. ``max_points``: the most corners
+    of a polygon, whatever that costs (0: any number). ``item_index``: which photo of the task, where
+    the control's ``is_list`` is true. ``notes``: what people see in the details of a cluster's
+    regions, by cluster id.
 
     Raises UserError for a tolerance below 0.
     """
     if not tolerance >= 0:
         raise UserError(f"tolerance is {tolerance} pixels, expected 0 or more")
-    shape = SHAPE_OF[control.kind]
+    shape, outline = SHAPE_OF[control.kind], Outline(tolerance, max_points)
     items: list[ResultItem] = []
-    unnamed = empty = holes = hole_pixels = 0
+    losses = Losses()
     for region in sorted(prediction.regions, key=lambda region: -region.score):
         if rle_area(region.rle) == 0:
-            empty += 1
+            losses += Losses(empty=1)
             continue
         label = labels.get(region.cluster)
-        named = [label] if label is not None and control.accepts(label) else []
-        unnamed += not named
-        for part, value in enumerate(shape.encode(region.rle, tolerance)):
-            item = _item(region, prediction, control, {**value, shape.labels_key: named}, part)
+        stored = control.stored(label) if label is not None else None
+        losses += Losses(unnamed=stored is None)
+        parts = shape.encode(region.rle, outline)
+        for number, part in enumerate(parts):
+            item = _item(region, prediction, control, part.value, number)
             if item_index is not None:
                 item["item_index"] = item_index
             if notes and (note := notes.get(region.cluster)):
                 item["meta"] = {"text": [note]}
-            items.append(item)
+            items += _with_label(item, control, stored)
+            losses += Losses(simplified=part.iou < 1, iou_lost=1 - part.iou)
         if shape.keeps == "outline":
-            n, pixels = _holes(decode_rle(region.rle))
-            holes, hole_pixels = holes + n, hole_pixels + pixels
-    return items, Losses(unnamed=unnamed, empty=empty, holes=holes, hole_pixels=hole_pixels)
+            holes, pixels = _holes(decode_rle(region.rle))
+            losses += Losses(holes=holes, hole_pixels=pixels)
+    return items, losses
 
 
 def decode_item(item: JsonObject, *, height: int, width: int) -> Mask | None:
@@ -142,12 +155,14 @@ def _decode(item: JsonObject, shape: Shape, height: int, width: int) -> Mask:
 def _item(
     region: Region, prediction: Prediction, control: Control, value: Value, part: int
 ) -> ResultItem:
-    kind = SHAPE_OF[control.kind].labels_key
-    text = "\0".join((prediction.photo, region.rle["counts"], kind, control.name, str(part)))
+    """An item without labels."""
+    shape = SHAPE_OF[control.kind]
+    key = shape.labels_key
+    text = "\0".join((prediction.photo, region.rle["counts"], key, control.name, str(part)))
     data = text.encode("utf-8", "surrogatepass")
     return {
         "id": hashlib.blake2b(data, digest_size=8).hexdigest(),
-        "type": kind,
+        "type": key if control.labels_tag is None else shape.kind,
         "from_name": control.name,
         "to_name": control.to_name,
         "original_width": prediction.width,
@@ -156,6 +171,24 @@ def _item(
         "score": float(region.score),
         "value": value,
     }
+
+
+def _with_label(item: ResultItem, control: Control, label: str | None) -> list[ResultItem]:
+    """An item with its label, which is another item if it is of a Labels tag."""
+    labels = [] if label is None else [label]
+    if control.labels_tag is None:
+        item["value"] = {**item["value"], SHAPE_OF[control.kind].labels_key: labels}
+        return [item]
+    if not labels:
+        return [item]
+    value = {**item["value"], **_SPAN.get(control.kind, {}), "labels": labels}
+    named: ResultItem = {
+        **item,
+        "type": "labels",
+        "from_name": control.labels_tag,
+        "value": value,
+    }
+    return [item, named]
 
 
 def _holes(mask: Mask) -> tuple[int, int]:

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
-from xml.etree import ElementTree
 
 from prelabel.errors import UserError
+from prelabel.label_studio.format.config_tags import EXPECTED, Tag, read_tags
+from prelabel.label_studio.format.data_paths import path_of
 from prelabel.label_studio.format.labels import is_unnamed
 from prelabel.label_studio.format.shapes import SHAPES, Kind
 
 PromptKind = Literal["keypoint", "rectangle"]
 
-_KINDS: dict[str, Kind] = {shape.tag.lower(): shape.kind for shape in SHAPES}
-_PROMPTS: dict[str, PromptKind] = {"keypointlabels": "keypoint", "rectanglelabels": "rectangle"}
-_EXPECTED = (
-    f"expected {', '.join(shape.tag for shape in SHAPES[:-1])} or {SHAPES[-1].tag} for an Image, like "
-    '<View><Image name="image" value="$image"/><BrushLabels name="label" toName="image">'
-    '<Label value="Dog"/></BrushLabels></View>'
-)
+_KINDS: dict[str, Kind] = {s.tag.lower(): s.kind for s in SHAPES if s.tag}
+_BARE_KINDS: dict[str, Kind] = {s.bare_tag.lower(): s.kind for s in SHAPES}
+_PROMPTS: dict[str, PromptKind] = {
+    "keypoint": "keypoint",
+    "keypointlabels": "keypoint",
+    "rectangle": "rectangle",
+    "rectanglelabels": "rectangle",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """One choice of a control. ``color``: its ``background`` as written, None if it has none.
+    """One choice of a control. ``value``, ``alias``: as written, spaces included. ``color``: its
+    ``background`` as written, None if it has none. ``category``: its number in COCO, if it has one.
 
     ``predicted_values``: the clusters' names that it stands for, as written but stripped.
     """
@@ -32,14 +35,23 @@ class Label:
     value: str
     color: str | None = None
     predicted_values: tuple[str, ...] = ()
+    alias: str = ""
+    category: int | None = None
+
+    @property
+    def stored(self) -> str:
+        """What regions with this label have: the alias, where there is one."""
+        return self.alias or self.value
 
 
 @dataclass(frozen=True, slots=True)
 class Control:
     """A tag that holds regions of one image.
 
-    ``name``, ``to_name``: a result's ``from_name`` and ``to_name``. ``image_key``: the key of the
-    task's data that holds the photo's address, or a list of them if ``is_list`` is true.
+    ``name``, ``to_name``: a result's ``from_name`` and ``to_name``. ``image_key``: where the task's
+    data hold the photo's address, as ``data_paths`` reads it, or a list of them if ``is_list`` is
+    true. ``labels_tag``: the Labels tag that its labels stand in; "" if regions cannot have one,
+    None if they are its own. ``skip``: its ``model_skip``, None if that is not written.
     """
 
     kind: Kind
@@ -48,26 +60,34 @@ class Control:
     image_key: str
     labels: tuple[Label, ...]
     is_list: bool = False
+    labels_tag: str | None = None
+    skip: bool | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Its labels but for those of classes that nobody has named."""
-        return tuple(label.value for label in self.labels if not is_unnamed(label.value))
+        """Its labels as they are stored, but for those of classes that nobody has named."""
+        return tuple(label.stored for label in self.labels if not is_unnamed(label.stored))
 
     def accepts(self, label: str) -> bool:
-        """Whether a region may have this label: any, if the control has none of its own, since they
-        come from the task then."""
-        return not self.labels or any(label == own.value for own in self.labels)
+        """Whether a region may have this label (alias or value): any, if the labels come from the
+        task."""
+        return self.stored(label) is not None
+
+    def stored(self, label: str) -> str | None:
+        """What a region with this label (alias or value) has; None if it may not have it."""
+        if self.labels_tag == "":
+            return None
+        return _stored(label, self.labels) or (None if self.labels else label)
 
     def label_for(self, cluster_name: str) -> str | None:
-        """The label of a cluster: the first whose ``predicted_values`` have its name (in any
-        case), else one whose value is its name, else None.
+        """The label of a cluster, as it is stored: the first whose ``predicted_values`` have its
+        name (in any case), else one whose alias or value is its name, else None.
         """
         name = cluster_name.strip().casefold()
         for label in self.labels:
             if name in (value.casefold() for value in label.predicted_values):
-                return label.value
-        return next((label.value for label in self.labels if label.value == cluster_name), None)
+                return label.stored
+        return _stored(cluster_name, self.labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,147 +106,169 @@ class Prompt:
 class LabelConfig:
     """A labeling interface as far as it is used here, in the order in which it is written.
 
-    ``controls``: one for each tag and image; at least one. ``interactive``: the smart tags.
-    ``score_threshold``: the largest ``model_score_threshold`` of the controls, in [0, 1].
+    ``controls``: one for each tag, image, and Labels tag; at least one. ``interactive``: the smart
+    tags. ``score_threshold``: the largest ``model_score_threshold`` of the controls, in [0, 1].
+    ``attributes``: the tags with ``perRegion="true"`` that say more about a region: name, and the
+    type of their results.
     """
 
     controls: tuple[Control, ...]
     interactive: tuple[Prompt, ...] = ()
     score_threshold: float = 0.0
+    attributes: tuple[tuple[str, str], ...] = ()
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """The controls' labels, each once, but for those of classes that nobody has named."""
+        """The controls' labels as they are stored, each once, but for those of classes that nobody
+        has named."""
         return tuple(dict.fromkeys(name for c in self.controls for name in c.names))
+
+    @property
+    def categories(self) -> dict[str, int]:
+        """The labels' numbers in COCO, as far as they have some, by label."""
+        labels = (label for c in self.controls for label in c.labels)
+        return {one.stored: one.category for one in labels if one.category is not None}
+
+    def stored(self, label: str) -> str:
+        """A label as it is stored, from its alias or value; one that nothing has is itself."""
+        return _stored(label, [one for c in self.controls for one in c.labels]) or label
 
 
 def parse_label_config(xml: str) -> LabelConfig:
     """Read a labeling interface. Tags and attributes count in any case, as in Label Studio.
 
-    A RectangleLabels with ``smart="true"`` is a prompt; it is a control as well only if there is
-    no other. Tags for something other than an Image (a Video, say) are passed over.
+    A Brush, Polygon or other tag without labels of its own has those of the Labels tags for the
+    same image, one control for each. A rectangle with ``smart="true"`` is a prompt; it is a control
+    as well only if there is no other. Tags for something other than an Image (a Video, say) are
+    passed over.
 
     Raises UserError for what is not XML, has a DOCTYPE, has no usable tag, names in ``toName`` a tag
     that is not there, or has an Image or ``model_score_threshold`` that cannot be used.
     """
-    elements = list(_root(xml).iter())
-    names = {attributes["name"] for e in elements if "name" in (attributes := _attributes(e))}
-    images = {
-        attributes["name"]: attributes
-        for e in elements
-        if _tag(e) == "image" and "name" in (attributes := _attributes(e))
-    }
+    tags = _Tags(read_tags(xml))
     controls: list[tuple[Control, float]] = []
     smart_controls: list[tuple[Control, float]] = []
     prompts: list[Prompt] = []
-    for element in elements:
-        tag, attributes = _tag(element), _attributes(element)
-        if tag not in _KINDS and tag not in _PROMPTS:
+    for tag in tags.all:
+        if tag.name not in _KINDS and tag.name not in _BARE_KINDS and tag.name not in _PROMPTS:
             continue
-        smart = attributes.get("smart", "").lower() == "true" and tag in _PROMPTS
-        name, labels = _name(element, attributes), _labels(element)
-        for to_name in _images_of(element, attributes, names, images):
-            key, is_list = _image_key(images[to_name])
+        smart = tag.flag("smart") is True and tag.name in _PROMPTS
+        for to_name in tags.images_of(tag):
+            for control in tags.controls(tag, to_name):
+                chosen = smart_controls if smart else controls
+                chosen.append((control, _threshold(tag)))
             if smart:
-                prompts.append(Prompt(_PROMPTS[tag], name, to_name, key, labels, is_list))
-            if tag in _KINDS:
-                control = Control(_KINDS[tag], name, to_name, key, labels, is_list)
-                threshold = _threshold(element, attributes)
-                (smart_controls if smart else controls).append((control, threshold))
-    usable = controls or smart_controls
+                prompts.append(tags.prompt(tag, to_name))
+    usable = [one for one in controls or smart_controls if one[0].skip is not True]
     if not usable:
-        found = ", ".join(dict.fromkeys(element.tag for element in elements))
-        raise UserError(f"label config: no tag that can hold masks, found {found}; {_EXPECTED}")
+        found = ", ".join(dict.fromkeys(tag.written for tag in tags.all))
+        skipped = ' (without model_skip="true")' if controls or smart_controls else ""
+        raise UserError(
+            f"label config: no tag that can hold masks{skipped}, found {found}; {EXPECTED}"
+        )
     return LabelConfig(
-        controls=tuple(control for control, _ in usable),
+        controls=tuple(control for control, _ in controls or smart_controls),
         interactive=tuple(prompts),
         score_threshold=max(threshold for _, threshold in usable),
+        attributes=tuple(
+            (tag.get("name"), tag.name) for tag in tags.all if tag.flag("perregion") is True
+        ),
     )
 
 
-class _NoDoctype(ElementTree.TreeBuilder):
-    """Entities need a DOCTYPE; without one nothing can be expanded or fetched."""
+class _Tags:
+    """A config's tags. ``images``: those that are images, by name."""
 
-    def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
-        raise UserError(f"label config: found a DOCTYPE ({name}), which is not read; remove it")
+    def __init__(self, tags: list[Tag]) -> None:
+        self.all = tags
+        self.images = {tag.get("name"): tag for tag in tags if tag.name == "image"}
+        self._names = {tag.get("name") for tag in tags if tag.get("name")}
+        self._labels = [tag for tag in tags if tag.name == "labels" and tag.get("name")]
+
+    def images_of(self, tag: Tag) -> list[str]:
+        """The names of the Image tags that a tag is for. Raises UserError."""
+        tag.required_name()
+        to_names = tag.list("toname")
+        if not to_names or any(name not in self._names for name in to_names):
+            images = ", ".join(self.images) or "(there are none)"
+            raise UserError(
+                f'label config: {tag.written} has toName="{tag.get("toname")}", but the Image tags '
+                f"are named {images}; {EXPECTED}"
+            )
+        return [name for name in to_names if name in self.images]
+
+    def controls(self, tag: Tag, to_name: str) -> list[Control]:
+        """A tag as controls for an image; none for a tag that draws no area."""
+        kind = _KINDS.get(tag.name) or _BARE_KINDS.get(tag.name)
+        if kind is None:
+            return []
+        sources: list[tuple[str | None, tuple[Label, ...]]] = [(None, _labels(tag))]
+        if tag.name in _BARE_KINDS:
+            sources = [(own.get("name"), _labels(own)) for own in self._labels_for(to_name)]
+        key, is_list = _image_key(self.images[to_name])
+        skip = tag.flag("model_skip")
+        return [
+            Control(kind, tag.get("name"), to_name, key, labels, is_list, source, skip)
+            for source, labels in sources or [("", ())]
+        ]
+
+    def prompt(self, tag: Tag, to_name: str) -> Prompt:
+        """A smart tag for an image."""
+        key, is_list = _image_key(self.images[to_name])
+        sources = [tag] if tag.name.endswith("labels") else self._labels_for(to_name)
+        labels = tuple(label for source in sources for label in _labels(source))
+        return Prompt(_PROMPTS[tag.name], tag.get("name"), to_name, key, labels, is_list)
+
+    def _labels_for(self, to_name: str) -> list[Tag]:
+        return [tag for tag in self._labels if to_name in tag.list("toname")]
 
 
-def _root(xml: str) -> ElementTree.Element:
-    parser = ElementTree.XMLParser(target=_NoDoctype())
-    try:
-        return ElementTree.fromstring(xml, parser=parser)
-    except (ElementTree.ParseError, ValueError) as error:
-        raise UserError(f"label config: not well-formed XML ({error}); {_EXPECTED}") from error
-
-
-def _tag(element: ElementTree.Element) -> str:
-    return element.tag.lower()
-
-
-def _attributes(element: ElementTree.Element) -> dict[str, str]:
-    return {name.lower(): value.strip() for name, value in element.attrib.items()}
-
-
-def _name(element: ElementTree.Element, attributes: Mapping[str, str]) -> str:
-    if not attributes.get("name"):
-        raise UserError(f"label config: {element.tag} has no name; {_EXPECTED}")
-    return attributes["name"]
-
-
-def _labels(element: ElementTree.Element) -> tuple[Label, ...]:
-    found = (_attributes(e) for e in element.iter() if _tag(e) == "label")
+def _labels(tag: Tag) -> tuple[Label, ...]:
     return tuple(
         Label(
-            value=attributes["value"],
-            color=attributes.get("background") or None,
-            predicted_values=tuple(_split(attributes.get("predicted_values", ""))),
+            value=found.get("value"),
+            color=found.get("background") or None,
+            predicted_values=found.list("predicted_values"),
+            alias=found.get("alias"),
+            category=int(category) if (category := found.get("category")).isdecimal() else None,
         )
-        for attributes in found
-        if attributes.get("value")
+        for found in tag.inside()
+        if found.name == "label" and (found.get("value") or found.get("alias"))
     )
 
 
-def _images_of(
-    element: ElementTree.Element,
-    attributes: Mapping[str, str],
-    names: set[str],
-    images: Mapping[str, object],
-) -> Sequence[str]:
-    """The names of the Image tags that a control is for."""
-    to_names = list(_split(attributes.get("toname", "")))
-    missing = [name for name in to_names if name not in names]
-    if missing or not to_names:
-        raise UserError(
-            f'label config: {element.tag} has toName="{attributes.get("toname", "")}", but the '
-            f"Image tags are named {', '.join(images) or '(there are none)'}; {_EXPECTED}"
-        )
-    return [name for name in to_names if name in images]
+def _stored(label: str, known: Iterable[Label]) -> str | None:
+    """The label that has this alias, else the first that has this value, as it is stored."""
+    found = None
+    for one in known:
+        if one.stored == label:
+            return label
+        if found is None and one.value == label:
+            found = one.stored
+    return found
 
 
-def _image_key(attributes: Mapping[str, str]) -> tuple[str, bool]:
-    """The key of the task's data that an Image shows, and whether it is a list of photos."""
-    value = attributes.get("valuelist") or attributes.get("value", "")
-    if not value.startswith("$") or len(value) == 1:
+def _image_key(image: Tag) -> tuple[str, bool]:
+    """Where the task's data hold what an Image shows, and whether it is a list of photos."""
+    value = image.get("valuelist") or image.get("value").strip()
+    path = path_of(value)
+    if not path:
         raise UserError(
-            f'label config: Image "{attributes["name"]}" has value="{value}", expected a key of the '
+            f'label config: Image "{image.get("name")}" has value="{value}", expected a key of the '
             'task\'s data behind a $, like value="$image"'
         )
-    return value[1:], bool(attributes.get("valuelist"))
+    return path, bool(image.get("valuelist"))
 
 
-def _threshold(element: ElementTree.Element, attributes: Mapping[str, str]) -> float:
-    text = attributes.get("model_score_threshold", "0")
+def _threshold(tag: Tag) -> float:
+    text = tag.get("model_score_threshold") or "0"
     try:
         threshold = float(text)
     except ValueError:
         threshold = -1.0
     if not 0 <= threshold <= 1:
         raise UserError(
-            f'label config: {element.tag} has model_score_threshold="{text}", expected a number '
+            f'label config: {tag.written} has model_score_threshold="{text}", expected a number '
             'from 0 to 1, like model_score_threshold="0.5"'
         )
     return threshold
-
-
-def _split(text: str) -> Iterator[str]:
-    return (part for part in map(str.strip, text.split(",")) if part)

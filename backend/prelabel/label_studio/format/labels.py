@@ -30,7 +30,9 @@ def item_label(item: JsonObject, shared: Mapping[str, str], *, predicted: bool =
     shape = shape_of_item(item)
     if shape is None:
         return ""
-    label = _first_text(item.get("value"), shape.labels_key) or shared.get(str(item.get("id")), "")
+    value = item.get("value")
+    label = _first_text(value, shape.labels_key) or _first_text(value, "labels")
+    label = label or shared.get(str(item.get("id")), "")
     if predicted:
         return _class_note(item, label) or label
     return "" if is_unnamed(label) else label

@@ -9,13 +9,14 @@ from pathlib import PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from prelabel.data.images import EXTENSIONS
+from prelabel.label_studio.format.data_paths import resolve
 from prelabel.label_studio.format.label_config import LabelConfig
 from prelabel.storage.json import JsonObject
 
 NO_IMAGE = "has no image in its data: see whether the label config's Image names the right key"
 
 _LOCAL_FILES = "/data/local-files/"
-_UPLOADED = re.compile(r".*/data/upload/\d+/(?:[0-9a-f]{8}-)?([^/]+)")
+_UPLOADED = re.compile(r".*/(?:data|media)/upload/\d+/(?:[0-9a-f]{8}-)?([^/]+)")
 _ADDRESSES = ("http://", "https://", "s3://", "gs://", "azure-blob://", "/data/")
 _ENDINGS = {"jpeg": ".jpg", "tiff": ".tif", "svg+xml": ".svg"}
 
@@ -24,7 +25,8 @@ _ENDINGS = {"jpeg": ".jpg", "tiff": ".tif", "svg+xml": ".svg"}
 class TaskPhoto:
     """One photo of a task.
 
-    ``task``: the task's id, None in a file that gives it none. ``key``: of the task's data.
+    ``task``: the task's id, None in a file that gives it none. ``key``: where the task's data have
+    it, as ``data_paths`` reads it.
     ``index``: its place in a list of photos, None where the key holds no list. ``uri``: its address.
     """
 
@@ -58,7 +60,7 @@ def task_photos(
     return tuple(
         TaskPhoto(task_id, key, index, uri)
         for key, listed in is_list.items()
-        for index, uri in _addresses(data.get(key), listed)
+        for index, uri in _addresses(resolve(key, data) if label_config else data[key], listed)
     )
 
 
@@ -83,7 +85,9 @@ def photo_of_item(
     to_name, from_name = item.get("to_name"), item.get("from_name")  # JSON_MIN has the second only
     if label_config:
         controls = [c for c in label_config.controls if c.to_name == to_name]
-        controls += [c for c in label_config.controls if c.name == from_name]
+        controls += [
+            c for c in label_config.controls if from_name and from_name in (c.name, c.labels_tag)
+        ]
         known = [control.image_key for control in controls]
     else:
         known = [key for key in keys if key == to_name]

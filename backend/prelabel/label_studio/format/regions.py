@@ -16,12 +16,12 @@ from prelabel.data.polygons import crosses
 from prelabel.errors import UserError
 from prelabel.label_studio.format.items import decode_item
 from prelabel.label_studio.format.labels import item_label
+from prelabel.label_studio.format.shape_values import polygon_points
 from prelabel.label_studio.format.shapes import (
     FINENESS,
     SHAPE_OF,
     Kind,
     Shape,
-    polygon_points,
     shape_of_item,
 )
 from prelabel.storage.json import JsonObject
@@ -29,9 +29,7 @@ from prelabel.storage.json import JsonObject
 Size = tuple[int, int]
 """Width and height of an EXIF-oriented photo, in pixels."""
 
-_OTHER_SHAPES = ("ellipse", "keypoint", "vector", "cuboid")
-_OTHER_AREAS = ("ellipse",)
-"""Those of ``_OTHER_SHAPES`` that have an area."""
+_OTHER_SHAPES = ("keypoint", "cuboid")
 _TWICE = 0.8
 """Two drawings with one label, in different shapes, are one region from this IoU on."""
 
@@ -69,7 +67,7 @@ def read_items(
 
     ``shared``: what ``shared_labels`` gives. ``predicted``: as for ``item_label``. ``place``: the
     file or project and the task, for what goes to ``problems``: regions that cannot be read, were
-    drawn on a photo of another size or a turned one, or have no pixel. Tags that draw nothing
+    drawn on a photo of another size, or have no pixel. Tags that draw nothing
     (choices, texts, relations) are passed over. A region that was drawn in two shapes, as a brush
     and a rectangle, is one region, the finer.
     """
@@ -77,11 +75,10 @@ def read_items(
     unreadable = 0
     for item in items:
         shape, here = shape_of_item(item), f"{place}, region {item.get('id')!r}"
-        if shape is None:
+        if shape is None or _is_line(item, shape):
             kind = str(item.get("type")).removesuffix("labels")
-            if kind in _OTHER_SHAPES:
-                problems.note("regions of other shapes (ellipses, points), left out", here)
-                unreadable += kind in _OTHER_AREAS
+            if shape or kind in _OTHER_SHAPES:
+                problems.note("regions of other shapes (points, open lines), left out", here)
             continue
         try:
             rle = _read_mask(item, shape, size, here, problems)
@@ -131,8 +128,8 @@ def _read_mask(
             "regions drawn on a photo of another size, left out",
             f": {stated[0]} × {stated[1]}, the photo has {size[0]} × {size[1]}",
         )
-    if item.get("image_rotation"):
-        raise _UnreadableError("regions drawn on a turned photo, left out")
+    # image_rotation is how the photo was turned on the screen: Label Studio keeps every region as
+    # it is on the photo as it was.
     try:
         mask = decode_item(item, height=size[1], width=size[0])
     except UserError as error:
@@ -149,6 +146,12 @@ def _read_mask(
         problems.note("regions without a pixel, left out", here)
         return None
     return encode_rle(mask)
+
+
+def _is_line(item: JsonObject, shape: Shape) -> bool:
+    """Whether it is a path that is not closed."""
+    value = item.get("value")
+    return shape.kind == "vector" and isinstance(value, Mapping) and not value.get("closed")
 
 
 def _note_labels(item: JsonObject, shape: Shape, label: str, here: str, problems: Problems) -> None:

@@ -26,18 +26,24 @@ class Route:
     named: bool = True
 
 
-def controls_by_kind(controls: Sequence[Control], image_key: str) -> list[list[Control]]:
-    """The controls for the photos under a key of the task's data, those of a kind together: each
-    kind gets all of the regions."""
+def control_groups(controls: Sequence[Control], image_key: str) -> list[list[Control]]:
+    """The controls for the photos at a path of the task's data, in groups that each get all of the
+    regions, every region once: first those of which the config says nothing else, the finest
+    shapes first; then those with ``model_skip="false"``, those of a shape together. Those with
+    ``model_skip="true"`` are in none."""
     own = [control for control in controls if control.image_key == image_key]
-    kinds = dict.fromkeys(control.kind for control in own)
-    return [[control for control in own if control.kind == kind] for kind in kinds]
+    own.sort(key=lambda control: (control.labels_tag == "", FINENESS[control.kind]))
+    groups = [[control for control in own if control.skip is None]]
+    more = [control for control in own if control.skip is False]
+    kinds = dict.fromkeys(control.kind for control in more)
+    groups += ([control for control in more if control.kind == kind] for kind in kinds)
+    return [group for group in groups if group]
 
 
 def choose_route(
     controls: Sequence[Control], labels: Sequence[str | None], note: str = ""
 ) -> Route:
-    """Among controls of one kind: the first that has a label for a cluster; the first of all,
+    """Among a group's controls: the first that has a label for a cluster; the first of all,
     without a label and with the note, if none has. ``labels``: the cluster's in each control."""
     for control, label in zip(controls, labels, strict=True):
         if label is not None:
@@ -61,7 +67,7 @@ def unnamed_route(
             own.setdefault(name, control)
     for control in controls:
         if is_unnamed(class_name) and control.labels and control.accepts(class_name):
-            return Route(control, class_name, named=False)
+            return Route(control, control.stored(class_name), named=False)
     guess = next((label for label in guesses if label in own), next(iter(own), None))
     if guess is None:
         return Route(controls[0], None, class_name, named=False)
@@ -71,7 +77,7 @@ def unnamed_route(
 def finest_control(controls: Sequence[Control], label: str) -> Control:
     """Among controls of several kinds: the finest one that has the label; the finest of all, if
     none has."""
-    return min(controls, key=lambda c: (not c.accepts(label), FINENESS[c.kind]))
+    return min(controls, key=lambda c: (not c.accepts(label), c.labels_tag == "", FINENESS[c.kind]))
 
 
 def encode_routed(
@@ -80,10 +86,11 @@ def encode_routed(
     controls: Sequence[Control],
     *,
     tolerance: float,
+    max_points: int,
     item_index: int | None,
 ) -> Iterator[tuple[Control, list[ResultItem], Losses]]:
     """For one control after the other: the result items of the regions that go to it, and what was
-    lost. ``routes``: by cluster, of every region. ``tolerance``, ``item_index``: as for
+    lost. ``routes``: by cluster, of every region. The others are as for
     ``encode_regions``, which may raise UserError."""
     labels = {cluster: route.label for cluster, route in routes.items()}
     notes = {cluster: route.note for cluster, route in routes.items()}
@@ -94,6 +101,7 @@ def encode_routed(
             labels,
             control,
             tolerance=tolerance,
+            max_points=max_points,
             item_index=item_index,
             notes=notes,
         )

@@ -176,7 +176,7 @@ def _from_minimal(rows: list[dict[str, object]]) -> JsonObject:
 
 def _from_value(value: JsonObject, name: str, index: int) -> JsonObject:
     """A result item. Its type is that of its labels; without labels, its value tells its shape."""
-    shapes = [*((shape.value_key, shape.kind) for shape in SHAPES), ("radiusX", "ellipse")]
+    shapes = [(shape.value_key, shape.kind) for shape in SHAPES]
     labels = (key for key in value if key.endswith("labels") and key != "labels")
     kind = next(labels, "") or next((kind for key, kind in shapes if key in value), "other")
     return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from xml.parsers import expat
 from xml.sax.saxutils import quoteattr
@@ -40,12 +40,12 @@ def add_labels(xml: str, class_names: Sequence[str]) -> str:
     return text.decode()
 
 
-def remove_labels(xml: str) -> str:
-    """A label config without the labels that ``add_labels`` has added."""
+def remove_labels(xml: str, *, keep: Collection[str] = ()) -> str:
+    """A label config without the labels that ``add_labels`` has added, but for those to keep."""
 
     def removed(match: re.Match[str]) -> str:
         value = _VALUE.search(match[0])
-        return "" if value and is_unnamed(value[1]) else match[0]
+        return "" if value and is_unnamed(value[1]) and value[1] not in keep else match[0]
 
     return _ADDED.sub(removed, xml)
 
@@ -79,7 +79,7 @@ class _Tag:
 def _label_tags(text: bytes) -> list[_Tag]:
     found: list[_Tag] = []
     opened: list[_Tag] = []
-    parser = expat.ParserCreate()
+    parser = expat.ParserCreate("utf-8")
 
     def start(kind: str, attributes: dict[str, str]) -> None:
         given = {name.lower(): value.strip() for name, value in attributes.items()}

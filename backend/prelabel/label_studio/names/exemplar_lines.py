@@ -82,13 +82,14 @@ class Content:
 
 
 def read_content(file: Path) -> Content:
-    """Raises UserError for a damaged file; one that is not there is empty."""
+    """Raises UserError for a damaged file. One that is not there is empty; its revisions go on from
+    those of its copies, as there are predictions with their names."""
     try:
         state = state_of(file)  # first: if another file comes meanwhile, it is read again
         head, *lines = file.read_text(encoding="ascii").splitlines()
         return Content(_read_head(head), _read_photos(lines), state)
     except FileNotFoundError:
-        return Content(0, {}, None)
+        return Content(newest_copy(file)[0], {}, None)
     except (OSError, ValueError, RecursionError) as error:
         raise _damaged(file, error) from error
 
@@ -103,15 +104,30 @@ def state_of(file: Path) -> FileState:
 
 
 def read_revision(file: Path) -> int:
-    """The revision of an ``ExemplarFile``, 0 if there is no file; only its first line is read.
-    Raises UserError for a damaged one."""
+    """The revision of an ``ExemplarFile``; only its first line is read. Without a file, that of the
+    newest copy. Raises UserError for a damaged one."""
     try:
         with file.open(encoding="ascii") as lines:
             return _read_head(lines.readline())
     except FileNotFoundError:
-        return 0
+        return newest_copy(file)[0]
     except (OSError, ValueError) as error:
         raise _damaged(file, error) from error
+
+
+def copies(file: Path) -> dict[int, Path]:
+    """The copies of a file as it was at earlier revisions, which lie beside it."""
+    found = {}
+    for copy in file.parent.glob(f"{file.stem}-*{file.suffix}"):
+        number = copy.stem.rpartition("-")[2]
+        if number.isdecimal():
+            found[int(number)] = copy
+    return found
+
+
+def newest_copy(file: Path) -> tuple[int, Path | None]:
+    """The highest revision of which there is a copy, and the copy; 0 and None without one."""
+    return max(copies(file).items(), default=(0, None))
 
 
 def _read_head(line: str) -> int:
@@ -141,7 +157,11 @@ def _from_record(photo: str, record: _ExemplarRecord) -> Exemplar:
 
 
 def _damaged(file: Path, error: Exception) -> UserError:
-    return UserError(
-        f"{file} cannot be read as names ({type(error).__name__}): put back a copy of it, or remove "
-        "it and name the classes anew"
-    )
+    _, other = newest_copy(file)
+    original = file.with_name(f"{file.stem.rpartition('-')[0]}{file.suffix}")
+    if other is None and original.exists():
+        other = original
+    advice = "move it away: names are learned again from the annotations"
+    if other:
+        advice = f"copy {other.name}, which lies beside it and holds almost the same names, over it"
+    return UserError(f"{file} cannot be read as names ({type(error).__name__}): {advice}")

@@ -65,7 +65,7 @@ def read_drawing(
     )
     controls = [c for c in label_config.controls if c.image_key == photo.key]
     regions = [
-        region if any(c.accepts(region.label) for c in controls) else replace(region, label="")
+        replace(region, label=next(filter(None, (c.stored(region.label) for c in controls)), ""))
         for region in sorted(drawing.regions, key=lambda region: FINENESS[region.kind])
     ]
     return replace(drawing, regions=tuple(regions))

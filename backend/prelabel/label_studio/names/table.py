@@ -99,6 +99,13 @@ class Names:
         """Whether people have named a class, or said that it has no name."""
         return cluster in self._of
 
+    def same_as(self, other: Names) -> bool:
+        """Whether all regions have the same names with the other's exemplars; sometimes False where
+        they have."""
+        return self._of.keys() == other._of.keys() and all(
+            _alike(own, other._of[cluster]) for cluster, own in self._of.items()
+        )
+
     def may_be_unnamed(self, cluster: int) -> bool:
         """Whether some region of a class may have no name."""
         return cluster not in self._of or "" in self._of[cluster][1]
@@ -135,6 +142,13 @@ class Names:
             return names[0] or None
         # Not a matrix product: its rounding could depend on how many exemplars there are.
         return names[int(np.argmax((vectors * vector).sum(axis=1)))] or None
+
+
+def _alike(one: tuple[Float, list[str]], other: tuple[Float, list[str]]) -> bool:
+    """Whether the exemplars of a class give the same names: all have one, or they are the same."""
+    if len(set(one[1])) == 1 and set(one[1]) == set(other[1]):
+        return True
+    return one[1] == other[1] and np.array_equal(one[0], other[0])
 
 
 def is_outdated(exemplar: Exemplar, origin: str) -> bool:

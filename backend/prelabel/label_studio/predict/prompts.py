@@ -12,8 +12,10 @@ from prelabel.errors import UserError
 from prelabel.interactive.prompts import Prompts
 from prelabel.label_studio.format.items import ResultItem, encode_regions
 from prelabel.label_studio.format.label_config import Control, LabelConfig, Prompt
+from prelabel.label_studio.format.labels import shared_labels
 from prelabel.label_studio.format.photos import TaskPhoto
 from prelabel.label_studio.format.routing import finest_control
+from prelabel.label_studio.format.simplified import MAX_POINTS
 from prelabel.storage.json import JsonObject
 
 
@@ -40,9 +42,8 @@ def read_request(context: JsonObject, label_config: LabelConfig) -> PromptReques
     found = context.get("result")
     drawn = [
         (tags[place], item)
-        for item in (found if isinstance(found, list) else ())
-        if isinstance(item, Mapping)
-        and (place := (str(item.get("from_name")), str(item.get("to_name")))) in tags
+        for item in _mappings(found)
+        if (place := (str(item.get("from_name")), str(item.get("to_name")))) in tags
     ]
     if not drawn:
         raise UserError(
@@ -61,7 +62,7 @@ def read_request(context: JsonObject, label_config: LabelConfig) -> PromptReques
             points.append((x, y, positive))
         else:
             boxes.append((x, y, x + width, y + height))
-    label = _label(newest)
+    label = _label(newest) or shared_labels(_mappings(found)).get(str(newest.get("id")), "")
     return PromptRequest(
         Prompts(tuple(points), tuple(boxes)),
         prompt.image_key,
@@ -80,11 +81,16 @@ def build_result(
     height, width = region.rle["size"]
     prediction = Prediction(photo.name, "", width, height, (region,), 0.0, 0, "")
     items, _ = encode_regions(
-        prediction, {region.cluster: request.label or None}, request.control, item_index=photo.index
+        prediction,
+        {region.cluster: request.label or None},
+        request.control,
+        max_points=MAX_POINTS,
+        item_index=photo.index,
     )
+    # A region with the id of one that is there already would take its place.
+    ids = {item["id"]: secrets.token_hex(8) for item in items}
     for item in items:
-        # A region with the id of one that is there already would take its place.
-        item["id"] = secrets.token_hex(8)
+        item["id"] = ids[item["id"]]
     return items
 
 
@@ -97,6 +103,10 @@ def _answering_control(prompt: Prompt, label: str, label_config: LabelConfig) ->
             "add a BrushLabels for it"
         )
     return finest_control(own, label)
+
+
+def _mappings(found: object) -> list[JsonObject]:
+    return [one for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
 
 
 def _place(item: JsonObject) -> tuple[float, float, float, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -18,10 +18,11 @@ from prelabel.label_studio.format.photos import TaskPhoto
 from prelabel.label_studio.format.routing import (
     Route,
     choose_route,
-    controls_by_kind,
+    control_groups,
     encode_routed,
     unnamed_route,
 )
+from prelabel.label_studio.format.simplified import MAX_POINTS
 from prelabel.label_studio.names.table import Likeliest, Names
 
 Unnamed = Literal["add", "first", "leave"]
@@ -35,12 +36,14 @@ class ResultOptions:
     """How regions become results. ``min_score``: those below are left out; the label config may ask
     for more. ``max_regions``: the most in a photo. ``gap``: fragments of one class within this
     many pixels are merged. ``tolerance``: pixels that a polygon may be from the outline.
-    ``unnamed``: what regions of classes without a name get."""
+    ``max_points``: its corners at most, 0 for any number. ``unnamed``: what regions of classes
+    without a name get."""
 
     min_score: float = 0.0
     max_regions: int = 50
     gap: int = 0
     tolerance: float = 1.0
+    max_points: int = MAX_POINTS
     unnamed: Unnamed = "first"
 
 
@@ -97,16 +100,16 @@ def build_task_prediction(
 ) -> TaskPrediction:
     """The prediction of one task.
 
-    Every kind of control gets the regions. Among several of one kind for one image, a region goes
-    to the first that has its label; one whose label none of them has, to the first of all.
+    A region goes to the finest of an image's controls that has its label; one whose label none of
+    them has, to the finest of all. ``control_groups`` says which controls have it once more.
     """
     items: list[ResultItem] = []
     scores: list[float] = []
     losses = Losses()
     min_score = max(options.min_score, label_config.score_threshold)
     for photo in photos:
-        kinds = controls_by_kind(label_config.controls, photo.photo.key)
-        for number, controls in enumerate(kinds):
+        groups = control_groups(label_config.controls, photo.photo.key)
+        for number, controls in enumerate(groups):
             router = _Router(controls, label_config, class_names, options.unnamed)
             prediction, routes = _routed(photo, router)
             regions = merge_fragments(prediction, options.gap).regions
@@ -117,11 +120,12 @@ def build_task_prediction(
                 routes,
                 controls,
                 tolerance=options.tolerance,
+                max_points=options.max_points,
                 item_index=photo.photo.index,
             ):
                 items += found
-                losses += Losses(holes=lost.holes, hole_pixels=lost.hole_pixels)
-            if number == 0:  # another kind has the same regions once more
+                losses += replace(lost, unnamed=0, empty=0)
+            if number == 0:  # another group has the same regions once more
                 scores += [region.score for region in kept]
                 losses += Losses(
                     below_threshold=len(regions) - len(good),
@@ -146,7 +150,7 @@ class _Router:
         controls = self.controls
         class_name = self.class_names[cluster] if 0 <= cluster < len(self.class_names) else ""
         labels = [_label(c, name if known else class_name, known=known) for c in controls]
-        route = choose_route(controls, labels, note=class_name)
+        route = choose_route(controls, labels, note="" if known and name else class_name)
         elsewhere = known and name and any(c.accepts(name) for c in self.label_config.controls)
         if route.named or elsewhere or self.unnamed == "leave":
             return route
@@ -189,5 +193,5 @@ def _label(control: Control, name: str | None, *, known: bool) -> str | None:
     if not name:
         return None
     if known:
-        return name if control.accepts(name) else None
+        return control.stored(name)
     return control.label_for(name)

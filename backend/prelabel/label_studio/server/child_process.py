@@ -16,6 +16,8 @@ from typing import Generic, TypeVar
 log = logging.getLogger(__name__)
 _NICE = 10
 """How much lower the priority of heavy work is: the server answers first."""
+_END_AFTER = 15.0
+"""Seconds after SIGTERM, in which the parent, which has got it too, stops this process."""
 
 Argument = TypeVar("Argument")
 Message = TypeVar("Message")
@@ -115,6 +117,7 @@ def _main(
     work: Callable[[Connection, Argument], None], pipe: Connection, argument: Argument
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C: the parent ends this process
+    signal.signal(signal.SIGTERM, _end_soon)  # a service manager sends it to both
     with contextlib.suppress(OSError, AttributeError):
         os.nice(_NICE)
     try:
@@ -123,6 +126,11 @@ def _main(
         log.exception("the process ends")
     finally:
         os._exit(0)  # threads that wait for something must not keep it
+
+
+def _end_soon(*_: object) -> None:
+    """End if the parent has not done it by then: it is told of a death that it has not caused."""
+    threading.Timer(_END_AFTER, os._exit, (1,)).start()
 
 
 def exit_with_parent(pipe: Connection) -> None:

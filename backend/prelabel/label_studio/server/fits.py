@@ -191,11 +191,8 @@ def run(pipe: Connection, request: FitRequest) -> None:
     """In the fit's own process: fit, and report progress and outcome."""
     exit_with_parent(pipe)
 
-    def on_wait() -> None:
-        pipe.send(Stage("waiting for another process that fits this project", 0))
-
     try:
-        fit_project(request, RunLog(_PipeProgress(pipe)), on_wait=on_wait)
+        fit_project(request, RunLog(_PipeProgress(pipe)))
     except UserError as error:
         pipe.send(Outcome(str(error)))
     except OSError as error:

@@ -10,6 +10,8 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 from prelabel.config import Config
 from prelabel.label_studio.api.photos import Sources
 from prelabel.label_studio.format.label_config import LabelConfig
@@ -19,9 +21,9 @@ from prelabel.storage.json import JsonObject
 NOT_READY = b"[]"
 """The answer for a task that has failed or is not ready: Label Studio asks for it again."""
 
-JobKind = Literal["predict", "interactive", "learn", "load"]
+JobKind = Literal["predict", "interactive", "learn", "load", "names"]
 """Predict a task; cut out the object of a click or box; learn names from a task's annotations; load
-a project's model before somebody waits for it."""
+a project's model before somebody waits for it; say what is new in its names, as NamesFacts."""
 
 
 class Urgency(IntEnum):
@@ -79,6 +81,14 @@ class Job:
         digest.update(json.dumps(self.context, sort_keys=True, default=str).encode())
         facts = self.kind, self.folder, self.version, self.label_config, self.task_id
         return *facts, digest.digest()
+
+
+class NamesFacts(msgspec.Struct, frozen=True):
+    """What is new in a project's names. ``changed``: whether a region may have another name than with
+    the live ones. ``unnamed``: classes with regions that have none."""
+
+    changed: bool = True
+    unnamed: list[str] = []
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from concurrent.futures import wait
 
 from prelabel.label_studio.format.label_config import LabelConfig
-from prelabel.label_studio.server.cleanup import PredictionCleanup
 from prelabel.label_studio.server.fit_scheduler import FitScheduler
 from prelabel.label_studio.server.jobs import NOT_READY, Urgency
 from prelabel.label_studio.server.metrics import Metrics
 from prelabel.label_studio.server.projects import Project
 from prelabel.label_studio.server.queue import Entry, Queue
+from prelabel.label_studio.server.refresh import Refresher
 from prelabel.label_studio.server.requests import TaskRequest
 from prelabel.storage.json import JsonObject
 
@@ -31,14 +31,14 @@ class Predictions:
         self,
         queue: Queue,
         fits: FitScheduler,
-        cleanup: PredictionCleanup,
+        refresher: Refresher,
         metrics: Metrics,
         *,
         timeout: float,
     ) -> None:
         self._queue = queue
         self._fits = fits
-        self._cleanup = cleanup
+        self._refresher = refresher
         self._metrics = metrics
         self.timeout = timeout
 
@@ -62,12 +62,11 @@ class Predictions:
             )
             for task in tasks
         ]
-        numbers = [task.id for task in tasks]
         tasks.clear()
         answers = self._wait(entries, until - time.monotonic())
         self._metrics.not_ready.inc(sum(not entry.result.done() for entry in entries))
-        done = [n for n, a in zip(numbers, answers, strict=True) if a != NOT_READY]
-        self._cleanup.schedule(project, state, done)
+        if any(answer != NOT_READY for answer in answers) and state.versions:
+            self._refresher.look_soon(project)  # tasks with an earlier prediction have two now
         return answers
 
     def answer_prompts(

@@ -13,7 +13,9 @@ from urllib.parse import urlsplit
 
 from prelabel.errors import UserError
 from prelabel.label_studio.format.label_config import LabelConfig, parse_label_config
-from prelabel.label_studio.project_folder import ProjectFolder, ProjectState
+from prelabel.label_studio.project_folder import ProjectFolder
+from prelabel.label_studio.project_home import known_folders, open_folder
+from prelabel.label_studio.project_state import ProjectState
 from prelabel.label_studio.server.jobs import Job, JobKind
 from prelabel.storage.json import JsonObject
 
@@ -93,10 +95,10 @@ class Projects:
     def restore(self, on_problem: Callable[[str], None]) -> list[Project]:
         """The projects of earlier starts: prompts in them are answered before the next /setup.
         ``on_problem``: called with the text of what is damaged."""
-        for folder in ProjectFolder.known():
+        for folder in known_folders():
             try:
                 state = folder.state
-                if state.project:  # others were used by the commands alone
+                if state.label_config:  # others were used by the commands alone
                     self.connect(state.project, state.server, "", folder)
             except UserError as error:
                 on_problem(str(error))
@@ -108,7 +110,7 @@ class Projects:
         """The project ``id.timestamp`` of a server, known from now on. Raises UserError."""
         number = _number(name)
         server = _checked(server if folder else self._url or server)
-        folder = folder or ProjectFolder.of(server, number)
+        folder = folder or open_folder(server, name)
         if self._token and server == self._url:
             token = self._token
         with self._lock:

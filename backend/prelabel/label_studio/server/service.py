@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from prelabel.config import load
 from prelabel.errors import UserError
 from prelabel.label_studio.format.label_config import parse_label_config
-from prelabel.label_studio.server.cleanup import PredictionCleanup
 from prelabel.label_studio.server.fit_scheduler import FitScheduler
 from prelabel.label_studio.server.jobs import Job, JobResult, Urgency, WorkerSettings
 from prelabel.label_studio.server.metrics import Metrics
@@ -16,6 +15,7 @@ from prelabel.label_studio.server.predictions import Predictions
 from prelabel.label_studio.server.problems import ProblemLog
 from prelabel.label_studio.server.projects import Project, Projects
 from prelabel.label_studio.server.queue import Queue
+from prelabel.label_studio.server.refresh import Refresher
 from prelabel.label_studio.server.requests import PredictRequest
 from prelabel.label_studio.server.settings import Settings
 from prelabel.label_studio.server.status import FitProgress, Status, fit_progress, project_status
@@ -43,9 +43,15 @@ class Service:
         self.fits = FitScheduler(
             settings, self.projects, self.problems, self.metrics, self.supervisor
         )
-        self._cleanup = PredictionCleanup(self.problems.add)
+        self.refresher = Refresher(
+            settings.config,
+            self.projects,
+            self.queue,
+            self.problems,
+            add_labels=settings.result_options.unnamed == "add",
+        )
         self.predictions = Predictions(
-            self.queue, self.fits, self._cleanup, self.metrics, timeout=settings.predict_timeout
+            self.queue, self.fits, self.refresher, self.metrics, timeout=settings.predict_timeout
         )
         code_now(settings.config.image_level())  # as it is at the start, which this process runs
         for project in self.projects.restore(self.problems.add):
@@ -55,11 +61,12 @@ class Service:
             except (UserError, OSError) as error:
                 self.problems.add(str(error), project)
             self.fits.resume(project)
+        self.supervisor.keep("refresh", self.refresher.run)
 
     def stop(self) -> None:
         """End all processes. Fits that are cut off are requested again at the next start."""
         self.supervisor.stop()
-        self._cleanup.stop()
+        self.refresher.stop()
         self.fits.stop()
         self.queue.stop()
 
@@ -72,7 +79,10 @@ class Service:
         known = (state.server, state.project, state.label_config)
         if known != (project.server, name, label_xml):
             project.folder.update(server=project.server, project=name, label_config=label_xml)
-        project.state = project.folder.go_live(self._config)
+        if self.refresher.handles(project) and state.version:
+            project.state = project.folder.state
+        else:
+            project.state = project.folder.go_live(self._config)
         project.set_label_config(label_xml, label_config)
         self._load(project)
         self._embed_again(project)
@@ -145,7 +155,8 @@ class Service:
         """For people and statistics: without secrets."""
         return {
             "projects": [
-                project_status(project, self.fits.of(project)) for project in self.projects.all()
+                project_status(project, self.fits.of(project), self.refresher)
+                for project in self.projects.all()
             ],
             "queue": self.queue.sizes(),
             "worker_restarts": self.queue.restarts,

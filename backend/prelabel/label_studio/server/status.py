@@ -7,6 +7,7 @@ from typing import TypedDict
 from prelabel.label_studio.server.fits import Fit
 from prelabel.label_studio.server.problems import Problem
 from prelabel.label_studio.server.projects import Project
+from prelabel.label_studio.server.refresh import Refresher
 
 
 class FitProgress(TypedDict):
@@ -18,7 +19,9 @@ class FitProgress(TypedDict):
 
 
 class ProjectStatus(TypedDict):
-    """A project's row on the status page. ``token``: whether one is known."""
+    """A project's row on the status page. ``refresh``: how far the predictions are that will go live;
+    ``newer``: there is a newer model, which goes live by itself, or, if ``waits_for_setup``, with the
+    next request of Label Studio. ``token``: whether one is known."""
 
     id: int
     project: str
@@ -27,6 +30,8 @@ class ProjectStatus(TypedDict):
     fitted: bool
     tasks_fitted: int
     names_revision: int
+    refresh: FitProgress | None
+    newer: bool
     waits_for_setup: bool
     token: bool
     fit: FitProgress | None
@@ -47,9 +52,10 @@ def fit_progress(fit: Fit) -> FitProgress:
     return {"stage": fit.stage, "done": fit.done, "total": fit.total}
 
 
-def project_status(project: Project, fit: Fit | None) -> ProjectStatus:
+def project_status(project: Project, fit: Fit | None, refresher: Refresher) -> ProjectStatus:
     """A project's row. ``fit``: the one that is under way or waiting."""
     state = project.state
+    refresh = refresher.progress(project)
     return {
         "id": project.id,
         "project": state.project,
@@ -58,7 +64,11 @@ def project_status(project: Project, fit: Fit | None) -> ProjectStatus:
         "fitted": bool(state.model),
         "tasks_fitted": state.n_tasks,
         "names_revision": state.revision,
-        "waits_for_setup": bool(state.newest and state.newest != state.model),
+        "refresh": None
+        if refresh is None
+        else {"stage": "predictions", "done": refresh[0], "total": refresh[1]},
+        "newer": bool(state.newest and state.newest != state.model),
+        "waits_for_setup": not refresher.handles(project),
         "token": bool(project.token),
         "fit": fit_progress(fit) if fit else None,
         "problems": list(project.problems),

@@ -9,8 +9,11 @@ import time
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
+
+import msgspec
 
 from prelabel.data import images
 from prelabel.errors import PhotoError, UserError
@@ -24,8 +27,9 @@ from prelabel.label_studio.predict import prompts
 from prelabel.label_studio.predict.predictor import Predictor
 from prelabel.label_studio.predict.task_prediction import build_task_prediction, name_regions
 from prelabel.label_studio.project_folder import ProjectFolder
-from prelabel.label_studio.server.jobs import NOT_READY, Job, JobResult, WorkerSettings
+from prelabel.label_studio.server.jobs import NOT_READY, Job, JobResult, NamesFacts, WorkerSettings
 from prelabel.label_studio.server.requests import read_object
+from prelabel.label_studio.unnamed import unnamed_classes
 from prelabel.model import FittedModel
 from prelabel.model_code import code_now
 from prelabel.storage.threads import cores, one_blas_thread
@@ -140,6 +144,8 @@ class _Worker:
                 self._learn(job)
             case "load":
                 self._predictor(job)
+            case "names":
+                return self._compare_names(job)
         return NOT_READY
 
     def _predict(self, job: Job) -> bytes:
@@ -186,6 +192,19 @@ class _Worker:
             lambda photo: self._read(job, photo),
         )
         names.learn(lessons)
+
+    def _compare_names(self, job: Job) -> bytes:
+        """The names of a job, and those of the revision in its context."""
+        predictor = self._predictor(job)
+        names = self._names_for(job, predictor)
+        if predictor.model is None or names is None:
+            return NOT_READY
+        live = replace(job, revision=int(str((job.context or {}).get("revision", 0))))
+        facts = NamesFacts(
+            not names.same_as(self._names_for(live, predictor) or names),
+            unnamed_classes(job.label_config, predictor.model.class_names, names),
+        )
+        return msgspec.json.encode(facts)
 
     def _predictor(self, job: Job) -> Predictor:
         """The loaded model of a job."""
