@@ -99,6 +99,29 @@ def category_ids(context: ExportContext) -> dict[str, int]:
     return ids
 
 
+def coco_ids(context: ExportContext) -> dict[str, int]:
+    """Each class's name with its number in COCO: the one it was given, else as ``category_ids``, or
+    the next that no other class has."""
+    ids = category_ids(context)
+    found: dict[str, int] = {}
+    for name in ids:
+        number = context.category_ids.get(name)
+        if number is None:
+            continue
+        if number in found.values():
+            context.problems.note(
+                "classes whose category another class has too, numbered anew", f"{name}: {number}"
+            )
+        else:
+            found[name] = number
+    for name, number in ids.items():
+        if name not in found:
+            while number in found.values():
+                number += 1
+            found[name] = number
+    return {name: found[name] for name in ids}
+
+
 def class_name(region: Region, prediction: Prediction, context: ExportContext) -> str:
     """The name of a region's class. Raises UserError if the context has no such class."""
     if not 0 <= region.cluster < len(context.classes):

@@ -236,3 +236,18 @@ def test_predict_project__a_task_that_is_deleted_meanwhile_costs_that_one(
     totals = project.predict()
     assert totals.failed == {gone: "was deleted meanwhile"}
     assert project.versions() == [[totals.model_version]] * (N - 1)
+
+
+@pytest.mark.parametrize(
+    "image",
+    ["/", "/projects/1/data", "/user/login/", "/api/tasks/1/", "/data/upload/1/of-others.png"],
+)
+def test_predict_project__an_address_that_is_no_photo_costs_that_task(
+    project: Project, image: str
+) -> None:
+    project.server.logins = r"^/(?!api/|data/upload/\d+\.png)"
+    bad = project.server.task(project.id, image=image)["id"]
+    totals = project.predict()
+    assert totals.failed.keys() == {bad}
+    assert totals.imported == N
+    assert project.versions() == [[totals.model_version]] * N

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -119,7 +120,10 @@ def test_convert__problems_are_reported_once(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
     Image.new("RGB", (WIDTH, HEIGHT)).save(folder / "1.jpg")
-    tasks = [{"id": n, "data": {"image": f"/data/upload/1/{n}.jpg"}} for n in (1, 2)]
+    tasks: list[dict[str, Any]] = [
+        {"id": n, "data": {"image": f"/data/upload/1/{n}.jpg"}, "annotations": [{"result": []}]}
+        for n in (1, 2)
+    ]
     source = tmp_path / "export.json"
     source.write_text(json.dumps(tasks))
     out = tmp_path / "out"

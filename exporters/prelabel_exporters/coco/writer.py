@@ -22,6 +22,7 @@ from prelabel_exporters.common import (
     JsonList,
     category_ids,
     class_name,
+    coco_ids,
     text_file,
     without_class,
 )
@@ -37,8 +38,10 @@ class Coco:
       are those of the EXIF-oriented photo. Photos without regions are listed too.
     - A region of which only the box is known has an empty ``segmentation``.
     - One annotation per region; ``area`` and ``bbox`` come from its mask. Beyond COCO, what was
-      predicted has ``score`` in [0, 1], ``cluster`` (class id, from 0) and ``model_version``.
-    - ``category_id`` is class id + 1; classes of one name are one category, under the first's id.
+      predicted has ``score`` in [0, 1], ``cluster`` (class id, from 0) and ``model_version``; what
+      people said of one region beside its class stands in ``attributes``, as CVAT writes them.
+    - ``category_id`` is class id + 1, or what a label config gives as ``category``; classes of one
+      name are one category, under the first's id.
       Categories have a ``color``, the one of the report. Regions without a class have none in COCO:
       they are left out and counted.
     - Ids do not change when other photos come or go: an image's is a hash of the photo's name
@@ -67,8 +70,11 @@ class Coco:
     def write(
         self, predictions: Iterable[Prediction], folder: Path, context: ExportContext
     ) -> Path:
-        categories = category_ids(context)
-        listed_categories = [items.category(name, n) for name, n in categories.items()]
+        categories = coco_ids(context)
+        listed_categories = [
+            items.category(name, categories[name], class_id=n - 1)
+            for name, n in category_ids(context).items()
+        ]
         taken: set[int] = set()
         with contextlib.ExitStack() as stack:
             beside = stack.enter_context(replacing_files(folder))
