@@ -10,8 +10,6 @@ from types import FrameType
 from prelabel.storage.text import error_line
 from prelabel.strategies import registry
 
-_OURS = ("prelabel", "prelabel_plugins", "prelabel_exporters")
-
 
 def failed_plugin(error: BaseException) -> str:
     """The plugin whose code raised the error, with the place and the error; "" if it was none's."""
@@ -35,7 +33,7 @@ def _plugin(frames: Iterable[tuple[FrameType, int]]) -> str:
     known = _packages()
     for frame, line in frames:
         package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
-        if package in _OURS:
+        if package == registry.OWN or known.get(package) == "":
             return ""
         if package in known:
             return f"{known[package]} ({frame.f_code.co_filename}, line {line})"
@@ -43,16 +41,12 @@ def _plugin(frames: Iterable[tuple[FrameType, int]]) -> str:
 
 
 def _packages() -> dict[str, str]:
-    """Strategies of other distributions by the top-level package of their code."""
-    found: dict[str, list[str]] = {}
+    """The distribution of each top-level package that has strategies; "" for ours."""
+    found = {}
     for section in registry.KINDS:
         for name in registry.names(section):
-            point = registry.entry_point(section, name)
-            package = point.module.partition(".")[0] if point else ""
-            if package and package not in _OURS:
-                origin = registry.origin(section, name)
-                found.setdefault(package, []).append(f"{section} {name!r} of {origin}")
-    return {
-        package: own[0] if len(own) == 1 else own[0].partition(" of ")[2]
-        for package, own in found.items()
-    }
+            if (point := registry.entry_point(section, name)) and point.dist:
+                own = point.dist.name == registry.OWN
+                package = point.module.partition(".")[0]
+                found[package] = "" if own else f"the plugin {registry.origin(section, name)}"
+    return found

@@ -49,6 +49,8 @@ KINDS: dict[str, Kind] = {
 }
 
 
+OWN = "prelabel"
+"""Our distribution."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*", re.ASCII)
 """Names of formats are names of folders too."""
 
@@ -121,7 +123,7 @@ def entry_point(section: str, name: str) -> EntryPoint | None:
 def _entry_points(section: str) -> dict[str, EntryPoint]:
     found = entry_points(group=KINDS[section].group)
     # Our own last: another distribution cannot take the place of a built-in strategy.
-    own = [point for point in found if point.dist and point.dist.name == "prelabel"]
+    own = [point for point in found if point.dist and point.dist.name == OWN]
     return {point.name: point for point in (*found, *own)}
 
 
