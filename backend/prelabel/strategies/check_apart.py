@@ -11,6 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from prelabel.strategies import registry
 from prelabel.strategies.contracts import check
 
 _TIMEOUT = re.compile(r"^Timeout \(", re.MULTILINE)
@@ -27,18 +28,22 @@ def check_apart(section: str, name: str, *, timeout: float) -> list[str]:
         if file.exists():
             broken: list[str] = json.loads(file.read_text())
             return broken
-    where = _place(done.stderr)
+    point = registry.entry_point(section, name)
+    where = _place(done.stderr, point.module.partition(".")[0] if point else "")
     if _TIMEOUT.search(done.stderr):
         return [f"did not end within {timeout:g} s{where}"]
     return [f"ended the process ({_ending(done.returncode)}){where}"]
 
 
-def _place(said: str) -> str:
+def _place(said: str, package: str) -> str:
     """Where the process was, as faulthandler says it: of several threads, in that which crashed, or
-    else in the main one, which is the last."""
+    else in the main one, which is the last; of its calls, the innermost in the plugin's package."""
     current = said.partition("Current thread")[2]
-    place = _PLACE.search(current or said.rpartition("Thread ")[2])
-    return f" in {place[3]} ({place[1]}, line {place[2]})" if place else ""
+    calls = _PLACE.findall(current or said.rpartition("Thread ")[2])
+    own = [call for call in calls if package in Path(call[0]).parts]
+    for file, line, function in (*own, *calls)[:1]:
+        return f" in {function} ({file}, line {line})"
+    return ""
 
 
 def _ending(code: int) -> str:

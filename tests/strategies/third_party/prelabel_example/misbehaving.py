@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
+import ctypes
 import time
 from dataclasses import dataclass
 
@@ -39,5 +38,5 @@ class Crashing:
     def refine(
         self, foreground: NDArray[np.float32], image: NDArray[np.uint8]
     ) -> NDArray[np.float32]:
-        os.kill(os.getpid(), signal.SIGSEGV)
+        ctypes.string_at(0)  # reads where nothing is
         return foreground
