@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,12 @@ from pathlib import Path
 from PIL import Image
 
 from builders import HEIGHT, PARTS, RING, WIDTH, box, item, prediction, region, task
-from prelabel.config import load_config
+from prelabel.config import load
 from prelabel.data.dataset import ExportContext
 from prelabel.data.masks import encode_rle
+from prelabel.errors import UserError
+from prelabel.model import FittedModel
+from prelabel.pipeline import fit
 from prelabel.runs.datasets import open_dataset
 from prelabel.runs.predictions import write_predictions
 from prelabel.strategies import registry
@@ -20,6 +24,7 @@ from prelabel_exporters.coco.writer import Coco
 from prelabel_exporters.cvat.exporter import Cvat
 from prelabel_exporters.label_studio.writer import LabelStudio
 from prelabel_exporters.voc.writer import Voc
+from support.small_photos import tiny_config, write_scenes
 
 
 @dataclass(frozen=True)
@@ -140,9 +145,14 @@ def _predictions(folder: Path) -> None:
 
 def _recipe(folder: Path) -> None:
     (folder / "recipe.toml").write_text(
-        "seed = 3\n[backbone]\nname = 'color-texture'\n[features]\nsize = 112\n"
-        "[regions]\nthreshold = 0.5\n"
+        "[backbone]\nname = 'color-texture'\n[features]\nsize = 112\n[regions]\nthreshold = 0.5\n"
     )
+
+
+def _model(folder: Path) -> None:
+    write_scenes(folder / "photos", 3)
+    fit(folder / "photos", tiny_config()).save(folder / "model")
+    shutil.rmtree(folder / "photos")
 
 
 def _only(folder: Path, pattern: str) -> Path:
@@ -152,8 +162,6 @@ def _only(folder: Path, pattern: str) -> Path:
 
 def _opened(folder: Path, source: Path, format: str) -> None:
     """Read as the commands do: recognized, or by its name, with photos where they are there."""
-    from prelabel.errors import UserError
-
     for name in ("", format):
         try:
             photos = folder / "photos"
@@ -173,6 +181,12 @@ def _reader(name: str, format: str, make: Callable[[Path], object], pattern: str
     return Reader(name, make, read)
 
 
+def _read_cvat(folder: Path) -> None:
+    for labels in Cvat().read(folder).stream():
+        for own in labels.regions:
+            own.mask.any()
+
+
 READERS = {
     reader.name: reader
     for reader in (
@@ -186,13 +200,8 @@ READERS = {
         _reader("export", "label-studio", _export, "export.json"),
         _reader("yolo", "yolo-seg", _yolo),
         _reader("predictions", "", _predictions, "predictions.jsonl"),
-        Reader("cvat", _cvat, lambda folder: _read_cvat(folder)),
-        Reader("recipe", _recipe, lambda folder: load_config(folder / "recipe.toml", [])),
+        Reader("model", _model, lambda folder: FittedModel.load(folder / "model")),
+        Reader("cvat", _cvat, _read_cvat),
+        Reader("recipe", _recipe, lambda folder: load(str(folder / "recipe.toml"))),
     )
 }
-
-
-def _read_cvat(folder: Path) -> None:
-    for labels in Cvat().read(folder).stream():
-        for own in labels.regions:
-            own.mask.any()
