@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import wait
 from dataclasses import replace
+from typing import NoReturn
 
 import pytest
 
@@ -41,13 +42,14 @@ class FakeChild:
         self.at_work: dict[int, str] = {}
         self.received: list[str] = []
         self.stopped = False
+        self.broken = False
 
     def send(self, job: Job) -> None:
         task = name_of(job)
         self.at_work[job.number] = task
         self.received.append(task)
 
-    def stop(self, *, wait: float) -> None:
+    def stop(self, *, wait: float = 0.0) -> None:
         self.stopped = True
 
     def finish(self, task: str) -> None:
@@ -311,3 +313,50 @@ def test_stop__wakes_those_who_wait_and_takes_no_more_jobs(harness: Harness) -> 
     harness.child.finish("0")  # its answer was under way: nobody minds
     harness.child.die()
     assert len(harness.children) == 1
+
+
+def test_revive__starts_a_process_for_jobs_that_wait(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_process(*_: object, **__: object) -> NoReturn:
+        raise OSError(12, "Cannot allocate memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(queue, "Child", no_process)
+        entry = harness.put("a")
+        assert "cannot be started: [Errno 12]" in harness.problems[0]
+    assert harness.queue.revive()
+    harness.child.finish("a")
+    assert result_of(entry).answer == b"answer a"
+    assert not harness.queue.revive()
+
+
+def test_revive__ends_a_process_that_hangs_or_is_broken(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = harness.put("a")
+    assert not harness.queue.revive()
+    with monkeypatch.context() as patch:
+        patch.setattr(queue, "_LONGEST", -1.0)
+        assert harness.queue.revive()
+    assert harness.child.stopped
+    harness.child.die()
+    assert harness.queue.revive()  # tells of it once
+    assert not harness.queue.revive()
+    harness.child.broken = True
+    assert harness.queue.revive()
+    harness.child.die()
+    assert "died over it twice" in result_of(entry).problem
+
+
+def test_finish__a_result_that_cannot_be_noted_reaches_who_waits(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> NoReturn:
+        raise ValueError("as planned")
+
+    monkeypatch.setattr(harness.queue, "_on_result", fails)
+    entry = harness.put("a")
+    with pytest.raises(ValueError, match="as planned"):
+        harness.child.finish("a")
+    assert result_of(entry).answer == b"answer a"

@@ -79,8 +79,12 @@ class _Handlers:
         self._page = template("label_studio/server/status.html.j2")
 
     async def health(self, _: Request) -> Response:
-        """A health check. It says nothing else, since it needs no password."""
-        return JSONResponse({"status": "UP", "model_class": "PrelabelModel"})
+        """A health check; parts that had failed are started again, and named for a minute. It says
+        nothing else, since it needs no password."""
+        found: dict[str, object] = {"status": "UP", "model_class": "PrelabelModel"}
+        if restarted := self._service.supervisor.dead():
+            found["restarted"] = restarted
+        return JSONResponse(found)
 
     async def setup(self, request: Request) -> Response:
         """A project is connected, looked at, or about to be predicted."""
