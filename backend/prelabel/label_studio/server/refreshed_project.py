@@ -88,6 +88,18 @@ class RefreshedProject:
             self._replaced.setdefault(version, time.monotonic() + _OPEN)
         self._remove(client, facts)
 
+    def heal(self, client: Client, tasks: Sequence[int]) -> None:
+        """Remove predictions that some tasks have twice: Label Studio stores an answer for each of
+        several requests that it has made at the same moment. Raises UserError."""
+        project = self._project
+        PredictionWriter(
+            client,
+            project.id,
+            project.folder,
+            project.state.version,
+            replaces=lambda version: False,  # these stay for a while
+        ).heal(tasks)
+
     def _compare(self, following: ProjectState, live: ProjectState) -> NamesFacts:
         """What is new in the names of a state; always new with another model or other code."""
         if not following.model:
