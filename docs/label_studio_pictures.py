@@ -8,8 +8,8 @@ photo and the cat of another, waits until the backend has gathered the names, an
 
 from __future__ import annotations
 
+import argparse
 import io
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -91,4 +91,10 @@ def keep(page: Page, file: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4], Path(sys.argv[4]))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for name in ("server", "email", "password"):
+        parser.add_argument(name)
+    parser.add_argument("out", type=Path)
+    main(**vars(parser.parse_args()))

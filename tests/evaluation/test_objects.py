@@ -132,7 +132,7 @@ def test_load_costs__file_then_settings(tmp_path: Path) -> None:
         ("[costs", [], "cannot be read"),
         ("[costs]\ndraw = -1", [], "costs.draw = -1"),
         ("", ["costs.draw=fast"], "costs.draw = 'fast'"),
-        ("", ["levels.k=3"], "no section 'levels'"),
+        ("", ["levels.k=3"], "expected costs.name=value"),
     ],
 )
 def test_load_costs__wrong_use_is_reported(

@@ -225,7 +225,7 @@ def test_write__photos_of_any_depth_are_as_images_reads_them(tmp_path: Path) -> 
     assert np.asarray(Image.open(put / "clear.jpg")).min() > 250  # on white
     notes = "\n".join(exported.problems.lines())
     assert "2 photos converted to upright JPEGs" in notes
-    assert "2 photos that are missing in JPEGImages" in notes
+    assert "2 photos that are missing beside their labels" in notes
     assert f"11 × {HEIGHT} pixels, its labels {WIDTH} × {HEIGHT}" in notes
 
 
@@ -275,7 +275,7 @@ def test_write__photos_are_upright_jpegs(images: Any, tmp_path: Path) -> None:
             assert image.getexif().get(0x0112, 1) == 1
     assert exported.problems.counts == {
         "photos converted to upright JPEGs": 2,
-        "photos that are missing in JPEGImages": 1,
+        "photos that are missing beside their labels": 1,
     }
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from prelabel.errors import UserError
-from prelabel.label_studio import prediction_writer
+from prelabel.label_studio import bulk, prediction_writer
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.errors import ServerFault
 from prelabel.label_studio.api.photos import Fetcher
 from prelabel.label_studio.bulk import Options, Totals, predict_project
+from prelabel.label_studio.fit import fit_tasks
 from prelabel.label_studio.project_folder import ProjectFolder
+from prelabel.model import FittedModel
 from support.fake_label_studio import BRUSH, TOKEN, FakeLabelStudio, running
 from support.small_photos import tiny_config
 
@@ -183,3 +187,67 @@ def test_predict_project__no_photo_can_be_had(server: FakeLabelStudio, tmp_path:
     server.photos.clear()
     with pytest.raises(UserError, match=f"no photo of {N} tasks.*no such file"):
         project.predict()
+
+
+def test_predict_project__two_at_once_fit_once_and_give_one_prediction_each(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fits = []
+
+    def counted(*arguments: Any, **more: Any) -> FittedModel:
+        fits.append(threading.get_ident())
+        return fit_tasks(*arguments, **more)
+
+    monkeypatch.setattr(bulk, "fit_tasks", counted)
+    monkeypatch.setattr(prediction_writer, "_BATCH", 1)  # so that they meet
+    with project.server.holding("/data/upload"), ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(project.predict) for _ in range(2)]
+        project.server.await_requests("/data/upload")
+        project.server.held = ""
+        one, other = (call.result() for call in both)
+    assert len(fits) == 1
+    assert one.model_version == other.model_version
+    assert one.imported + other.imported == N
+    assert one.current + other.current == N
+    assert project.versions() == [[one.model_version]] * N
+
+
+def test_predict_project__a_damaged_model_is_fitted_anew_if_asked_for(project: Project) -> None:
+    first = project.predict()
+    folder = ProjectFolder(project.folder / str(project.id))
+    (folder.model_folder(folder.state.newest) / "model.json").write_text("{")
+    with pytest.raises(UserError, match="fit again"):
+        project.predict()
+    again = project.predict(options=Options(refit=True))
+    assert (again.model_version, again.current) == (first.model_version, N)
+
+
+def test_predict_project__a_task_that_is_deleted_meanwhile_costs_that_one(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = project.numbers.pop()
+    write = prediction_writer.PredictionWriter.write
+
+    def deleted(*arguments: Any, **more: Any) -> prediction_writer.Written:
+        del project.server.tasks[gone]
+        return write(*arguments, **more)
+
+    monkeypatch.setattr(prediction_writer.PredictionWriter, "write", deleted)
+    totals = project.predict()
+    assert totals.failed == {gone: "was deleted meanwhile"}
+    assert project.versions() == [[totals.model_version]] * (N - 1)
+
+
+@pytest.mark.parametrize(
+    "image",
+    ["/", "/projects/1/data", "/user/login/", "/api/tasks/1/", "/data/upload/1/of-others.png"],
+)
+def test_predict_project__an_address_that_is_no_photo_costs_that_task(
+    project: Project, image: str
+) -> None:
+    project.server.logins = r"^/(?!api/|data/upload/\d+\.png)"
+    bad = project.server.task(project.id, image=image)["id"]
+    totals = project.predict()
+    assert totals.failed.keys() == {bad}
+    assert totals.imported == N
+    assert project.versions() == [[totals.model_version]] * N

@@ -32,7 +32,7 @@ Task = dict[str, Any]
 class FakeLabelStudio:
     """``asked``: method and path of every request. ``failing``: POST requests whose path this
     pattern matches are answered with 500; "" for none. ``shown``: the model version that a project's
-    label stream shows. ``backends``: titles of a project's backends. ``on_import``: called once,
+    label stream shows. ``logins``: paths that redirect to the login page. ``backends``: titles of a project's backends. ``on_import``: called once,
     after the next bulk import."""
 
     def __init__(self) -> None:
@@ -42,6 +42,7 @@ class FakeLabelStudio:
         self.photos: dict[str, bytes] = {}
         self.asked: list[tuple[str, str]] = []
         self.failing = ""
+        self.logins = ""
         self.shown: dict[int, str | None] = {}
         self.backends: dict[int, list[str]] = {}
         self.on_import: Callable[[], None] | None = None
@@ -278,6 +279,10 @@ def _handler(server: FakeLabelStudio) -> type[BaseHTTPRequestHandler]:
             if self.headers["Authorization"] != f"Token {TOKEN}":
                 return 401, {"detail": "Invalid token."}
             place = urlsplit(self.path)
+            if server.logins and re.search(server.logins, place.path):
+                return 302, None
+            if place.path == "/api/current-user/whoami":
+                return 200, {"id": 1}
             if place.path in server.photos:
                 return 200, server.photos[place.path]
             kind, number = (re.findall(r"^/api/(\w+)/(\d+)/$", place.path) or [("", "0")])[0]
@@ -310,6 +315,8 @@ def _handler(server: FakeLabelStudio) -> type[BaseHTTPRequestHandler]:
         def _answer(self, status: int, content: Any) -> None:
             body = content if isinstance(content, bytes) else json.dumps(content).encode()
             self.send_response(status)
+            if status == 302:
+                self.send_header("Location", f"/user/login/?next={self.path}")
             kind = "image/png" if isinstance(content, bytes) else "application/json"
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body) if status != 204 else 0))

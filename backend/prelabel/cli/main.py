@@ -25,6 +25,8 @@ from prelabel.storage.text import one_line
 _UsageError: Any = (
     typer.BadParameter.__base__
 )  # of click, which typer has as a copy or a dependency
+_WIDEST = 1000
+"""Characters in a line of help, which is as wide as the terminal; click's own limit is 80."""
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _FILE_PROBLEMS = (
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENAMETOOLONG),
@@ -74,6 +76,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"max_content_width": _WIDEST},
     epilog=example("prelabel run photos --out out"),
 )
 for commands in (

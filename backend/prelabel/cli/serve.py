@@ -97,18 +97,20 @@ def serve(
     The page at its address shows the projects, their models, and what is being computed.
     """
     with console.stage(console.progress(), "start"), extras.required("serve"):
+        config = options.chosen_config(recipe, backbone=backbone, settings=settings)
         from prelabel.label_studio.predict.task_prediction import ResultOptions
         from prelabel.label_studio.server.app import create_app
-        from prelabel.label_studio.server.connections import http_server
+        from prelabel.label_studio.server.connections import bind, http_server
         from prelabel.label_studio.server.guard import Access
         from prelabel.label_studio.server.service import Service
         from prelabel.label_studio.server.settings import Settings
 
         access = Access(basic_auth, access_token, max_request_mb * 1_000_000)
         _check(access, host=host, url=url, token=token)
+        place = bind(host, port)
         service = Service(
             Settings(
-                options.chosen_config(recipe, backbone=backbone, settings=settings),
+                config,
                 url=url,
                 token=token,
                 sources=ls_options.sources(
@@ -125,8 +127,11 @@ def serve(
             )
         )
         server = http_server(create_app(service, access), host=host, port=port)
-    console.say(f"http://{host}:{port} is the backend's address; a status page is there too")
-    server.run()
+    shown = f"[{host}]" if ":" in host else host
+    console.say(
+        f"http://{shown}:{place.getsockname()[1]} is the backend's address; a status page is there too"
+    )
+    server.run([place])
 
 
 def _check(access: Access, *, host: str, url: str, token: str) -> None:

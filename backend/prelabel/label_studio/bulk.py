@@ -26,6 +26,7 @@ from prelabel.label_studio.predict.task_prediction import (
 )
 from prelabel.label_studio.prediction_writer import PredictionWriter, TaskAndPrediction, Written
 from prelabel.label_studio.project_folder import ProjectFolder
+from prelabel.label_studio.shared_fit import fit_once
 from prelabel.label_studio.unnamed import (
     add_unnamed_labels,
     remove_unnamed_labels,
@@ -113,7 +114,13 @@ def predict_project(
     totals = Totals(tasks=len(tasks))
     model = None if options.refit else folder.newest_model()
     if model is None:
-        model = fit_tasks(fetcher, tasks, folder, project_config(config, label_config), log)
+        fit_config = project_config(config, label_config)
+        model = fit_once(
+            folder,
+            folder.state.newest,
+            lambda own_log: fit_tasks(fetcher, tasks, folder, fit_config, own_log),
+            log,
+        )
     totals.learned_from = learn_tasks(
         client, fetcher, tasks, folder, model, label_config, options.result_options, log
     )

@@ -13,7 +13,7 @@ from prelabel.data.records import Image, ImageFile, PatchFeatures
 from prelabel.errors import ContractError, UserError
 from prelabel.steps.reading import chunks, read_ahead
 from prelabel.storage.files import cache_folder
-from prelabel.storage.progress import RunLog
+from prelabel.storage.progress import RunLog, reasons
 from prelabel.storage.shards import ShardStore
 from prelabel.strategies.code_digest import modules_code, strategy_code
 from prelabel.strategies.protocols import Backbone
@@ -102,8 +102,7 @@ def extract_photos(
     if not log.skipped and not seen:
         raise UserError("there is no photo to fit on")
     if not seen:
-        name, reason = next(iter(log.skipped.items()))
-        raise UserError(f"none of {len(log.skipped)} photos can be used; {name}: {reason}")
+        raise UserError(f"none of {len(log.skipped)} photos can be used: {reasons(log.skipped)}")
     return seen
 
 

@@ -57,7 +57,8 @@ def load(section: str, name: str) -> type[Any]:
     """The strategy class of that name. UserError if unknown, not importable or not a strategy."""
     points = _entry_points(section)
     if name not in points:
-        raise UserError(f"no {section} is named {name!r}{nearest(name, points)}")
+        word = "format" if section == "exporter" else section
+        raise UserError(f"no {word} is named {name!r}{nearest(name, points)}")
     point = points[name]
     try:
         strategy = point.load()

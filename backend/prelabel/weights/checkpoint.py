@@ -32,9 +32,10 @@ def read_state(file: Path) -> dict[str, Tensor]:
             state = torch.load(file, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
         raise UserError(f"weights {file}: cannot be read ({error_line(error)})") from error
-    except Exception as error:  # torch raises pickle's own errors
+    except Exception as error:  # pickle's own, with torch's advice to trust the file: not repeated
         raise UserError(
-            f"weights {file}: is not a checkpoint of tensors ({error_line(error)})"
+            f"weights {file}: is not a checkpoint of tensors ({type(error).__name__}); expected "
+            ".safetensors, or a .pth that holds tensors and nothing else"
         ) from error
     for wrapper in ("teacher", "student", "state_dict", "model"):
         if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):

@@ -217,12 +217,14 @@ def test_contract__from_setup_to_the_next_version(
     assert [r["model_version"] for r in answer["results"]] == [before]
     number = int(project.partition(".")[0])
     folder = open_folder(server.url, str(number))
-    wait_for(lambda: any(p["waits_for_setup"] for p in service.status()["projects"]))
-    page = http.get("/").text
-    assert "A newer model" in page
-    assert f"{server.url}/projects/{number}/data" in page
-    after = http.post("/setup", json=setup_body(server, project)).json()["model_version"]
-    assert after == newest_version(folder)
+    assert f"{server.url}/projects/{number}/data" in http.get("/").text
+
+    def setup() -> str:
+        return str(http.post("/setup", json=setup_body(server, project)).json()["model_version"])
+
+    wait_for(lambda: folder.state.newest)
+    wait_for(lambda: setup() == newest_version(folder))
+    after = setup()
 
     broken = server.task(1, image=server.upload(4000, b"broken"))
     results = http.post(

@@ -32,7 +32,7 @@ class Places:
         self._quick = 0
         self._over = False
         self._changed = threading.Condition()
-        self.downloads = Downloads(self._fetch, self._on_done)
+        self.downloads = Downloads(self._fetch, self._on_done, thread="download")
 
     def _fetch(self, job: Job) -> None:
         with self._changed:

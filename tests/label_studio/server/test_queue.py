@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import wait
 from dataclasses import replace
+from typing import NoReturn
 
 import pytest
 
@@ -42,6 +43,7 @@ class FakeChild:
         self.received: list[str] = []
         self.urgencies: list[Urgency] = []
         self.stopped = False
+        self.broken = False
 
     def send(self, job: Job) -> None:
         task = name_of(job)
@@ -49,7 +51,7 @@ class FakeChild:
         self.received.append(task)
         self.urgencies.append(job.urgency)
 
-    def stop(self, *, wait: float) -> None:
+    def stop(self, *, wait: float = 0.0) -> None:
         self.stopped = True
 
     def finish(self, task: str) -> None:
@@ -373,4 +375,51 @@ def test_death__jobs_that_waited_for_photos_are_not_its_cause(harness: Harness) 
     assert entry.attempts == 0
     assert harness.child.received == ["a"]
     harness.child.finish("a")
+    assert result_of(entry).answer == b"answer a"
+
+
+def test_revive__starts_a_process_for_jobs_that_wait(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_process(*_: object, **__: object) -> NoReturn:
+        raise OSError(12, "Cannot allocate memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(queue, "Child", no_process)
+        entry = harness.put("a")
+        assert "cannot be started: [Errno 12]" in harness.problems[0]
+    assert harness.queue.revive()
+    harness.child.finish("a")
+    assert result_of(entry).answer == b"answer a"
+    assert not harness.queue.revive()
+
+
+def test_revive__ends_a_process_that_hangs_or_is_broken(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = harness.put("a")
+    assert not harness.queue.revive()
+    with monkeypatch.context() as patch:
+        patch.setattr(queue, "_LONGEST", -1.0)
+        assert harness.queue.revive()
+    assert harness.child.stopped
+    harness.child.die()
+    assert harness.queue.revive()  # tells of it once
+    assert not harness.queue.revive()
+    harness.child.broken = True
+    assert harness.queue.revive()
+    harness.child.die()
+    assert "died over it twice" in result_of(entry).problem
+
+
+def test_finish__a_result_that_cannot_be_noted_reaches_who_waits(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> NoReturn:
+        raise ValueError("as planned")
+
+    monkeypatch.setattr(harness.queue, "_on_result", fails)
+    entry = harness.put("a")
+    with pytest.raises(ValueError, match="as planned"):
+        harness.child.finish("a")
     assert result_of(entry).answer == b"answer a"

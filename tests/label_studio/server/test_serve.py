@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -143,6 +144,58 @@ def test_serve__interrupted_ends_with_all_its_processes(
             assert waiting.exception(10) or waiting.result(10).status_code == 503
         assert process.stdout is not None
         assert "Traceback" not in process.stdout.read()
+
+
+@needs_proc
+def test_serve__terminated_with_its_processes_reports_no_death(
+    server: FakeLabelStudio, tmp_path: Path
+) -> None:
+    """A service manager sends SIGTERM to all of them."""
+    with serving(tmp_path, server) as (process, http):
+        project, tasks = server.project(2)
+        assert http.post("/setup", json=setup_body(server, project)).is_success
+        assert http.post("/predict", json=predict_body(project, tasks)).is_success
+        assert len(group(process.pid)) >= 2
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(10)
+        wait_for(lambda: not group(process.pid), seconds=10)
+        assert process.stdout is not None
+        printed = process.stdout.read()
+    assert "died" not in printed
+    assert "Traceback" not in printed
+
+
+def test_serve__a_port_in_use_is_an_error_and_no_address() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        text = refusal("--port", str(port))
+    assert f"127.0.0.1, port {port}" in text
+    assert "is the backend's address" not in text
+
+
+def test_serve__a_refused_setup_is_told_in_the_log_on_the_page_and_in_label_studio(
+    server: FakeLabelStudio, tmp_path: Path
+) -> None:
+    choices = '<View><Image name="i" value="$image"/><Choices name="c" toName="i"><Choice value="a"/></Choices></View>'
+    project, _ = server.project(1, choices)
+    body = {**setup_body(server, project), "schema": choices}
+    with serving(tmp_path, server, PRELABEL_BASIC_AUTH="me:secret") as (process, http):
+        for _ in range(3):
+            assert http.post("/setup", json=body).status_code == 401
+        answer = http.post("/setup", json=body, auth=("me", "secret"))
+        page = http.get("/", auth=("me", "secret")).text
+        # All that Label Studio shows of an error is its status and reason phrase.
+        assert answer.status_code == 400
+        assert "no tag that can hold masks, found View, Image, Choices" in answer.reason_phrase
+        assert "<" not in answer.reason_phrase  # Label Studio shows it as HTML
+        assert "x-prelabel-reason" not in answer.headers
+        os.kill(process.pid, signal.SIGTERM)
+        process.wait(10)
+        assert process.stdout is not None
+        log = process.stdout.read()
+    for told in (page, log):
+        assert told.count("no or another user and password") == 1
+        assert told.count(f"project {project} cannot be connected: label config") == 1
 
 
 @needs_proc

@@ -23,6 +23,7 @@ from prelabel.label_studio.format.items import decode_item
 from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.label_studio.predict.task_prediction import ResultOptions
 from prelabel.label_studio.project_folder import ProjectFolder
+from prelabel.label_studio.server import job_photos
 from prelabel.label_studio.server import worker as worker_module
 from prelabel.label_studio.server.jobs import Job, JobKind, JobResult, Urgency, WorkerSettings
 from prelabel.label_studio.server.queue import Queue
@@ -34,6 +35,7 @@ from support.fake_label_studio import BRUSH, TOKEN, FakeLabelStudio, Task, wait_
 from support.hostile_server import hostile_server
 from support.jobs import job
 from support.small_photos import tiny_config, write_scenes
+from support.threads import fail, named
 
 IMAGE = '<Image name="image" value="$image"/>'
 LABELS = '<Label value="cat" predicted_values="object 1"/><Label value="dog"/>'
@@ -60,9 +62,15 @@ class Worker:
     """A running worker and its answers. ``problems``: those that belong to no job."""
 
     def __init__(
-        self, pipe: Connection, server: FakeLabelStudio, folder: ProjectFolder, model: str
+        self,
+        pipe: Connection,
+        server: FakeLabelStudio,
+        folder: ProjectFolder,
+        model: str,
+        thread: threading.Thread,
     ) -> None:
         self.pipe, self.server, self.folder, self.model = pipe, server, folder, model
+        self.thread = thread
         self.problems: list[str] = []
         self.set_aside: list[int] = []
         self._sent: list[Job] = []
@@ -118,7 +126,7 @@ def running_worker(folder: ProjectFolder, server: FakeLabelStudio, model: str) -
     thread = threading.Thread(target=work, args=(theirs, worker_settings), daemon=True)
     thread.start()
     try:
-        yield Worker(ours, server, folder, model)
+        yield Worker(ours, server, folder, model, thread)
     finally:
         ours.close()
         thread.join(10)
@@ -458,3 +466,55 @@ def test_photo_that_cannot_be_fetched_is_a_problem(worker: Worker, server: FakeL
     result = worker.do(server.task(1, image="/data/upload/gone.jpg"))
     assert (result.answer, result.state) == (b"[]", "done")
     assert "no such file" in result.problem
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("name", ["flush", "job", "interactive job"])
+def test_work__ends_when_one_of_its_threads_has_failed(
+    name: str, worker: Worker, server: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process is started again then."""
+    monkeypatch.setattr(worker_module, "_LOOK_EVERY", 0.05)
+    monkeypatch.setattr(worker_module, "_FLUSH_EVERY", 0.05)
+    with running_worker(worker.folder, server, worker.model) as other:
+        for kind in ("predict", "interactive"):
+            other.do(with_regions(server), kind=kind)
+        for thread in named(f"prelabel {name}"):
+            fail(thread)
+        for _ in range(40):
+            if not other.thread.is_alive():
+                break
+            other.send(with_regions(server), kind="interactive")
+            other.send(with_regions(server))
+            other.thread.join(0.1)
+            while other.pipe.poll():
+                other.pipe.recv()
+        assert not other.thread.is_alive()
+
+
+@pytest.mark.parametrize("error", [SystemExit, MemoryError, RecursionError])
+def test_do__whatever_a_job_raises_is_its_problem(
+    error: type[BaseException],
+    worker: Worker,
+    server: FakeLabelStudio,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(*_: object) -> None:
+        raise error("as planned")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job_photos, "task_photos", fails)
+        assert error.__name__ in worker.do(with_regions(server)).problem
+    assert worker.do(with_regions(server)).problem == ""
+
+
+def test_predict__a_task_that_is_nested_deeply_costs_that_task(
+    worker: Worker, server: FakeLabelStudio
+) -> None:
+    deep: Any = []
+    for _ in range(500):
+        deep = [deep]
+    found = worker.do(server.task(1, image=server.upload(1), more=deep))
+    assert found.answer == b"[]"
+    assert "nested" in found.problem
+    assert worker.do(with_regions(server)).problem == ""

@@ -34,14 +34,13 @@ def fit(
     """
     progress = console.progress()
     with console.stage(progress, "start"), extras.required("label-studio"):
+        config = options.chosen_config(recipe, backbone=backbone, settings=settings)
         from prelabel.label_studio.api.client import Client
         from prelabel.label_studio.fit import FitRequest, fit_project
         from prelabel.label_studio.format.label_config import parse_label_config
         from prelabel.label_studio.predict.task_prediction import ResultOptions
         from prelabel.label_studio.project_home import open_folder
         from prelabel.storage.progress import RunLog
-
-        config = options.chosen_config(recipe, backbone=backbone, settings=settings)
     with Client(url, token) as client:
         facts = client.project(project)
     label_config = parse_label_config(facts.label_config)
@@ -59,10 +58,6 @@ def fit(
         result_options=ResultOptions(),
         newest=folder.state.newest,
     )
-    fit_project(
-        request,
-        RunLog(progress),
-        on_wait=lambda: console.say("another process is fitting this project; waiting for it"),
-    )
+    fit_project(request, RunLog(progress))
     state = folder.state
     print(table([("fitted on", f"{state.n_tasks} tasks"), ("model", state.newest)]))

@@ -83,13 +83,13 @@ def predict(
     """
     progress = console.progress()
     with console.stage(progress, "start"), extras.required("label-studio"):
+        config = options.chosen_config(recipe, backbone=backbone, settings=settings)
         from prelabel.label_studio import bulk
         from prelabel.label_studio.api.client import Client
         from prelabel.label_studio.api.photos import open_fetcher
         from prelabel.label_studio.predict.task_prediction import ResultOptions
         from prelabel.label_studio.project_home import open_folder
 
-        config = options.chosen_config(recipe, backbone=backbone, settings=settings)
         sources = ls_options.sources(
             allow_host, local_files, mb=max_photo_mb, seconds=photo_timeout, cache_gb=photo_cache_gb
         )

@@ -22,6 +22,7 @@ from prelabel.label_studio.api.errors import (
     NotFoundError,
     RedirectedAwayError,
     ServerFault,
+    TokenRefusedError,
 )
 from prelabel.label_studio.api.transport import Transport
 from prelabel.label_studio.api.uris import STATIC, is_photo_route
@@ -207,6 +208,8 @@ class Client:
             total = stated if isinstance(stated, int) else 0
             n_before = len(seen)
             for task in tasks:
+                if not isinstance(task, dict) or not isinstance(task.get("id"), int):
+                    raise self._transport.unexpected("a task without a number")
                 if task["id"] not in seen:  # tasks move to the next page when some are added
                     seen.add(task["id"])
                     yield task
@@ -320,6 +323,11 @@ class Client:
             )
         except RedirectedAwayError as other:
             return other.url
+        except TokenRefusedError:
+            self.ask("GET", "/api/current-user/whoami")  # raises it if the token is no good at all
+            raise PhotoError(
+                "cannot be fetched (Label Studio asks for a login there, though it accepts the token)"
+            ) from None
         except ServerFault as fault:
             if not fault.reached:
                 raise

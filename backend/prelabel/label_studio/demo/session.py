@@ -75,5 +75,5 @@ def _export(
     client: Client, fetcher: Fetcher, project: int, folder: Path, progress: Progress
 ) -> Mapping[str, Path]:
     """The project in other formats: a task's annotation where it has one, else its prediction."""
-    with project_dataset(client, fetcher, project, what="both", progress=progress) as dataset:
+    with project_dataset(client, fetcher, project, progress=progress) as dataset:
         return export_dataset(dataset, folder, ["coco", "voc"], progress=progress).files

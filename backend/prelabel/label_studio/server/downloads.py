@@ -26,10 +26,12 @@ class Downloads:
     """Jobs that wait for their photos, in slots for each place, the most urgent first.
 
     ``fetch``: fetches a job's photos. ``on_done``: called in a thread with each job and the problem,
-    "" for none. May be used by several threads at once.
+    "" for none. ``thread``: what the threads' names begin with. May be used by several threads at once.
     """
 
-    def __init__(self, fetch: Callable[[Job], None], on_done: Callable[[Job, str], None]) -> None:
+    def __init__(
+        self, fetch: Callable[[Job], None], on_done: Callable[[Job, str], None], *, thread: str
+    ) -> None:
         self._fetch = fetch
         self._on_done = on_done
         self._lock = threading.Lock()
@@ -37,7 +39,7 @@ class Downloads:
         self._jobs: dict[int, Job] = {}
         self._active: Counter[str] = Counter()
         self._ahead: set[int] = set()
-        self._pool = ThreadPoolExecutor(_OF_ONE_PLACE + _OF_OTHERS, thread_name_prefix="download")
+        self._pool = ThreadPoolExecutor(_OF_ONE_PLACE + _OF_OTHERS, thread)
 
     def add(self, job: Job, place: str) -> None:
         """Fetch a job's photos, as soon as there is a slot."""
@@ -103,7 +105,7 @@ class Downloads:
                 self._fetch(job)
             except (PhotoError, UserError, OSError) as error:
                 problem = str(error)
-            except Exception as error:  # one task must not cost a slot
+            except BaseException as error:  # one task must not cost a slot
                 logging.getLogger(__name__).exception("task %s", job.task_id)
                 problem = f"{type(error).__name__}: {error}"
         with self._lock:

@@ -26,6 +26,8 @@ _MOST_BYTES = 200_000_000
 """Data of tasks in memory."""
 _QUICK_DEATH = 30.0
 """Seconds: a process that dies sooner is started again only after ``_PAUSE``."""
+_LONGEST = 900.0
+"""Seconds after which a job that is at work is taken to hang."""
 _PAUSE = 2.0
 """Seconds to wait after a quick death."""
 
@@ -33,13 +35,15 @@ _PAUSE = 2.0
 @dataclass(eq=False)
 class Entry:
     """A job that waits or is at work. ``attempts``: processes that died while it was at work.
-    ``again``: requested once more since it began. ``result``: set when it is done, cancelled when
+    ``began``: when it was sent to the process last, by the monotonic clock. ``again``: requested once
+    more since then. ``result``: set when it is done, cancelled when
     the queue is stopped."""
 
     job: Job
     key: Hashable
     urgency: Urgency
     attempts: int = 0
+    began: float = 0.0
     again: bool = False
     result: Future[JobResult] = field(default_factory=Future)
 
@@ -79,6 +83,8 @@ class Queue:
         self._child: Child[WorkerSettings, JobResult] | None = None
         self._bytes = 0
         self._started_at = 0.0
+        self._ended_at = 0.0
+        self._died = False
         self._stopping = False
         self.restarts = 0
 
@@ -116,6 +122,22 @@ class Queue:
         with self._lock:
             waiting = {urgency.name.lower(): len(q) for urgency, q in self._waiting.items()}
             return {**waiting, "fetching": len(self._fetching), "at work": len(self._at_work)}
+
+    def revive(self) -> bool:
+        """End a process that hangs or cannot be talked to, and start one where jobs wait without.
+        Whether that was necessary, or one has died since the last call. To be called regularly."""
+        with self._lock:
+            died, self._died = self._died, False
+            child, jobs = self._child, any(self._waiting.values())
+            idle = time.monotonic() - self._ended_at > 2 * _PAUSE
+            if child is None and jobs and idle and not self._stopping:
+                self._dispatch()
+                return True
+            hangs = any(time.monotonic() - e.began > _LONGEST for e in self._at_work.values())
+        if child is None or not (hangs or child.broken):
+            return died
+        child.stop()
+        return True
 
     @property
     def worker_pid(self) -> int:
@@ -166,9 +188,16 @@ class Queue:
             return
         for waiting in self._waiting.values():
             while waiting and self._may_start(next(iter(waiting.values()))):
+                try:
+                    child = self._worker()
+                except OSError as error:  # tried again by revive
+                    self._ended_at = time.monotonic()
+                    self._on_problem(f"the worker's process cannot be started: {error}")
+                    return
                 _, entry = waiting.popitem(last=False)
                 self._at_work[entry.job.number] = entry
-                self._worker().send(replace(entry.job, urgency=entry.urgency))
+                entry.began = time.monotonic()
+                child.send(replace(entry.job, urgency=entry.urgency))
 
     def _may_start(self, entry: Entry) -> bool:
         """A job that was at work when the process died is tried alone: if the process dies again,
@@ -230,12 +259,13 @@ class Queue:
         """The process is gone: the jobs at work are done again, but for those that were at work at
         two deaths."""
         with self._lock:
-            self._child = None
+            self._child, self._ended_at = None, time.monotonic()
             lost = list(self._at_work.values())
             self._at_work.clear()
             if self._stopping:
                 return
             self.restarts += 1
+            self._died = True
             failed = []
             for entry in lost:
                 entry.attempts += 1
@@ -260,9 +290,11 @@ class Queue:
             self._dispatch()
 
     def _finish(self, entry: Entry, result: JobResult) -> None:
-        self._on_result(entry.job, result)
-        with suppress(InvalidStateError):  # cancelled meanwhile
-            entry.result.set_result(result)
+        try:
+            self._on_result(entry.job, result)
+        finally:
+            with suppress(InvalidStateError):  # cancelled meanwhile
+                entry.result.set_result(result)
 
 
 def _cancel(entry: Entry) -> None:

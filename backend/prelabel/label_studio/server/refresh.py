@@ -64,10 +64,6 @@ class Refresher:
         self._schedules: dict[Path, _Schedule] = {}
         self._stopping = threading.Event()
 
-    def start(self) -> None:
-        """Begin to watch."""
-        threading.Thread(target=self._run, name="refresh", daemon=True).start()
-
     def stop(self) -> None:
         """End it. What is cut off is found and finished at the next start."""
         self._stopping.set()
@@ -87,7 +83,8 @@ class Refresher:
         schedule = self._schedules.get(project.folder.path)
         return schedule.refreshed.progress if schedule else None
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Watch the folders, until it is ended."""
         while not self._stopping.wait(_EVERY):
             for project in self._projects.all():
                 schedule = self._schedule(project)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 
 from prelabel.config import load
@@ -20,6 +19,7 @@ from prelabel.label_studio.server.refresh import Refresher
 from prelabel.label_studio.server.requests import PredictRequest
 from prelabel.label_studio.server.settings import Settings
 from prelabel.label_studio.server.status import FitProgress, Status, fit_progress, project_status
+from prelabel.label_studio.server.supervisor import Supervisor
 from prelabel.model_code import code_now
 from prelabel.storage.json import JsonObject
 
@@ -32,13 +32,17 @@ class Service:
         self._config = settings.config
         self.metrics = Metrics()
         self.problems = ProblemLog()
+        self.supervisor = Supervisor(self.problems.add)
         self.projects = Projects(settings.url, settings.token)
         self.queue = Queue(
             WorkerSettings(settings.config, settings.sources, settings.result_options),
             on_result=self._on_result,
             on_problem=self.problems.add,
         )
-        self.fits = FitScheduler(settings, self.projects, self.problems, self.metrics)
+        self.supervisor.look_after("worker", self.queue.revive)
+        self.fits = FitScheduler(
+            settings, self.projects, self.problems, self.metrics, self.supervisor
+        )
         self.refresher = Refresher(
             settings.config,
             self.projects,
@@ -57,10 +61,11 @@ class Service:
             except (UserError, OSError) as error:
                 self.problems.add(str(error), project)
             self.fits.resume(project)
-        self.refresher.start()
+        self.supervisor.keep("refresh", self.refresher.run)
 
     def stop(self) -> None:
         """End all processes. Fits that are cut off are requested again at the next start."""
+        self.supervisor.stop()
         self.refresher.stop()
         self.fits.stop()
         self.queue.stop()
@@ -212,7 +217,7 @@ class Service:
             except (UserError, OSError) as error:
                 self.problems.add(str(error), project)
 
-        threading.Thread(target=run, name="embed again", daemon=True).start()
+        self.supervisor.once("embed again", run)
 
     def _known(self, name: str) -> Project:
         project = self.projects.find(name)

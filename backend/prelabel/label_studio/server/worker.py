@@ -38,18 +38,24 @@ _MODELS = 4
 """Fitted models that stay loaded; the weights are there once."""
 _FLUSH_EVERY = 5.0
 """Seconds of work that a killed process loses at most."""
+_LOOK_EVERY = 2.0
+"""Seconds in which a thread that has ended is noticed."""
+_THREAD = "prelabel"
+"""What the names of the process' own threads begin with."""
 _REPORT_EVERY = 300.0
 """Seconds between two reports of a problem with the cache."""
 
+log = logging.getLogger(__name__)
+
 
 def work(pipe: Connection, settings: WorkerSettings) -> None:
-    """Do jobs until the pipe ends; jobs that are at work then are dropped. A job whose photos are not
-    at hand is set aside until they are fetched, and sent again then. Interactive jobs have a thread of
-    their own."""
+    """Do jobs until the pipe ends, or a thread does; jobs that are at work then are dropped. A job
+    whose photos are not at hand is set aside until they are fetched, and sent again then. Interactive
+    jobs have a thread of their own."""
     logging.basicConfig(format="prelabel worker: %(message)s", level=logging.WARNING)
     worker = _Worker(settings)
     sending = threading.Lock()
-    stopped = threading.Event()
+    stopped, failed = threading.Event(), threading.Event()
 
     def send(result: JobResult) -> None:
         with sending, suppress(OSError):  # the parent is gone: recv sees it too
@@ -67,24 +73,36 @@ def work(pipe: Connection, settings: WorkerSettings) -> None:
         state: Literal["done", "fetched"] = "done" if problem else "fetched"
         send(JobResult(job.number, NOT_READY, problem, state))
 
-    downloads = Downloads(worker.photos.fetch, fetched)
+    downloads = Downloads(worker.photos.fetch, fetched, thread=f"{_THREAD} download")
 
     def run(job: Job) -> None:
-        place = "" if downloads.take(job) else worker.place_of_missing(job)
-        if place:
-            send(JobResult(job.number, NOT_READY, state="fetching"))
-            downloads.add(job, place)
-        else:
-            send(worker.do(job))
+        try:
+            place = "" if downloads.take(job) else worker.place_of_missing(job)
+            if place:
+                send(JobResult(job.number, NOT_READY, state="fetching"))
+                downloads.add(job, place)
+            else:
+                send(worker.do(job))
+        except BaseException:  # its answer is lost
+            failed.set()
+            raise
 
-    threading.Thread(target=flush_regularly, name="flush", daemon=True).start()
-    pool, interactive = ThreadPoolExecutor(max(2, cores())), ThreadPoolExecutor(1)
-    with one_blas_thread():
+    flush = threading.Thread(target=flush_regularly, name=f"{_THREAD} flush", daemon=True)
+    flush.start()
+    pool = ThreadPoolExecutor(max(2, cores()), f"{_THREAD} job")
+    interactive = ThreadPoolExecutor(1, f"{_THREAD} interactive job")
+    others = set(threading.enumerate()) - {flush}
+    own: set[threading.Thread] = set()
+    with one_blas_thread(), suppress(EOFError, OSError):
         while True:
-            try:
-                job: Job | None = pipe.recv()
-            except (EOFError, OSError):
+            new = set(threading.enumerate()) - others
+            own |= {thread for thread in new if thread.name.startswith(_THREAD)}
+            if failed.is_set() or not all(thread.is_alive() for thread in own):
+                log.error("a thread has failed: the process is started again")
                 break
+            if not pipe.poll(_LOOK_EVERY):
+                continue
+            job: Job | None = pipe.recv()
             if job is None:
                 break
             if downloads.hurry(job):
@@ -112,8 +130,8 @@ class _Worker:
             return JobResult(job.number, self._answer(job))
         except (PhotoError, UserError, OSError) as error:
             problem = str(error)
-        except Exception as error:  # one task must not end the process
-            logging.getLogger(__name__).exception("task %s", job.task_id)
+        except BaseException as error:  # one task must not end the process
+            log.exception("task %s", job.task_id)
             problem = f"{type(error).__name__}: {error}"
         return JobResult(job.number, NOT_READY, problem=problem)
 
@@ -122,7 +140,7 @@ class _Worker:
         found when the job is done."""
         try:
             return self.photos.place(job) if self.photos.are_missing(job) else ""
-        except Exception:
+        except BaseException:
             return ""
 
     def flush(self) -> str:
