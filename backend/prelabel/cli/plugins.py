@@ -47,20 +47,26 @@ def plugins_list() -> None:
             except UserError as error:
                 problem = one_line(error)
             rows.append((section, name, registry.origin(section, name), problem))
-    print(table(rows))
+    print(table([[one_line(cell) for cell in row] for row in rows]))
 
 
 @plugins.command("check", epilog=example("prelabel plugins check guided-filter"))
-def plugins_check(name: Name, kind: Kind = "") -> None:
+def plugins_check(
+    name: Name,
+    kind: Kind = "",
+    timeout: Annotated[
+        float, typer.Option(min=1, metavar="SECONDS", help="When to give up waiting.")
+    ] = 600,
+) -> None:
     """Check a strategy against the contract of its kind.
 
-    Exits with 2 if it breaks the contract.
+    Exits with 2 if it breaks the contract, crashes, or does not end.
     """
-    from prelabel.strategies.contracts import check
+    from prelabel.strategies.check_apart import check_apart
 
     broken = False
     for section in _sections(name, kind):
-        violations = check(section, name)
+        violations = check_apart(section, name, timeout=timeout)
         for violation in violations or ["keeps the contract of its kind"]:
             print(f"{section} {name}: {one_line(violation)}")
         broken |= bool(violations)

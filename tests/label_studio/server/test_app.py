@@ -273,7 +273,8 @@ def test_metrics__can_be_parsed(open_http: TestClient) -> None:
     assert counts["/health", "200"] >= 1
     assert counts["other", "404"] >= 1  # not a label for each path that somebody makes up
     urgencies = {s.labels["urgency"] for s in families["prelabel_queue"].samples}
-    assert urgencies == {"interactive", "opened", "batch", "learn", "background", "at work"}
+    expected = {"interactive", "opened", "batch", "learn", "background", "fetching", "at work"}
+    assert urgencies == expected
 
 
 def test_page__shows_problems_as_text(open_http: TestClient, service: Service) -> None:
