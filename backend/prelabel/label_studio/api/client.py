@@ -64,6 +64,15 @@ class ProjectInfo(msgspec.Struct, frozen=True):
             return str(self.id)
 
 
+class Webhook(msgspec.Struct, frozen=True):
+    """Where the server sends a project's events. ``headers``: sent with them."""
+
+    id: int
+    url: str = ""
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
+    actions: list[str] = msgspec.field(default_factory=list)
+
+
 class _Titled(msgspec.Struct, frozen=True):
     """A project or a backend."""
 
@@ -180,6 +189,17 @@ class Client:
         }
         answer = self.ask("POST", "/api/ml", body=facts, repeatable=False)
         return self.convert(answer, _Titled).id
+
+    def webhooks(self, project_id: int) -> list[Webhook]:
+        """A project's webhooks. Raises UserError."""
+        answer = self._transport.json("GET", f"/api/webhooks/?{urlencode({'project': project_id})}")
+        return self.convert(answer, list[Webhook])
+
+    def set_webhook_header(self, webhook: Webhook, name: str, value: str) -> None:
+        """Have a webhook send one more header. Raises UserError."""
+        # Without its actions the server would forget them.
+        facts = {"headers": {**webhook.headers, name: value}, "actions": webhook.actions}
+        self.ask("PATCH", f"/api/webhooks/{webhook.id}/", body=facts)
 
     def tasks(
         self, project_id: int, *, version: str = "", fields: Sequence[str] = ()
