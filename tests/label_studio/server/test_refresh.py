@@ -81,20 +81,6 @@ def project(service: Service, server: FakeLabelStudio) -> Project:
     return made
 
 
-def test_look_soon__an_answer_that_label_studio_has_stored_twice_is_there_once(
-    project: Project, server: FakeLabelStudio
-) -> None:
-    """As when predictions are deleted and retrieved again, and a task is opened meanwhile."""
-    [version] = held(server, project.tasks[0])
-    for task in project.tasks:
-        server.tasks[task["id"]]["predictions"].clear()
-    for _ in range(2):
-        stored(project, version, *project.tasks)
-    wait_for(lambda: all(held(server, task) == [version] for task in project.tasks))
-    assert server.count("DELETE /api/predictions") == len(project.tasks)
-    assert server.count("GET /api/tasks/") == 0
-
-
 def test_refresh__a_name_reaches_all_tasks_and_nobody_sees_both_or_none(
     project: Project, server: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,6 +193,17 @@ def test_refresh__doubles_after_retrieving_go(project: Project, server: FakeLabe
     assert project.setup() == old
     project.predict(project.tasks[1])
     wait_for(lambda: held(server, project.tasks[1]) == [old])
+
+
+def test_refresh__a_task_that_was_opened_twice_at_once_has_one(
+    project: Project, server: FakeLabelStudio
+) -> None:
+    task = server.task(project.id, image=server.upload(1))
+    [old] = held(server, project.tasks[0])
+    stored(project, old, task)
+    stored(project, old, task)
+    assert held(server, task) == [old, old]
+    wait_for(lambda: held(server, task) == [old])
 
 
 def test_refresh__a_refusal_is_said_and_names_go_live_with_setup(

@@ -66,9 +66,8 @@ class Predictions:
         tasks.clear()
         answers = self._wait(entries, until - time.monotonic())
         self._metrics.not_ready.inc(sum(not entry.result.done() for entry in entries))
-        answered = [n for n, answer in zip(numbers, answers, strict=True) if answer != NOT_READY]
-        if answered:  # these that have an earlier prediction have two now
-            self._refresher.look_soon(project, answered)
+        done = [n for n, answer in zip(numbers, answers, strict=True) if answer != NOT_READY]
+        self._refresher.look_soon(project, done)
         return answers
 
     def answer_prompts(

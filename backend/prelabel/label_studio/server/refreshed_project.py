@@ -66,9 +66,12 @@ class RefreshedProject:
         """Whether earlier predictions are to be removed, by the monotonic clock."""
         return any(now >= at for at in self._replaced.values())
 
-    def refresh(self, client: Client, following: ProjectState) -> None:
+    def refresh(
+        self, client: Client, following: ProjectState, answered: Sequence[int] = ()
+    ) -> None:
         """Make a state live, and have the tasks that have a prediction of an earlier version
-        predicted with it; remove what was replaced before. Raises UserError and StoppedError."""
+        predicted with it; remove what was replaced before, and what is doubled in the tasks that
+        were ``answered``. Raises UserError and StoppedError."""
         project = self._project
         live = project.state
         facts = self._compare(following, live)
@@ -86,19 +89,11 @@ class RefreshedProject:
         project.state = project.folder.make_live(following)
         for version in earlier:
             self._replaced.setdefault(version, time.monotonic() + _OPEN)
+        if answered:
+            PredictionWriter(
+                client, project.id, project.folder, following.version, replaces=lambda _: False
+            ).heal(answered)
         self._remove(client, facts)
-
-    def heal(self, client: Client, tasks: Sequence[int]) -> None:
-        """Remove predictions that some tasks have twice: Label Studio stores an answer for each of
-        several requests that it has made at the same moment. Raises UserError."""
-        project = self._project
-        PredictionWriter(
-            client,
-            project.id,
-            project.folder,
-            project.state.version,
-            replaces=lambda version: False,  # these stay for a while
-        ).heal(tasks)
 
     def _compare(self, following: ProjectState, live: ProjectState) -> NamesFacts:
         """What is new in the names of a state; always new with another model or other code."""
