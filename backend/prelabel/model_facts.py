@@ -92,5 +92,5 @@ class SavedModel(msgspec.Struct):
             )
         try:
             return msgspec.convert(facts, SavedModel)
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, ValueError) as error:  # a key may hold lone surrogates
             raise UserError(f"{folder / FILE} is damaged ({error}): fit again") from error
