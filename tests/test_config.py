@@ -192,6 +192,12 @@ def test_load__wrong_files(tmp_path: Path, written: bytes, parts: tuple[str, ...
     assert_says(raised.value, *parts)
 
 
+def test_load__a_file_with_a_byte_order_mark(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("[features]\nsize = 112\n", encoding="utf-8-sig")
+    assert load(str(file)).features.size == 112
+
+
 @pytest.mark.parametrize("name", ["default", "fast", "paper"])
 def test_to_toml__comes_back(tmp_path: Path, name: str) -> None:
     _needs(name)

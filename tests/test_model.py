@@ -173,6 +173,7 @@ def cut_json(folder: Path) -> None:
         (tensors(lambda data: data[:-4]), ("tensors", "hash")),
         (tensors(lambda data: data[:-1] + b"\x01"), ("tensors", "hash")),
         (tensors(lambda data: b""), ("tensors",)),
+        (edit(n_photos="\ud800"), ("model.json", "is damaged")),
     ],
 )
 def test_model__damaged_folder(

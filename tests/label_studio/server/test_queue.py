@@ -41,6 +41,7 @@ class FakeChild:
         self.on_message, self.on_exit = on_message, on_exit
         self.at_work: dict[int, str] = {}
         self.received: list[str] = []
+        self.urgencies: list[Urgency] = []
         self.stopped = False
         self.broken = False
 
@@ -48,6 +49,7 @@ class FakeChild:
         task = name_of(job)
         self.at_work[job.number] = task
         self.received.append(task)
+        self.urgencies.append(job.urgency)
 
     def stop(self, *, wait: float = 0.0) -> None:
         self.stopped = True
@@ -56,6 +58,15 @@ class FakeChild:
         number = next(n for n, t in self.at_work.items() if t == task)
         del self.at_work[number]
         self.on_message(JobResult(number, f"answer {task}".encode()))
+
+    def fetching(self, task: str) -> None:
+        number = next(n for n, t in self.at_work.items() if t == task)
+        self.on_message(JobResult(number, b"[]", state="fetching"))
+
+    def fetched(self, task: str) -> None:
+        number = next(n for n, t in self.at_work.items() if t == task)
+        del self.at_work[number]
+        self.on_message(JobResult(number, b"[]", state="fetched"))
 
     def finish_next(self) -> None:
         self.finish(next(iter(self.at_work.values())))
@@ -140,6 +151,7 @@ def test_put__the_most_urgent_first(harness: Harness) -> None:
         "batch": 1,
         "learn": 0,
         "background": 1,
+        "fetching": 0,
         "at work": AT_ONCE,
     }
     for task in ("1", "0", "2"):
@@ -313,6 +325,57 @@ def test_stop__wakes_those_who_wait_and_takes_no_more_jobs(harness: Harness) -> 
     harness.child.finish("0")  # its answer was under way: nobody minds
     harness.child.die()
     assert len(harness.children) == 1
+
+
+# Photos
+
+
+def test_jobs_that_wait_for_photos_hold_no_slot(harness: Harness) -> None:
+    entries = harness.put_all(AT_ONCE + 2)
+    assert harness.child.received == ["0", "1", "2"]
+    for task in ("0", "1", "2"):
+        harness.child.fetching(task)
+    assert harness.child.received == ["0", "1", "2", "3", "4"]
+    assert harness.queue.sizes()["fetching"] == 3
+    assert harness.queue.sizes()["at work"] == 2
+    harness.child.finish("3")
+    harness.child.finish("1")  # whose photo cannot be fetched
+    assert result_of(entries[1]).answer == b"answer 1"
+    assert not entries[0].result.done()
+
+
+def test_job_that_has_its_photos_comes_next(harness: Harness) -> None:
+    harness.put_all(AT_ONCE + 3)
+    harness.child.fetching("0")
+    assert harness.child.received == ["0", "1", "2", "3"]
+    harness.child.fetched("0")  # all slots are taken
+    harness.child.finish("1")
+    assert harness.child.received == ["0", "1", "2", "3", "0"]
+    harness.child.finish("2")
+    assert harness.child.received[-1] == "4"
+    assert harness.queue.sizes()["fetching"] == 0
+
+
+def test_job_that_waits_for_photos_becomes_more_urgent(harness: Harness) -> None:
+    harness.put("a", Urgency.BATCH)
+    harness.child.fetching("a")
+    harness.put("a", Urgency.BATCH)
+    assert harness.child.urgencies == [Urgency.BATCH]
+    entry = harness.put("a", Urgency.OPENED)
+    assert harness.child.urgencies == [Urgency.BATCH, Urgency.OPENED]
+    harness.queue.deprioritize(entry)
+    assert len(harness.child.urgencies) == 2
+
+
+def test_death__jobs_that_waited_for_photos_are_not_its_cause(harness: Harness) -> None:
+    for _ in range(3):
+        entry = harness.put("a")
+        harness.child.fetching("a")
+        harness.child.die()
+    assert entry.attempts == 0
+    assert harness.child.received == ["a"]
+    harness.child.finish("a")
+    assert result_of(entry).answer == b"answer a"
 
 
 def test_revive__starts_a_process_for_jobs_that_wait(

@@ -195,6 +195,17 @@ def test_refresh__doubles_after_retrieving_go(project: Project, server: FakeLabe
     wait_for(lambda: held(server, project.tasks[1]) == [old])
 
 
+def test_refresh__a_task_that_was_opened_twice_at_once_has_one(
+    project: Project, server: FakeLabelStudio
+) -> None:
+    task = server.task(project.id, image=server.upload(1))
+    [old] = held(server, project.tasks[0])
+    stored(project, old, task)
+    stored(project, old, task)
+    assert held(server, task) == [old, old]
+    wait_for(lambda: held(server, task) == [old])
+
+
 def test_refresh__a_refusal_is_said_and_names_go_live_with_setup(
     project: Project, server: FakeLabelStudio
 ) -> None:

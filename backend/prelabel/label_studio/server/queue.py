@@ -78,6 +78,7 @@ class Queue:
             urgency: OrderedDict() for urgency in Urgency
         }
         self._at_work: dict[int, Entry] = {}
+        self._fetching: dict[int, Entry] = {}
         self._by_key: dict[Hashable, Entry] = {}
         self._child: Child[WorkerSettings, JobResult] | None = None
         self._bytes = 0
@@ -117,10 +118,10 @@ class Queue:
             self._move(entry, Urgency.BACKGROUND)
 
     def sizes(self) -> dict[str, int]:
-        """How many jobs of each urgency wait, and how many are at work."""
+        """How many jobs of each urgency wait, how many wait for photos, and how many are at work."""
         with self._lock:
             waiting = {urgency.name.lower(): len(q) for urgency, q in self._waiting.items()}
-            return {**waiting, "at work": len(self._at_work)}
+            return {**waiting, "fetching": len(self._fetching), "at work": len(self._at_work)}
 
     def revive(self) -> bool:
         """End a process that hangs or cannot be talked to, and start one where jobs wait without.
@@ -173,6 +174,8 @@ class Queue:
         number = entry.job.number
         if urgency != entry.urgency and number in self._waiting[entry.urgency]:
             self._waiting[urgency][number] = self._waiting[entry.urgency].pop(number)
+        if urgency < entry.urgency and number in self._fetching:
+            self._worker().send(replace(entry.job, urgency=urgency))
         entry.urgency = urgency
 
     def _forget(self, entry: Entry) -> None:
@@ -194,7 +197,7 @@ class Queue:
                 _, entry = waiting.popitem(last=False)
                 self._at_work[entry.job.number] = entry
                 entry.began = time.monotonic()
-                child.send(entry.job)
+                child.send(replace(entry.job, urgency=entry.urgency))
 
     def _may_start(self, entry: Entry) -> bool:
         """A job that was at work when the process died is tried alone: if the process dies again,
@@ -222,7 +225,11 @@ class Queue:
 
     def _on_message(self, result: JobResult) -> None:
         with self._lock:
+            if result.state != "done":
+                self._set_aside(result)
+                return
             entry = self._at_work.pop(result.number, None)
+            entry = entry or self._fetching.pop(result.number, None)
             again = entry is not None and entry.again
             if entry is not None and again:
                 entry.again = False
@@ -235,6 +242,18 @@ class Queue:
                 self._on_problem(result.problem)
         elif not again:
             self._finish(entry, result)
+
+    def _set_aside(self, result: JobResult) -> None:
+        """A job waits for its photos, which is no work; or it has them and comes next."""
+        if result.state == "fetching" and result.number in self._at_work:
+            self._fetching[result.number] = self._at_work.pop(result.number)
+        elif result.number in self._fetching:
+            self._put_first(self._fetching.pop(result.number))
+        self._dispatch()
+
+    def _put_first(self, entry: Entry) -> None:
+        self._waiting[entry.urgency][entry.job.number] = entry
+        self._waiting[entry.urgency].move_to_end(entry.job.number, last=False)
 
     def _on_exit(self) -> None:
         """The process is gone: the jobs at work are done again, but for those that were at work at
@@ -254,8 +273,10 @@ class Queue:
                     self._forget(entry)
                     failed.append(entry)
                 else:
-                    self._waiting[entry.urgency][entry.job.number] = entry
-                    self._waiting[entry.urgency].move_to_end(entry.job.number, last=False)
+                    self._put_first(entry)
+            for entry in self._fetching.values():  # which cannot be the cause
+                self._put_first(entry)
+            self._fetching.clear()
             quick = time.monotonic() - self._started_at < _QUICK_DEATH
         self._on_problem(
             f"the worker's process died with {len(lost)} jobs at work; they are done again"

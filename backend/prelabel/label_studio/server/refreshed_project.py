@@ -66,9 +66,12 @@ class RefreshedProject:
         """Whether earlier predictions are to be removed, by the monotonic clock."""
         return any(now >= at for at in self._replaced.values())
 
-    def refresh(self, client: Client, following: ProjectState) -> None:
+    def refresh(
+        self, client: Client, following: ProjectState, answered: Sequence[int] = ()
+    ) -> None:
         """Make a state live, and have the tasks that have a prediction of an earlier version
-        predicted with it; remove what was replaced before. Raises UserError and StoppedError."""
+        predicted with it; remove what was replaced before, and what is doubled in the tasks that
+        were ``answered``. Raises UserError and StoppedError."""
         project = self._project
         live = project.state
         facts = self._compare(following, live)
@@ -86,6 +89,10 @@ class RefreshedProject:
         project.state = project.folder.make_live(following)
         for version in earlier:
             self._replaced.setdefault(version, time.monotonic() + _OPEN)
+        if answered:
+            PredictionWriter(
+                client, project.id, project.folder, following.version, replaces=lambda _: False
+            ).heal(answered)
         self._remove(client, facts)
 
     def _compare(self, following: ProjectState, live: ProjectState) -> NamesFacts:
