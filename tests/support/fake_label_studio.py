@@ -46,6 +46,7 @@ class FakeLabelStudio:
         self.shown: dict[int, str | None] = {}
         self.backends: dict[int, list[str]] = {}
         self.on_import: Callable[[], None] | None = None
+        self.webhooks: dict[int, dict[str, Any]] = {}
         self._held = ""
         self._prediction_ids = itertools.count(100_000)
         self._changed = threading.Condition()
@@ -70,6 +71,12 @@ class FakeLabelStudio:
         path = f"/data/upload/{seed}.png"
         self.photos[path] = png(seed) if data is None else data
         return path
+
+    def webhook(self, project: int, url: str) -> dict[str, Any]:
+        """A new one of a project, as a connected backend gets it."""
+        number = len(self.webhooks) + 1
+        facts = {"id": number, "project": project, "url": url, "headers": {}, "actions": []}
+        return self.webhooks.setdefault(number, facts)
 
     def annotate(self, task: int, result: list[Any]) -> None:
         """In place of the annotation that the task had."""
@@ -254,6 +261,10 @@ def _handler(server: FakeLabelStudio) -> type[BaseHTTPRequestHandler]:
         def do_PATCH(self) -> None:
             body = self._body()
             server.receive(self.command, self.path)
+            if webhook := re.fullmatch(r"/api/webhooks/(\d+)/", self.path):
+                server.webhooks[int(webhook[1])].update(body)
+                self._answer(200, server.webhooks[int(webhook[1])])
+                return
             number = int(re.findall(r"^/api/projects/(\d+)/$", self.path)[0])
             if "label_config" in body:
                 server.configs[number] = body["label_config"]
@@ -307,6 +318,9 @@ def _handler(server: FakeLabelStudio) -> type[BaseHTTPRequestHandler]:
                 return 200, server.versions(int(versions[1]))
             if kind == "tasks" and int(number) in server.tasks:
                 return 200, server.tasks[int(number)]
+            if place.path == "/api/webhooks/":
+                project = int(parse_qs(place.query)["project"][0])
+                return 200, [w for w in server.webhooks.values() if w["project"] == project]
             if place.path == "/api/tasks":
                 own = server.listed({k: v[0] for k, v in parse_qs(place.query).items()})
                 return 200, {"tasks": own, "total": len(own)}

@@ -64,6 +64,15 @@ class ProjectInfo(msgspec.Struct, frozen=True):
             return str(self.id)
 
 
+class Webhook(msgspec.Struct, frozen=True):
+    """Where the server sends a project's events. ``headers``: sent with them."""
+
+    id: int
+    url: str = ""
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
+    actions: list[str] = msgspec.field(default_factory=list)
+
+
 class _Titled(msgspec.Struct, frozen=True):
     """A project or a backend."""
 
@@ -124,9 +133,12 @@ class Client:
         found = self.convert(answer.get("results") or [], list[_Titled])
         return next((project.id for project in found if project.title == title), None)
 
-    def create_project(self, title: str, label_xml: str) -> int:
-        """A new project's number. Raises UserError."""
-        facts = {"title": title, "label_config": label_xml}
+    def create_project(self, title: str, label_xml: str, *, instructions: str = "") -> int:
+        """A new project's number. ``instructions``: HTML that annotators see first, "" for none.
+        Raises UserError."""
+        facts: JsonObject = {"title": title, "label_config": label_xml}
+        if instructions:
+            facts = {**facts, "expert_instruction": instructions, "show_instruction": True}
         return self.convert(self.ask("POST", "/api/projects/", body=facts), _Titled).id
 
     def set_label_config(self, project_id: int, label_xml: str) -> None:
@@ -177,6 +189,17 @@ class Client:
         }
         answer = self.ask("POST", "/api/ml", body=facts, repeatable=False)
         return self.convert(answer, _Titled).id
+
+    def webhooks(self, project_id: int) -> list[Webhook]:
+        """A project's webhooks. Raises UserError."""
+        answer = self._transport.json("GET", f"/api/webhooks/?{urlencode({'project': project_id})}")
+        return self.convert(answer, list[Webhook])
+
+    def set_webhook_header(self, webhook: Webhook, name: str, value: str) -> None:
+        """Have a webhook send one more header. Raises UserError."""
+        # Without its actions the server would forget them.
+        facts = {"headers": {**webhook.headers, name: value}, "actions": webhook.actions}
+        self.ask("PATCH", f"/api/webhooks/{webhook.id}/", body=facts)
 
     def tasks(
         self, project_id: int, *, version: str = "", fields: Sequence[str] = ()

@@ -61,6 +61,10 @@ class Supervisor:
         # Not in a pool: a server that does not answer must not keep this process from ending.
         threading.Thread(target=run, name=name, daemon=True).start()
 
+    def wait(self, seconds: float) -> bool:
+        """Wait, in a thread of ``once``; whether the backend is being stopped."""
+        return self._stopping.wait(seconds)
+
     def dead(self) -> list[str]:
         """The parts that are dead now, which are started again, and those that were in the last
         minute."""
