@@ -28,7 +28,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refresh, "_EVERY", 0.05)
     monkeypatch.setattr(refresh, "_PAUSE", 0.0)
     monkeypatch.setattr(refresh, "_AFTER", 0.1)
-    monkeypatch.setattr(refreshed_project, "_OPEN", 0.3)
+    monkeypatch.setattr(refreshed_project, "OPEN", 0.3)
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def project(service: Service, server: FakeLabelStudio) -> Project:
 def test_refresh__a_name_reaches_all_tasks_and_nobody_sees_both_or_none(
     project: Project, server: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(refreshed_project, "_OPEN", 3.0)
+    monkeypatch.setattr(refreshed_project, "OPEN", 3.0)
     [old] = held(server, project.tasks[2])
     new = old.replace("-0", "-1")
     server.asked.clear()
