@@ -5,13 +5,15 @@ from __future__ import annotations
 import codecs
 import hashlib
 import json
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TextIO
 
 from prelabel.data import images
 from prelabel.data.dataset import ExportContext, Problems
+from prelabel.data.masks import Rle, box_rle
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import PhotoError, UserError
 
@@ -145,6 +147,29 @@ def note_box(region: Region, prediction: Prediction, context: ExportContext) -> 
     """Count a region of which only the box is known, in a format of masks."""
     if region.is_box:
         context.problems.note("boxes without a mask, written as filled boxes", prediction.photo)
+
+
+def filled_box(
+    left: float, top: float, right: float, bottom: float, size: Sequence[int]
+) -> Rle | None:
+    """The mask of a box in a photo of ``size`` (height, width): its sides, in pixels, are rounded, and
+    what is outside is cut off. None where no pixel is left; a box that is thinner than a pixel has
+    the one that it is in."""
+    height, width = size
+    x, end_x = _whole_side(left, right, width)
+    y, end_y = _whole_side(top, bottom, height)
+    if x >= end_x or y >= end_y:
+        return None
+    return box_rle((x, y, end_x - x, end_y - y), height=height, width=width)
+
+
+def _whole_side(begin: float, end: float, length: int) -> tuple[int, int]:
+    """Two sides as whole pixels inside a photo; of equal ones, none."""
+    begin, end = max(begin, 0.0), min(end, float(length))
+    if begin >= end:
+        return 0, 0
+    first, last = round(begin), round(end)
+    return (first, last) if first < last else (math.floor(begin), math.floor(begin) + 1)
 
 
 def in_front(region: Region) -> tuple[bool, float, int]:

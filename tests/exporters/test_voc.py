@@ -389,7 +389,7 @@ def test_read__without_object_masks_connected_parts_are_objects(tmp_path: Path) 
         ("two sizes", 1, "masks of objects and classes differ in size"),
         ("another size", 1, "masks of another size than their photo"),
         ("beyond", 2, "masks with values that are not classes"),
-        ("bad xml", 2, "annotations that cannot be read"),
+        ("bad xml", 2, "annotations that cannot be read, left out"),
         ("no size", 2, "annotations that do not state the photo's size"),
         ("bad objects", 2, "masks that cannot be read, left out"),
         ("no object", 2, "masks with pixels of a class but no object"),

@@ -99,8 +99,8 @@ def test_masks__in_jpeg_are_refused(folder: Path) -> None:
         ("0", "0", "do not state the photo's size"),
         ("", "", "do not state the photo's size"),
         ("10.0", " 8 ", ""),
-        ("10.5", "8", "annotations that cannot be read"),
-        ("-10", "8", "annotations that cannot be read"),
+        ("10.5", "8", "annotations whose size cannot be read"),
+        ("-10", "8", "annotations whose size cannot be read"),
         ("9", "8", "masks of another size than their photo, left out"),
     ],
 )

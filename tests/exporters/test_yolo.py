@@ -319,6 +319,7 @@ def one(tmp_path: Path, line: str, names: str = "[dog, cat]") -> Dataset:
         ("1 0.1 0.25 0.5 0.25 0.5 0.75 0.1 0.75 0.5", 16, 0.5),
         ("1 0 0 1.001 0 1.001 1 0 1", 80, 1.0),
         ("1 0.5 0.5 1 1", 80, 1.0),
+        ("1 0.51 0.51 0.01 0.01", 1, 1.0),
     ],
 )
 def test_read__lines(line: str, area: int, score: float, tmp_path: Path) -> None:
@@ -333,7 +334,7 @@ def test_read__lines(line: str, area: int, score: float, tmp_path: Path) -> None
     [
         *("dog 0.5 0.5 0.4 0.5", "2 0.5 0.5 0.4 0.5", "-1 0.5 0.5 0.4 0.5", "1 0.5 0.5 0.4"),
         *("1 50 40 20 30", "1 nan 0.5 0.4 0.5", "1 0.5 0.5 inf 0.5", "1", "1 a b c d", "\x00"),
-        *("1 0.5 0.5 0.01 0.01", "1 0.1 0.2 0.3 0.4 0.5 0.6 0.7 0.8 nan"),
+        *("1 0.5 0.5 0 0.5", "1 0.1 0.2 0.3 0.4 0.5 0.6 0.7 0.8 nan"),
     ],
 )
 def test_read__a_line_that_is_wrong_costs_that_line(line: str, tmp_path: Path) -> None:

@@ -399,3 +399,21 @@ def test_command__two_at_once_fit_once_and_give_one_prediction_each(
     for task in label_studio.tasks(project):
         assert {p["model_version"] for p in _own(task)} == versions
         assert len(_own(task)) == task["total_predictions"] == 1
+
+
+def test_bulk__addresses_that_are_no_photo_cost_their_task_only(
+    label_studio: Server, tmp_path: Path
+) -> None:
+    project = label_studio.project(BRUSH)
+    label_studio.upload(project, _photos())
+    pages = ["/", "/projects", f"/projects/{project}/data", "/user/login/", "/api/projects/"]
+    files = [
+        "/data/upload/0/gone.png",
+        "/data/local-files/?d=gone.png",
+        "/tasks/1/resolve/?fileuri=x",
+    ]
+    tasks = [{"data": {"image": image}} for image in (*pages, *files)]
+    label_studio.json("POST", f"/api/projects/{project}/import", json=tasks)
+    totals = _run(label_studio, project, tmp_path)
+    assert (totals.imported, len(totals.failed)) == (N, len(tasks))
+    assert [len(_own(t)) for t in label_studio.tasks(project)] == [1] * N + [0] * len(tasks)

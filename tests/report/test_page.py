@@ -36,6 +36,7 @@ def test_page__awkward_names_stay_text(tmp_path: Path) -> None:
         warnings=[AWKWARD],
         classes=[AWKWARD],
         weights={"name": AWKWARD, AWKWARD: AWKWARD},
+        strategies={AWKWARD: AWKWARD},
         config={AWKWARD: AWKWARD},
         seconds={AWKWARD: 1.0, "total": 1.0},
     )

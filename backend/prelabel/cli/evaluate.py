@@ -156,7 +156,13 @@ def evaluate(
         check_output_folder(out, command="evaluate")
     done = [
         evaluation.evaluate(
-            open_dataset(source, format=source_format, photos=photos),
+            # COCO's results name no photos: those of the ground truth are meant.
+            open_dataset(
+                source,
+                format=source_format,
+                photos=photos,
+                settings={"coco": {"instances": str(ground_truth)}},
+            ),
             open_dataset(ground_truth, format=truth_format, photos=photos),
             classes=classes.value,
             only=[group.value for group in only] or evaluation.GROUPS,

@@ -12,12 +12,14 @@ from tempfile import TemporaryFile
 
 from prelabel.data.dataset import Dataset, ExportContext
 from prelabel.data.records import Prediction, Region
+from prelabel.errors import UserError
 from prelabel.storage.files import replacing_files
 from prelabel_exporters.coco import items
-from prelabel_exporters.coco.file import is_instances
+from prelabel_exporters.coco.file import is_instances, is_results
 from prelabel_exporters.coco.panoptic import panoptic
 from prelabel_exporters.coco.polygons import polygons
-from prelabel_exporters.coco.reader import read_instances
+from prelabel_exporters.coco.reader import read_instances, read_several
+from prelabel_exporters.coco.source import FILE, RESULTS, candidates
 from prelabel_exporters.common import (
     JsonList,
     category_ids,
@@ -26,8 +28,6 @@ from prelabel_exporters.common import (
     text_file,
     without_class,
 )
-
-FILE, RESULTS = "instances.json", "results.json"
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,15 @@ class Coco:
             where regions overlap, the higher score wins.
         photos: for reading, the folder that ``file_name`` is relative to; sizes that the file does
             not state are looked up there, and labels of another size than their photo left out.
+        instances: for reading results (a list, as ``results.json``), the file with the images and
+            categories that they are about; left out, ``instances.json`` beside them.
     """
 
     polygons: bool = False
     results: bool = True
     panoptic: bool = False
     photos: str = ""
+    instances: str = ""
 
     def write(
         self, predictions: Iterable[Prediction], folder: Path, context: ExportContext
@@ -119,14 +122,30 @@ class Coco:
         return folder / FILE
 
     def recognizes(self, source: Path) -> bool:
-        """A JSON file with COCO's lists, or a folder that ``write`` filled."""
-        file = source / FILE if source.is_dir() else source
-        return file.suffix.lower() == ".json" and file.is_file() and is_instances(file)
+        """A JSON file with COCO's lists or results, packed or not, or a folder with such files."""
+        files = candidates(source)
+        return bool(files) and all(is_instances(f) or is_results(f) for f in files)
 
     def read(self, source: Path) -> Dataset:
         """The labels of such a file or folder, classes in the file's order."""
-        file = source / FILE if source.is_dir() else source
-        return read_instances(file, Path(self.photos) if self.photos else None)
+        files = candidates(source) or [source / FILE if source.is_dir() else source]
+        photos = Path(self.photos) if self.photos else None
+        if len(files) > 1:
+            return read_several(files, photos)
+        (file,) = files
+        return read_instances(file, photos, about=self._about(file) if is_results(file) else None)
+
+    def _about(self, results: Path) -> Path:
+        """The instances that results are about. Raises UserError."""
+        named = candidates(Path(self.instances).expanduser()) if self.instances else []
+        found = [f for f in (*named, results.with_name(FILE)) if f.is_file() and is_instances(f)]
+        if not found:
+            raise UserError(
+                f"{results} is a list of COCO's results, which name no photos: expected the "
+                f"instances that they are about as {FILE} beside it, or with --set "
+                "coco.instances=FILE"
+            )
+        return found[0]
 
     def _annotations(
         self,

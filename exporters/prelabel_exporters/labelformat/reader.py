@@ -11,11 +11,11 @@ import numpy as np
 
 from prelabel.data import images
 from prelabel.data.dataset import Dataset, Problems
-from prelabel.data.masks import Mask, encode_rle, rle_area, rle_box
+from prelabel.data.masks import Mask, Rle, encode_rle, rle_area, rle_box
 from prelabel.data.polygons import fill_polygons
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import PhotoError, UserError
-from prelabel_exporters.common import read_text, whole_number
+from prelabel_exporters.common import filled_box, read_text, whole_number
 from prelabel_exporters.labelformat.source import (
     Source,
     find_source,
@@ -141,23 +141,20 @@ class _Reading:
         if not all(-_MARGIN <= n <= 1 + _MARGIN for n in numbers) or not math.isfinite(score):
             raise ValueError("coordinates are not in [0, 1]")
         is_box = len(numbers) == 4
-        mask = _box(numbers, width, height) if is_box else _polygon(numbers, width, height)
-        if not mask.any():
+        size = (height, width)
+        rle = _box(numbers, size) if is_box else encode_rle(_polygon(numbers, size))
+        if rle is None or not rle_area(rle):
             raise ValueError("it covers no pixel")
-        rle = encode_rle(mask)
         return Region(rle, rle_box(rle), rle_area(rle), score, cluster, is_box=is_box)
 
 
-def _box(numbers: Sequence[float], width: int, height: int) -> Mask:
-    """A filled box, its sides rounded to whole pixels."""
-    x, y, w, h = numbers
-    mask = np.zeros((height, width), dtype=np.bool_)
-    left, right = (round((x + side * w / 2) * width) for side in (-1, 1))
-    top, bottom = (round((y + side * h / 2) * height) for side in (-1, 1))
-    mask[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = True
-    return mask
+def _box(numbers: Sequence[float], size: tuple[int, int]) -> Rle | None:
+    (height, width), (x, y, w, h) = size, numbers
+    sides = ((x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height)
+    return filled_box(*sides, size)
 
 
-def _polygon(numbers: Sequence[float], width: int, height: int) -> Mask:
+def _polygon(numbers: Sequence[float], size: tuple[int, int]) -> Mask:
+    height, width = size
     points = np.array(numbers, dtype=np.float64).reshape(-1, 2) * (width, height)
     return fill_polygons([points], height=height, width=width)

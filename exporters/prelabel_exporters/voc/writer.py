@@ -25,6 +25,7 @@ from prelabel_exporters.common import (
 )
 from prelabel_exporters.upright import put_image
 from prelabel_exporters.voc.annotation import annotation
+from prelabel_exporters.voc.boxes import find_boxes, read_boxes
 from prelabel_exporters.voc.class_masks import find_class_masks, read_class_masks
 from prelabel_exporters.voc.labels import write_labels
 from prelabel_exporters.voc.layout import (
@@ -113,13 +114,16 @@ class Voc:
         return root / CLASSES
 
     def recognizes(self, source: Path) -> bool:
-        """A folder with ``SegmentationClass/`` in it or in its ``VOCdevkit/VOC*/``, or class masks."""
-        return source.is_dir() and bool(find_root(source) or find_class_masks(source))
+        """A folder with VOC's masks in it or in its ``VOCdevkit/VOC*/``, class masks, or boxes."""
+        finders = (find_root, find_class_masks, find_boxes)
+        return source.is_dir() and any(find(source) for find in finders)
 
     def read(self, source: Path) -> Dataset:
         """The labels of such a folder."""
         if find_root(source) is None and (masks := find_class_masks(source)):
             return read_class_masks(masks)
+        if find_root(source) is None and (annotations := find_boxes(source)):
+            return read_boxes(annotations)
         return read_voc(source)
 
     def _write_photo(

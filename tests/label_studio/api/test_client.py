@@ -288,6 +288,24 @@ def test_download__of_another_host_is_refused(client: Client, server: Server, pa
     assert server.asked == []
 
 
+def test_download__a_login_page_at_one_address_costs_that_photo(
+    server: Server, client: Client
+) -> None:
+    token_is_good = True
+
+    def route(method: str, path: str) -> Answer:
+        if path == "/api/current-user/whoami":
+            return answer({"id": 1}) if token_is_good else answer({}, 401)
+        return 302, {"Location": f"/user/login/?next={path}"}, b""
+
+    server.route = route
+    with pytest.raises(PhotoError, match="asks for a login there"):
+        client.download("/data/upload/a.jpg", io.BytesIO(), 100, DEADLINE)
+    token_is_good = False
+    with pytest.raises(UserError, match="refuses the token"):
+        client.download("/data/upload/a.jpg", io.BytesIO(), 100, DEADLINE)
+
+
 def test_download__follows_redirects_on_the_same_server(server: Server, client: Client) -> None:
     server.route = in_turn((302, {"Location": "/data/upload/b.jpg"}, b""), (200, {}, b"picture"))
     into = io.BytesIO()

@@ -22,6 +22,7 @@ from prelabel.label_studio.api.errors import (
     NotFoundError,
     RedirectedAwayError,
     ServerFault,
+    TokenRefusedError,
 )
 from prelabel.label_studio.api.transport import Transport
 from prelabel.label_studio.api.uris import STATIC, is_photo_route
@@ -64,6 +65,15 @@ class ProjectInfo(msgspec.Struct, frozen=True):
             return f"{self.id}.{int(datetime.fromisoformat(self.created_at).timestamp())}"
         except (ValueError, OverflowError):
             return str(self.id)
+
+
+class Webhook(msgspec.Struct, frozen=True):
+    """Where the server sends a project's events. ``headers``: sent with them."""
+
+    id: int
+    url: str = ""
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
+    actions: list[str] = msgspec.field(default_factory=list)
 
 
 class _Titled(msgspec.Struct, frozen=True):
@@ -126,9 +136,12 @@ class Client:
         found = self.convert(answer.get("results") or [], list[_Titled])
         return next((project.id for project in found if project.title == title), None)
 
-    def create_project(self, title: str, label_xml: str) -> int:
-        """A new project's number. Raises UserError."""
-        facts = {"title": title, "label_config": label_xml}
+    def create_project(self, title: str, label_xml: str, *, instructions: str = "") -> int:
+        """A new project's number. ``instructions``: HTML that annotators see first, "" for none.
+        Raises UserError."""
+        facts: JsonObject = {"title": title, "label_config": label_xml}
+        if instructions:
+            facts = {**facts, "expert_instruction": instructions, "show_instruction": True}
         return self.convert(self.ask("POST", "/api/projects/", body=facts), _Titled).id
 
     def set_label_config(self, project_id: int, label_xml: str) -> None:
@@ -179,6 +192,17 @@ class Client:
         }
         answer = self.ask("POST", "/api/ml", body=facts, repeatable=False)
         return self.convert(answer, _Titled).id
+
+    def webhooks(self, project_id: int) -> list[Webhook]:
+        """A project's webhooks. Raises UserError."""
+        answer = self._transport.json("GET", f"/api/webhooks/?{urlencode({'project': project_id})}")
+        return self.convert(answer, list[Webhook])
+
+    def set_webhook_header(self, webhook: Webhook, name: str, value: str) -> None:
+        """Have a webhook send one more header. Raises UserError."""
+        # Without its actions the server would forget them.
+        facts = {"headers": {**webhook.headers, name: value}, "actions": webhook.actions}
+        self.ask("PATCH", f"/api/webhooks/{webhook.id}/", body=facts)
 
     def tasks(
         self, project_id: int, *, version: str = "", fields: Sequence[str] = ()
@@ -335,6 +359,11 @@ class Client:
             )
         except RedirectedAwayError as other:
             return other.url
+        except TokenRefusedError:
+            self.ask("GET", "/api/current-user/whoami")  # raises it if the token is no good at all
+            raise PhotoError(
+                "cannot be fetched (Label Studio asks for a login there, though it accepts the token)"
+            ) from None
         except ServerFault as fault:
             if not fault.reached:
                 raise

@@ -15,7 +15,7 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
 from prelabel.errors import UserError
-from prelabel.label_studio.server.bodies import SMALL, Bodies
+from prelabel.label_studio.server.bodies import SMALL, Bodies, BusyError
 from prelabel.label_studio.server.guard import Access, Guard, reasoned, unauthorized
 from prelabel.label_studio.server.requests import (
     EventRequest,
@@ -26,6 +26,7 @@ from prelabel.label_studio.server.requests import (
     decode,
 )
 from prelabel.label_studio.server.service import Service
+from prelabel.label_studio.server.webhooks import HEADER
 from prelabel.storage.pages import source_hash, template
 
 T = TypeVar("T")
@@ -79,8 +80,12 @@ class _Handlers:
         self._page = template("label_studio/server/status.html.j2")
 
     async def health(self, _: Request) -> Response:
-        """A health check. It says nothing else, since it needs no password."""
-        return JSONResponse({"status": "UP", "model_class": "PrelabelModel"})
+        """A health check; parts that had failed are started again, and named for a minute. It says
+        nothing else, since it needs no password."""
+        found: dict[str, object] = {"status": "UP", "model_class": "PrelabelModel"}
+        if restarted := self._service.supervisor.dead():
+            found["restarted"] = restarted
+        return JSONResponse(found)
 
     async def setup(self, request: Request) -> Response:
         """A project is connected, looked at, or about to be predicted."""
@@ -92,6 +97,7 @@ class _Handlers:
                 checked_config(asked.schema),
                 asked.hostname or "",
                 asked.access_token or "",
+                request.headers.get("host", ""),
             )
 
         try:
@@ -120,12 +126,30 @@ class _Handlers:
         return JSONResponse({"versions": await self._run(lambda: self._service.versions(project))})
 
     async def webhook(self, request: Request) -> Response:
-        """An event in Label Studio."""
-        asked = await self._read(request, lambda body: decode(body, EventRequest), large=True)
-        if asked.action == "START_TRAINING" and not self._access.allows(request):
-            return unauthorized()
-        answer = await self._run(lambda: self._service.event(asked.action, asked.payload))
+        """An event in Label Studio. It is never refused, as Label Studio switches off webhooks that
+        fail; without the project's secret, only a password allows to begin a fit."""
+        secret = request.headers.get(HEADER, "")
+        project = await self._run(lambda: self._service.webhooks.project_of(secret))
+        trusted = project is not None or (not self._access.open and self._access.allows(request))
+        if not trusted and not self._access.open:
+            if "authorization" in request.headers:
+                return unauthorized()  # a person who begins a fit, and sees this
+            return self._ignored("no secret")
+        try:
+            asked = await self._read(
+                request, lambda body: decode(body, EventRequest), large=trusted
+            )
+        except (UserError, BusyError):
+            return self._ignored("not valid")
+        if not trusted and asked.action != "START_TRAINING":
+            return self._ignored("no secret")
+        self._service.metrics.webhooks.labels(outcome="taken").inc()
+        answer = await self._run(lambda: self._service.event(asked.action, asked.payload, project))
         return JSONResponse(answer, status_code=201)
+
+    def _ignored(self, outcome: str) -> Response:
+        self._service.metrics.webhooks.labels(outcome=outcome).inc()
+        return JSONResponse({"status": "ignored"})
 
     async def fit(self, request: Request) -> Response:
         """From the page: fit a project anew."""

@@ -1,0 +1,18 @@
+"""Ending threads as a fault would."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+
+
+def named(prefix: str) -> list[threading.Thread]:
+    """The living threads of this process whose names begin so."""
+    return [t for t in threading.enumerate() if t.name.startswith(prefix)]
+
+
+def fail(thread: threading.Thread) -> None:
+    """Raise SystemExit in a thread, at the next thing that it does in Python."""
+    assert thread.ident
+    number, error = ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit)
+    assert ctypes.pythonapi.PyThreadState_SetAsyncExc(number, error) == 1
