@@ -56,7 +56,7 @@ label_studio.fit             label_studio.learn+ label_studio.shared_fit
 label_studio.unnamed         label_studio.names+ label_studio.api
 label_studio.bulk            label_studio.fit+ label_studio.model_version label_studio.prediction_writer label_studio.unnamed
 label_studio.server          label_studio.fit+ label_studio.project_home label_studio.project_state label_studio.model_version label_studio.prediction_writer label_studio.unnamed
-label_studio.demo            errors storage config samples runs label_studio.api label_studio.project_folder label_studio.project_home label_studio.bulk
+label_studio.demo            errors storage config samples runs label_studio.api label_studio.project_folder label_studio.project_home label_studio.bulk label_studio.predict
 prelabel_plugins             strategies+ weights
 prelabel_exporters           strategies+ weights label_studio.format
 """

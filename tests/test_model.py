@@ -161,6 +161,7 @@ def cut_json(folder: Path) -> None:
         (edit(schema=2), ("schema 2", "1", "fit again")),
         (edit(schema=None), ("schema None",)),
         (edit(config=None), ("model.json", "`config`", "fit again")),
+        (edit(version={"\ud800": 1}), ("model.json", "fit again")),
         (edit(config=[]), ("model.json", "object", "config")),
         (edit(tensors=5, backbone=None), ("model.json", "tensors")),
         (
@@ -172,6 +173,7 @@ def cut_json(folder: Path) -> None:
         (tensors(lambda data: data[:-4]), ("tensors", "hash")),
         (tensors(lambda data: data[:-1] + b"\x01"), ("tensors", "hash")),
         (tensors(lambda data: b""), ("tensors",)),
+        (edit(n_photos="\ud800"), ("model.json", "is damaged")),
     ],
 )
 def test_model__damaged_folder(

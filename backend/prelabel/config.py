@@ -276,9 +276,9 @@ def _read_recipe(recipe: str) -> dict[str, object]:
     if is_file and not Path(recipe).is_file():
         raise UserError(f"recipe {recipe!r}: no such file")
     try:
-        text = Path(recipe).read_text(encoding="utf-8") if is_file else recipe_text(recipe)
+        text = Path(recipe).read_text(encoding="utf-8-sig") if is_file else recipe_text(recipe)
         return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise UserError(f"recipe {recipe!r} cannot be read: {error}") from error
 
 

@@ -196,7 +196,17 @@ def test_boxes__written_and_read_again(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(json.dumps(data))
     found = open_dataset(tmp_path / "x.json")
     for to in ("coco", "voc", "label-studio"):
-        assert cli("convert", tmp_path / "x.json", tmp_path / to, "--to", to).exit_code == 0
+        done = cli("convert", tmp_path / "x.json", tmp_path / to, "--to", to)
+        assert done.exit_code == 0
+        assert ("boxes without a mask, written as filled boxes" in done.stdout) == (to != "coco")
+    task = json.loads((tmp_path / "label-studio/tasks.json").read_text())[0]
+    assert task["predictions"][0]["result"][0]["type"] == "brushlabels"
+    args = ("convert", tmp_path / "x.json", tmp_path / "box", "--to", "label-studio")
+    done = cli(*args, "--set", "label-studio.kind=rectangle")
+    assert "boxes without a mask" not in done.stdout
+    task = json.loads((tmp_path / "box/tasks.json").read_text())[0]
+    value = task["predictions"][0]["result"][0]["value"]
+    assert [value[side] for side in ("x", "y", "width", "height")] == [20, 37.5, 40, 25]
     again = open_dataset(tmp_path / "coco")
     assert list(again.stream()) == list(found.stream())
     assert COCO(str(tmp_path / "coco/instances.json")).anns.popitem()[1]["bbox"] == [2, 3, 4, 2]

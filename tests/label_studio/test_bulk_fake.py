@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -115,6 +116,26 @@ def test_predict_project__earlier_predictions_stay_or_are_replaced(
     assert (new.imported, new.removed) == (N, N)
     assert new.model_version == kept.model_version
     assert project.versions() == [["yolo 8", new.model_version], *[[new.model_version]] * (N - 1)]
+
+
+def test_predict_project__earlier_predictions_stay_for_those_who_have_a_task_open(
+    project: Project, server: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "OPEN", 3.0)
+    old = project.predict()
+    waited: list[list[str]] = []
+
+    def wait(seconds: float) -> None:
+        waited.append(project.versions()[0])
+        assert server.next_predictions(project.numbers[0]) == [new.model_version]
+
+    monkeypatch.setattr(time, "sleep", wait)
+    new = project.predict("levels.dataset_k=[4]", options=Options(refit=True))
+    assert waited == []  # they stay anyway
+    assert project.predict(options=Options(replace_own=True)).removed == N
+    assert waited == [[old.model_version, new.model_version]] * 3
+    assert project.predict(options=Options(replace_own=True)).removed == 0
+    assert len(waited) == 3
 
 
 def test_predict_project__removes_what_a_killed_call_has_not(

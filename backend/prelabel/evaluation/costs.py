@@ -71,8 +71,8 @@ def load_costs(file: Path | None = None, overrides: Iterable[str] = ()) -> Costs
     values: dict[str, object] = {}
     if file is not None:
         try:
-            sections = tomllib.loads(file.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+            sections = tomllib.loads(file.read_text(encoding="utf-8-sig"))
+        except (ValueError, RecursionError, OSError) as error:
             raise UserError(f"--config {str(file)!r} cannot be read: {error}") from error
         for section in sections:
             if section != "costs":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -24,7 +25,12 @@ from prelabel.label_studio.predict.task_prediction import (
     build_task_prediction,
     name_regions,
 )
-from prelabel.label_studio.prediction_writer import PredictionWriter, TaskAndPrediction, Written
+from prelabel.label_studio.prediction_writer import (
+    OPEN,
+    PredictionWriter,
+    TaskAndPrediction,
+    Written,
+)
 from prelabel.label_studio.project_folder import ProjectFolder
 from prelabel.label_studio.shared_fit import fit_once
 from prelabel.label_studio.unnamed import (
@@ -148,6 +154,11 @@ def predict_project(
         totals.add(writer.write(made, only_missing=not options.replace_own))
     if not options.keep_project_settings:
         totals.shown = writer.show()
+    if writer.has_earlier():
+        with log.stage("tasks that are open", round(OPEN)):
+            for _ in range(round(OPEN)):
+                time.sleep(1.0)
+                log.advance()
     doubled = [task.id for task in tasks if len(task.own) > 1]
     totals.removed += writer.remove_earlier() + writer.heal(doubled)
     if not unnamed and totals.earlier == 0:

@@ -22,7 +22,7 @@ from prelabel.label_studio.format.routing import (
 )
 from prelabel.label_studio.format.shapes import SHAPE_OF
 from prelabel.label_studio.format.simplified import Outline
-from prelabel_exporters.common import class_name
+from prelabel_exporters.common import class_name, note_box
 
 
 class TaskMaker:
@@ -73,6 +73,9 @@ class TaskMaker:
         if crowds:
             what = "crowds left out, which Label Studio does not have"
             problems.note(what, photo, times=crowds)
+        if all(control.kind != "rectangle" for control in self._controls):
+            for region in regions:
+                note_box(region, prediction, self._context)
         kept = structs.replace(prediction, regions=regions)
         items: list[ResultItem] = []
         groups = control_groups(self._controls, self._controls[0].image_key)

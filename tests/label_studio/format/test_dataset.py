@@ -148,6 +148,17 @@ def test_read__size_is_unknown_without_a_region_or_the_photo(tmp_path: Path) -> 
     assert "task 1: 1.jpg" in line
 
 
+def test_read__a_region_that_does_not_state_the_size(tmp_path: Path) -> None:
+    drawn = item(RING)
+    for side in ("original_width", "original_height"):
+        drawn.pop(side)
+    dataset = read_export(tmp_path, [annotated(drawn), annotated(item(RING), number=2)])
+    assert [p.photo for p in dataset.stream()] == ["2.jpg"]
+    (line,) = dataset.problems.lines()
+    assert line.startswith("1 regions left out, since they do not state original_width")
+    assert "task 1: 1.jpg" in line
+
+
 def test_fault__ids_used_twice_and_tasks_without_a_photo(tmp_path: Path) -> None:
     tasks = [
         annotated(item(RING)),

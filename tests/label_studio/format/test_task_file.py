@@ -142,6 +142,15 @@ def test_fault__a_file_that_is_too_large_to_be_read_at_once(
             list(json_tasks(file))
 
 
+def test_fault__bytes_that_are_no_text_in_any_place(tmp_path: Path) -> None:
+    file = tmp_path / "tasks.json"
+    whole = b'[{"id": 1, "data": {"image": "a.jpg"}, "annotations": []}, {"id": 2, "data": {}}]'
+    for place in range(len(whole) + 1):
+        file.write_bytes(whole[:place] + b"\xed" + whole[place:])
+        with pytest.raises(UserError, match=r"tasks\.json"):
+            list(json_tasks(file))
+
+
 def test_json_tasks__everything_as_python_reads_it(tmp_path: Path) -> None:
     odd = {
         "int": 12345678901234567890123,

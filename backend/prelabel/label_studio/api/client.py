@@ -133,9 +133,12 @@ class Client:
         found = self.convert(answer.get("results") or [], list[_Titled])
         return next((project.id for project in found if project.title == title), None)
 
-    def create_project(self, title: str, label_xml: str) -> int:
-        """A new project's number. Raises UserError."""
-        facts = {"title": title, "label_config": label_xml}
+    def create_project(self, title: str, label_xml: str, *, instructions: str = "") -> int:
+        """A new project's number. ``instructions``: HTML that annotators see first, "" for none.
+        Raises UserError."""
+        facts: JsonObject = {"title": title, "label_config": label_xml}
+        if instructions:
+            facts = {**facts, "expert_instruction": instructions, "show_instruction": True}
         return self.convert(self.ask("POST", "/api/projects/", body=facts), _Titled).id
 
     def set_label_config(self, project_id: int, label_xml: str) -> None:

@@ -103,7 +103,7 @@ class TaskLabels:
             n_touched += len(own) if found.entry is not None else 0
             if found.entry is not None or self._choice.untouched:
                 for named in own:
-                    size = self._size(named, find_size, here)
+                    size = self._size(found, named, find_size, here)
                     if size is not None:
                         regions = self._regions(found, named, size, here)
                         yield _prediction(named.name, size, regions, found.model_version)
@@ -170,13 +170,23 @@ class TaskLabels:
             others = "the others are not taken (--with-untouched, label-studio.untouched=true)"
         self._problems.note(f"of {n_photos} photos {state}; {others}", times=n_touched)
 
-    def _size(self, named: NamedPhoto, find_size: FindSize, here: str) -> Size | None:
+    def _size(
+        self, found: LabelledTask, named: NamedPhoto, find_size: FindSize, here: str
+    ) -> Size | None:
         try:
             size = find_size(named)
         except PhotoError as error:
             self._problems.note("photos left out", f"{here}: {named.name} {error}")
             return None
-        if size is None:
+        items = [i for i in found.by_photo.get(named.photo, ()) if shape_of_item(i) is not None]
+        if size is None and items:
+            self._problems.note(
+                "regions left out, since they do not state original_width and original_height: "
+                "name the folder of photos",
+                f"{here}: {named.name}",
+                times=len(items),
+            )
+        elif size is None:
             self._problems.note(
                 "photos without a region left out, since nothing tells their size: name the "
                 "folder of photos",

@@ -95,7 +95,7 @@ def _items(file: Path) -> Iterator[object]:
             for item in ijson.items(source, "item", use_float=True):
                 number += 1
                 yield item
-    except ijson.JSONError as error:
+    except (ijson.JSONError, UnicodeDecodeError) as error:
         if not small:
             reason = str(error).partition("\n")[0]
             raise UserError(

@@ -62,11 +62,12 @@ class Predictions:
             )
             for task in tasks
         ]
+        numbers = [task.id for task in tasks]
         tasks.clear()
         answers = self._wait(entries, until - time.monotonic())
         self._metrics.not_ready.inc(sum(not entry.result.done() for entry in entries))
-        if any(answer != NOT_READY for answer in answers) and state.versions:
-            self._refresher.look_soon(project)  # tasks with an earlier prediction have two now
+        done = [n for n, answer in zip(numbers, answers, strict=True) if answer != NOT_READY]
+        self._refresher.look_soon(project, done)
         return answers
 
     def answer_prompts(

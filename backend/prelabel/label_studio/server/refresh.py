@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,12 +30,14 @@ _AFTER_FAILURE = 60.0
 @dataclass
 class _Schedule:
     """When a project is looked at, by the monotonic clock. ``look_at``: at the server, even if
-    nothing is new here; None if there is no need to. ``failed``: the last refresh has."""
+    nothing is new here; None if there is no need to. ``failed``: the last refresh has. ``answered``:
+    tasks whose predictions Label Studio has requested since."""
 
     refreshed: RefreshedProject
     not_before: float = 0.0
     look_at: float | None = 0.0
     failed: bool = False
+    answered: set[int] = field(default_factory=set)
     busy: threading.Event = field(default_factory=threading.Event)
 
 
@@ -73,9 +76,13 @@ class Refresher:
         schedule = self._schedules.get(project.folder.path)
         return bool(project.token) and not (schedule and schedule.failed)
 
-    def look_soon(self, project: Project) -> None:
-        """Look at a project's predictions once Label Studio has stored an answer."""
-        self._schedule(project).look_at = time.monotonic() + _AFTER
+    def look_soon(self, project: Project, tasks: Sequence[int]) -> None:
+        """Look at the predictions of tasks once Label Studio has stored the answers: those that were
+        requested twice at once have two, as have those that had an earlier one."""
+        if tasks:
+            schedule = self._schedule(project)
+            schedule.answered.update(tasks)
+            schedule.look_at = time.monotonic() + _AFTER
 
     def progress(self, project: Project) -> tuple[int, int] | None:
         """How many tasks of how many are predicted for the next version; None if that is not under
@@ -116,9 +123,10 @@ class Refresher:
     def _refresh(self, project: Project, schedule: _Schedule, following: ProjectState) -> None:
         begun = time.monotonic()
         schedule.look_at = None
+        answered, schedule.answered = schedule.answered, set()
         try:
             with Client(project.server, project.token, attempts=2) as client:
-                schedule.refreshed.refresh(client, following)
+                schedule.refreshed.refresh(client, following, sorted(answered))
             schedule.failed = False
         except StoppedError:
             return
