@@ -48,7 +48,9 @@ def test_label_studio_takes_and_gives_back(shape: Shape, apart: bool, label_stud
     xml = _xml(bare if apart else own)
     project, task = _task(label_studio, xml)
     config = parse_label_config(xml)
-    photo = prediction("a.png", region(RING), region(box(0, 6, 9, 2), 1), region(box(8, 0, 2, 2), -1))
+    photo = prediction(
+        "a.png", region(RING), region(box(0, 6, 9, 2), 1), region(box(8, 0, 2, 2), -1)
+    )
     labels = {0: "Red box ", 1: " Blue disc"}
     items, _ = encode_regions(photo, labels, config.controls[0])
     with Client(label_studio.url, TOKEN) as client:
