@@ -471,7 +471,7 @@ def test_contrast__a_region_is_seen_before_it_is_named(stage: Stage, kind: str) 
     print(kind, {label: round(value, 3) for label, value in contrasts.items()})
     unnamed = [contrasts["object 1"], contrasts["object 2"]]
     assert min(unnamed) > max(SEEN, 2 * contrasts["None"])
-    assert contrasts["ball"] > 2 * contrasts["None"]  # as Label Studio draws its own colours
+    assert contrasts["ball"] > contrasts["None"]  # a colour that Label Studio has chosen
 
 
 def _with_label(control: Control, label: str | None) -> Control:

@@ -154,16 +154,21 @@ def predict_project(
         totals.add(writer.write(made, only_missing=not options.replace_own))
     if not options.keep_project_settings:
         totals.shown = writer.show()
+    totals.removed += _remove_earlier(writer, tasks, log)
+    if not unnamed and totals.earlier == 0:
+        totals.labels_kept = remove_unnamed_labels(client, project_id)
+    return totals
+
+
+def _remove_earlier(writer: PredictionWriter, tasks: Sequence[Task], log: RunLog) -> int:
+    """Remove what was replaced, once nobody has begun with it any more, and what was doubled."""
     if writer.has_earlier():
         with log.stage("tasks that are open", round(OPEN)):
             for _ in range(round(OPEN)):
                 time.sleep(1.0)
                 log.advance()
     doubled = [task.id for task in tasks if len(task.own) > 1]
-    totals.removed += writer.remove_earlier() + writer.heal(doubled)
-    if not unnamed and totals.earlier == 0:
-        totals.labels_kept = remove_unnamed_labels(client, project_id)
-    return totals
+    return writer.remove_earlier() + writer.heal(doubled)
 
 
 def _made(

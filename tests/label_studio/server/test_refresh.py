@@ -244,3 +244,15 @@ def test_refresh__labels_of_unnamed_classes_come_and_go(
     wait_for(lambda: not has_labels(server.configs[project.id]))
     assert server.configs[project.id] == NAMELESS
     assert given(server, project.tasks[0]) == {"dog"}
+
+
+def test_refresh__the_first_predictions_have_the_labels_of_their_classes(
+    adding: Service, server: FakeLabelStudio
+) -> None:
+    project = Project(adding, server, 20, NAMELESS)
+    project.setup()
+    answers = project.predict()  # fits first
+    labels = {i["value"]["brushlabels"][0] for answer in answers for i in answer["result"]}
+    assert labels
+    assert all(label.startswith("object ") for label in labels)
+    assert has_labels(server.configs[project.id])

@@ -77,8 +77,8 @@ class RefreshedProject:
             following = live
         given_out = {live.version, *following.versions} - {following.version}
         earlier = given_out.intersection(count_versions(client, project.id).counts)
+        label_config = self._label_config(client, facts)
         if earlier:
-            label_config = self._label_config(client, facts)
             tasks = self._tasks(client, earlier, following.version)
             writer = PredictionWriter(client, project.id, project.folder, following.version)
             writer.write(self._predictions(following, label_config, tasks))
@@ -91,6 +91,12 @@ class RefreshedProject:
                 client, project.id, project.folder, following.version, replaces=lambda _: False
             ).heal(answered)
         self._remove(client, facts)
+
+    def add_labels(self, client: Client) -> LabelConfig:
+        """The project's label config, with labels of unnamed classes from now on. Raises UserError
+        and StoppedError."""
+        live = self._project.state
+        return self._label_config(client, self._compare(live, live))
 
     def _compare(self, following: ProjectState, live: ProjectState) -> NamesFacts:
         """What is new in the names of a state; always new with another model or other code."""
