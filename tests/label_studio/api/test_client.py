@@ -255,13 +255,11 @@ def test_delete(server: Server, client: Client) -> None:
 
 # Downloads
 
-DEADLINE = Deadline(60)
-
 
 def test_download(server: Server, client: Client) -> None:
     server.route = lambda *_: (200, {}, b"picture")
     into = io.BytesIO()
-    assert client.download("/data/upload/1/a%20b.jpg?x=1", into, 7, DEADLINE) is None
+    assert client.download("/data/upload/1/a%20b.jpg?x=1", into, 7, Deadline(60)) is None
     assert into.getvalue() == b"picture"
     assert server.asked == [("GET", "/data/upload/1/a%20b.jpg?x=1", f"Token {LEGACY}")]
 
@@ -269,22 +267,22 @@ def test_download(server: Server, client: Client) -> None:
 def test_download__starts_again_after_a_break(server: Server, client: Client) -> None:
     server.route = in_turn((200, {"Content-Length": "7"}, b"pic"), (200, {}, b"picture"))
     into = io.BytesIO()
-    client.download("/data/upload/a.jpg", into, 100, DEADLINE)
+    client.download("/data/upload/a.jpg", into, 100, Deadline(60))
     assert into.getvalue() == b"picture"
 
 
 def test_download__of_a_server_below_a_path(server: Server) -> None:
     server.route = lambda *_: (200, {}, b"picture")
     with Client(f"{server.url}/ls/", LEGACY) as client:
-        client.download("/data/upload/a.jpg", io.BytesIO(), 100, DEADLINE)
-        client.download("/ls/data/upload/a.jpg", io.BytesIO(), 100, DEADLINE)
+        client.download("/data/upload/a.jpg", io.BytesIO(), 100, Deadline(60))
+        client.download("/ls/data/upload/a.jpg", io.BytesIO(), 100, Deadline(60))
     assert [path for _, path, _ in server.asked] == ["/ls/data/upload/a.jpg"] * 2
 
 
 @pytest.mark.parametrize("path", ["", "data/x", "//host/x", "http://host/x", "@host/x"])
 def test_download__of_another_host_is_refused(client: Client, server: Server, path: str) -> None:
     with pytest.raises(PhotoError, match="not an absolute path"):
-        client.download(path, io.BytesIO(), 100, DEADLINE)
+        client.download(path, io.BytesIO(), 100, Deadline(60))
     assert server.asked == []
 
 
@@ -300,16 +298,16 @@ def test_download__a_login_page_at_one_address_costs_that_photo(
 
     server.route = route
     with pytest.raises(PhotoError, match="asks for a login there"):
-        client.download("/data/upload/a.jpg", io.BytesIO(), 100, DEADLINE)
+        client.download("/data/upload/a.jpg", io.BytesIO(), 100, Deadline(60))
     token_is_good = False
     with pytest.raises(UserError, match="refuses the token"):
-        client.download("/data/upload/a.jpg", io.BytesIO(), 100, DEADLINE)
+        client.download("/data/upload/a.jpg", io.BytesIO(), 100, Deadline(60))
 
 
 def test_download__follows_redirects_on_the_same_server(server: Server, client: Client) -> None:
     server.route = in_turn((302, {"Location": "/data/upload/b.jpg"}, b""), (200, {}, b"picture"))
     into = io.BytesIO()
-    assert client.download("/data/upload/a.jpg", into, 100, DEADLINE) is None
+    assert client.download("/data/upload/a.jpg", into, 100, Deadline(60)) is None
     assert into.getvalue() == b"picture"
 
 
@@ -318,6 +316,8 @@ def test_download__does_not_follow_to_another_host(
 ) -> None:
     server.route = lambda *_: (303, {"Location": f"{other.url}/a.jpg?sig=1"}, b"")
     into = io.BytesIO()
-    assert client.download("/data/upload/a.jpg", into, 100, DEADLINE) == f"{other.url}/a.jpg?sig=1"
+    assert (
+        client.download("/data/upload/a.jpg", into, 100, Deadline(60)) == f"{other.url}/a.jpg?sig=1"
+    )
     assert into.getvalue() == b""
     assert other.asked == []
