@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
+from prelabel.data import images
 from prelabel.data.dataset import Dataset, Problems
 from prelabel.data.records import Prediction
 from prelabel.errors import UserError
@@ -29,6 +30,7 @@ from prelabel_exporters.voc.masks import read_mask
 from prelabel_exporters.voc.meaning import classes_of, objects_of
 from prelabel_exporters.voc.regions import TooManyError, regions_of
 
+_PHOTO_ENDINGS = tuple(dict.fromkeys((".jpg", ".jpeg", ".png", *sorted(images.EXTENSIONS))))
 _Masks = tuple[NDArray[np.uint8], NDArray[np.uint16] | None]
 """Of classes and of objects; the latter is None where it cannot be read."""
 
@@ -143,7 +145,8 @@ class _Folder:
             return None
         if self._photos is None:
             return photo
-        names = (photo, *(f"{name}{ending}" for ending in (".jpg", ".jpeg", ".png")))
+        endings = [e for own in _PHOTO_ENDINGS for e in (own, own.upper())]
+        names = (photo, *(f"{name}{ending}" for ending in endings))
         photo = next((other for other in names if (self._photos / other).is_file()), photo)
         fits = fits_photo(self._photos / photo, width, height, self._problems)
         return photo if fits else None
