@@ -161,6 +161,7 @@ def cut_json(folder: Path) -> None:
         (edit(schema=2), ("schema 2", "1", "fit again")),
         (edit(schema=None), ("schema None",)),
         (edit(config=None), ("model.json", "`config`", "fit again")),
+        (edit(version={"\ud800": 1}), ("model.json", "fit again")),
         (edit(config=[]), ("model.json", "object", "config")),
         (edit(tensors=5, backbone=None), ("model.json", "tensors")),
         (

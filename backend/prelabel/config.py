@@ -278,7 +278,7 @@ def _read_recipe(recipe: str) -> dict[str, object]:
     try:
         text = Path(recipe).read_text(encoding="utf-8-sig") if is_file else recipe_text(recipe)
         return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise UserError(f"recipe {recipe!r} cannot be read: {error}") from error
 
 

@@ -30,7 +30,7 @@ def parse_override(override: str, known: Known) -> tuple[str, str, object]:
         raise UserError(f"--set {override!r}: expected section.name=value; {remedy}")
     try:
         return section, name, tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return section, name, text.strip()
 
 

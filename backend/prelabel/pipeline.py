@@ -15,7 +15,7 @@ from prelabel.model_code import code_now
 from prelabel.overrides import backbone_settings
 from prelabel.photo_segmenter import Hook, PhotoSegmenter
 from prelabel.steps.classes import learn_classes
-from prelabel.steps.features import Extractor, extract_photos
+from prelabel.steps.features import Extractor, StoredFeatures, extract_photos
 from prelabel.steps.fit_levels import fit_levels
 from prelabel.steps.photos import PhotoSet, draw_sample, find_photos
 from prelabel.storage.progress import RunLog
@@ -66,12 +66,13 @@ def fit(
         prune_cache(keep=features.folder)
         chosen = draw_sample(photos.photos, most=config.fit.photos, seed=config.fit.seed)
         seen = extract_photos(chosen, extractor, features, log)
+        stored = StoredFeatures(seen, extractor, features)
         model = FittedModel(
             config=config,
             backbone=dict(resolved.identity()),
             origins={k: registry.origin(k, name) for k, name in config.strategy_names.items()},
             code=code_now(config),
-            levels=fit_levels([digest for _, digest in seen], features, config, log),
+            levels=fit_levels([digest for _, digest in seen], stored, config, log),
             classes=np.zeros((0, 0), dtype=np.float32),
             n_photos=len(seen),
         )

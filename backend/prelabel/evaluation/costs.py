@@ -72,7 +72,7 @@ def load_costs(file: Path | None = None, overrides: Iterable[str] = ()) -> Costs
     if file is not None:
         try:
             sections = tomllib.loads(file.read_text(encoding="utf-8-sig"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        except (ValueError, RecursionError, OSError) as error:
             raise UserError(f"--config {str(file)!r} cannot be read: {error}") from error
         for section in sections:
             if section != "costs":

@@ -116,6 +116,11 @@ def evaluate(
     else:
         class_of_row = _classes_by_name(clusters, names, pairing, problems)
     measured = Measured(pairing, pixels, objects, clusters, class_of_row, names, costs or Costs())
+    if "coco" in only and max_regions is not None:
+        for one in pairing.pairs:
+            for _ in one.prediction.regions[max_regions:]:
+                kind = f"regions beyond a photo's {max_regions}, not in COCO's figures"
+                problems.note(kind, one.prediction.photo)
     sources = _sources(predictions, truth, pairing, problems)
     figures = _figures(
         measured, sources, matching=classes, only=only, fast=fast, max_regions=max_regions

@@ -25,6 +25,9 @@ from prelabel.storage.locks import exclusive
 TaskAndPrediction = tuple[int, PredictionJson]
 _BATCH, _BATCH_NUMBERS = 100, 5_000_000
 """Predictions in one request, and numbers in their masks, at most: about 25 MB of JSON."""
+OPEN = 60.0
+"""Seconds that an earlier prediction stays once the new one is shown: a person may have the task open,
+and Label Studio (1.23) refuses an annotation whose ``parent_prediction`` is gone."""
 _PATIENCE = 600.0
 """Seconds to wait for another writer's request."""
 _FEW = 3
@@ -116,6 +119,13 @@ class PredictionWriter:
         if not project.show_collab_predictions:
             return "no predictions: using them is off in the project's settings"
         return f"these predictions: the project's model version is {self._version}"
+
+    def has_earlier(self) -> bool:
+        """Whether there is something that ``remove_earlier`` would remove. Raises UserError."""
+        counts = count_versions(self._client, self._project_id).counts
+        earlier = [v for v in counts if v != self._version and self._is_replaced(v)]
+        done = tasks_with(self._client, self._project_id, self._version) if earlier else set()
+        return any(tasks_with(self._client, self._project_id, v) & done for v in earlier)
 
     def remove_earlier(self) -> int:
         """Remove predictions of replaced versions from all tasks that have one of this version, those

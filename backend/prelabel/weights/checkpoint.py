@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from prelabel.errors import UserError
 from prelabel.storage.text import error_line
 from prelabel.weights.models import MODELS, STAND_IN, create_network
+
+HASH = "state_hash"
+"""In the metadata of files that this tool writes."""
 
 
 def read_state(file: Path) -> dict[str, Tensor]:
@@ -47,6 +50,17 @@ def read_state(file: Path) -> dict[str, Tensor]:
         if any(key.startswith(prefix) for key in result):
             result = {k.removeprefix(prefix): v for k, v in result.items() if k.startswith(prefix)}
     return result
+
+
+def is_whole(file: Path) -> bool:
+    """Whether a safetensors file can be read to its end, and holds what its own hash says, if it has
+    one (``HASH`` in its metadata)."""
+    try:
+        with safe_open(file, framework="pt") as tensors:  # compares the stated size
+            stated = (tensors.metadata() or {}).get(HASH)
+        return stated is None or stated == state_hash(load_file(file))
+    except (SafetensorError, OSError, ValueError):
+        return False
 
 
 def state_hash(state: Mapping[str, Tensor]) -> str:

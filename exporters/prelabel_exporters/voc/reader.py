@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from prelabel.data import images
 from prelabel.data.dataset import Dataset, Problems
+from prelabel.data.image_formats import find_photo_file
 from prelabel.data.records import Prediction
 from prelabel.errors import UserError
 from prelabel_exporters.common import fits_photo
@@ -30,7 +30,6 @@ from prelabel_exporters.voc.masks import read_mask
 from prelabel_exporters.voc.meaning import classes_of, objects_of
 from prelabel_exporters.voc.regions import TooManyError, regions_of
 
-_PHOTO_ENDINGS = tuple(dict.fromkeys((".jpg", ".jpeg", ".png", *sorted(images.EXTENSIONS))))
 _Masks = tuple[NDArray[np.uint8], NDArray[np.uint16] | None]
 """Of classes and of objects; the latter is None where it cannot be read."""
 
@@ -145,8 +144,7 @@ class _Folder:
             return None
         if self._photos is None:
             return photo
-        endings = [e for own in _PHOTO_ENDINGS for e in (own, own.upper())]
-        names = (photo, *(f"{name}{ending}" for ending in endings))
-        photo = next((other for other in names if (self._photos / other).is_file()), photo)
+        if not (self._photos / photo).is_file():
+            photo = find_photo_file(self._photos, name) or photo
         fits = fits_photo(self._photos / photo, width, height, self._problems)
         return photo if fits else None

@@ -220,6 +220,22 @@ def test_import__fewer_created_than_sent(server: Server, client: Client, created
         client.import_predictions(7, [{"task": 1}, {"task": 2}])
 
 
+def test_import__refused_names_the_labels_that_the_project_lacks(
+    server: Server, client: Client
+) -> None:
+    xml = (
+        '<View><Image name="i" value="$i"/><BrushLabels name="b" toName="i">'
+        '<Label value="Red box" alias="red_1"/></BrushLabels></View>'
+    )
+    project = {"id": 7, "task_number": 1, "label_config": xml, "created_at": "2026"}
+    server.route = lambda method, path, *_: (
+        answer({"created": 0}, 201) if method == "POST" else answer(project)
+    )
+    item = {"from_name": "b", "type": "brushlabels", "value": {"brushlabels": ["Red box"]}}
+    with pytest.raises(ServerFault, match=r"0 of 1 .*: its label config has no label 'Red box' in"):
+        client.import_predictions(7, [{"task": 1, "result": [item]}])
+
+
 def test_import__refused_says_why_without_secrets(server: Server, client: Client) -> None:
     detail = f"Task ID 9 not found, {LEGACY}, https://s3/x.jpg?X-Amz-Signature=cafe"
     server.route = lambda *_: answer({"detail": detail}, 400)

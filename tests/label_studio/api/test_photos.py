@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 from PIL import Image
 
+from prelabel.data import images
 from prelabel.errors import PhotoError, UserError
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.hosts import AllowedHosts
@@ -584,6 +585,41 @@ def test_photo_removed_by_another_process_is_fetched_again(
     shutil.rmtree(folder)
     assert fetcher.find("/data/upload/a.jpg") is None
     assert fetcher.fetch("/data/upload/a.jpg") == file
+    assert len(server.asked) == 2
+
+
+def test_photo_removed_between_fetching_and_reading(
+    server: Server, client: Client, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetcher = Fetcher(client, folder)
+    read_bytes = images.read_bytes
+    removals = [True]
+
+    def removed_first(file: Path) -> bytes:
+        if removals:
+            removals.clear()
+            file.unlink()
+        return read_bytes(file)
+
+    fetcher.fetch("/data/upload/a.jpg")
+    monkeypatch.setattr(images, "read_bytes", removed_first)
+    assert fetcher.read("/data/upload/a.jpg") == PICTURE
+    assert len(server.asked) == 2
+
+
+def test_folder_that_is_removed_during_a_download(
+    server: Server, client: Client, folder: Path
+) -> None:
+    removals = [True]
+
+    def route(*_: str) -> Answer:
+        if removals:
+            removals.clear()
+            shutil.rmtree(folder)
+        return 200, {}, PICTURE
+
+    server.route = route
+    assert Fetcher(client, folder).fetch("/data/upload/a.jpg").read_bytes() == PICTURE
     assert len(server.asked) == 2
 
 

@@ -190,10 +190,10 @@ def test_full_disk__without_a_model_masks_come_and_it_is_reported(
 def test_full_disk__during_a_fit_is_reported_with_what_to_do(
     own_folders: Path, server: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(file: Path) -> NoReturn:
+    def full(file: Path, write: object) -> NoReturn:
         raise OSError(28, "No space left on device", str(file))
 
-    monkeypatch.setattr(shards, "replacing", full)
+    monkeypatch.setattr(shards, "write_again_if_removed", full)
     monkeypatch.setattr(fits, "exit_with_parent", lambda pipe: None)  # it is run in this process
     name, tasks = server.project(4)
     number = int(name.partition(".")[0])

@@ -297,10 +297,10 @@ def test_predict__without_a_model_regions_have_no_class_and_are_kept(
 def test_predict__answers_come_though_the_disk_is_full(
     worker: Worker, server: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(file: Path) -> Any:
+    def full(file: Path, write: object) -> Any:
         raise OSError(errno.ENOSPC, "No space left on device", str(file))
 
-    monkeypatch.setattr(shards, "replacing", full)
+    monkeypatch.setattr(shards, "write_again_if_removed", full)
     monkeypatch.setattr(worker_module, "_FLUSH_EVERY", 0.1)
     with running_worker(worker.folder, server, worker.model) as other:
         tasks = [server.task(1) for _ in range(shards.SHARD + 8)]

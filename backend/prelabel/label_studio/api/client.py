@@ -26,9 +26,12 @@ from prelabel.label_studio.api.errors import (
 )
 from prelabel.label_studio.api.transport import Transport
 from prelabel.label_studio.api.uris import STATIC, is_photo_route
+from prelabel.label_studio.format.label_config import parse_leniently
+from prelabel.label_studio.format.unknown_labels import unknown_labels
 from prelabel.storage.json import JsonObject
 
 T = TypeVar("T")
+_SHOWN = 5
 _LONG = 10
 """Usual timeouts that an import may take: it is not repeated."""
 
@@ -298,11 +301,21 @@ class Client:
         created = answer.get("created")
         if created != len(predictions):
             reason = f"created {created} of {len(predictions)} predictions"
-            raise ServerFault(
-                f"{self.url} {reason}: see whether the label config was changed meanwhile; {KEPT}",
-                reason=reason,
-            )
+            why = self._unknown_labels(project_id, predictions)
+            raise ServerFault(f"{self.url} {reason}: {why}; {KEPT}", reason=reason)
         return len(predictions)
+
+    def _unknown_labels(self, project_id: int, predictions: Sequence[JsonObject]) -> str:
+        """What of predictions the project does not have now."""
+        config = None
+        with suppress(UserError):  # that is no news beside the refusal
+            config = parse_leniently(self.project(project_id).label_config)
+        results = (prediction.get("result") for prediction in predictions)
+        items = [item for result in results if isinstance(result, list) for item in result]
+        unknown = unknown_labels(items, config) if config else []
+        if unknown:
+            return f"its label config has no {', no '.join(unknown[:_SHOWN])}"
+        return "see whether the label config was changed meanwhile"
 
     def delete_prediction(self, prediction_id: int) -> None:
         """Remove a prediction; one that is gone already is not an error. Raises UserError."""

@@ -31,7 +31,7 @@ from prelabel.label_studio.api.uris import (
     request_path,
     split_uri,
 )
-from prelabel.storage.files import cache_folder, replacing
+from prelabel.storage.files import cache_folder, write_again_if_removed
 from prelabel.storage.pruning import prune
 
 DOWNLOADS = 8
@@ -123,10 +123,7 @@ class Fetcher:
             if kept := self._kept(file):
                 return kept
             try:
-                with replacing(file) as beside:
-                    with beside.open("w+b") as into, Deadline(self._sources.seconds) as deadline:
-                        self._write(uri, into, task_id, deadline)
-                    images.read_image(beside)
+                write_again_if_removed(file, lambda beside: self._download(uri, beside, task_id))
             except OSError as error:
                 raise UserError(
                     f"{self.folder}: photos cannot be kept there ({error.strerror or error}): "
@@ -134,6 +131,16 @@ class Fetcher:
                 ) from error
         self._prune()
         return file
+
+    def read(self, uri: str, *, task_id: int | None = None) -> bytes:
+        """The photo's bytes. Raises PhotoError and UserError."""
+        file = self.fetch(uri, task_id=task_id)
+        try:
+            return images.read_bytes(file)
+        except PhotoError:
+            if file.exists():
+                raise
+        return images.read_bytes(self.fetch(uri, task_id=task_id))  # removed by another process
 
     def _file(self, uri: str) -> Path:
         facts = f"{_CHECKED}\n{self.server}\n{uri}"
@@ -164,6 +171,14 @@ class Fetcher:
             return None
         check_size(n_bytes, self._sources.max_bytes)
         return file
+
+    def _download(self, uri: str, file: Path, task_id: int | None) -> None:
+        """Raises PhotoError also for what cannot be decoded."""
+        with file.open("w+b") as into, Deadline(self._sources.seconds) as deadline:
+            self._write(uri, into, task_id, deadline)
+        if not file.exists():
+            raise FileNotFoundError(str(file))
+        images.read_image(file)
 
     def _write(self, uri: str, into: BinaryIO, task_id: int | None, deadline: Deadline) -> None:
         place = split_uri(uri)

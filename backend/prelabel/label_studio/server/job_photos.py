@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from urllib.parse import urlsplit
 
-from prelabel.data import images
 from prelabel.errors import PhotoError
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.photos import Fetcher, Sources, open_fetcher
@@ -32,8 +31,7 @@ class JobPhotos:
 
     def read(self, job: Job, photo: TaskPhoto) -> bytes:
         """A photo's bytes. Raises PhotoError and UserError."""
-        fetcher = self._fetcher(job.server, job.token)
-        return images.read_bytes(fetcher.fetch(photo.uri, task_id=job.task_id))
+        return self._fetcher(job.server, job.token).read(photo.uri, task_id=job.task_id)
 
     def are_missing(self, job: Job) -> bool:
         """Whether a photo must be fetched. Raises PhotoError and UserError."""

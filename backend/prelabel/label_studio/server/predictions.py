@@ -48,11 +48,11 @@ class Predictions:
         """A prediction of each task as JSON; NOT_READY for one that has failed, or is finished in
         the background for the next request. ``tasks`` is emptied: they may be large."""
         until = time.monotonic() + self.timeout
-        if not project.state.model and not self._fits.first_fit(
-            project, tasks, label_config, until=until
-        ):
-            self._metrics.not_ready.inc(len(tasks))
-            return [NOT_READY] * len(tasks)
+        if not project.state.model:
+            if not self._fits.first_fit(project, tasks, label_config, until=until):
+                self._metrics.not_ready.inc(len(tasks))
+                return [NOT_READY] * len(tasks)
+            label_config = self._refresher.labelled(project, label_config)
         state = project.state
         urgency = Urgency.OPENED if len(tasks) == 1 else Urgency.BATCH
         entries = [

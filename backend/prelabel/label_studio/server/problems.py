@@ -13,6 +13,9 @@ _KEPT = 20
 _AGAIN = 60.0
 """Seconds in which a refusal is not reported again: strangers may ask as often as they like."""
 
+_LONGEST = 1000
+"""Characters of a refusal."""
+
 log = logging.getLogger(__name__)
 
 
@@ -39,10 +42,12 @@ class ProblemLog:
             project.problems.append(text)
 
     def refused(self, text: str) -> None:
-        """Add a refused request, once a minute."""
+        """Add a refused request, once a minute, and of long texts the beginning. Some kinds in a
+        minute are enough: strangers make up texts."""
+        text = text[:_LONGEST]
         now = time.monotonic()
         self._refused = {t: at for t, at in self._refused.items() if now - at < _AGAIN}
-        if text not in self._refused:
+        if text not in self._refused and len(self._refused) < _KEPT:
             self._refused[text] = now
             self.add(text)
 

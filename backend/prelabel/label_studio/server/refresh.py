@@ -12,6 +12,7 @@ from pathlib import Path
 from prelabel.config import Config
 from prelabel.errors import UserError
 from prelabel.label_studio.api.client import Client
+from prelabel.label_studio.format.label_config import LabelConfig
 from prelabel.label_studio.project_state import ProjectState
 from prelabel.label_studio.server.problems import ProblemLog
 from prelabel.label_studio.server.projects import Project, Projects
@@ -83,6 +84,18 @@ class Refresher:
             schedule = self._schedule(project)
             schedule.answered.update(tasks)
             schedule.look_at = time.monotonic() + _AFTER
+
+    def labelled(self, project: Project, label_config: LabelConfig) -> LabelConfig:
+        """For a project whose first model has just gone live: the label config with labels of unnamed
+        classes, if these may be added; they are on the server then."""
+        if not (self._add_labels and project.state.model and self.handles(project)):
+            return label_config
+        try:
+            with Client(project.server, project.token, attempts=2) as client:
+                return self._schedule(project).refreshed.add_labels(client)
+        except (UserError, StoppedError) as error:
+            self._problems.add(f"project {project.id}: labels are not added: {error}", project)
+            return label_config
 
     def progress(self, project: Project) -> tuple[int, int] | None:
         """How many tasks of how many are predicted for the next version; None if that is not under
