@@ -1,7 +1,7 @@
 """Formats that the labelformat package writes: YOLO's polygons, and boxes.
 
-The package is in the extra ``labelformat``. It writes other formats, such as CVAT's, only from a
-whole dataset in memory; these are not here, but its own command converts COCO to them.
+The package is in the extra ``labelformat``. It writes more formats, but only from a whole dataset in
+memory; its own command converts COCO to them.
 """
 
 from __future__ import annotations
