@@ -97,11 +97,15 @@ class Regions(_Section):
         min_area: connected parts under this share of the photo are dropped and counted.
         max_frame: so are parts on more than this share of the photo's outermost pixels; 1 keeps
             objects that fill a photo from side to side.
+        min_hole: holes under this share of their region are filled; 0 keeps them all.
+        min_part: separate parts under this share of their region are left out; 0 keeps them all.
     """
 
     threshold: float = Field(default=0.5, gt=0, lt=1)
     min_area: float = Field(default=0.002, ge=0, lt=1)
     max_frame: float = Field(default=0.9, gt=0, le=1)
+    min_hole: float = Field(default=0.01, ge=0, lt=1)
+    min_part: float = Field(default=0.01, ge=0, lt=1)
 
 
 class Classes(_Section):
