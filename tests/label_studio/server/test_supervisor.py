@@ -9,11 +9,10 @@ from collections.abc import Iterator
 import pytest
 
 from prelabel.label_studio.server import supervisor as supervisor_module
-from prelabel.label_studio.server.service import Service
 from prelabel.label_studio.server.supervisor import Supervisor
 from support.backend import Project, started
 from support.fake_label_studio import FakeLabelStudio, wait_for
-from support.threads import fail, named
+from support.threads import fail, named, untraced
 
 
 class Harness:
@@ -113,16 +112,17 @@ def test_once__a_failure_is_reported(harness: Harness) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["worker reader", "worker writer", "watch", "refresh"])
 def test_service__predicts_after_a_thread_has_failed(
-    name: str, service: Service, server: FakeLabelStudio
+    name: str, own_folders: object, server: FakeLabelStudio
 ) -> None:
-    project = Project(service, server, 3)
-    project.setup()
-    assert project.predict(project.tasks[0])[0]
-    for thread in named(name):
-        fail(thread)
-    wait_for(lambda: project.predict(server.task(project.id))[0])
-    wait_for(lambda: named(name))
-    wait_for(lambda: name.split()[0] in service.supervisor.dead())
+    with untraced(), started() as service:
+        project = Project(service, server, 3)
+        project.setup()
+        assert project.predict(project.tasks[0])[0]
+        for thread in named(name):
+            fail(thread)
+        wait_for(lambda: project.predict(server.task(project.id))[0])
+        wait_for(lambda: named(name))
+        wait_for(lambda: name.split()[0] in service.supervisor.dead())
 
 
 @pytest.mark.slow
@@ -130,7 +130,7 @@ def test_service__predicts_after_a_thread_has_failed(
 def test_service__fits_after_a_thread_has_failed(
     name: str, own_folders: object, server: FakeLabelStudio
 ) -> None:
-    with started() as service:
+    with untraced(), started() as service:
         project = Project(service, server, 4)
         project.setup()
         project.idle()
