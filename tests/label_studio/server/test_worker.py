@@ -35,7 +35,7 @@ from support.fake_label_studio import BRUSH, TOKEN, FakeLabelStudio, Task, wait_
 from support.hostile_server import hostile_server
 from support.jobs import job
 from support.small_photos import tiny_config, write_scenes
-from support.threads import fail, named
+from support.threads import fail, named, untraced
 
 IMAGE = '<Image name="image" value="$image"/>'
 LABELS = '<Label value="cat" predicted_values="object 1"/><Label value="dog"/>'
@@ -476,7 +476,7 @@ def test_work__ends_when_one_of_its_threads_has_failed(
     """Its process is started again then."""
     monkeypatch.setattr(worker_module, "_LOOK_EVERY", 0.05)
     monkeypatch.setattr(worker_module, "_FLUSH_EVERY", 0.05)
-    with running_worker(worker.folder, server, worker.model) as other:
+    with untraced(), running_worker(worker.folder, server, worker.model) as other:
         for kind in ("predict", "interactive"):
             other.do(with_regions(server), kind=kind)
         for thread in named(f"prelabel {name}"):
