@@ -27,9 +27,9 @@ def untraced() -> Iterator[None]:
     pending, CPython 3.11 never leaves the first instruction of a traced function."""
     own, others = sys.gettrace(), threading.gettrace()
     sys.settrace(None)
-    threading.settrace(None)  # type: ignore[arg-type]
+    threading.settrace(None)
     try:
         yield
     finally:
-        threading.settrace(others)  # type: ignore[arg-type]
+        threading.settrace(others)
         sys.settrace(own)
