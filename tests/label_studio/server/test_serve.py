@@ -162,8 +162,9 @@ def test_serve__killed_during_a_fit_takes_its_processes_along_and_goes_on_with_i
     configured = {"LABEL_STUDIO_URL": server.url, "LABEL_STUDIO_API_KEY": TOKEN}
     with serving(tmp_path, server, **configured) as (_, http):
         wait_for(lambda: folder.state.newest)
-        version = http.post("/setup", json=setup_body(server, project)).json()["model_version"]
-        assert version == newest_version(folder)
+        version = newest_version(folder)
+        body = setup_body(server, project)
+        wait_for(lambda: http.post("/setup", json=body).json()["model_version"] == version)
         results = http.post("/predict", json=predict_body(project, tasks)).json()["results"]
         assert {r["model_version"] for r in results} == {version}
         assert server.count(first) == n_asked  # from the cache
