@@ -71,12 +71,12 @@ $(SERVER)/.ready:
 	$(SERVER)/bin/python -m pip install --quiet --disable-pip-version-check 'label-studio==1.23.2'
 	@touch $@
 
-# Readers of VOC for tests have their own environment, as torchvision needs its own torch.
+# Readers of VOC and YOLO for tests have their own environment, as torchvision needs its own torch.
 voc-readers: $(READERS)/.ready
 
 $(READERS)/.ready:
 	$(PYTHON) -m venv $(READERS)
-	$(READERS)/bin/python -m pip install --quiet --disable-pip-version-check torchvision datumaro
+	$(READERS)/bin/python -m pip install --quiet --disable-pip-version-check torchvision datumaro ultralytics opencv-python-headless
 	@touch $@
 
 clean:

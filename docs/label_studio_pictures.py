@@ -3,13 +3,13 @@
     python docs/label_studio_pictures.py http://127.0.0.1:8080 EMAIL PASSWORD docs/images
 
 The address and the login are what `make label-studio` prints. It names the person of the first
-photo and the cat of another, waits until the backend has gathered the names, and retrieves again.
+photo, waits until the name has reached another task, and asks for a mask by a click.
 """
 
 from __future__ import annotations
 
+import argparse
 import io
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +22,7 @@ FLAGS = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run "
     "--disable-background-networking --disable-component-update --disable-sync"
 )
+SUGGESTIONS = "() => window.Htx?.annotationStore?.selected?.suggestions.size ?? 0"
 REGIONS = "() => window.Htx?.annotationStore?.selected?.regions.length ?? 0"
 
 
@@ -30,6 +31,7 @@ def main(server: str, email: str, password: str, out: Path) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
         page = browser.new_context(viewport={"width": 1180, "height": 720}).new_page()
+        page.set_default_timeout(120_000)
         page.goto(f"{server}/user/login/")
         page.fill("input[name=email]", email)
         page.fill("input[name=password]", password)
@@ -44,6 +46,7 @@ def main(server: str, email: str, password: str, out: Path) -> None:
 
         open_task(page, data, 1)
         keep(page, out / "label-studio-unnamed.jpg")
+        page.keyboard.press("v")
         page.evaluate(
             "() => { const s = Htx.annotationStore.selected; s.selectArea(s.regions[0]); }"
         )
@@ -51,17 +54,26 @@ def main(server: str, email: str, password: str, out: Path) -> None:
         time.sleep(1)
         keep(page, out / "label-studio-named.jpg")
         page.click("button:has-text('Submit')")
-        time.sleep(40)  # names are gathered for half a minute
-
-        page.goto(data)
-        page.wait_for_selector("text=Predictions: 33")
-        page.locator("input[type=checkbox]").first.click(force=True)
-        page.click("button:has-text('Tasks')")
-        page.click("text=Retrieve Predictions")
-        page.click("[data-testid=dialog-ok-button]")
-        time.sleep(25)  # the earlier predictions make way a moment later
-        open_task(page, data, 3)
+        time.sleep(100)  # the name reaches the tasks, and the earlier predictions go
+        open_task(page, data, 2)
         keep(page, out / "label-studio-learned.jpg")
+
+        open_task(page, data, 2)
+        page.get_by_test_id("bottombar-auto-annotation-toggle").check(force=True)
+        time.sleep(3)
+        active = page.locator("button.lsf-tool_smart.lsf-tool_active[aria-label=key-point-tool]")
+        while not active.count():
+            page.locator("button.lsf-tool_smart:visible").first.click()
+            time.sleep(1)
+        page.locator(".lsf-labels").nth(1).locator(".lsf-label", has_text="person").click()
+        time.sleep(1)
+        keep(page, out / "label-studio-smart.jpg")
+        box = page.locator("img[alt=image]").bounding_box()
+        assert box is not None
+        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        until(lambda: page.evaluate(SUGGESTIONS) > 0)
+        time.sleep(2)
+        keep(page, out / "label-studio-suggestion.jpg")
 
         page.goto(f"{server}/projects/1/settings/ml")
         page.wait_for_selector("text=Connected")
@@ -91,4 +103,10 @@ def keep(page: Page, file: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4], Path(sys.argv[4]))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for name in ("server", "email", "password"):
+        parser.add_argument(name)
+    parser.add_argument("out", type=Path)
+    main(**vars(parser.parse_args()))

@@ -7,7 +7,7 @@ Above each photo as it came, below what the run made of it: regions in the colou
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 import cv2
@@ -58,4 +58,9 @@ def scaled(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 if __name__ == "__main__":
-    main(*(Path(argument) for argument in sys.argv[1:4]))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for name in ("photos", "run", "out"):
+        parser.add_argument(name, type=Path)
+    main(**vars(parser.parse_args()))

@@ -49,6 +49,15 @@ def model(photos: Path) -> FittedModel:
     return fit(photos, tiny_config("classes.count=2"))
 
 
+def test_fit__takes_a_backbone_as_the_command_does(photos: Path) -> None:
+    model = fit(photos, tiny_config("backbone.name=timm"), backbone="color-texture")
+    assert model.config.backbone.name == "color-texture"
+    assert model.config.features.size == tiny_config().features.size
+    assert len(repr(model).splitlines()) == 1
+    with pytest.raises(UserError, match="no such file"):
+        fit(photos, backbone="nowhere.pth")
+
+
 @pytest.fixture(scope="module")
 def predictions(model: FittedModel, photos: Path) -> list[Prediction]:
     return list(predict(model, photos))

@@ -25,7 +25,8 @@ storage                      errors
 data                         errors storage
 weights                      errors extras storage
 strategies                   errors extras storage data
-config                       errors storage strategies
+overrides                    errors strategies
+config                       errors storage strategies overrides
 steps                        strategies+ config
 model_code                   strategies+ config
 model_facts                  strategies+ config model_code
@@ -33,11 +34,11 @@ model                        strategies+ config steps model_code model_facts
 segment                      model+
 interactive                  model+ segment
 photo_segmenter              model+ segment
-pipeline                     photo_segmenter+
+pipeline                     photo_segmenter+ overrides
 runs.facts
 report                       errors storage data runs.facts
 samples                      errors extras storage data
-evaluation                   errors extras storage data config report
+evaluation                   errors extras storage data overrides report
 runs                         pipeline+ report runs.facts
 api                          errors data model runs
 label_studio.format          errors storage data
@@ -50,11 +51,12 @@ label_studio.project_home    errors storage label_studio.project_folder label_st
 label_studio.prediction_writer errors storage label_studio.format label_studio.api label_studio.model_version label_studio.project_folder
 label_studio.predict         pipeline+ interactive label_studio.format label_studio.names
 label_studio.learn           label_studio.predict+ label_studio.api label_studio.project_folder
-label_studio.fit             label_studio.learn+
+label_studio.shared_fit      errors storage model label_studio.project_folder
+label_studio.fit             label_studio.learn+ label_studio.shared_fit
 label_studio.unnamed         label_studio.names+ label_studio.api
 label_studio.bulk            label_studio.fit+ label_studio.model_version label_studio.prediction_writer label_studio.unnamed
 label_studio.server          label_studio.fit+ label_studio.project_home label_studio.project_state label_studio.model_version label_studio.prediction_writer label_studio.unnamed
-label_studio.demo            errors storage config samples runs label_studio.api label_studio.project_folder label_studio.project_home label_studio.bulk
+label_studio.demo            errors storage config samples runs label_studio.api label_studio.project_folder label_studio.project_home label_studio.bulk label_studio.predict
 prelabel_plugins             strategies+ weights
 prelabel_exporters           strategies+ weights label_studio.format
 """

@@ -68,10 +68,14 @@ def test_broken_photos__are_named_and_the_others_are_as_without_them(folder: Pat
 
 
 def test_broken_photos__only(folder: Path) -> None:
-    for name in ("a.jpg", "b.jpg"):
-        (folder / name).write_bytes(b"no photo")
-    with pytest.raises(UserError, match=r"^none of 2 photos can be used; a.jpg: is not a picture"):
+    for i, data in enumerate((b"no photo", b"", b"not a photo", b"none either")):
+        (folder / f"{i}.jpg").write_bytes(data)
+    with pytest.raises(UserError) as error:
         fit(folder, tiny_config())
+    assert str(error.value) == (
+        "none of 4 photos can be used: 3 is not a picture that can be decoded (8 bytes) (0.jpg); "
+        "1 is empty (0 bytes) (1.jpg)"
+    )
 
 
 def test_broken_photo__that_breaks_between_fit_and_predict(folder: Path) -> None:

@@ -114,6 +114,8 @@ def test_load__settings_without_a_name_are_for_the_default_strategy() -> None:
         ("size=3", ("size=3", "section.name=value")),
         (".size=3", (".size=3", "section.name=value")),
         ("features.=3", ("features.=3", "section.name=value")),
+        ("features.size=" + "9" * 5000, ("features.size = '9",)),  # more digits than Python reads
+        ("features.size=" + "[" * 5000, ("features.size = '[",)),
         # Far from every name, the known ones are listed.
         ("embedder.name=xyz", ("embedder", "'xyz'", "region-cls, region-pool")),
         ("consistency.weight=1", ("consistency", "'mean'", "'weight'", "none")),
@@ -190,6 +192,12 @@ def test_load__wrong_files(tmp_path: Path, written: bytes, parts: tuple[str, ...
     assert_says(raised.value, *parts)
 
 
+def test_load__a_file_with_a_byte_order_mark(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("[features]\nsize = 112\n", encoding="utf-8-sig")
+    assert load(str(file)).features.size == 112
+
+
 @pytest.mark.parametrize("name", ["default", "fast", "paper"])
 def test_to_toml__comes_back(tmp_path: Path, name: str) -> None:
     _needs(name)
@@ -238,3 +246,11 @@ def test_load__a_section_that_is_not_one_says_so(tmp_path: Path) -> None:
     recipe.write_text("levels = 3\n")
     with pytest.raises(UserError, match=r"levels = 3: expected a section \[levels\]"):
         load(str(recipe), ["levels.image_k=[3]"])
+
+
+@pytest.mark.parametrize("text", ["[features]\nsize = " + "9" * 5000, "x = " + "[" * 5000, "\0"])
+def test_load__a_recipe_that_cannot_be_read(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "r.toml"
+    file.write_text(text)
+    with pytest.raises(UserError, match=r"r\.toml' cannot be read"):
+        load(str(file))

@@ -161,14 +161,19 @@ def cut_json(folder: Path) -> None:
         (edit(schema=2), ("schema 2", "1", "fit again")),
         (edit(schema=None), ("schema None",)),
         (edit(config=None), ("model.json", "`config`", "fit again")),
+        (edit(version={"\ud800": 1}), ("model.json", "fit again")),
         (edit(config=[]), ("model.json", "object", "config")),
         (edit(tensors=5, backbone=None), ("model.json", "tensors")),
-        (edit(config={"backbone": {"name": "gone"}}), ("backbone", "'gone'")),
+        (
+            edit(config={"backbone": {"name": "gone"}}),
+            ("the model's settings cannot be used", "'gone'"),
+        ),
         (edit(config={"clusters": {}}), ("'clusters'",)),
         (lambda folder: next(folder.glob("tensors-*")).unlink(), ("tensors", "fit again")),
         (tensors(lambda data: data[:-4]), ("tensors", "hash")),
         (tensors(lambda data: data[:-1] + b"\x01"), ("tensors", "hash")),
         (tensors(lambda data: b""), ("tensors",)),
+        (edit(n_photos="\ud800"), ("model.json", "is damaged")),
     ],
 )
 def test_model__damaged_folder(
@@ -178,7 +183,7 @@ def test_model__damaged_folder(
     damage(tmp_path)
     with pytest.raises(UserError) as raised:
         FittedModel.load(tmp_path)
-    assert_says(raised.value, *parts)
+    assert_says(raised.value, str(tmp_path), *parts)
 
 
 def test_model__no_folder(tmp_path: Path) -> None:

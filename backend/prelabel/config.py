@@ -15,6 +15,7 @@ import pydantic
 from pydantic import Field
 
 from prelabel.errors import UserError
+from prelabel.overrides import parse_override, settings_named, toml
 from prelabel.storage.text import nearest
 from prelabel.strategies import registry
 from prelabel.strategies.protocols import (
@@ -97,11 +98,15 @@ class Regions(_Section):
         min_area: connected parts under this share of the photo are dropped and counted.
         max_frame: so are parts on more than this share of the photo's outermost pixels; 1 keeps
             objects that fill a photo from side to side.
+        min_hole: holes under this share of their region are filled; 0 keeps them all.
+        min_part: separate parts under this share of their region are left out; 0 keeps them all.
     """
 
     threshold: float = Field(default=0.5, gt=0, lt=1)
     min_area: float = Field(default=0.002, ge=0, lt=1)
     max_frame: float = Field(default=0.9, gt=0, le=1)
+    min_hole: float = Field(default=0.01, ge=0, lt=1)
+    min_part: float = Field(default=0.01, ge=0, lt=1)
 
 
 class Classes(_Section):
@@ -220,19 +225,22 @@ class Config(_Section):
         lines = []
         for section, values in self.model_dump(mode="json").items():
             lines.append(f"[{section}]")
-            lines += [f"{k} = {_toml(v)}" for k, v in values.items()]
+            lines += [f"{k} = {toml(v)}" for k, v in values.items()]
             lines.append("")
         return "\n".join(lines)
 
 
-def _toml(value: object) -> str:
-    # JSON's strings, numbers and lists are valid TOML, except for one control character.
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
 def load(recipe: str = "default", overrides: Iterable[str] = ()) -> Config:
     """A recipe by name or file, with ``section.name=value`` overrides. Raises UserError."""
-    settings = _checked(_read_recipe(recipe))
+    return _changed(_checked(_read_recipe(recipe)), overrides)
+
+
+def change(config: Config, overrides: Iterable[str]) -> Config:
+    """The same with ``section.name=value`` overrides. Raises UserError."""
+    return _changed(config.model_dump(), overrides)
+
+
+def _changed(settings: dict[str, dict[str, object]], overrides: Iterable[str]) -> Config:
     for override in overrides:
         _override(settings, override)
     return validate(settings)
@@ -257,21 +265,6 @@ def validate(settings: Mapping[str, object]) -> Config:
     return config
 
 
-def parse_override(override: str) -> tuple[str, str, object]:
-    """Section, name and value of ``section.name=value``. Raises UserError.
-
-    A value that is not TOML is text.
-    """
-    path, equals, text = override.partition("=")
-    section, dot, name = path.strip().partition(".")
-    if not (equals and dot and section and name):
-        raise UserError(f"--set {override!r}: expected section.name=value, as in features.size=336")
-    try:
-        return section, name, tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return section, name, text.strip()
-
-
 def recipe_names() -> list[str]:
     """Names of the recipes that come with the package."""
     folder = files("prelabel.recipes")
@@ -292,14 +285,14 @@ def _read_recipe(recipe: str) -> dict[str, object]:
     if is_file and not Path(recipe).is_file():
         raise UserError(f"recipe {recipe!r}: no such file")
     try:
-        text = Path(recipe).read_text(encoding="utf-8") if is_file else recipe_text(recipe)
+        text = Path(recipe).read_text(encoding="utf-8-sig") if is_file else recipe_text(recipe)
         return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise UserError(f"recipe {recipe!r} cannot be read: {error}") from error
 
 
 def _override(settings: dict[str, dict[str, object]], override: str) -> None:
-    section, name, value = parse_override(override)
+    section, name, value = parse_override(override, known_settings)
     _checked({section: {}})
     current = settings.get(section, {})
     default = Config.model_fields[section].default
@@ -323,5 +316,25 @@ def _checked(settings: Mapping[str, object]) -> dict[str, dict[str, object]]:
         known = type(default).model_fields
         for name in values:
             if name not in known:
-                raise UserError(f"{section} has no setting {name!r}{nearest(name, known)}")
+                raise UserError(f"{section} has no setting {name!r}{_meant(name, known)}")
     return sections
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    """The end of an error about an unknown setting: the nearest one of its section, else of any."""
+    hint = nearest(name, known)
+    if "did you mean" not in hint and (elsewhere := settings_named(name, known_settings())):
+        return f"; did you mean {' or '.join(elsewhere)}?"
+    return hint
+
+
+def known_settings() -> dict[str, list[str]]:
+    """The names of all settings by section; for strategies, those of the default one."""
+    known: dict[str, list[str]] = {}
+    for section, field in Config.model_fields.items():
+        if isinstance(field.default, StrategyChoice):
+            strategy = registry.load(section, field.default.name)
+            known[section] = [own.name for own in dataclasses.fields(strategy)]
+        else:
+            known[section] = list(type(field.default).model_fields)
+    return known

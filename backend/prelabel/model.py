@@ -179,8 +179,12 @@ class FittedModel(ModelFacts):
             raise UserError(
                 f"{folder}: the model's tensors are damaged ({error}): fit again"
             ) from error
+        try:
+            config = config_module.validate(saved.config)
+        except UserError as error:
+            raise UserError(f"{folder}: the model's settings cannot be used ({error})") from error
         return cls(
-            config=config_module.validate(saved.config),
+            config=config,
             backbone=saved.backbone,
             origins=saved.origins,
             n_photos=saved.n_photos,

@@ -82,7 +82,7 @@ class SavedModel(msgspec.Struct):
             raise UserError(
                 f"{str(folder)!r} holds no fitted model (no {FILE}): prelabel fit PHOTOS --out DIR"
             ) from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise UserError(f"{folder / FILE} is damaged ({error}): fit again") from error
         schema = facts.get("schema") if isinstance(facts, dict) else None
         if schema != SCHEMA:
@@ -92,5 +92,5 @@ class SavedModel(msgspec.Struct):
             )
         try:
             return msgspec.convert(facts, SavedModel)
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, UnicodeEncodeError) as error:  # a lone surrogate
             raise UserError(f"{folder / FILE} is damaged ({error}): fit again") from error

@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prelabel.config import Config
+from prelabel.data.images import read_image
 from prelabel.data.records import Image, ImageFile, PatchFeatures
+from prelabel.errors import PhotoError
 from prelabel.model import FittedModel
 from prelabel.model_code import code_now, segments_code, vectors_origin
 from prelabel.segment import Segment, Segmenter, image_level_model
@@ -79,22 +81,20 @@ class PhotoSegmenter:
             read = read_ahead(photos, known=self._is_stored, log=log)
             found = prefetch_map(self._find_if_new, self._with_features(read), workers=cores())
             for (photo, digest, image, features), regions in found:
+                segment: Segment | None
                 if image and features and regions:
-                    segment = self.describe(image, features, regions)
-                    self.keep(segment)
-                    if hook:
-                        hook(photo, image, segment)
+                    segment = self._describe_new(photo, image, features, regions, hook)
                 else:
-                    segment = Segment.from_arrays(self._segments.read(digest))
+                    segment = self.stored(digest) or self._find_again(photo, log, hook)
                 log.advance()
-                yield photo, segment
+                if segment:
+                    yield photo, segment
 
     def stored(self, digest: str) -> Segment | None:
         """A photo's segment, if it is in the cache."""
         with self._stores:
-            if digest not in self._segments:
-                return None
-            return Segment.from_arrays(self._segments.read(digest))
+            arrays = self._segments.get(digest)
+        return None if arrays is None else Segment.from_arrays(arrays)
 
     def features(self, images: Sequence[Image]) -> list[PatchFeatures]:
         """Features of each image, in order: from the cache, or computed."""
@@ -159,8 +159,9 @@ class PhotoSegmenter:
 
     def _kept_features(self, digest: str) -> PatchFeatures | None:
         with self._stores:
-            if digest in self._features:
-                return from_arrays(self._features.read(digest))
+            stored = self._features.get(digest)
+        if stored is not None:
+            return from_arrays(stored)
         return self._recent.get(digest) if self._recent else None
 
     def _with_features(self, photos: Iterable[ReadPhoto]) -> Iterator[_Photo]:
@@ -169,6 +170,30 @@ class PhotoSegmenter:
             features = iter(self.features([image for _, _, image in chunk if image is not None]))
             for photo, digest, image in chunk:
                 yield photo, digest, image, None if image is None else next(features)
+
+    def _find_again(self, photo: ImageFile, log: RunLog, hook: Hook | None) -> Segment | None:
+        """The segment of a photo that was in the cache until another process removed it."""
+        try:
+            image = read_image(photo.file)
+        except PhotoError as error:
+            log.skip(photo.name, str(error))
+            return None
+        [features] = self.features([image])
+        return self._describe_new(photo, image, features, self.find(image, features), hook)
+
+    def _describe_new(
+        self,
+        photo: ImageFile,
+        image: Image,
+        features: PatchFeatures,
+        regions: PhotoRegions,
+        hook: Hook | None,
+    ) -> Segment:
+        segment = self.describe(image, features, regions)
+        self.keep(segment)
+        if hook:
+            hook(photo, image, segment)
+        return segment
 
     def _find_if_new(self, photo: _Photo) -> PhotoRegions | None:
         _, _, image, features = photo

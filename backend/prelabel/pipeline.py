@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from prelabel.config import Config
+from prelabel.config import Config, change
 from prelabel.data.records import Prediction
 from prelabel.model import FittedModel
 from prelabel.model_code import code_now
+from prelabel.overrides import backbone_settings
 from prelabel.photo_segmenter import Hook, PhotoSegmenter
 from prelabel.steps.classes import learn_classes
-from prelabel.steps.features import Extractor, extract_photos
+from prelabel.steps.features import Extractor, StoredFeatures, extract_photos
 from prelabel.steps.fit_levels import fit_levels
 from prelabel.steps.photos import PhotoSet, draw_sample, find_photos
 from prelabel.storage.progress import RunLog
@@ -28,6 +29,7 @@ def fit(
     source: Source,
     config: Config | None = None,
     *,
+    backbone: str = "",
     log: RunLog | None = None,
     hook: Hook | None = None,
 ) -> FittedModel:
@@ -39,6 +41,8 @@ def fit(
         source: a folder, a photo, a COCO ``.json``, a ``.txt`` with a path a line, or paths.
         config: all settings; left out, those of the recipe ``default``. At most
             ``config.fit.photos`` photos are looked at, drawn with ``config.fit.seed``.
+        backbone: as `prelabel run --backbone`: a model of timm, a file of weights, ``stand-in``, or
+            a backbone plugin such as ``color-texture``; left out, that of ``config``.
         log: takes seconds, skipped photos and progress.
         hook: called for each photo whose regions were just found.
 
@@ -54,20 +58,21 @@ def fit(
         >>> model.save("model/")
     """
     photos, log = _photo_set(source, log)
-    config = config or Config()
-    backbone = config.strategy("backbone").resolve()
-    config = config.with_strategy("backbone", backbone)
-    extractor = Extractor(backbone, name=config.backbone.name, size=config.features.size)
+    config = change(config or Config(), backbone_settings(backbone) if backbone else [])
+    resolved = config.strategy("backbone").resolve()
+    config = config.with_strategy("backbone", resolved)
+    extractor = Extractor(resolved, name=config.backbone.name, size=config.features.size)
     with extractor.store() as features:
         prune_cache(keep=features.folder)
         chosen = draw_sample(photos.photos, most=config.fit.photos, seed=config.fit.seed)
         seen = extract_photos(chosen, extractor, features, log)
+        stored = StoredFeatures(seen, extractor, features)
         model = FittedModel(
             config=config,
-            backbone=dict(backbone.identity()),
+            backbone=dict(resolved.identity()),
             origins={k: registry.origin(k, name) for k, name in config.strategy_names.items()},
             code=code_now(config),
-            levels=fit_levels([digest for _, digest in seen], features, config, log),
+            levels=fit_levels([digest for _, digest in seen], stored, config, log),
             classes=np.zeros((0, 0), dtype=np.float32),
             n_photos=len(seen),
         )

@@ -158,6 +158,8 @@ class Segmenter:
             threshold=config.regions.threshold,
             min_area=config.regions.min_area,
             max_frame=config.regions.max_frame,
+            min_hole=config.regions.min_hole,
+            min_part=config.regions.min_part,
             full_width=image.width,
             full_height=image.height,
         )

@@ -5,13 +5,15 @@ from __future__ import annotations
 import codecs
 import hashlib
 import json
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TextIO
 
 from prelabel.data import images
 from prelabel.data.dataset import ExportContext, Problems
+from prelabel.data.masks import Rle, box_rle
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import PhotoError, UserError
 
@@ -82,6 +84,12 @@ def stable_id(*parts: str, size: int) -> bytes:
     return hashlib.blake2b(text, digest_size=size).digest()
 
 
+def split_of(photo: str, val_share: float, seed: int) -> str:
+    """The list that a photo is in, "val" or "train"; it depends only on its name and the seed."""
+    number = int.from_bytes(stable_id(str(seed), photo, size=8)) / 2**64
+    return "val" if number < val_share else "train"
+
+
 def category_ids(context: ExportContext) -> dict[str, int]:
     """Each class's name with its category id: class id + 1, in class order.
 
@@ -91,6 +99,29 @@ def category_ids(context: ExportContext) -> dict[str, int]:
     for index, name in enumerate(context.classes):
         ids.setdefault(name, index + 1)
     return ids
+
+
+def coco_ids(context: ExportContext) -> dict[str, int]:
+    """Each class's name with its number in COCO: the one it was given, else as ``category_ids``, or
+    the next that no other class has."""
+    ids = category_ids(context)
+    found: dict[str, int] = {}
+    for name in ids:
+        number = context.category_ids.get(name)
+        if number is None:
+            continue
+        if number in found.values():
+            context.problems.note(
+                "classes whose category another class has too, numbered anew", f"{name}: {number}"
+            )
+        else:
+            found[name] = number
+    for name, number in ids.items():
+        if name not in found:
+            while number in found.values():
+                number += 1
+            found[name] = number
+    return {name: found[name] for name in ids}
 
 
 def class_name(region: Region, prediction: Prediction, context: ExportContext) -> str:
@@ -110,6 +141,35 @@ def without_class(region: Region, prediction: Prediction, context: ExportContext
     kind = "void regions" if region.crowd else "regions without a class"
     context.problems.note(f"{kind}, left out", prediction.photo)
     return True
+
+
+def note_box(region: Region, prediction: Prediction, context: ExportContext) -> None:
+    """Count a region of which only the box is known, in a format of masks."""
+    if region.is_box:
+        context.problems.note("boxes without a mask, written as filled boxes", prediction.photo)
+
+
+def filled_box(
+    left: float, top: float, right: float, bottom: float, size: Sequence[int]
+) -> Rle | None:
+    """The mask of a box in a photo of ``size`` (height, width): its sides, in pixels, are rounded, and
+    what is outside is cut off. None where no pixel is left; a box that is thinner than a pixel has
+    the one that it is in."""
+    height, width = size
+    x, end_x = _whole_side(left, right, width)
+    y, end_y = _whole_side(top, bottom, height)
+    if x >= end_x or y >= end_y:
+        return None
+    return box_rle((x, y, end_x - x, end_y - y), height=height, width=width)
+
+
+def _whole_side(begin: float, end: float, length: int) -> tuple[int, int]:
+    """Two sides as whole pixels inside a photo; of equal ones, none."""
+    begin, end = max(begin, 0.0), min(end, float(length))
+    if begin >= end:
+        return 0, 0
+    first, last = round(begin), round(end)
+    return (first, last) if first < last else (math.floor(begin), math.floor(begin) + 1)
 
 
 def in_front(region: Region) -> tuple[bool, float, int]:

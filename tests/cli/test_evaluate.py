@@ -106,6 +106,7 @@ def test_command__the_limit_of_regions_is_printed(sides: tuple[Path, Path]) -> N
     assert "at most 100 regions of a photo" in " ".join(cli("evaluate", *sides).stdout.split())
     few = cli("evaluate", *sides, "--max-regions", "1")
     assert "at most 1 regions of a photo" in " ".join(few.stdout.split())
+    assert "1 regions beyond a photo's 1, not in COCO's figures (a.jpg)" in few.stdout
 
 
 @pytest.mark.parametrize("form", ["masks", "voc", "voc with lists"])

@@ -14,6 +14,7 @@ import httpx
 import pytest
 from PIL import Image
 
+from prelabel.label_studio.model_version import is_own
 from prelabel.label_studio.project_home import open_folder
 from support.label_studio_server import COMMAND, TOKEN, Server
 from support.places import require
@@ -78,10 +79,10 @@ def test_fit_and_names__from_nothing_to_named_classes(label_studio: Server, tmp_
     assert all(label in (["dog"], []) for label in labels)
     # An unnamed one says which class it is.
     notes = {
-        item["meta"]["text"][0]
+        item["meta"]["text"][0].partition(":")[0]  # what follows says that its label is a guess
         for task in label_studio.tasks(int(project))
         for item in task["predictions"][0]["result"]
-        if not item["value"]["brushlabels"]
+        if "meta" in item
     }
     assert all(note.startswith("object ") for note in notes)
 
@@ -163,6 +164,18 @@ def test_demo__everything_runs_and_ctrl_c_stops_it(tmp_path: Path) -> None:
         assert model["state"] == "CO"
         assert model["url"] == backend
         assert httpx.get(f"{backend}/").status_code == 401
+
+        # One home, one model: the command finds what backend and demo have fitted together.
+        names = subprocess.run(
+            [*PRELABEL, "label-studio", "names", "--project", "1", "--url", server],
+            env={**os.environ, "PRELABEL_HOME": str(tmp_path / "home")},
+            capture_output=True,
+            text=True,
+        )
+        assert "not named yet" in names.stdout, names.stderr
+        assert len(list((tmp_path / "home").rglob("model.json"))) == 1
+        versions = httpx.get(f"{server}/api/projects/1/model-versions", headers=token).json()
+        assert [n for version, n in versions.items() if is_own(version)] == [33]
     finally:
         process.send_signal(signal.SIGINT)
         code = process.wait(30)

@@ -11,16 +11,17 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from prelabel.cli.label_studio import demo
+from prelabel.cli.label_studio import demo, predict
 from prelabel.config import Config
 from prelabel.label_studio.bulk import Totals
 from prelabel.label_studio.demo import session
 from prelabel.label_studio.demo.demo import Backend
 from prelabel.label_studio.demo.local_server import Login
 from prelabel.label_studio.demo.session import Demo
+from prelabel.label_studio.format.unnamed_labels import add_labels
 from prelabel.storage.progress import Progress
 from support.command_line import LIGHT, cli, refused
-from support.fake_label_studio import TOKEN, FakeLabelStudio, running
+from support.fake_label_studio import BRUSH, TOKEN, FakeLabelStudio, running
 
 
 @pytest.fixture
@@ -149,3 +150,19 @@ def test_demo__prints_where_to_look(
     assert "secret" in rows["backend"]
     assert str(tmp_path / "coco") in result.stdout
     assert ("Ctrl-C" in result.stderr) == (not once)
+
+
+@pytest.mark.parametrize(
+    ("terminal", "agrees", "chosen"),
+    [(False, True, "first"), (True, True, "add"), (True, False, "first")],
+)
+def test_predict__asks_for_consent_in_a_terminal(
+    terminal: bool, agrees: bool, chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: terminal, raising=False)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal, raising=False)
+    monkeypatch.setattr("typer.confirm", lambda *_, **__: agrees)
+    assert predict._unnamed(BRUSH, ask=True) == chosen
+    assert predict._unnamed(BRUSH, ask=False) == "first"
+    # Who has agreed once is not asked again.
+    assert predict._unnamed(add_labels(BRUSH, ["object 1"]), ask=False) == "add"

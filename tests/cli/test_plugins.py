@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from prelabel.cli import doctor
 from support.command_line import cli, refused
@@ -41,13 +43,37 @@ def test_weights__pull_again_does_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     from prelabel.weights.load import stand_in_file
 
     stand_in_file().parent.mkdir(parents=True)
-    stand_in_file().write_bytes(b"as it was")
+    save_file({"x": torch.zeros(3)}, stand_in_file())
+    before = stand_in_file().read_bytes()
     result = cli("weights", "pull", "stand-in")
     assert result.exit_code == 0
     assert str(stand_in_file()) in result.stdout
-    assert stand_in_file().read_bytes() == b"as it was"
+    assert stand_in_file().read_bytes() == before
     row = next(r for r in cli("weights", "list").stdout.splitlines() if r.startswith("stand-in "))
     assert row.split()[1] == "yes"
+
+
+def test_weights__pull_mends_a_file_that_was_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRELABEL_CACHE", str(tmp_path))
+    from prelabel.weights import stand_in
+    from prelabel.weights.load import stand_in_file
+
+    def pull() -> tuple[Path, float]:
+        save_file({"x": torch.ones(3)}, stand_in_file())
+        return stand_in_file(), 1e-6
+
+    monkeypatch.setattr(stand_in, "pull", pull)
+    stand_in_file().parent.mkdir(parents=True)
+    save_file({"x": torch.ones(3)}, stand_in_file())
+    whole = stand_in_file().read_bytes()
+    for damaged in (whole[:-1], whole[:20], b""):
+        stand_in_file().write_bytes(damaged)
+        result = cli("weights", "pull", "stand-in")
+        assert result.exit_code == 0
+        assert "fetched again" in result.stderr
+        assert stand_in_file().read_bytes() == whole
 
 
 def test_doctor__says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

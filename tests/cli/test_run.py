@@ -154,7 +154,7 @@ def test_run__without_photos(tmp_path: Path) -> None:
     assert "no photo" in refused("run", tmp_path / "empty", "--out", out, *LIGHT)
     (tmp_path / "empty" / "a.jpg").write_text("no picture")
     line = refused("run", tmp_path / "empty", "--out", out, *LIGHT)
-    assert_says(line, "none of 1 photos", "a.jpg: ")
+    assert_says(line, "none of 1 photos", "(a.jpg)")
 
 
 def test_predict_export_evaluate__without_a_model_or_run(photos: Path, tmp_path: Path) -> None:

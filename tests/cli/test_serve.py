@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -35,12 +36,14 @@ def test_serve__refuses_options_that_do_not_go_together(options: list[str], part
 def test_serve__starts_a_server_where_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[tuple[str, int]] = []
 
-    def run(server: uvicorn.Server) -> None:
-        started.append((server.config.host, server.config.port))
+    def run(server: uvicorn.Server, sockets: list[socket.socket]) -> None:
+        started.extend(place.getsockname() for place in sockets)
 
     monkeypatch.setattr(uvicorn.Server, "run", run)
-    options = ("--host", "0.0.0.0", "--port", "12345", "--basic-auth", "user:password")
+    with socket.create_server(("", 0)) as free:
+        port = free.getsockname()[1]
+    options = ("--host", "0.0.0.0", "--port", str(port), "--basic-auth", "user:password")
     result = cli("serve", *LIGHT, *options)
     assert result.exit_code == 0
-    assert started == [("0.0.0.0", 12345)]
-    assert "http://0.0.0.0:12345" in result.stderr
+    assert started == [("0.0.0.0", port)]
+    assert f"http://0.0.0.0:{port}" in result.stderr

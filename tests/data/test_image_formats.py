@@ -10,7 +10,13 @@ import pytest
 from PIL import Image
 
 from prelabel.data.image_decoding import decode
-from prelabel.data.image_formats import EXTENSIONS, FORMATS, HEIF, is_unread_picture
+from prelabel.data.image_formats import (
+    EXTENSIONS,
+    FORMATS,
+    HEIF,
+    find_photo_file,
+    is_unread_picture,
+)
 from prelabel.data.images import decode_image, read_size
 from prelabel.errors import PhotoError
 from support.hostile_photos import encoded
@@ -99,3 +105,11 @@ def test_nothing_starts_another_program(monkeypatch: pytest.MonkeyPatch) -> None
 def test_pictures_that_are_not_read() -> None:
     assert all(is_unread_picture(ending) for ending in (".cr2", ".svg", ".jxl", ".dng"))
     assert not any(is_unread_picture(ending) for ending in (".jpg", ".txt", ".json", "", ".pdf"))
+
+
+def test_find_photo_file(tmp_path: Path) -> None:
+    for name in ("a.TIF", "b.avif", "b.jpg", "c.txt", "sub/d.JFIF"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = {stem: find_photo_file(tmp_path, stem) for stem in ("a", "b", "c", "sub/d")}
+    assert found == {"a": "a.TIF", "b": "b.jpg", "c": None, "sub/d": "sub/d.JFIF"}

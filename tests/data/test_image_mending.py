@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
+from prelabel.data.dataset import Problems
 from prelabel.data.image_mending import LONG_TEXT, NO_END, find_fault, without_text
-from prelabel.data.images import decode_full_size, decode_image
+from prelabel.data.images import decode_full_size, decode_image, read_size
 from prelabel.errors import PhotoError
+from prelabel_exporters.upright import put_image
 from support.hostile_photos import encoded, png_chunk
 
 RNG = np.random.default_rng(0)
@@ -75,6 +79,23 @@ def test_png_with_much_text_is_read(kind: str, compressed: bool, n: int) -> None
     data = with_text(n, compressed=compressed, kind=kind)
     assert find_fault(data) == LONG_TEXT
     np.testing.assert_array_equal(decode_image(data).pixels, np.asarray(NOISE))
+
+
+def test_png_with_much_text_has_its_size(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(with_text(1_200_000))
+    assert read_size(tmp_path / "a.png") == NOISE.size
+    problems = Problems()
+    target = tmp_path / "put" / "a.jpg"
+    assert put_image(tmp_path / "a.png", target, size=NOISE.size, link=False, problems=problems)
+    assert read_size(target) == NOISE.size
+
+
+def test_jpeg_without_its_end_is_put_whole(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(JPEGS["fine"][:-2])
+    target = tmp_path / "put" / "a.jpg"
+    assert put_image(tmp_path / "a.jpg", target, size=NOISE.size, link=False, problems=Problems())
+    with Image.open(target) as image:
+        image.load()  # which refuses the original
 
 
 def test_png_with_a_large_profile_is_read() -> None:

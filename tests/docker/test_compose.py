@@ -42,6 +42,18 @@ def test_compose__images_are_pinned() -> None:
     }
 
 
+@pytest.mark.parametrize("name", list(SERVICES))
+def test_compose__every_service_has_few_rights_and_limits(name: str) -> None:
+    service = SERVICES[name]
+    assert service["cap_drop"] == ["ALL"]
+    assert service.get("cap_add", []) == (["CHOWN"] if name == "label-studio-volume" else [])
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert re.fullmatch(r"\$\{\w+_MEMORY:-\d+g\}", service["mem_limit"])
+    assert service["pids_limit"] >= 1024
+    # Label Studio's image writes to folders of its own at its start.
+    assert service.get("read_only", False) == (name != "label-studio")
+
+
 def test_compose__label_studio_gets_its_settings() -> None:
     settings = SERVICES["label-studio"]["environment"]
     assert settings["LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN"] == "true"

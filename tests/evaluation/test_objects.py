@@ -118,7 +118,7 @@ def test_costs__add_up(counts: list[int]) -> None:
 
 def test_load_costs__file_then_settings(tmp_path: Path) -> None:
     file = tmp_path / "costs.toml"
-    file.write_text("[costs]\ndraw = 60\nkeep = 1\n")
+    file.write_text("[costs]\ndraw = 60\nkeep = 1\n", encoding="utf-8-sig")  # as Windows does
     costs = load_costs(file, ["costs.keep=4"])
     assert (costs.draw, costs.keep, costs.photo) == (60, 4, 5)
 
@@ -132,7 +132,7 @@ def test_load_costs__file_then_settings(tmp_path: Path) -> None:
         ("[costs", [], "cannot be read"),
         ("[costs]\ndraw = -1", [], "costs.draw = -1"),
         ("", ["costs.draw=fast"], "costs.draw = 'fast'"),
-        ("", ["levels.k=3"], "no section 'levels'"),
+        ("", ["levels.k=3"], "expected costs.name=value"),
     ],
 )
 def test_load_costs__wrong_use_is_reported(

@@ -572,7 +572,8 @@ def test_read__memory_grows_by_little_beside_the_file(tmp_path: Path) -> None:
 
     peak(1500)  # what is imported and cached on first use, and one batch of masks, do not count
     (few, small), (many, large) = peak(1500), peak(4500)
-    assert (many - few - (large - small)) / 3000 < 1500
+    # Names, boxes and masks of three objects.
+    assert (many - few - (large - small)) / 3000 < 2000
 
 
 def test_read__masks_that_msgspec_refuses(tmp_path: Path) -> None:

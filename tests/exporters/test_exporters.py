@@ -23,6 +23,7 @@ from prelabel.data.dataset import ExportContext
 from prelabel.data.masks import decode_rle
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
+from prelabel.runs.datasets import open_dataset
 from prelabel.strategies import registry
 from prelabel.strategies.protocols import Exporter
 
@@ -228,6 +229,28 @@ def test_classes_of_one_name__are_one_category(tmp_path: Path) -> None:
     _exporter("label-studio").write(photos, tmp_path, context)
     config = LabelInterface((tmp_path / "label_config.xml").read_text())
     assert config.get_control("label").labels == ["dog", "cat"]
+
+
+def test_coco__categories_have_the_numbers_they_were_given(tmp_path: Path) -> None:
+    given = {"cat": 1, "tree": 7, "cow": 7}
+    classes = ("dog", "cat", "tree", "cow")
+    context = ExportContext(Path("p"), classes, "m-1", category_ids=given)
+    regions = [region(RING, cluster=c) for c in range(4)]
+    file = _exporter("coco").write([prediction("x.jpg", *regions)], tmp_path, context)
+    data = json.loads(file.read_text())
+    # Dog's would be 1, which is cat's; cow's is tree's.
+    expected = [(2, "dog"), (1, "cat"), (7, "tree"), (4, "cow")]
+    assert [(c["id"], c["name"]) for c in data["categories"]] == expected
+    assert [a["category_id"] for a in data["annotations"]] == [2, 1, 7, 4]
+    (found,) = (dataset := open_dataset(file)).stream()
+    assert [dataset.classes[r.cluster] for r in found.regions] == list(classes)
+    plain = ExportContext(Path("p"), classes, "m-1")
+    again = json.loads(_exporter("coco").write([], tmp_path, plain).read_text())
+    colors = [[c["color"] for c in found["categories"]] for found in (data, again)]
+    assert colors[0] == colors[1]
+    assert [line[:40] for line in context.problems.lines()] == [
+        "1 classes whose category another class has too"[:40]
+    ]
 
 
 def test_voc__palette_and_values_as_pillow_reads_them(tmp_path: Path) -> None:

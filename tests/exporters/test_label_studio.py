@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from label_studio_sdk.label_interface import LabelInterface
+from msgspec import structs
 
 from builders import HEIGHT, PARTS, RING, WIDTH, prediction, region
 from prelabel.data.dataset import ExportContext
 from prelabel.data.masks import Mask
-from prelabel.data.records import Prediction
+from prelabel.data.records import AttributeValue, Prediction
 from prelabel.errors import UserError
 from prelabel.runs.datasets import open_dataset
 from prelabel.strategies import registry
@@ -158,3 +160,57 @@ def test_recognizes__tasks_and_nothing_else(tmp_path: Path) -> None:
     assert reader.recognizes(write_export(tmp_path, [annotated()]))
     reader.write([], tmp_path, CONTEXT)
     assert reader.recognizes(tmp_path)
+
+
+def test_attributes__go_to_coco_and_round_label_studio(tmp_path: Path) -> None:
+    said: dict[str, AttributeValue] = {"state": "new", "parts": 3, "tags": ["a", "b"]}
+    regions = [structs.replace(region(RING), attributes=said), region(PARTS)]
+    written = prediction("x.jpg", *regions)
+    for kind in ("brush", "bitmask"):
+        out = tmp_path / kind
+        out.mkdir()
+        _written(out, [written], kind=kind)
+        (found,) = open_dataset(out).stream()
+        assert [r.attributes for r in found.regions] == [said, {}]
+    coco = tmp_path / "coco"
+    coco.mkdir()
+    registry.make("exporter", "coco", {}).write([written], coco, CONTEXT)
+    annotations = json.loads((coco / "instances.json").read_text())["annotations"]
+    assert [a.get("attributes") for a in annotations] == [said, None]
+
+
+def test_attributes__without_a_tag_in_the_project_s_label_config(tmp_path: Path) -> None:
+    config = tmp_path / "own.xml"
+    config.write_text(
+        '<View><Image name="i" value="$i"/><BrushLabels name="b" toName="i"><Label value="dog"/>'
+        '</BrushLabels><Choices name="state" toName="i" perRegion="true"><Choice value="new"/>'
+        "</Choices></View>"
+    )
+    said: dict[str, AttributeValue] = {"state": "new", "parts": 3}
+    photo = prediction("x.jpg", structs.replace(region(RING), attributes=said))
+    context = ExportContext(Path("p"), ("dog",), "m-1")
+    (tmp_path / "out").mkdir()
+    exporter = registry.make("exporter", "label-studio", {"label_config": str(config)})
+    exporter.write([photo], tmp_path / "out", context)
+    assert context.problems.lines() == ["1 attributes that no tag can hold, left out (x.jpg)"]
+    (found,) = open_dataset(tmp_path / "out").stream()
+    assert found.regions[0].attributes == {"state": "new"}
+
+
+def test_write__polygons_within_the_budget_and_what_it_costs_is_said(tmp_path: Path) -> None:
+    y, x = np.indices((300, 300)) - 150
+    star = np.hypot(x, y) < 90 + 40 * np.sin(11 * np.arctan2(y, x))
+    context = ExportContext(Path("p"), ("dog",), "m-1")
+    for most, expected in ((0, 60), (20, 0)):
+        exporter = registry.make(
+            "exporter", "label-studio", {"kind": "polygon", "max_points": most}
+        )
+        exporter.write([prediction("x.jpg", region(star))], tmp_path, context)
+        (task,) = json.loads((tmp_path / "tasks.json").read_text())
+        (item,) = task["predictions"][0]["result"]
+        assert (len(item["value"]["points"]) > expected) or not most
+        assert not most or len(item["value"]["points"]) <= most
+    (*_, line) = context.problems.lines()
+    assert re.fullmatch(
+        r"1 outlines simplified, at a mean IoU of 0\.[6-9]\d\d with the exact ones", line
+    )

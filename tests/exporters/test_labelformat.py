@@ -61,7 +61,7 @@ def test_yolo_seg__polygons_classes_and_empty_files(tmp_path: Path) -> None:
         prediction("a/b c.x.jpg", region(_box(3, 4, 5, 6), 1), region(DISC, 2)),
         prediction("nothing.png", size=PHOTO),
     ]
-    file = YoloSeg(tolerance=0).write(photos, tmp_path, context)
+    file = YoloSeg(tolerance=0, val_share=0).write(photos, tmp_path, context)
     assert file == tmp_path / "data.yaml"
     first = tmp_path / "labels" / "a" / "b c.x.txt"
     (cat, box), (dog, disc) = _lines(first)
@@ -83,7 +83,7 @@ def test_yolo_seg__labelformat_reads_it(tmp_path: Path) -> None:
     from labelformat.formats import YOLOv8InstanceSegmentationInput
     from labelformat.model.multipolygon import MultiPolygon
 
-    file = YoloSeg().write([prediction("x.jpg", region(DISC, 1))], tmp_path, _context())
+    file = YoloSeg(val_share=0).write([prediction("x.jpg", region(DISC, 1))], tmp_path, _context())
     (tmp_path / "images").mkdir()
     Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "images" / "x.jpg")
     (label,) = YOLOv8InstanceSegmentationInput(file, "train").get_labels()
@@ -105,7 +105,7 @@ def test_yolo_seg__what_it_cannot_hold_is_counted(tmp_path: Path) -> None:
         prediction("y.jpg", region(DISC, crowd=True), region(DISC, -1), region(DISC & False)),
         prediction("x.png", region(DISC)),
     ]
-    YoloSeg().write(photos, tmp_path, context)
+    YoloSeg(val_share=0).write(photos, tmp_path, context)
     (_, ring), (_, parts) = _lines(tmp_path / "labels" / "x.txt")
     assert np.array_equal(ring, _box(5, 5, 30, 30))
     assert np.array_equal(parts, PARTS)
@@ -145,7 +145,7 @@ def test_yolo_seg__a_failed_export_changes_nothing(tmp_path: Path) -> None:
 def test_boxes__by_hand(tmp_path: Path) -> None:
     context = _context()
     photos = [prediction("x.jpg", region(_box(6, 10, 12, 20), 1))]
-    Boxes(format="yolo").write(photos, tmp_path, context)
+    Boxes(format="yolo", val_share=0).write(photos, tmp_path, context)
     numbers = [float(n) for n in (tmp_path / "labels" / "x.txt").read_text().split()]
     assert numbers == pytest.approx([1, 12 / 60, 20 / 40, 12 / 60, 20 / 40])
     assert context.problems.counts == {"regions of which only the box is kept": 1}

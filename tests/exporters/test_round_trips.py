@@ -255,7 +255,8 @@ def test_recognizes__each_format_its_own_alone(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     folder = photo_folder(tmp_path / "photos", "x.jpg")
     results = tmp_path / "coco" / "results.json"
-    sources[""] += [tmp_path / "predictions.jsonl", folder, folder / "x.jpg", results, tmp_path]
+    sources["coco"].insert(0, results)
+    sources[""] += [tmp_path / "predictions.jsonl", folder, folder / "x.jpg", tmp_path]
     for own, places in sources.items():
         for place in places:
             for name in ("coco", "voc"):

@@ -225,7 +225,7 @@ def test_write__photos_of_any_depth_are_as_images_reads_them(tmp_path: Path) -> 
     assert np.asarray(Image.open(put / "clear.jpg")).min() > 250  # on white
     notes = "\n".join(exported.problems.lines())
     assert "2 photos converted to upright JPEGs" in notes
-    assert "2 photos that are missing in JPEGImages" in notes
+    assert "2 photos that are missing beside their labels" in notes
     assert f"11 × {HEIGHT} pixels, its labels {WIDTH} × {HEIGHT}" in notes
 
 
@@ -275,7 +275,7 @@ def test_write__photos_are_upright_jpegs(images: Any, tmp_path: Path) -> None:
             assert image.getexif().get(0x0112, 1) == 1
     assert exported.problems.counts == {
         "photos converted to upright JPEGs": 2,
-        "photos that are missing in JPEGImages": 1,
+        "photos that are missing beside their labels": 1,
     }
 
 
@@ -389,7 +389,7 @@ def test_read__without_object_masks_connected_parts_are_objects(tmp_path: Path) 
         ("two sizes", 1, "masks of objects and classes differ in size"),
         ("another size", 1, "masks of another size than their photo"),
         ("beyond", 2, "masks with values that are not classes"),
-        ("bad xml", 2, "annotations that cannot be read"),
+        ("bad xml", 2, "annotations that cannot be read, left out"),
         ("no size", 2, "annotations that do not state the photo's size"),
         ("bad objects", 2, "masks that cannot be read, left out"),
         ("no object", 2, "masks with pixels of a class but no object"),

@@ -84,6 +84,13 @@ def test_masks__with_other_endings(ending: str, folder: Path) -> None:
     assert sorted(names(folder)) == ["a b/y.jpg", "x.jpg"]
 
 
+@pytest.mark.parametrize("ending", [".JPG", ".webp", ".TIF"])
+def test_photos__with_other_endings(ending: str, folder: Path) -> None:
+    (folder / "JPEGImages").mkdir()
+    Image.new("RGB", (10, 8)).save(folder / f"JPEGImages/x{ending}")
+    assert names(folder)[0] == f"x{ending}"
+
+
 def test_masks__in_jpeg_are_refused(folder: Path) -> None:
     Image.fromarray(np.zeros((8, 10), dtype=np.uint8)).save(
         folder / "SegmentationClass/x.png", format="JPEG"
@@ -99,8 +106,8 @@ def test_masks__in_jpeg_are_refused(folder: Path) -> None:
         ("0", "0", "do not state the photo's size"),
         ("", "", "do not state the photo's size"),
         ("10.0", " 8 ", ""),
-        ("10.5", "8", "annotations that cannot be read"),
-        ("-10", "8", "annotations that cannot be read"),
+        ("10.5", "8", "annotations whose size cannot be read"),
+        ("-10", "8", "annotations whose size cannot be read"),
         ("9", "8", "masks of another size than their photo, left out"),
     ],
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -37,6 +37,7 @@ def void_of(classes: NDArray[np.uint8]) -> list[Region]:
     return [region(classes == 255, -1, crowd=True)] if (classes == 255).any() else []
 
 
+@settings(max_examples=40)
 @given(CLASSES, OBJECTS)
 def test_regions__of_objects(classes: NDArray[np.uint8], objects: NDArray[np.uint16]) -> None:
     inside = (classes > 0) & (classes < 255)
@@ -47,6 +48,7 @@ def test_regions__of_objects(classes: NDArray[np.uint8], objects: NDArray[np.uin
     assert regions_of(classes, objects) == expected + void_of(classes)
 
 
+@settings(max_examples=40)
 @given(CLASSES)
 def test_regions__of_connected_parts(classes: NDArray[np.uint8]) -> None:
     expected = []

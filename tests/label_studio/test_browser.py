@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -17,9 +18,13 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
+import builders
 from prelabel.data.masks import encode_rle
 from prelabel.label_studio.demo import demo
-from prelabel.label_studio.format.items import decode_item
+from prelabel.label_studio.format.items import decode_item, encode_regions
+from prelabel.label_studio.format.label_config import Control, Label, parse_label_config
+from prelabel.label_studio.format.labels import is_unnamed
+from prelabel.label_studio.format.unnamed_labels import add_labels
 from prelabel.label_studio.model_version import is_own
 from support.browser import LabelStudioTab, chromium
 from support.label_studio_server import COMMAND, TOKEN, Server
@@ -28,9 +33,11 @@ from support.shapes import Kind, Mask, Shape, as_png, as_png_with_alpha, as_rota
 
 LABELS: tuple[Kind, ...] = ("ball", "box")
 SETTINGS = ["--backbone", "color-texture", "--recipe", "fast", "--set", "features.size=224"]
+SETTINGS += ["--unnamed", "add"]
 BOTH = """<View><Image name="image" value="$image"/>
 <BitmaskLabels name="mask" toName="image"><Label value="ball"/><Label value="box"/></BitmaskLabels>
-<PolygonLabels name="line" toName="image"><Label value="ball"/><Label value="box"/></PolygonLabels>
+<PolygonLabels name="line" toName="image" model_skip="false"><Label value="ball"/>
+<Label value="box"/></PolygonLabels>
 </View>"""
 SHAPES = {
     **{f"{kind}-{i}.png": shape(kind, i) for i in range(8) for kind in LABELS},
@@ -112,6 +119,13 @@ def _iou(one: Mask, other: Mask) -> float:
 
 def _own(task: dict[str, Any]) -> list[dict[str, Any]]:
     return [p for p in task["predictions"] if is_own(p["model_version"])]
+
+
+def _labels(task: dict[str, Any]) -> list[str]:
+    """Of the first region of its newest prediction of this tool."""
+    own = sorted(_own(task), key=lambda prediction: int(prediction["id"]))
+    items = own[-1]["result"] if own else []
+    return list(items[0]["value"]["brushlabels"]) if items else []
 
 
 def _middle(of: Shape) -> tuple[int, int]:
@@ -210,7 +224,7 @@ def test_page__draws_masks_where_they_were_predicted(retrieved: Stage, name: str
 
     mask = _mask(item)
     assert tinted.shape == mask.shape
-    assert seen.mean() > 0.85
+    assert seen.mean() > 0.8
     assert (tinted == mask)[seen].mean() > 0.995
     if name != "alpha.png":  # what shows through is the page's own colour
         assert np.abs(plain - SHAPES[name].pixels)[seen].mean() < 8
@@ -235,7 +249,7 @@ def corrected(retrieved: Stage) -> Stage:
     left = int(np.flatnonzero(SHAPES[CORRECTED].mask[y])[0])
     tab = retrieved.tab
     [region] = tab.open(retrieved.project, task["id"])
-    assert region["labels"] == []
+    assert all(is_unnamed(label) for label in region["labels"])
     tab.select_region()
     tab.label(0, "ball")
     tab.drag("brush-tool", (left + 5, y), (left - 15, y))
@@ -270,27 +284,27 @@ def test_correction__is_stored_as_it_was_drawn(corrected: Stage) -> None:
 
 @pytest.fixture(scope="module")
 def named(corrected: Stage) -> Stage:
-    """The backend has learned the name, and it is live."""
-    until = time.monotonic() + 30
-    while "ball (1)" not in (table := _command(corrected, "names")):
-        assert time.monotonic() < until, table
+    """The name has reached the other tasks, without a command and without retrieving."""
+    began = time.monotonic()
+    while not any(_labels(task) == ["ball"] for task in corrected.tasks().values()):
+        assert time.monotonic() - began < 60
         time.sleep(0.5)
-    printed = _command(corrected, "predict", "--replace-own", *SETTINGS)
-    assert f"{len(SHAPES) - 1} got a prediction" in printed
+    print(f"the name reached other tasks in {time.monotonic() - began:.0f} s")
+    assert "ball (1)" in _command(corrected, "names")
+    while any(len(_own(task)) > 1 for task in corrected.tasks().values()):
+        assert time.monotonic() - began < 200
+        time.sleep(1)
     return corrected
 
 
 def test_names__a_named_class_is_named_elsewhere(named: Stage) -> None:
     tasks = named.tasks()
-    labels = {
-        name: _own(tasks[name])[0]["result"][0]["value"]["brushlabels"]
-        for name in SHAPES
-        if name != CORRECTED
-    }
+    labels = {name: _labels(tasks[name]) for name in SHAPES if name != CORRECTED}
     balls = [name for name, own in labels.items() if own == ["ball"]]
     assert balls
     assert all(SHAPES[name].kind != "box" for name in balls)
-    assert all(labels[name] == [] for name in labels if name not in balls)
+    others = [label for name in labels if name not in balls for label in labels[name]]
+    assert all(is_unnamed(label) for label in others)
     [region] = named.tab.open(named.project, tasks[balls[0]]["id"])
     named.tab.save("7-named")
     assert region["labels"] == ["ball"]
@@ -340,7 +354,7 @@ def test_export__is_what_was_drawn_and_true(named: Stage, tmp_path: Path) -> Non
     # What has no name yet is kept and called by its name; the rest stays as it was predicted.
     for name, task in named.tasks().items():
         for item in _own(task)[0]["result"] if name != BROKEN else ():
-            if name != CORRECTED and not item["value"]["brushlabels"]:
+            if name != CORRECTED and all(map(is_unnamed, item["value"]["brushlabels"])):
                 label = "box" if SHAPES[name].kind == "box" else "ball"
                 kept = {**item, "value": {**item["value"], "brushlabels": [label]}}
                 named.server.annotate(task["id"], [{**kept, "origin": "prediction"}])
@@ -416,9 +430,70 @@ def test_opening__predicts_a_task_of_a_project_that_was_never_fitted(both: Stage
     _compare(both, prediction["result"], "9-image-level")
 
 
+CONTROLS = {
+    "brush": "BrushLabels",
+    "bitmask": "BitmaskLabels",
+    "polygon": "PolygonLabels",
+    "rectangle": "RectangleLabels",
+}
+SEEN = 0.04
+"""Of all colours: how much a label of an unnamed class must change a photo's, in the mean of the
+mask's pixels."""
+
+
+@pytest.mark.parametrize("kind", CONTROLS)
+def test_contrast__a_region_is_seen_before_it_is_named(stage: Stage, kind: str) -> None:
+    """Named, with the label of an unnamed class, with a guess, and as it was: without a label."""
+    grey = np.full_like(SHAPES["ball-1.png"].pixels, 110)  # neither like a colour nor like none
+    made = replace(SHAPES["ball-1.png"], pixels=grey)
+    tag = CONTROLS[kind]
+    plain = (
+        f'<View><Image name="image" value="$image"/><{tag} name="label" toName="image">'
+        f'<Label value="ball"/><Label value="box"/></{tag}></View>'
+    )
+    project = stage.server.project(add_labels(plain, ["object 1", "object 2"]))
+    labels = ["ball", "object 1", "object 2", None]
+    stage.server.upload(project, [(f"{n}.png", as_png(made)) for n in range(len(labels))])
+    tasks = stage.server.tasks(project)
+    [control] = parse_label_config(plain).controls
+    region = builders.region(made.mask, score=0.9)
+    predictions = []
+    for task, label in zip(tasks, labels, strict=True):
+        found = builders.prediction("photo", region)
+        items, _ = encode_regions(found, {0: label}, _with_label(control, label))
+        predictions.append({"task": task["id"], "result": items, "model_version": "by hand"})
+    stage.server.json("POST", f"/api/projects/{project}/import/predictions", json=predictions)
+    contrasts = {}
+    for task, label, entry in zip(tasks, labels, predictions, strict=True):
+        stage.tab.open(project, task["id"])
+        before, after = stage.tab.colours([]), stage.tab.colours([i["id"] for i in entry["result"]])
+        changed = np.abs(after - before).mean(axis=2)[_inside(made, kind)]
+        contrasts[str(label)] = float(changed.mean()) / 255
+        stage.tab.save(f"contrast-{kind}-{label}")
+    print(kind, {label: round(value, 3) for label, value in contrasts.items()})
+    unnamed = [contrasts["object 1"], contrasts["object 2"]]
+    assert min(unnamed) > max(SEEN, 2 * contrasts["None"])
+    assert contrasts["ball"] > contrasts["None"]  # a colour that Label Studio has chosen
+
+
+def _with_label(control: Control, label: str | None) -> Control:
+    known = [*control.labels, *([Label(label)] if label else [])]
+    return replace(control, labels=tuple(known))
+
+
+def _inside(made: Shape, kind: str) -> Mask:
+    """The pixels of a region; of a box, those of the box."""
+    if kind != "rectangle":
+        return made.mask
+    y, x = np.nonzero(made.mask)
+    box = np.zeros_like(made.mask)
+    box[y.min() : y.max() + 1, x.min() : x.max() + 1] = True
+    return box
+
+
 def test_bitmask_and_polygon__are_drawn_where_they_were_predicted(both: Stage) -> None:
     printed = _command(both, "predict", "--replace-own", *SETTINGS)
-    assert "10 got a prediction" in printed
+    assert re.search(r"\b(9|10) got a prediction", printed)  # one was opened, then fitted anew
     task = both.tasks()["ring.png"]
     [prediction] = task["predictions"]
     both.tab.open(both.project, task["id"])

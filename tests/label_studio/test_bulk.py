@@ -375,3 +375,45 @@ def test_bulk__a_token_that_is_revoked_half_way(label_studio: Server, tmp_path: 
     again = _run(label_studio, project, tmp_path)
     assert (again.current, again.imported) == (2, N - 2)
     assert all(len(_own(task)) == 1 for task in label_studio.tasks(project))
+
+
+def test_command__two_at_once_fit_once_and_give_one_prediction_each(
+    label_studio: Server, tmp_path: Path
+) -> None:
+    project = label_studio.project(BRUSH)
+    label_studio.upload(project, _photos())
+    command = [sys.executable, "-m", "prelabel"]
+    command += ["label-studio", "predict", "--project", str(project), "--url", label_studio.url]
+    command += ["--backbone", "color-texture", "--recipe", "fast"]
+    environment = {**os.environ, "LABEL_STUDIO_API_KEY": TOKEN}
+    both = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    printed = [process.communicate()[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    versions = {
+        row.split()[-1] for text in printed for row in text.splitlines() if row[:5] == "model"
+    }
+    assert len(versions) == 1
+    for task in label_studio.tasks(project):
+        assert {p["model_version"] for p in _own(task)} == versions
+        assert len(_own(task)) == task["total_predictions"] == 1
+
+
+def test_bulk__addresses_that_are_no_photo_cost_their_task_only(
+    label_studio: Server, tmp_path: Path
+) -> None:
+    project = label_studio.project(BRUSH)
+    label_studio.upload(project, _photos())
+    pages = ["/", "/projects", f"/projects/{project}/data", "/user/login/", "/api/projects/"]
+    files = [
+        "/data/upload/0/gone.png",
+        "/data/local-files/?d=gone.png",
+        "/tasks/1/resolve/?fileuri=x",
+    ]
+    tasks = [{"data": {"image": image}} for image in (*pages, *files)]
+    label_studio.json("POST", f"/api/projects/{project}/import", json=tasks)
+    totals = _run(label_studio, project, tmp_path)
+    assert (totals.imported, len(totals.failed)) == (N, len(tasks))
+    assert [len(_own(t)) for t in label_studio.tasks(project)] == [1] * N + [0] * len(tasks)

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from prelabel.errors import UserError
-from prelabel.label_studio import prediction_writer
+from prelabel.label_studio import bulk, prediction_writer
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.errors import ServerFault
 from prelabel.label_studio.api.photos import Fetcher
 from prelabel.label_studio.bulk import Options, Totals, predict_project
+from prelabel.label_studio.fit import fit_tasks
+from prelabel.label_studio.format.labels import is_unnamed
+from prelabel.label_studio.format.unnamed_labels import has_labels
+from prelabel.label_studio.names.exemplars import ExemplarFile
+from prelabel.label_studio.predict.task_prediction import ResultOptions
 from prelabel.label_studio.project_folder import ProjectFolder
+from prelabel.model import FittedModel
 from support.fake_label_studio import BRUSH, TOKEN, FakeLabelStudio, running
 from support.small_photos import tiny_config
 
@@ -113,6 +123,26 @@ def test_predict_project__earlier_predictions_stay_or_are_replaced(
     assert project.versions() == [["yolo 8", new.model_version], *[[new.model_version]] * (N - 1)]
 
 
+def test_predict_project__earlier_predictions_stay_for_those_who_have_a_task_open(
+    project: Project, server: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "OPEN", 3.0)
+    old = project.predict()
+    waited: list[list[str]] = []
+
+    def wait(seconds: float) -> None:
+        waited.append(project.versions()[0])
+        assert server.next_predictions(project.numbers[0]) == [new.model_version]
+
+    monkeypatch.setattr(time, "sleep", wait)
+    new = project.predict("levels.dataset_k=[4]", options=Options(refit=True))
+    assert waited == []  # they stay anyway
+    assert project.predict(options=Options(replace_own=True)).removed == N
+    assert waited == [[old.model_version, new.model_version]] * 3
+    assert project.predict(options=Options(replace_own=True)).removed == 0
+    assert len(waited) == 3
+
+
 def test_predict_project__removes_what_a_killed_call_has_not(
     project: Project, server: FakeLabelStudio
 ) -> None:
@@ -183,3 +213,99 @@ def test_predict_project__no_photo_can_be_had(server: FakeLabelStudio, tmp_path:
     server.photos.clear()
     with pytest.raises(UserError, match=f"no photo of {N} tasks.*no such file"):
         project.predict()
+
+
+def test_predict_project__two_at_once_fit_once_and_give_one_prediction_each(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fits = []
+
+    def counted(*arguments: Any, **more: Any) -> FittedModel:
+        fits.append(threading.get_ident())
+        return fit_tasks(*arguments, **more)
+
+    monkeypatch.setattr(bulk, "fit_tasks", counted)
+    monkeypatch.setattr(prediction_writer, "_BATCH", 1)  # so that they meet
+    with project.server.holding("/data/upload"), ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(project.predict) for _ in range(2)]
+        project.server.await_requests("/data/upload")
+        project.server.held = ""
+        one, other = (call.result() for call in both)
+    assert len(fits) == 1
+    assert one.model_version == other.model_version
+    assert one.imported + other.imported == N
+    assert one.current + other.current == N
+    assert project.versions() == [[one.model_version]] * N
+
+
+def test_predict_project__a_damaged_model_is_fitted_anew_if_asked_for(project: Project) -> None:
+    first = project.predict()
+    folder = ProjectFolder(project.folder / str(project.id))
+    (folder.model_folder(folder.state.newest) / "model.json").write_text("{")
+    with pytest.raises(UserError, match="fit again"):
+        project.predict()
+    again = project.predict(options=Options(refit=True))
+    assert (again.model_version, again.current) == (first.model_version, N)
+
+
+def test_predict_project__a_task_that_is_deleted_meanwhile_costs_that_one(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = project.numbers.pop()
+    write = prediction_writer.PredictionWriter.write
+
+    def deleted(*arguments: Any, **more: Any) -> prediction_writer.Written:
+        del project.server.tasks[gone]
+        return write(*arguments, **more)
+
+    monkeypatch.setattr(prediction_writer.PredictionWriter, "write", deleted)
+    totals = project.predict()
+    assert totals.failed == {gone: "was deleted meanwhile"}
+    assert project.versions() == [[totals.model_version]] * (N - 1)
+
+
+@pytest.mark.parametrize(
+    "image",
+    ["/", "/projects/1/data", "/user/login/", "/api/tasks/1/", "/data/upload/1/of-others.png"],
+)
+def test_predict_project__an_address_that_is_no_photo_costs_that_task(
+    project: Project, image: str
+) -> None:
+    project.server.logins = r"^/(?!api/|data/upload/\d+\.png)"
+    bad = project.server.task(project.id, image=image)["id"]
+    totals = project.predict()
+    assert totals.failed.keys() == {bad}
+    assert totals.imported == N
+    assert project.versions() == [[totals.model_version]] * N
+
+
+def test_predict_project__labels_of_unnamed_classes_come_and_go(
+    project: Project, server: FakeLabelStudio
+) -> None:
+    xml = server.configs[project.id].replace(' predicted_values="object 1"', "")
+    server.configs[project.id] = xml
+    adding = Options(replace_own=True, result_options=ResultOptions(unnamed="add"))
+    project.predict(options=replace(adding, dry_run=True))
+    assert server.configs[project.id] == xml
+    totals = project.predict(options=adding)
+    assert has_labels(server.configs[project.id])
+    stored = [item for own in project.predictions() for p in own for item in p["result"]]
+    labels = [label for item in stored for label in item["value"]["brushlabels"]]
+    assert len(labels) == totals.losses.unnamed == totals.regions > 0
+    assert all(map(is_unnamed, labels))
+    # All classes get a name; what annotations still have stays in the label config.
+    folder = ProjectFolder(project.folder / str(project.id))
+    model = folder.newest_model()
+    assert model is not None
+    names = ExemplarFile(folder.names)
+    for number in range(len(model.classes)):
+        names.name_class(
+            number, "dog", centroids=model.classes, clusterer=model.config.strategy("clusterer")
+        )
+    server.used = {"label": {"object 1": 2, "dog": 1}}
+    totals = project.predict(options=adding)
+    assert totals.labels_kept == "object 1"
+    assert totals.losses.unnamed == 0
+    server.used = {}
+    assert project.predict(options=adding).labels_kept == ""
+    assert server.configs[project.id] == xml

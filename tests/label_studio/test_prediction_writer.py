@@ -21,7 +21,6 @@ from prelabel.label_studio.model_version import is_own
 from prelabel.label_studio.prediction_writer import (
     PredictionWriter,
     TaskAndPrediction,
-    replace_predictions,
     surplus,
 )
 from prelabel.label_studio.project_folder import ProjectFolder
@@ -247,20 +246,20 @@ def test_heal__what_was_doubled_before(project: Project) -> None:
     assert project.versions() == [*kept, *[[]] * len(rest)]
 
 
-def test_replace_predictions__old_ones_go_when_the_new_ones_are_shown(project: Project) -> None:
+def test_writer__old_ones_go_when_the_new_ones_are_shown(project: Project) -> None:
     project.store(OLD)
     project.server.shown[project.id] = OLD
-    written = replace_predictions(project.client, project.id, project.folder, NEW, project.made())
-    assert (len(written.imported), written.removed) == (N, N)
+    writer = project.writer()
+    writer.write(project.made())
+    assert project.server.next_predictions(project.tasks[0]) == [OLD]
+    writer.show()
+    assert project.server.next_predictions(project.tasks[0]) == [NEW]
+    writer.remove_earlier()
+    assert project.server.next_predictions(project.tasks[0]) == [NEW]
     assert project.versions() == [[NEW]] * N
-    assert project.server.shown[project.id] == NEW
-    changes = [request for request in project.server.asked if request[0] != "GET"]
-    assert [method for method, _ in changes] == ["POST", "PATCH", "DELETE"]
 
 
-def test_replace_predictions__goes_on_after_a_fault(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_writer__goes_on_after_a_fault(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prediction_writer, "_BATCH", 2)
     project.store(OLD)
 
@@ -268,13 +267,13 @@ def test_replace_predictions__goes_on_after_a_fault(
         project.server.failing = "import/predictions"
 
     project.server.on_import = fail
-    arguments = (project.client, project.id, project.folder, NEW)
     with pytest.raises(ServerFault):
-        replace_predictions(*arguments, project.made())
+        project.writer().write(project.made())
     assert project.versions() == [*[[OLD, NEW]] * 2, *[[OLD]] * (N - 2)]
     project.server.failing = ""
-    written = replace_predictions(*arguments, project.made())
+    written = project.writer().write(project.made())
     assert (len(written.imported), len(written.current)) == (N - 2, 2)
+    assert project.writer().remove_earlier() == N
     assert project.versions() == [[NEW]] * N
 
 

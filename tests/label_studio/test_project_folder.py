@@ -263,7 +263,7 @@ def test_go_live__removes_only_models_that_were_replaced(
     tmp_path: Path, models: tuple[FittedModel, FittedModel]
 ) -> None:
     folder = ProjectFolder(tmp_path / "1")
-    third = dataclasses.replace(models[0], n_photos=99)
+    third = dataclasses.replace(models[0], classes=models[0].classes + 1)
     mine = folder.model_folder("by-hand")
     shutil.copytree(_saved(models[0], tmp_path / "copy"), mine)
     for model in (*models, third):

@@ -129,7 +129,7 @@ def test_extract__with_timms_fused_attention_switched_off(
     vit: MakeVit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = vit().extract(_photo()[None])[0]
-    monkeypatch.setattr("prelabel_plugins.backbones.timm_vit._networks", {})
+    monkeypatch.setattr("prelabel_plugins.backbones.timm_network._networks", {})
     monkeypatch.setattr("timm.layers.attention.use_fused_attn", lambda *_, **__: False)
     found = vit().extract(_photo()[None])[0]
     assert (found.attention == expected.attention).all()

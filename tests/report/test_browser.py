@@ -213,3 +213,24 @@ def test_browser__real_photos_to_look_at(browser: Browser, tmp_path: Path) -> No
         assert tab.page.evaluate(loaded) == 8
         assert tab.page.locator(".cell.missing, .frame.missing").count() == 0
         tab.close()
+
+
+def test_browser__markup_that_gets_into_the_page_neither_runs_nor_styles(
+    browser: Browser, report: Path, tmp_path: Path
+) -> None:
+    """What the page's policy is for: a name that would not have been escaped."""
+    hostile = (
+        "<script>window.hit = 1</script><img src=x onerror='window.hit = 2'>"
+        "<style>body { display: none }</style><p id=styled style='color: rgb(1, 2, 3)'>x</p>"
+    )
+    page = tmp_path / "page.html"
+    page.write_text(report.read_text("utf-8").replace("</main>", f"{hostile}</main>"), "utf-8")
+    tab = PageTab(browser, page)
+    tab.page.wait_for_timeout(200)
+    assert tab.page.evaluate("window.hit ?? 0") == 0
+    assert tab.page.evaluate("getComputedStyle(document.body).display") == "block"
+    assert tab.page.evaluate("getComputedStyle(document.getElementById('styled')).color") != (
+        "rgb(1, 2, 3)"
+    )
+    assert len([text for text in tab.errors if "Content Security Policy" in text]) >= 4
+    tab.context.close()

@@ -36,6 +36,7 @@ def test_page__awkward_names_stay_text(tmp_path: Path) -> None:
         warnings=[AWKWARD],
         classes=[AWKWARD],
         weights={"name": AWKWARD, AWKWARD: AWKWARD},
+        strategies={AWKWARD: AWKWARD},
         config={AWKWARD: AWKWARD},
         seconds={AWKWARD: 1.0, "total": 1.0},
     )
@@ -89,9 +90,7 @@ def test_page__facts_have_their_places(tmp_path: Path) -> None:
         ("strategies.backbone", "prelabel 0.1.0"), ("photos.folder", "/photos"), ("classes", "3"),
     ):  # fmt: skip
         assert f"<tr><th scope=row>{name}</th><td>{value}</td></tr>" in html
-    assert (
-        '<th scope=row>features</th><td>3.00 s</td><td class=track><span style="width:75.0%' in html
-    )
+    assert '<th scope=row>features</th><td>3.00 s</td><td class=track><svg width="75.0%"' in html
     assert "{{" not in html
 
 

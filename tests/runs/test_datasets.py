@@ -58,5 +58,5 @@ def test_open__classes_without_names_are_numbered(tmp_path: Path) -> None:
 
 
 def test_open__what_can_be_written_but_not_read(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="'yolo-seg' can be written but not read"):
-        open_dataset(tmp_path, format="yolo-seg")
+    with pytest.raises(UserError, match="'boxes' can be written but not read"):
+        open_dataset(tmp_path, format="boxes")

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from builders import box, prediction, region
+from builders import RING, box, prediction, region
 from prelabel.data.dataset import Dataset
 from prelabel.data.records import Prediction
 from prelabel.errors import UserError
@@ -66,6 +66,15 @@ def test_read__lines_of_earlier_versions_with_a_checksum(file: Path) -> None:
     change_region(file, 1, area=5)
     with pytest.raises(UserError, match=r"line 1: .*area 5"):
         list(read_predictions(file))
+
+
+def test_read__a_box_alone_is_its_box(file: Path) -> None:
+    own = region(box(1, 1, 3, 2))
+    write_predictions(file, [prediction("1.jpg", structs.replace(own, is_box=True))])
+    assert [r.is_box for p in read_predictions(file) for r in p.regions] == [True]
+    ring = structs.replace(region(RING), is_box=True)
+    with pytest.raises(UserError, match="a box alone whose mask is not the box"):
+        write_predictions(file, [prediction("1.jpg", ring)])
 
 
 def refusal(file: Path, **changes: Any) -> str:

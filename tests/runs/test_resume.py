@@ -193,6 +193,7 @@ import json, os, shutil, signal, sys
 from pathlib import Path
 
 import cv2
+import sklearn.cluster  # noqa: F401
 import torch  # noqa: F401
 from prelabel.storage import shards as store
 from prelabel.steps.photos import find_photos

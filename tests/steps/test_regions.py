@@ -38,6 +38,8 @@ def find(mask: NDArray[np.bool_], **changes: Any) -> PhotoRegions:
         "threshold": 0.5,
         "min_area": 0.0,
         "max_frame": 1.0,
+        "min_hole": 0.0,
+        "min_part": 0.0,
         "full_width": width,
         "full_height": height,
     }
@@ -89,6 +91,8 @@ def test_regions__threshold_itself_is_background() -> None:
         threshold=0.5,
         min_area=0,
         max_frame=1,
+        min_hole=0,
+        min_part=0,
         full_width=2,
         full_height=1,
     )
@@ -255,3 +259,23 @@ def test_fit_classes__largest_first() -> None:
     vectors = np.array([[1], [2], [2], [3], [3], [3]], dtype=np.float32)
     assert fit_classes(vectors, k=3, clusterer=Nearest(), seed=0).tolist() == [[3], [2], [1]]
     assert fit_classes(vectors[:0], k=0, clusterer=Nearest(), seed=0).shape == (0, 1)
+
+
+def test_regions__small_holes_are_filled_and_crumbs_left_out() -> None:
+    mask = np.zeros((40, 40), dtype=np.bool_)
+    mask[4:38, 4:38] = True
+    mask[2:4, 2:4] = True  # touches at a corner only
+    mask[10, 10] = False  # a hole of one pixel
+    mask[20:30, 20:30] = False  # a hole with another region in it
+    mask[24:26, 24:26] = True
+    for full in (40, 100):
+        size = {"full_width": full, "full_height": full}
+        exact, *_ = find(mask, **size).regions
+        tidy, other = find(mask, **size, min_hole=0.5, min_part=0.01).regions
+        small, large = int(10.5 * full / 40), int(22 * full / 40)
+        assert [r.mask[small, small] for r in (exact, tidy)] == [False, True]
+        assert [r.mask[large, large] for r in (exact, tidy)] == [False, False]
+        assert not tidy.mask[full // 13, full // 13]
+        assert exact.mask[full // 13, full // 13]
+        assert tidy.score == exact.score
+        assert other.mask[full * 25 // 40, full * 25 // 40]

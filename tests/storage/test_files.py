@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from prelabel.storage.files import (
     remove_leftovers,
     replacing,
     replacing_files,
+    write_again_if_removed,
 )
 
 
@@ -117,3 +119,22 @@ def test_remove_leftovers__old_ones_where_others_may_be_writing(tmp_path: Path) 
     assert sorted(tmp_path.iterdir()) == [new, kept]
     remove_leftovers(tmp_path)
     assert list(tmp_path.iterdir()) == [kept]
+
+
+@pytest.mark.parametrize("times", [0, 1, 2, 3])
+def test_write_again_if_removed(tmp_path: Path, times: int) -> None:
+    file = tmp_path / "folder" / "a"
+    removals = [None] * times
+
+    def write(beside: Path) -> None:
+        beside.write_text("whole")
+        if removals:
+            removals.pop()
+            shutil.rmtree(tmp_path / "folder")
+
+    if times < 3:
+        write_again_if_removed(file, write)
+        assert file.read_text() == "whole"
+    else:
+        with pytest.raises(FileNotFoundError):
+            write_again_if_removed(file, write)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
+import subprocess
 from pathlib import Path
 
 import jinja2
 import pytest
 
 from prelabel.storage import pages
-from prelabel.storage.pages import script_json, template, write_page
+from prelabel.storage.pages import script_json, source_hash, template, write_page
 
 PAGE = "report/page.html.j2"
+_PACKAGE = Path(pages.__file__).parents[1]
+_TEMPLATES = sorted(file.relative_to(_PACKAGE).as_posix() for file in _PACKAGE.rglob("*.j2"))
 
 
 @pytest.fixture
@@ -47,9 +52,34 @@ def test_write_page__what_is_missing_is_an_error(one_template: None, tmp_path: P
 
 
 def test_template__scripts_and_styles_stay_as_they_are() -> None:
-    text = template(PAGE).environment.from_string("{{ asset('report/script.js') }}")
-    script = Path(pages.__file__).parents[1] / "report" / "script.js"
-    assert text.render() == script.read_text(encoding="utf-8")
+    names = ["report/style.css", "evaluation/page.css"]
+    text = template(PAGE).environment.from_string("{{ assets(names) }}").render(names=names)
+    assert text == "".join((_PACKAGE / name).read_text(encoding="utf-8") for name in names)
+
+
+def test_source_hash__is_that_of_the_content_security_policy() -> None:
+    text = (_PACKAGE / "report" / "script.js").read_bytes()
+    found = subprocess.run(
+        ["openssl", "dgst", "-sha256", "-binary"], input=text, capture_output=True, check=True
+    ).stdout
+    expected = base64.b64encode(found).decode()
+    assert source_hash(["report/script.js"]) == f"'sha256-{expected}'"
+
+
+@pytest.mark.parametrize("name", _TEMPLATES)
+def test_template__nothing_on_a_page_needs_unsafe_inline(name: str) -> None:
+    """No style or event handler in an element, and no source but the assets, which have hashes."""
+    source = (_PACKAGE / name).read_text(encoding="utf-8")
+    assert not re.search(r"\s(style|on[a-z]+)=", source)
+    assert re.findall(r"<style>(.*?)</style>", source, re.DOTALL) in (
+        [],
+        ["{{ assets(styles) }}"],
+        ['{{ assets(["label_studio/server/status.css"]) }}'],
+    )
+    assert set(re.findall(r"<script>(.*?)</script>", source, re.DOTALL)) <= {
+        "{{ assets(scripts) }}"
+    }
+    assert "unsafe-inline" not in source
 
 
 def test_script_json__ends_no_script() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from prelabel.storage.progress import RunLog
+from prelabel.storage.progress import RunLog, reasons
 
 
 class Recorder:
@@ -48,3 +48,8 @@ def test_run_log__the_first_reason_stays() -> None:
     log.skip("a.jpg", "cannot be decoded")
     log.skip("a.jpg", "vanished")
     assert log.skipped == {"a.jpg": "cannot be decoded"}
+
+
+def test_reasons__each_with_its_number_the_most_frequent_first() -> None:
+    skipped = {"a": "is empty", "b": "has 3 bytes", "c": "has 40 bytes", "d": "has 5 bytes"}
+    assert reasons(skipped) == "3 has 3 bytes (b); 1 is empty (a)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import tempfile
 import time
 import tracemalloc
@@ -207,3 +208,44 @@ def test_store__memory_for_each_entry(tmp_path: Path) -> None:
         tracemalloc.stop()
     assert len(store) == 6400
     assert used / 6400 < 250
+
+
+def test_store__entries_that_another_process_removed_are_gone(tmp_path: Path) -> None:
+    fill(tmp_path, 1, 2)
+    fill(tmp_path, 3)
+    store = ShardStore(tmp_path)
+    shutil.rmtree(tmp_path)
+    assert key(1) in store  # it does not look each time
+    assert store.get(key(1)) is None
+    assert key(1) not in store
+    assert key(2) not in store  # of the same shard
+    with pytest.raises(KeyError):
+        store.read(key(3))
+    assert len(store) == 0
+    for n in (1, 2, 3):
+        store.add(key(n), {"x": value(n)})
+    store.flush()
+    assert len(ShardStore(tmp_path)) == 3
+    np.testing.assert_array_equal(store.read(key(2))["x"], value(2))
+
+
+def test_store__a_shard_that_is_damaged_later_is_gone(tmp_path: Path) -> None:
+    fill(tmp_path, 1)
+    store = ShardStore(tmp_path)
+    [shard] = shards(tmp_path)
+    shard.write_bytes(shard.read_bytes()[:-1])
+    assert store.get(key(1)) is None
+    assert key(1) not in store
+
+
+def test_store__that_is_read_counts_as_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path, 1)
+    store = ShardStore(tmp_path)
+    os.utime(tmp_path, (1000, 1000))
+    store.read(key(1))
+    assert tmp_path.stat().st_mtime == 1000  # not each time
+    monkeypatch.setattr(store, "_touch_at", 0.0)
+    store.read(key(1))
+    assert tmp_path.stat().st_mtime > time.time() - 60

@@ -6,9 +6,11 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +24,8 @@ Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="module")
-def cli(tmp_path_factory: pytest.TempPathFactory) -> Cli:
-    """The command line, in a process that sees the plugin which pip has installed beside."""
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
+    """Of processes that see the plugin, which pip has installed beside."""
     folder = tmp_path_factory.mktemp("third_party")
     source, site = folder / "source", folder / "site"
     shutil.copytree(PLUGIN, source)  # building leaves files behind
@@ -32,7 +34,7 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Cli:
     installed = subprocess.run([*command, str(source)], capture_output=True, text=True, check=False)
     assert installed.returncode == 0, installed.stderr
     paths = [str(site), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {
+    return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(paths),
         "PRELABEL_CACHE": str(folder / "cache"),
@@ -40,6 +42,11 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Cli:
         "COLUMNS": "200",
         "PYTHONIOENCODING": "utf-8",
     }
+
+
+@pytest.fixture(scope="module")
+def cli(environment: Mapping[str, str]) -> Cli:
+    """The command line, in a process that sees the plugin."""
 
     def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -53,6 +60,27 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Cli:
         )
 
     return run
+
+
+@pytest.fixture
+def interruptible(
+    environment: Mapping[str, str],
+) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """The command line, in a process that goes on."""
+    started = []
+
+    def start(*arguments: str | Path) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "prelabel", *map(str, arguments)]
+        started.append(
+            subprocess.Popen(
+                command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+        )
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
 
 
 @pytest.fixture(scope="module")
@@ -150,3 +178,70 @@ def test_run__a_plugin_that_does_not_import(cli: Cli, photos: Path, tmp_path: Pa
     assert done.returncode == 2
     assert re.search("'example-broken'.*'a_library_that_nobody_has'", done.stderr)
     assert "Traceback" not in done.stderr
+
+
+def test_plugins_list__a_hostile_name_is_shown_and_cannot_be_used(
+    cli: Cli, photos: Path, tmp_path: Path
+) -> None:
+    done = cli("plugins", "list")
+    (line,) = [line for line in done.stdout.splitlines() if "<b>" in line]
+    assert "\x1b" not in done.stdout
+    assert "cannot be used: a name starts with a letter or digit" in line
+    done = _run(cli, photos, tmp_path / "out", 'refiner.name="../<b>\\u001b[31m"')
+    assert done.returncode == 2
+    assert "cannot be used: a name starts with" in done.stderr
+
+
+def test_plugins_list__no_plugin_takes_the_place_of_a_built_in_strategy(cli: Cli) -> None:
+    lines = cli("plugins", "list").stdout.splitlines()
+    (line,) = [line for line in lines if line.split()[:2] == ["refiner", "guided-filter"]]
+    assert "prelabel-example-plugin" not in line
+
+
+def test_plugins_check__a_crash_and_a_hang_are_broken_promises(cli: Cli) -> None:
+    done = cli("plugins", "check", "example-crashing")
+    assert done.returncode == 2
+    assert re.search(
+        r"ended the process \(SIGSEGV\) in refine \(.*misbehaving.py, line", done.stdout
+    )
+    done = cli("plugins", "check", "example-hanging", "--timeout", "8")
+    assert done.returncode == 2
+    assert re.search(r"did not end within 8 s in refine \(.*misbehaving.py, line", done.stdout)
+
+
+def test_run__a_plugin_that_raises_is_named_with_the_place(
+    cli: Cli, photos: Path, tmp_path: Path
+) -> None:
+    done = _run(cli, photos, tmp_path / "out", "refiner.name=example-raising")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("prelabel: ")]
+    assert re.search(r"prelabel-example-plugin 0.1.0 \(.*misbehaving.py, line \d+\) failed", line)
+    assert "ZeroDivisionError: in the" in line
+
+
+def test_run__a_plugin_that_crashes_is_seen_in_the_traceback(
+    cli: Cli, photos: Path, tmp_path: Path
+) -> None:
+    done = _run(cli, photos, tmp_path / "out", "refiner.name=example-crashing")
+    assert done.returncode == -signal.SIGSEGV
+    assert re.search(r"misbehaving.py.* in refine", done.stderr)
+
+
+def test_run__a_plugin_that_hangs_can_be_interrupted_and_is_named(
+    interruptible: Callable[..., subprocess.Popen[str]], photos: Path, tmp_path: Path
+) -> None:
+    process = interruptible(
+        *("run", photos, "--out", tmp_path / "out", "--recipe", "fast"),
+        *("--backbone", "color-texture", "--set", "features.size=96"),
+        *("--set", "backbone.patch=8", "--set", "refiner.name=example-hanging"),
+    )
+    assert process.stderr
+    for line in process.stderr:
+        if line.startswith("levels"):  # then come the regions
+            break
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=30)[1]
+    assert process.returncode == 130, said
+    assert re.search(r"interrupted in .*prelabel-example-plugin 0.1.0 \(.*misbehaving.py", said)

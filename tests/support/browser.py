@@ -33,10 +33,12 @@ _PLACE = """() => {
     const image = document.querySelector('img[alt=image]');
     const whole = image.getBoundingClientRect();
     const view = document.querySelector('.konvajs-content').getBoundingClientRect();
+    const submit = document.querySelector('[data-testid=bottombar-submit-button]');
+    const bar = submit?.closest('.lsf-bottombar')?.getBoundingClientRect().top ?? innerHeight;
     return [whole.x, whole.y, whole.width / image.naturalWidth,
             image.naturalWidth, image.naturalHeight,
             Math.max(view.left, whole.left), Math.max(view.top, whole.top),
-            Math.min(view.right, whole.right), Math.min(view.bottom, whole.bottom)];
+            Math.min(view.right, whole.right), Math.min(view.bottom, whole.bottom, bar)];
 }"""
 _SHOW = """ids => {
     for (const region of Htx.annotationStore.selected.regions)
@@ -44,6 +46,8 @@ _SHOW = """ids => {
 }"""
 _TINT = 4
 """Of 255; from here on a colour has changed."""
+_BLEED = 0.25
+"""Of the change of most pixels: less is the edge of a neighbouring pixel, as the page scales masks."""
 
 
 @contextmanager
@@ -145,9 +149,18 @@ class LabelStudioTab:
         while True:
             plain, seen = self._colours([])
             shown, _ = self._colours(ids)
-            tinted = (np.abs(shown - plain).max(axis=2) >= _TINT) & seen
+            change = np.abs(shown - plain).max(axis=2) * seen
+            tinted = change >= _TINT
+            if tinted.any():
+                tinted = change >= max(_TINT, _BLEED * np.median(change[tinted]))
             if tinted.any() or time.monotonic() > until:
                 return tinted, seen, plain
+
+    def colours(self, ids: Collection[str]) -> Shown:
+        """The photo's colours (height, width, 3) with only these regions drawn."""
+        self._colours(ids)
+        self.page.wait_for_timeout(500)  # masks are drawn a moment later
+        return self._colours(ids)[0]
 
     def label(self, control: int, name: str) -> None:
         """Choose a label of the config's ``control``-th tag."""

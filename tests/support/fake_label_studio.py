@@ -32,7 +32,7 @@ Task = dict[str, Any]
 class FakeLabelStudio:
     """``asked``: method and path of every request. ``failing``: POST requests whose path this
     pattern matches are answered with 500; "" for none. ``shown``: the model version that a project's
-    label stream shows. ``backends``: titles of a project's backends. ``on_import``: called once,
+    label stream shows. ``logins``: paths that redirect to the login page. ``backends``: titles of a project's backends. ``on_import``: called once,
     after the next bulk import."""
 
     def __init__(self) -> None:
@@ -42,9 +42,11 @@ class FakeLabelStudio:
         self.photos: dict[str, bytes] = {}
         self.asked: list[tuple[str, str]] = []
         self.failing = ""
+        self.logins = ""
         self.shown: dict[int, str | None] = {}
         self.backends: dict[int, list[str]] = {}
         self.on_import: Callable[[], None] | None = None
+        self.webhooks: dict[int, dict[str, Any]] = {}
         self._held = ""
         self._prediction_ids = itertools.count(100_000)
         self._changed = threading.Condition()
@@ -69,6 +71,12 @@ class FakeLabelStudio:
         path = f"/data/upload/{seed}.png"
         self.photos[path] = png(seed) if data is None else data
         return path
+
+    def webhook(self, project: int, url: str) -> dict[str, Any]:
+        """A new one of a project, as a connected backend gets it."""
+        number = len(self.webhooks) + 1
+        facts = {"id": number, "project": project, "url": url, "headers": {}, "actions": []}
+        return self.webhooks.setdefault(number, facts)
 
     def annotate(self, task: int, result: list[Any]) -> None:
         """In place of the annotation that the task had."""
@@ -253,6 +261,10 @@ def _handler(server: FakeLabelStudio) -> type[BaseHTTPRequestHandler]:
         def do_PATCH(self) -> None:
             body = self._body()
             server.receive(self.command, self.path)
+            if webhook := re.fullmatch(r"/api/webhooks/(\d+)/", self.path):
+                server.webhooks[int(webhook[1])].update(body)
+                self._answer(200, server.webhooks[int(webhook[1])])
+                return
             number = int(re.findall(r"^/api/projects/(\d+)/$", self.path)[0])
             if "label_config" in body:
                 server.configs[number] = body["label_config"]
@@ -278,6 +290,10 @@ def _handler(server: FakeLabelStudio) -> type[BaseHTTPRequestHandler]:
             if self.headers["Authorization"] != f"Token {TOKEN}":
                 return 401, {"detail": "Invalid token."}
             place = urlsplit(self.path)
+            if server.logins and re.search(server.logins, place.path):
+                return 302, None
+            if place.path == "/api/current-user/whoami":
+                return 200, {"id": 1}
             if place.path in server.photos:
                 return 200, server.photos[place.path]
             kind, number = (re.findall(r"^/api/(\w+)/(\d+)/$", place.path) or [("", "0")])[0]
@@ -302,6 +318,9 @@ def _handler(server: FakeLabelStudio) -> type[BaseHTTPRequestHandler]:
                 return 200, server.versions(int(versions[1]))
             if kind == "tasks" and int(number) in server.tasks:
                 return 200, server.tasks[int(number)]
+            if place.path == "/api/webhooks/":
+                project = int(parse_qs(place.query)["project"][0])
+                return 200, [w for w in server.webhooks.values() if w["project"] == project]
             if place.path == "/api/tasks":
                 own = server.listed({k: v[0] for k, v in parse_qs(place.query).items()})
                 return 200, {"tasks": own, "total": len(own)}
@@ -310,6 +329,8 @@ def _handler(server: FakeLabelStudio) -> type[BaseHTTPRequestHandler]:
         def _answer(self, status: int, content: Any) -> None:
             body = content if isinstance(content, bytes) else json.dumps(content).encode()
             self.send_response(status)
+            if status == 302:
+                self.send_header("Location", f"/user/login/?next={self.path}")
             kind = "image/png" if isinstance(content, bytes) else "application/json"
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body) if status != 204 else 0))

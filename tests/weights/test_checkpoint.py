@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from prelabel.errors import UserError
-from prelabel.weights.checkpoint import state_hash
+from prelabel.weights.checkpoint import HASH, is_whole, state_hash
 from prelabel.weights.load import LoadedWeights, load
 from support.random_vit import TINY, State, random_state
 
@@ -207,3 +207,16 @@ def test_state_hash__depends_on_names_shapes_types_and_bytes_alone() -> None:
         turned,
     ]
     assert len({known, *(state_hash(state) for state in changes)}) == 5
+
+
+def test_is_whole(tmp_path: Path, tiny: State) -> None:
+    file = tmp_path / "a.safetensors"
+    assert not is_whole(file)
+    save_file(tiny, file)
+    assert is_whole(file)  # as far as its size tells
+    save_file(tiny, file, metadata={HASH: state_hash(tiny)})
+    whole = file.read_bytes()
+    assert is_whole(file)
+    for damaged in (whole[:-1], whole[:100], whole + b"x", whole[:-1] + bytes([whole[-1] ^ 1])):
+        file.write_bytes(damaged)
+        assert not is_whole(file)

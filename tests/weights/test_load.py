@@ -12,7 +12,13 @@ from prelabel.errors import UserError
 from prelabel.weights import hub
 from prelabel.weights import load as load_module
 from prelabel.weights.checkpoint import state_hash
-from prelabel.weights.load import WeightsChoice, default_choice, load, stand_in_file
+from prelabel.weights.load import (
+    WeightsChoice,
+    default_choice,
+    load,
+    pull_from_hub,
+    stand_in_file,
+)
 from prelabel.weights.models import DEFAULT_MODEL, STAND_IN
 from support.random_vit import State
 
@@ -72,3 +78,40 @@ def test_load__a_hub_that_breaks_off_is_one_line(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(UserError, match="OSError: connection reset") as raised:
         load(DEFAULT_MODEL, "")
     assert "\n" not in str(raised.value)
+
+
+def test_stand_in__that_is_cut_off_says_how_to_mend_it(tiny: State) -> None:
+    stand_in_file().parent.mkdir(parents=True)
+    save_file(tiny, stand_in_file())
+    stand_in_file().write_bytes(stand_in_file().read_bytes()[:-1])
+    with pytest.raises(UserError, match="cut off; prelabel weights pull stand-in"):
+        load("", STAND_IN)
+
+
+def test_pull_from_hub__fetches_damaged_files_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = nn.Linear(2, 3)
+    fetched: list[tuple[str, str]] = []
+
+    def create(*_: object, **__: object) -> nn.Module:
+        if not fetched:
+            raise OSError("incomplete metadata")
+        return network
+
+    def fetch(repo: str, file: str, *, force_download: bool) -> str:
+        assert force_download
+        fetched.append((repo, file))
+        return file
+
+    monkeypatch.setattr(hub, "hub_cached", lambda _: True)
+    monkeypatch.setattr(load_module, "create_network", create)
+    monkeypatch.setattr(
+        "huggingface_hub.try_to_load_from_cache",
+        lambda repo, file: file if file.endswith("safetensors") else None,
+    )
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", fetch)
+    monkeypatch.setattr(hub, "hub_reachable", lambda _: False)
+    with pytest.raises(UserError, match="incomplete metadata"):
+        pull_from_hub(DEFAULT_MODEL)
+    monkeypatch.setattr(hub, "hub_reachable", lambda _: True)
+    assert pull_from_hub(DEFAULT_MODEL).model is network
+    assert fetched == [("timm/vit_small_patch16_224.dino", "model.safetensors")]

@@ -110,11 +110,7 @@ def summary_lines(summary: Summary) -> list[str]:
     facts = summary.facts
     lines = [f"photos     {_photos(facts.photos)}", *_skipped(facts.photos.skipped)]
     if facts.regions is not None:
-        fewer = facts.parts_left_out
-        lines.append(
-            f"regions    {facts.regions}"
-            + (f" ({fewer} parts left out as tiny or as surroundings)" if fewer else "")
-        )
+        lines.append(f"regions    {facts.regions}")
     used = f" ({facts.classes_used} used)" if facts.classes_used is not None else ""
     lines.append(f"classes    {facts.classes}{used}")
     lines.append(f"weights    {one_line(facts.weights['name'])}")

@@ -156,7 +156,13 @@ def evaluate(
         check_output_folder(out, command="evaluate")
     done = [
         evaluation.evaluate(
-            open_dataset(source, format=source_format, photos=photos),
+            # COCO's results name no photos: those of the ground truth are meant.
+            open_dataset(
+                source,
+                format=source_format,
+                photos=photos,
+                settings={"coco": {"instances": str(ground_truth)}},
+            ),
             open_dataset(ground_truth, format=truth_format, photos=photos),
             classes=classes.value,
             only=[group.value for group in only] or evaluation.GROUPS,
@@ -167,8 +173,11 @@ def evaluate(
         )
         for source in predictions
     ]
+    # Written first: whoever reads the output may stop reading, as head does.
+    files = _write(out, predictions, ground_truth, done, progress)
     print(evaluation.format_table(*(one.figures for one in done)))
-    _write(out, predictions, ground_truth, done, progress)
+    for file in files:
+        print(f"written to {one_line(file)}")
 
 
 def _default_folder(predictions: Sequence[Path]) -> Path:
@@ -187,8 +196,8 @@ def _write(
     ground_truth: Path,
     done: Sequence[Evaluation],
     progress: Progress,
-) -> None:
-    """Fill the folder ``out``: JSON, and a page for each set of predictions."""
+) -> list[Path]:
+    """Fill the folder ``out``: a page for each set of predictions, then JSON; returns these files."""
     from prelabel.evaluation import write_json
     from prelabel.evaluation.page import write_page
     from prelabel.runs.facts import FolderFacts
@@ -203,10 +212,10 @@ def _write(
                 folder = out if len(done) == 1 else out / f"set-{number}"
                 page = write_page(folder, one, predictions=source, ground_truth=ground_truth)
                 files.append(page)
-        file = write_json(out / "evaluation.json", predictions, [one.figures for one in done])
-        for written in (*files, file):
-            print(f"written to {one_line(written)}")
+        figures = [one.figures for one in done]
+        files.append(write_json(out / "evaluation.json", predictions, figures))
         write_facts(out, FolderFacts("evaluate", DONE))
+    return files
 
 
 def _remove_pages(out: Path) -> None:

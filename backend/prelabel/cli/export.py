@@ -15,6 +15,7 @@ from prelabel.cli import label_studio_options as ls_options
 from prelabel.cli.options import example
 from prelabel.errors import UserError
 from prelabel.label_studio.format.annotations import LabelSource
+from prelabel.label_studio.format.label_choice import RELATIONS, LabelChoice
 from prelabel.storage.text import one_line, table
 
 if TYPE_CHECKING:
@@ -67,6 +68,21 @@ def export(
             "or (both) the annotation if there is one, else the prediction."
         ),
     ] = "annotations",
+    with_untouched: Annotated[
+        bool,
+        typer.Option(
+            "--with-untouched",
+            help="Of a project, also export photos that --what finds nothing for, without objects.",
+        ),
+    ] = False,
+    merge_by: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Of a project, which regions of one label are one object: those that relations "
+            "link, or those with one answer in the tag of this NAME; '' for none.",
+        ),
+    ] = RELATIONS,
     url: ls_options.Url = ls_options.LOCAL,
     token: ls_options.Token = "",
     allow_host: ls_options.AllowHost,
@@ -94,7 +110,8 @@ def export(
             "--photos-into writes to a folder"
         )
     elif source is None and project is not None:
-        with _project(project, what, url, token, allow_host, local_files, photos_into) as dataset:
+        choice = LabelChoice(what, with_untouched, merge_by)
+        with _project(project, choice, url, token, allow_host, local_files, photos_into) as dataset:
             found = export_dataset(dataset, out, formats, settings=own, progress=console.progress())
     else:
         raise UserError(
@@ -163,7 +180,7 @@ def convert(
 @contextmanager
 def _project(
     project: int,
-    what: LabelSource,
+    choice: LabelChoice,
     url: str,
     token: str,
     hosts: Sequence[str],
@@ -182,7 +199,7 @@ def _project(
             client,
             fetcher,
             project,
-            what=what,
+            choice=choice,
             photos=photos_into,
             progress=console.progress(),
         ) as dataset:

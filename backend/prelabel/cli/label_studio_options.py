@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from prelabel.label_studio.api.photos import Sources
 
 LOCAL = "http://127.0.0.1:8080"
 """Where Label Studio listens by default."""
@@ -49,7 +53,7 @@ AllowHost = Annotated[
     typer.Option(
         metavar="HOST",
         default_factory=list,
-        help="Allow photos to be fetched from this host too; may be repeated.",
+        help="Allow photos to be fetched from this host too, NAME or NAME:PORT; may be repeated.",
         show_default=False,
     ),
 ]
@@ -61,3 +65,26 @@ LocalFiles = Annotated[
         show_default=False,
     ),
 ]
+MaxPhotoMb = Annotated[int, typer.Option(min=1, help="The largest photo that is fetched, in MB.")]
+PhotoTimeout = Annotated[
+    int, typer.Option(min=1, help="Seconds that fetching one photo may take in all.")
+]
+PhotoCacheGb = Annotated[
+    float,
+    typer.Option(min=0, help="Fetched photos that are kept, in GB; those used last stay longest."),
+]
+
+
+def sources(
+    hosts: Sequence[str], local_files: Path | None, *, mb: int, seconds: int, cache_gb: float
+) -> Sources:
+    """Where photos come from, of the options above."""
+    from prelabel.label_studio.api.photos import Sources
+
+    return Sources(
+        tuple(hosts),
+        local_files,
+        max_bytes=mb * 1_000_000,
+        seconds=seconds,
+        cache_bytes=int(cache_gb * 1e9),
+    )

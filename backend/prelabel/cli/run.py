@@ -39,16 +39,19 @@ def run(
     """
     progress = console.progress()
     with console.stage(progress, "start"):
-        from prelabel.runs import run as running
+        from prelabel.runs.folder import check_output_folder
         from prelabel.runs.formats import make_exporters
         from prelabel.steps.photos import find_photos
 
+        # Wrong options are found first, before libraries that take seconds to load.
         exporters, others = options.exporter_settings(formats, settings)
-        make_exporters(formats, exporters)  # a wrong name is found first
-        photo_set = find_photos(photos)
+        make_exporters(formats, exporters)
+        check_output_folder(out, command="run")
         config = options.chosen_config(
             recipe, backbone=backbone, labels=labels, seed=seed, settings=others
         )
+        photo_set = find_photos(photos)
+        from prelabel.runs import run as running
     summary = running.run(
         photo_set,
         out,
@@ -79,13 +82,15 @@ def fit(
     """
     progress = console.progress()
     with console.stage(progress, "start"):
-        from prelabel.runs import run as running
+        from prelabel.runs.folder import check_output_folder
         from prelabel.steps.photos import find_photos
 
-        photo_set = find_photos(photos)
+        check_output_folder(out, command="fit")
         config = options.chosen_config(
             recipe, backbone=backbone, labels=labels, seed=seed, settings=settings
         )
+        photo_set = find_photos(photos)
+        from prelabel.runs import run as running
     _end(running.run_fit(photo_set, out, config, progress=progress), strict=strict)
 
 
@@ -108,11 +113,13 @@ def predict(
     progress = console.progress()
     with console.stage(progress, "start"):
         from prelabel.api import load_model
-        from prelabel.runs import run as running
+        from prelabel.runs.folder import check_output_folder
         from prelabel.steps.photos import find_photos
 
-        photo_set = find_photos(photos)
+        check_output_folder(out, command="predict")
         fitted = load_model(model)
+        photo_set = find_photos(photos)
+        from prelabel.runs import run as running
     _end(running.run_predict(fitted, photo_set, out, progress=progress), strict=strict)
 
 

@@ -85,6 +85,9 @@ def serve(
     max_points: ls_options.MaxPoints = 60,
     allow_host: ls_options.AllowHost,
     local_files: ls_options.LocalFiles = None,
+    max_photo_mb: ls_options.MaxPhotoMb = 100,
+    photo_timeout: ls_options.PhotoTimeout = 120,
+    photo_cache_gb: ls_options.PhotoCacheGb = 20.0,
     max_request_mb: Annotated[
         int, typer.Option(min=1, help="The largest request that is accepted, in MB.")
     ] = 100,
@@ -94,22 +97,29 @@ def serve(
     The page at its address shows the projects, their models, and what is being computed.
     """
     with console.stage(console.progress(), "start"), extras.required("serve"):
-        from prelabel.label_studio.api.photos import Sources
+        config = options.chosen_config(recipe, backbone=backbone, settings=settings)
         from prelabel.label_studio.predict.task_prediction import ResultOptions
         from prelabel.label_studio.server.app import create_app
-        from prelabel.label_studio.server.connections import http_server
+        from prelabel.label_studio.server.connections import bind, http_server
         from prelabel.label_studio.server.guard import Access
         from prelabel.label_studio.server.service import Service
         from prelabel.label_studio.server.settings import Settings
 
         access = Access(basic_auth, access_token, max_request_mb * 1_000_000)
         _check(access, host=host, url=url, token=token)
+        place = bind(host, port)
         service = Service(
             Settings(
-                options.chosen_config(recipe, backbone=backbone, settings=settings),
+                config,
                 url=url,
                 token=token,
-                sources=Sources(tuple(allow_host), local_files),
+                sources=ls_options.sources(
+                    allow_host,
+                    local_files,
+                    mb=max_photo_mb,
+                    seconds=photo_timeout,
+                    cache_gb=photo_cache_gb,
+                ),
                 result_options=ResultOptions(
                     min_score, max_regions, gap, tolerance, max_points, unnamed=unnamed
                 ),
@@ -117,8 +127,11 @@ def serve(
             )
         )
         server = http_server(create_app(service, access), host=host, port=port)
-    console.say(f"http://{host}:{port} is the backend's address; a status page is there too")
-    server.run()
+    shown = f"[{host}]" if ":" in host else host
+    console.say(
+        f"http://{shown}:{place.getsockname()[1]} is the backend's address; a status page is there too"
+    )
+    server.run([place])
 
 
 def _check(access: Access, *, host: str, url: str, token: str) -> None:

@@ -61,6 +61,7 @@ class ExportContext:
         model_version: of the model that predicted; "" for what people made.
         problems: takes what the format could not keep.
         addresses: of photos that have one, such as a URL, by name.
+        category_ids: the numbers that classes have in COCO, by name, as far as they are given.
     """
 
     photos: Path
@@ -68,6 +69,7 @@ class ExportContext:
     model_version: str
     problems: Problems = dataclasses.field(default_factory=Problems)
     addresses: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    category_ids: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ class Dataset:
         addresses: of photos that have one, such as a URL, by name.
         has_objects: whether each region is one object. Masks of classes alone do not tell the
             objects of a class apart.
+        category_ids: the numbers that classes have in COCO, by name, as far as they are given.
     """
 
     photos: Path | None
@@ -93,3 +96,4 @@ class Dataset:
     model_version: str = ""
     addresses: Mapping[str, str] = dataclasses.field(default_factory=dict)
     has_objects: bool = True
+    category_ids: Mapping[str, int] = dataclasses.field(default_factory=dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 
 from PIL import Image as PilImage
 
@@ -33,6 +34,23 @@ _UNREAD = HEIF | {
     *(".ps", ".psb", ".svg", ".svgz", ".wdp", ".wmf", ".xcf", ".avif", ".avifs", ".webp"),
 }
 """Endings of pictures that no Pillow reads, or only some."""
+
+
+def find_photo_file(folder: Path, stem: str) -> str | None:
+    """The name of the photo in a folder that is called ``stem`` and has an ending, the usual ones
+    first; None if there is none."""
+    for ending in dict.fromkeys((".jpg", ".jpeg", ".png", *sorted(EXTENSIONS))):
+        for name in (f"{stem}{ending}", f"{stem}{ending.upper()}"):
+            if (folder / name).is_file():
+                return name
+    return None
+
+
+def ending_of_type(media_type: str) -> str:
+    """The usual ending of a media type such as image/jpeg; "" if it is none of a photo's."""
+    kind = media_type.strip().lower().removeprefix("image/")
+    ending = {"jpeg": ".jpg", "tiff": ".tif"}.get(kind, f".{kind}")
+    return ending if ending in EXTENSIONS else ""
 
 
 def is_unread_picture(ending: str) -> bool:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 import stat
 import threading
+from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -19,7 +22,7 @@ from prelabel.data.image_decoding import WORKING_SIDE as WORKING_SIDE
 from prelabel.data.image_decoding import opened as opened
 from prelabel.data.image_formats import EXTENSIONS as EXTENSIONS
 from prelabel.data.image_headers import is_simple
-from prelabel.data.image_mending import LONG_TEXT, ended, find_fault, without_text
+from prelabel.data.image_mending import LONG_TEXT, ended, find_fault, openable
 from prelabel.data.image_process import decode_apart
 from prelabel.data.records import Image
 from prelabel.errors import PhotoError
@@ -70,7 +73,7 @@ def _decode(data: bytes, *, full: bool) -> Decoded:
         case "":
             return _decode_whole(data, full=full)
         case mended if mended == LONG_TEXT:
-            return _decode_whole(without_text(data), full=full)
+            return _decode_whole(openable(data), full=full)
         case _:
             return _decode_without_end(data, full=full)
 
@@ -92,21 +95,28 @@ def _decode_whole(data: bytes, *, full: bool) -> Decoded:
 def read_size(file: Path) -> tuple[int, int]:
     """Width and height of the EXIF-oriented photo; only its head is read. Raises PhotoError."""
     try:
-        with file.open("rb") as data, opened(data) as image:
-            orientation = image.getexif().get(ORIENTATION, 1)
-            width, height = image.size
+        with file.open("rb") as data:
+            return _size(data)
     except PhotoError:
         raise
     except UnidentifiedImageError as error:
         raise PhotoError("is not a picture that can be decoded") from error
     except OSError as error:
         raise PhotoError(f"cannot be read ({error.strerror or error})") from error
-    except Exception as error:  # as above
+    except Exception as error:  # a decoder may fail in any way on a broken file
+        whole = read_bytes(file)
+        if find_fault(whole) == LONG_TEXT:
+            with suppress(Exception):
+                return _size(io.BytesIO(openable(whole)))
         raise PhotoError(f"cannot be read ({type(error).__name__})") from error
-    turned = (
-        orientation in (5, 6, 7, 8) and image.format != "TIFF"
-    )  # whose size is oriented already
-    return (height, width) if turned else (width, height)
+
+
+def _size(data: BinaryIO) -> tuple[int, int]:
+    with opened(data) as image:
+        orientation = image.getexif().get(ORIENTATION, 1)
+        width, height = image.size
+        is_oriented = image.format == "TIFF"  # already
+    return (height, width) if orientation in (5, 6, 7, 8) and not is_oriented else (width, height)
 
 
 def digest(data: bytes) -> str:

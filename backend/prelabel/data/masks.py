@@ -30,6 +30,12 @@ def decode_rle(rle: Rle) -> Mask:
     return np.asarray(coco_mask.decode(rle), dtype=np.bool_)
 
 
+def box_rle(box: Box, *, height: int, width: int) -> Rle:
+    """The mask of a box, filled, which lies inside a photo of this size."""
+    (rle,) = coco_mask.frPyObjects(np.array([box], dtype=np.float64), height, width)
+    return {"size": [height, width], "counts": rle["counts"].decode("ascii")}
+
+
 def rle_area(rle: Rle) -> int:
     """Pixels inside."""
     return int(coco_mask.area(rle))

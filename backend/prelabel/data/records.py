@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 from prelabel.data.masks import Mask, Rle, decode_rle
 
+AttributeValue = str | int | float | list[str]
+"""An answer about one region: a text, a number, or several texts."""
+
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
@@ -104,6 +107,8 @@ class Region(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         cluster: class id, from 0; -1 before classes are known.
         crowd: in ground truth, pixels that count neither as right nor as wrong (COCO's crowds;
             with cluster -1, VOC's void).
+        is_box: only the box is known; the mask is the box, filled.
+        attributes: what people said of it beside its class, by name; none for what was predicted.
 
     Example:
         >>> cutout = photo[region.mask]  # photo: (h, w, 3); all pixels of the region, (area, 3)
@@ -115,6 +120,8 @@ class Region(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     score: float
     cluster: int = -1
     crowd: bool = False
+    is_box: bool = False
+    attributes: dict[str, AttributeValue] = {}
 
     @property
     def mask(self) -> Mask:

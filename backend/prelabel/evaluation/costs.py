@@ -9,8 +9,8 @@ from pathlib import Path
 import pydantic
 from pydantic import Field
 
-from prelabel.config import parse_override
 from prelabel.errors import UserError
+from prelabel.overrides import parse_override
 from prelabel.storage.text import nearest
 
 
@@ -71,8 +71,8 @@ def load_costs(file: Path | None = None, overrides: Iterable[str] = ()) -> Costs
     values: dict[str, object] = {}
     if file is not None:
         try:
-            sections = tomllib.loads(file.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+            sections = tomllib.loads(file.read_text(encoding="utf-8-sig"))
+        except (ValueError, RecursionError, OSError) as error:
             raise UserError(f"--config {str(file)!r} cannot be read: {error}") from error
         for section in sections:
             if section != "costs":
@@ -81,9 +81,9 @@ def load_costs(file: Path | None = None, overrides: Iterable[str] = ()) -> Costs
             raise UserError(f"{file}: costs is not a section, expected [costs] with settings")
         values.update(sections.get("costs", {}))
     for override in overrides:
-        section, name, value = parse_override(override)
+        section, name, value = parse_override(override, lambda: {"costs": Costs.model_fields})
         if section != "costs":
-            raise UserError(f"--set {override!r}: no section {section!r}; known: costs")
+            raise UserError(f"--set {override!r}: expected costs.name=value, as in costs.draw=60")
         values[name] = value
     for name in values:
         if name not in Costs.model_fields:

@@ -12,6 +12,7 @@ from prelabel.data.dataset import Dataset, Problems
 from prelabel.errors import UserError
 from prelabel.evaluation import metrics
 from prelabel.evaluation.average_precision import average_precision
+from prelabel.evaluation.boxes import compared_as_boxes
 from prelabel.evaluation.coco_eval import need_hotcoco
 from prelabel.evaluation.costs import Costs
 from prelabel.evaluation.figures import ClassFigures, Figures, Matching, Sources, Unpaired
@@ -97,6 +98,7 @@ def evaluate(
         need_hotcoco()
     problems = Problems()
     pairing = pair(predictions, truth, problems)
+    pairing = dataclasses.replace(pairing, pairs=compared_as_boxes(pairing.pairs, problems))
     clusters = _clusters(predictions, pairing)
     needs_pixels = "pixels" in only or classes == "matched"
     names = _class_names(truth, pairing, most=_MOST_CLASSES if needs_pixels else None)
@@ -114,6 +116,11 @@ def evaluate(
     else:
         class_of_row = _classes_by_name(clusters, names, pairing, problems)
     measured = Measured(pairing, pixels, objects, clusters, class_of_row, names, costs or Costs())
+    if "coco" in only and max_regions is not None:
+        for one in pairing.pairs:
+            for _ in one.prediction.regions[max_regions:]:
+                kind = f"regions beyond a photo's {max_regions}, not in COCO's figures"
+                problems.note(kind, one.prediction.photo)
     sources = _sources(predictions, truth, pairing, problems)
     figures = _figures(
         measured, sources, matching=classes, only=only, fast=fast, max_regions=max_regions

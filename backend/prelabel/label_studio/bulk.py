@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -24,8 +25,14 @@ from prelabel.label_studio.predict.task_prediction import (
     build_task_prediction,
     name_regions,
 )
-from prelabel.label_studio.prediction_writer import PredictionWriter, TaskAndPrediction, Written
+from prelabel.label_studio.prediction_writer import (
+    OPEN,
+    PredictionWriter,
+    TaskAndPrediction,
+    Written,
+)
 from prelabel.label_studio.project_folder import ProjectFolder
+from prelabel.label_studio.shared_fit import fit_once
 from prelabel.label_studio.unnamed import (
     add_unnamed_labels,
     remove_unnamed_labels,
@@ -113,7 +120,13 @@ def predict_project(
     totals = Totals(tasks=len(tasks))
     model = None if options.refit else folder.newest_model()
     if model is None:
-        model = fit_tasks(fetcher, tasks, folder, project_config(config, label_config), log)
+        fit_config = project_config(config, label_config)
+        model = fit_once(
+            folder,
+            folder.state.newest,
+            lambda own_log: fit_tasks(fetcher, tasks, folder, fit_config, own_log),
+            log,
+        )
     totals.learned_from = learn_tasks(
         client, fetcher, tasks, folder, model, label_config, options.result_options, log
     )
@@ -141,11 +154,21 @@ def predict_project(
         totals.add(writer.write(made, only_missing=not options.replace_own))
     if not options.keep_project_settings:
         totals.shown = writer.show()
-    doubled = [task.id for task in tasks if len(task.own) > 1]
-    totals.removed += writer.remove_earlier() + writer.heal(doubled)
+    totals.removed += _remove_earlier(writer, tasks, log)
     if not unnamed and totals.earlier == 0:
         totals.labels_kept = remove_unnamed_labels(client, project_id)
     return totals
+
+
+def _remove_earlier(writer: PredictionWriter, tasks: Sequence[Task], log: RunLog) -> int:
+    """Remove what was replaced, once nobody has begun with it any more, and what was doubled."""
+    if writer.has_earlier():
+        with log.stage("tasks that are open", round(OPEN)):
+            for _ in range(round(OPEN)):
+                time.sleep(1.0)
+                log.advance()
+    doubled = [task.id for task in tasks if len(task.own) > 1]
+    return writer.remove_earlier() + writer.heal(doubled)
 
 
 def _made(

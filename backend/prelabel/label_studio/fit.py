@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from prelabel.label_studio.format.label_config import LabelConfig
 from prelabel.label_studio.learn import learn_tasks
 from prelabel.label_studio.predict.task_prediction import ResultOptions
 from prelabel.label_studio.project_folder import ProjectFolder
+from prelabel.label_studio.shared_fit import fit_once, usable_model
 from prelabel.model import FittedModel
 from prelabel.pipeline import fit
 from prelabel.steps.levels import unit
@@ -52,36 +53,30 @@ class FitRequest:
     most: int = 0
 
 
-def fit_project(request: FitRequest, log: RunLog, *, on_wait: Callable[[], None]) -> None:
-    """Fit a project and learn names from its annotations. ``on_wait``: called if another process is
-    fitting it; the model of that process is taken then. Raises UserError."""
+def fit_project(request: FitRequest, log: RunLog) -> None:
+    """Fit a project and learn names from its annotations. If another process is fitting it, its model
+    is taken. Raises UserError."""
     folder = ProjectFolder(request.folder)
-    lock = folder.fit_lock()
-    try:
-        lock.acquire(timeout=0)
-    except TimeoutError:
-        on_wait()
-        lock.acquire()
-    try:
-        with Client(request.server, request.token) as client:
-            fetcher = open_fetcher(client, request.sources, server=request.server)
-            tasks = _tasks(request, client, log)
-            model = _newest(folder)
-            if model is None or folder.state.newest == request.newest:
-                config = project_config(request.config, request.label_config)
-                model = fit_tasks(fetcher, tasks, folder, config, log)
-            learn_tasks(
-                client,
-                fetcher,
-                tasks,
-                folder,
-                model,
-                request.label_config,
-                request.result_options,
-                log,
-            )
-    finally:
-        lock.release()
+    with Client(request.server, request.token) as client:
+        fetcher = open_fetcher(client, request.sources, server=request.server)
+        tasks = _tasks(request, client, log)
+        config = project_config(request.config, request.label_config)
+        model = fit_once(
+            folder,
+            request.newest,
+            lambda own_log: fit_tasks(fetcher, tasks, folder, config, own_log),
+            log,
+        )
+        learn_tasks(
+            client,
+            fetcher,
+            tasks,
+            folder,
+            model,
+            request.label_config,
+            request.result_options,
+            log,
+        )
 
 
 def _tasks(request: FitRequest, client: Client, log: RunLog) -> list[Task]:
@@ -93,15 +88,6 @@ def _tasks(request: FitRequest, client: Client, log: RunLog) -> list[Task]:
     if request.most:
         tasks = draw_sample(tasks, most=request.most, seed=request.config.fit.seed)
     return tasks
-
-
-def _newest(folder: ProjectFolder) -> FittedModel | None:
-    """The model that was fitted last. A damaged one counts as none: it is fitted anew."""
-    try:
-        return folder.newest_model()
-    except UserError:
-        folder.update(newest="")
-        return None
 
 
 def project_config(config: Config, label_config: LabelConfig) -> Config:
@@ -128,7 +114,7 @@ def fit_tasks(
         raise UserError(f"no photo of {len(sample)} tasks can be fetched; task {task}: {reason}")
     model = fit(PhotoSet(fetcher.folder, tuple(photos)), config, log=log)
     log.skipped.clear()
-    old = folder.newest_model()
+    old = usable_model(folder)
     if old is not None:
         model = dataclasses.replace(model, classes=keep_ids(old.classes, model.classes))
     folder.save_model(model, n_tasks=len(tasks))

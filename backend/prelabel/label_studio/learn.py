@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from prelabel.data import images
 from prelabel.data.masks import decode_rle
 from prelabel.errors import PhotoError
 from prelabel.label_studio.api.client import Client
@@ -98,7 +97,7 @@ def learn_tasks(
             for number in numbers:
 
                 def read(photo: TaskPhoto, task_id: int = number) -> bytes:
-                    return images.read_bytes(fetcher.fetch(photo.uri, task_id=task_id))
+                    return fetcher.read(photo.uri, task_id=task_id)
 
                 if number in whole:
                     try:

@@ -25,6 +25,9 @@ from prelabel.storage.locks import exclusive
 TaskAndPrediction = tuple[int, PredictionJson]
 _BATCH, _BATCH_NUMBERS = 100, 5_000_000
 """Predictions in one request, and numbers in their masks, at most: about 25 MB of JSON."""
+OPEN = 60.0
+"""Seconds that an earlier prediction stays once the new one is shown: a person may have the task open,
+and Label Studio (1.23) refuses an annotation whose ``parent_prediction`` is gone."""
 _PATIENCE = 600.0
 """Seconds to wait for another writer's request."""
 _FEW = 3
@@ -47,38 +50,6 @@ class Written:
     removed: int = 0
 
 
-def replace_predictions(
-    client: Client,
-    project_id: int,
-    folder: ProjectFolder,
-    version: str,
-    predictions: Iterable[TaskAndPrediction],
-) -> Written:
-    """Import predictions and then remove the earlier ones of this tool from the same tasks.
-
-    Each of the tasks has exactly one prediction of this tool then, as far as its folder knows the
-    versions: see ``PredictionWriter`` for how that is guaranteed. The label stream never shows both
-    or none: it is switched to the new version in between. The earlier ones go in one request if no
-    other task has one of their version, so it pays to give all tasks that have one a new one.
-
-    Args:
-        client: the server.
-        project_id: the project's number there.
-        folder: the project's, for the lock and the versions that were given out.
-        version: the model version of all of them.
-        predictions: tasks' numbers, at most once each, and their predictions of that version; they
-            are taken as they are needed, a batch at a time.
-
-    Raises:
-        UserError: the server refuses or fails; what is done stays, and the same call goes on.
-    """
-    writer = PredictionWriter(client, project_id, folder, version)
-    written = writer.write(predictions)
-    writer.show()
-    written.removed += writer.remove_earlier()
-    return written
-
-
 class PredictionWriter:
     """Writes predictions of one model version into a project, so that no task has two of this tool.
 
@@ -88,9 +59,11 @@ class PredictionWriter:
     - After the import it is asked again: what another machine, or Label Studio with an answer of the
       backend, has stored at the same moment is there by then. Of several with one version, the
       lowest number stays; all writers keep the same one.
-    - Earlier ones are removed last, and only from tasks that have one of this version.
+    - Earlier ones are removed last, and only from tasks that have one of this version. ``show`` comes
+      in between, so that annotators see neither both nor none. They go in one request if no other
+      task has one of their version, so it pays to give all tasks that have one a new one.
 
-    ``replaces``: whether predictions of a version of this tool are removed; by default those of the
+    ``version``: of all predictions that are written. ``replaces``: whether predictions of a version of this tool are removed; by default those of the
     versions that the folder has given out, so that another backend's stay.
     """
 
@@ -146,6 +119,13 @@ class PredictionWriter:
         if not project.show_collab_predictions:
             return "no predictions: using them is off in the project's settings"
         return f"these predictions: the project's model version is {self._version}"
+
+    def has_earlier(self) -> bool:
+        """Whether there is something that ``remove_earlier`` would remove. Raises UserError."""
+        counts = count_versions(self._client, self._project_id).counts
+        earlier = [v for v in counts if v != self._version and self._is_replaced(v)]
+        done = tasks_with(self._client, self._project_id, self._version) if earlier else set()
+        return any(tasks_with(self._client, self._project_id, v) & done for v in earlier)
 
     def remove_earlier(self) -> int:
         """Remove predictions of replaced versions from all tasks that have one of this version, those

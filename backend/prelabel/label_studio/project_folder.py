@@ -120,11 +120,6 @@ class ProjectFolder:
         photos = ExemplarFile(self.names).outdated(origin)
         return sorted({int(photo.partition("/")[0]) for photo in photos})
 
-    def fit_lock(self) -> FileLock:
-        """Held by the one process that fits this project."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        return FileLock(self.path / "fit.lock")
-
     def _next_live(self, config: Config, *, now: bool) -> ProjectState:
         state = self.state
         revision, since = self._names_to_go_live(state, now=now)
@@ -159,7 +154,7 @@ class ProjectFolder:
     def _names_to_go_live(self, state: ProjectState, *, now: bool) -> tuple[int, float]:
         """The revision that is live from now on, and since when newer names are gathered."""
         learned = read_revision(self.names)
-        if learned <= state.revision:
+        if learned <= state.revision or not self.names.exists():
             return state.revision, 0.0
         since = state.gathering_since or time.time()
         quiet = time.time() - self.names.stat().st_mtime

@@ -14,7 +14,7 @@ from prelabel.runs.facts import RunFacts
 
 _SHOWN_ELSEWHERE = {
     "seconds", "weights", "warnings", "config", "regions", "class_names", "classes_used",
-    "parts_left_out", "photos_per_second", "peak_memory_mb", "command", "state", "photos",
+    "photos_per_second", "peak_memory_mb", "command", "state", "photos",
 }  # fmt: skip
 HISTOGRAM_WIDTH, HISTOGRAM_HEIGHT = 600, 180
 """In the units of its SVG."""
@@ -62,8 +62,6 @@ def tiles(totals: Totals, facts: RunFacts) -> list[Tile]:
         ),
         Tile("skipped", _count(n_skipped), *(("reasons", "#skipped") if n_skipped else ())),
     ]
-    if totals.dropped:
-        found.append(Tile("parts left out", _count(totals.dropped), "tiny, or around all else"))
     if facts.photos_per_second is not None:
         found.append(Tile("photos per second", f"{facts.photos_per_second:.3g}"))
     found.append(Tile("MB peak memory", _count(round(facts.peak_memory_mb))))

@@ -138,6 +138,7 @@ def _write(
         dataset.classes,
         version,
         addresses=dataset.addresses,
+        category_ids=dataset.category_ids,
     )
     check_output_folder(out, command=command)  # before much is read
     with _in_a_file(dataset, log) as (predictions, tally):

@@ -115,6 +115,8 @@ def _mask_fault(region: Region, pixels: int, total: int, area: int, box: tuple[i
         return "a mask whose counts are not an RLE"
     if total != pixels:  # pycocotools hangs on some with too few
         return f"a mask that holds {total} pixels, expected {pixels}, those of the photo"
+    if region.is_box and box[2] * box[3] != area:
+        return "a box alone whose mask is not the box"
     if region.area != area or region.box != box:
         return (
             f"a mask with area {region.area} and box {list(region.box)}, "

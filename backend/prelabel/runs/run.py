@@ -56,8 +56,8 @@ def run(
     started = time.perf_counter()
     exporters = make_exporters(formats, exporter_settings)
     log = RunLog(progress)
+    config = _load_weights(config, log)  # nothing is left where they cannot be had
     with output_folder(out, command="run") as earlier:
-        config = _load_weights(config, log)
         hook = ThumbnailHook(Thumbnails(out / "report" / "thumbs"))
         model = fit(photos, config, log=log, hook=hook)
         model.save(out / "model")
@@ -90,8 +90,9 @@ def run_fit(
     """Fit on the photos and leave the model in ``out``, with a run.json beside it."""
     started = time.perf_counter()
     log = RunLog(progress)
+    config = _load_weights(config, log)
     with output_folder(out, command="fit"):
-        model = fit(photos, _load_weights(config, log), log=log)
+        model = fit(photos, config, log=log)
         model.save(out)
         facts = describe("fit", model, photos, log, started=started)
         write_facts(out, facts)
@@ -105,8 +106,8 @@ def run_predict(
     started = time.perf_counter()
     log = RunLog(progress)
     hook = ThumbnailHook(None)
+    _load_weights(model.config, log)
     with output_folder(out, command="predict"):
-        _load_weights(model.config, log)
         tally = _predict(model, photos, out / FILE, log, hook)
         facts = describe("predict", model, photos, log, started=started, tally=tally, hook=hook)
         write_facts(out, facts)

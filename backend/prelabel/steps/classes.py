@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.cluster import AgglomerativeClustering
 
 from prelabel.config import Config
 from prelabel.strategies.checks import assign, fit_centroids
@@ -57,6 +56,8 @@ def fit_classes(embeddings: Float, *, k: int, clusterer: Clusterer, seed: int) -
         together += labels[:, None] == labels
     groups = np.zeros(len(few), dtype=np.int64)
     if len(few) > 1:
+        from sklearn.cluster import AgglomerativeClustering  # takes seconds to load
+
         linkage = AgglomerativeClustering(k, metric="precomputed", linkage="average")
         groups = linkage.fit_predict(1 - together / np.float32(_RUNS))
     # The clusterer makes each group's centroid: it knows how its points are compared.

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save
 
 from prelabel.data.records import PatchFeatures
 from prelabel.steps.features import from_arrays, to_arrays
-from prelabel.storage.files import replacing
+from prelabel.storage.files import write_again_if_removed
 from prelabel.storage.pruning import prune
 
 _LOOK_EVERY = 200
@@ -41,8 +41,8 @@ class FeatureCache:
         """Keep a photo's features. Raises OSError."""
         file = self._file(digest)
         if not file.exists():
-            with replacing(file) as beside:
-                beside.write_bytes(save(to_arrays(features)))
+            data = save(to_arrays(features))
+            write_again_if_removed(file, lambda beside: beside.write_bytes(data))
         with self._lock:
             self._until_look -= 1
             look = self._until_look <= 0

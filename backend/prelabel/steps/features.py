@@ -10,10 +10,10 @@ import numpy as np
 
 from prelabel.data import images
 from prelabel.data.records import Image, ImageFile, PatchFeatures
-from prelabel.errors import ContractError, UserError
+from prelabel.errors import ContractError, PhotoError, UserError
 from prelabel.steps.reading import chunks, read_ahead
 from prelabel.storage.files import cache_folder
-from prelabel.storage.progress import RunLog
+from prelabel.storage.progress import RunLog, reasons
 from prelabel.storage.shards import ShardStore
 from prelabel.strategies.code_digest import modules_code, strategy_code
 from prelabel.strategies.protocols import Backbone
@@ -102,9 +102,36 @@ def extract_photos(
     if not log.skipped and not seen:
         raise UserError("there is no photo to fit on")
     if not seen:
-        name, reason = next(iter(log.skipped.items()))
-        raise UserError(f"none of {len(log.skipped)} photos can be used; {name}: {reason}")
+        raise UserError(f"none of {len(log.skipped)} photos can be used: {reasons(log.skipped)}")
     return seen
+
+
+class StoredFeatures:
+    """Features of photos by their digests: from the store, or extracted again where another process
+    has removed them meanwhile."""
+
+    def __init__(
+        self, seen: Sequence[tuple[ImageFile, str]], extractor: Extractor, store: ShardStore
+    ) -> None:
+        self._files = {digest: photo for photo, digest in seen}
+        self._extractor = extractor
+        self._store = store
+
+    def read(self, digest: str) -> PatchFeatures:
+        """A photo's features. Raises UserError if they and the photo are gone."""
+        stored = self._store.get(digest)
+        if stored is not None:
+            return from_arrays(stored)
+        photo = self._files[digest]
+        try:
+            image = images.read_image(photo.file)
+        except PhotoError as error:
+            raise UserError(f"{photo.name} {error}, and was there a moment ago") from error
+        if image.digest != digest:
+            raise UserError(f"{photo.name} was changed during the fit: run the command again")
+        [features] = self._extractor.extract([image])
+        self._store.add(digest, to_arrays(features))
+        return features
 
 
 def identity_key(name: str, identity: Mapping[str, object]) -> str:

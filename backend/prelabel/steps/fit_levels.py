@@ -9,21 +9,20 @@ from numpy.typing import NDArray
 
 from prelabel.config import Config
 from prelabel.steps import levels
-from prelabel.steps.features import from_arrays
+from prelabel.steps.features import StoredFeatures
 from prelabel.steps.groups import group_photos
 from prelabel.storage.progress import RunLog
-from prelabel.storage.shards import ShardStore
 
 Float = NDArray[np.float32]
 
 
 def fit_levels(
-    digests: Sequence[str], stored: ShardStore, config: Config, log: RunLog
+    digests: Sequence[str], stored: StoredFeatures, config: Config, log: RunLog
 ) -> levels.Levels:
     """Both levels, from the stored features of the photos with these digests, n ≥ 1."""
     digests = sorted(digests)  # names must not decide which patches are drawn
     groups, reach, members = group_photos(
-        np.stack([stored.read(d)["cls"] for d in digests]).astype(np.float32),
+        np.stack([stored.read(d).cls for d in digests]).astype(np.float32),
         settings=config.levels,
         clusterer=config.strategy("clusterer"),
         seed=config.fit.seed,
@@ -40,7 +39,7 @@ def fit_levels(
 
 
 def _fit_dataset(
-    digests: Sequence[str], stored: ShardStore, config: Config
+    digests: Sequence[str], stored: StoredFeatures, config: Config
 ) -> tuple[Float, levels.Clusters]:
     """The mean patch float32 (dim,) and the dataset level."""
     patches = _draw_patches(digests, stored, ks=config.levels.dataset_k, config=config)
@@ -57,7 +56,7 @@ def _fit_dataset(
 
 def _fit_category(
     digests: Sequence[str],
-    stored: ShardStore,
+    stored: StoredFeatures,
     center: Float,
     dataset: levels.Clusters,
     config: Config,
@@ -77,14 +76,14 @@ def _fit_category(
 
 
 def _draw_patches(
-    digests: Sequence[str], stored: ShardStore, *, ks: Sequence[int], config: Config
+    digests: Sequence[str], stored: StoredFeatures, *, ks: Sequence[int], config: Config
 ) -> levels.Patches:
     """Patches of all photos: as many of each, drawn with the seed, as make ``patches_per_cluster``
     for the largest k in all."""
     per_photo = -(-config.levels.patches_per_cluster * max(ks) // len(digests))
     patches, n = levels.Patches.empty(0, 0), 0
     for i, digest in enumerate(digests):
-        features = from_arrays(stored.read(digest))
+        features = stored.read(digest)
         height, width, dim = features.patches.shape
         order = np.random.default_rng((config.fit.seed, i)).permutation(height * width)
         chosen = order[:per_photo]

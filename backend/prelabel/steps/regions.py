@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from prelabel.data.masks import Mask, encode_rle, rle_area, rle_box
 from prelabel.data.records import LevelResult, Region
+from prelabel.steps.tidying import drop_parts, fill_holes
 
 Float = NDArray[np.float32]
 
@@ -48,6 +49,8 @@ def find_regions(
     threshold: float,
     min_area: float,
     max_frame: float,
+    min_hole: float,
+    min_part: float,
     full_width: int,
     full_height: int,
 ) -> PhotoRegions:
@@ -56,7 +59,10 @@ def find_regions(
     ``refined``, ``coarse`` (P before refinement) and ``agreed`` are float32 (h, w) at working size.
     A region's score is its mean of coarse × agreed. Parts smaller than ``min_area`` (a share of the
     photo) are dropped and counted, and so are parts on more than ``max_frame`` of the photo's
-    outermost pixels: what surrounds everything else is not an object.
+    outermost pixels: what surrounds everything else is not an object. Of what is kept, holes smaller
+    than ``min_hole`` (a share of the region) are filled, except where another region lies in one,
+    and parts smaller than ``min_part`` are left out, which the outline at full size may have. The
+    score is of the region as it was found.
     """
     height, width = refined.shape
     mask = (refined > threshold).astype(np.uint8)
@@ -77,11 +83,17 @@ def find_regions(
         product = float(coarse[window][inside].mean()) * float(agreed[window][inside].mean())
         scores[i] = min(max(product, 0.0), 1.0)
     kept.sort(key=lambda i: (-scores[i], i))
+    is_kept = np.zeros(n_parts, dtype=np.bool_)
+    is_kept[kept] = True
     masks = np.zeros((len(kept), height, width), dtype=np.bool_)
     regions: list[Region] = []
     for i in kept:
         inside = labels == i
-        rle = encode_rle(enlarge(inside, height=full_height, width=full_width))
+        others = is_kept[labels] & ~inside
+        inside = fill_holes(inside, min_hole, others)
+        full = enlarge(inside, height=full_height, width=full_width)
+        others = enlarge(others, height=full_height, width=full_width)
+        rle = encode_rle(drop_parts(fill_holes(full, min_hole, others), min_part))
         if area := rle_area(rle):  # a lone pixel may vanish between the pixels of another size
             masks[len(regions)] = inside
             regions.append(Region(rle=rle, box=rle_box(rle), area=area, score=scores[i]))

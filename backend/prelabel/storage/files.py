@@ -8,7 +8,7 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from pathlib import Path
@@ -95,6 +95,21 @@ def replacing(file: Path, *, sync: bool = True) -> Iterator[Path]:
             beside.replace(file)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def write_again_if_removed(
+    file: Path, write: Callable[[Path], object], *, sync: bool = True
+) -> None:
+    """``write`` a file as ``replacing`` does; once more if another process removes its folder
+    meanwhile, as those do that make room in the cache."""
+    for last in (False, False, True):
+        try:
+            with replacing(file, sync=sync) as beside:
+                write(beside)
+            return
+        except FileNotFoundError:
+            if last:
+                raise
 
 
 @contextmanager

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -54,7 +56,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.globals["asset"] = _asset
+    environment.globals["assets"] = _assets
+    environment.globals["source_hash"] = source_hash
     environment.filters["count"] = _count
     environment.filters["script_json"] = script_json
     return environment
@@ -64,9 +67,17 @@ def _visible(value: object) -> object:
     return value if isinstance(value, Markup) else str(value).translate(_VISIBLE)
 
 
-def _asset(name: str) -> Markup:
-    """A style sheet or script of the package, to stand in the page as it is."""
-    return Markup(files("prelabel").joinpath(name).read_text(encoding="utf-8"))
+def source_hash(names: Sequence[str]) -> Markup:
+    """What a Content-Security-Policy calls the style or script that is made of these files, so that
+    nothing else on the page is taken for one."""
+    digest = hashlib.sha256(_assets(names).encode()).digest()
+    return Markup(f"'sha256-{base64.b64encode(digest).decode('ascii')}'")
+
+
+def _assets(names: Sequence[str]) -> Markup:
+    """Style sheets or scripts of the package, to stand in the page as they are."""
+    read = (files("prelabel").joinpath(name).read_text(encoding="utf-8") for name in names)
+    return Markup("".join(read))
 
 
 def _count(n: int) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
@@ -65,3 +67,14 @@ class RunLog:
     def note(self, photo: str, text: str) -> None:
         """Note that a photo was used though something is wrong with its file."""
         self.notes.setdefault(photo, text)
+
+
+def reasons(skipped: Mapping[str, str]) -> str:
+    """Every reason for which photos were left out, the most frequent first, with their number and
+    the name of one; reasons that differ only in numbers count as one."""
+    kinds = {name: re.sub(r"[0-9]+", "0", reason) for name, reason in skipped.items()}
+    example = {kind: name for name, kind in reversed(kinds.items())}
+    return "; ".join(
+        f"{n} {skipped[example[kind]]} ({example[kind]})"
+        for kind, n in Counter(kinds.values()).most_common()
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -15,12 +16,14 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from prelabel.storage.files import remove_leftovers, replacing
+from prelabel.storage.files import remove_leftovers, write_again_if_removed
 from prelabel.storage.memory import trim_heap
 
 Arrays = Mapping[str, NDArray[Any]]
 SHARD = 32
 """Entries in a shard, and so the most that a killed run loses."""
+_TOUCH_EVERY = 60.0
+"""Seconds between two notes that a store is used."""
 _ABANDONED = 3600
 """Seconds after which a temporary file is a leftover of a killed process."""
 
@@ -28,7 +31,7 @@ _ABANDONED = 3600
 class ShardStore:
     """A folder of safetensors shards, each of which lists its entries in its own header.
 
-    Entries are immutable. Several processes may add at once. Memory: about 200 bytes an entry. As a
+    Entries are immutable. Several processes may add at once, and remove shards. Memory: about 200 bytes an entry. As a
     context manager it writes the last, shorter shard when it is left.
     """
 
@@ -37,8 +40,8 @@ class ShardStore:
         self._shards: list[Path] = []
         self._where: dict[bytes, int] = {}
         self._pending: dict[str, dict[str, NDArray[Any]]] = {}
-        with suppress(OSError):  # not there yet
-            os.utime(folder)  # it counts as used now
+        self._touch_at = 0.0
+        self._touch()
         remove_leftovers(folder, older_than=_ABANDONED)  # of killed runs
         for shard in sorted(folder.glob("[0-9a-f]*.safetensors")):
             self._index(shard)
@@ -72,13 +75,35 @@ class ShardStore:
             self.flush()
 
     def read(self, key: str) -> dict[str, NDArray[Any]]:
-        """The arrays of a key. Raises KeyError."""
+        """The arrays of a key. Raises KeyError, also for an entry that another process has removed."""
+        found = self.get(key)
+        if found is None:
+            raise KeyError(key)
+        return found
+
+    def get(self, key: str) -> dict[str, NDArray[Any]] | None:
+        """The arrays of a key; None if there are none, or not any more: another process may have
+        removed them to make room."""
         if key in self._pending:
             return self._pending[key]
-        shard = self._shards[self._where[bytes.fromhex(key)]]
-        with safe_open(shard, framework="numpy") as tensors:
-            names = [name for name in tensors.keys() if name.startswith(f"{key}/")]  # noqa: SIM118
-            return {name.partition("/")[2]: tensors.get_tensor(name) for name in names}
+        number = self._where.get(bytes.fromhex(key))
+        if number is None:
+            return None
+        self._touch()
+        try:
+            with safe_open(self._shards[number], framework="numpy") as tensors:
+                names = [name for name in tensors.keys() if name.startswith(f"{key}/")]  # noqa: SIM118
+                return {name.partition("/")[2]: tensors.get_tensor(name) for name in names}
+        except (OSError, ValueError, SafetensorError):
+            self._where = {k: n for k, n in self._where.items() if n != number}
+            return None
+
+    def _touch(self) -> None:
+        """The folder counts as used now: what was used longest ago is removed first."""
+        if time.monotonic() >= self._touch_at:
+            self._touch_at = time.monotonic() + _TOUCH_EVERY
+            with suppress(OSError):  # not there
+                os.utime(self.folder)
 
     def flush(self) -> None:
         """Write the pending entries as a shard."""
@@ -88,8 +113,8 @@ class ShardStore:
         name = hashlib.blake2b(keys.encode(), digest_size=16).hexdigest()
         tensors = {f"{k}/{n}": a for k, own in self._pending.items() for n, a in own.items()}
         shard = self.folder / f"{name}.safetensors"
-        with replacing(shard) as beside:
-            beside.write_bytes(save(tensors))
+        data = save(tensors)
+        write_again_if_removed(shard, lambda beside: beside.write_bytes(data))
         self._pending = {}
         trim_heap()
         self._index(shard)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
+
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """The end of an error about an unknown word: the nearest known word, else all of them."""
-    known = list(known)
+    known = sorted(known)
+    parts = [name for name in known if name in word.split("-") or word in name.split("-")]
     close = difflib.get_close_matches(word, known, n=1)
-    if close:
-        return f"; did you mean {close[0]!r}?"
+    if meant := close or parts[:1]:
+        return f"; did you mean {meant[0]!r}?"
     return f"; known: {', '.join(sorted(known))}" if known else "; there are none"
 
 
@@ -25,6 +29,12 @@ def error_line(error: BaseException) -> str:
     """An error's type and the first line of its message, if it has one."""
     text = next(iter(str(error).splitlines()), "")
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def whole_text(text: str) -> str:
+    """The text, with a replacement character for each half of a surrogate pair without the other,
+    which UTF-8 cannot hold. Photos' names use some of them for bytes: this is not for names."""
+    return _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

@@ -33,14 +33,21 @@ def prefetch_map(
     BLAS is limited to one thread meanwhile, since the workers use all cores.
     """
     waiting: deque[tuple[T, Future[R]]] = deque()
-    with one_blas_thread(), ThreadPoolExecutor(workers) as pool:
-        for item in items:
-            waiting.append((item, pool.submit(work, item)))
-            if len(waiting) > workers:
-                first, result = waiting.popleft()
+    pool, wait = ThreadPoolExecutor(workers), True
+    with one_blas_thread():
+        try:
+            for item in items:
+                waiting.append((item, pool.submit(work, item)))
+                if len(waiting) > workers:
+                    first, result = waiting.popleft()
+                    yield first, result.result()
+            for first, result in waiting:
                 yield first, result.result()
-        for first, result in waiting:
-            yield first, result.result()
+        except KeyboardInterrupt:
+            wait = False  # some may never end
+            raise
+        finally:
+            pool.shutdown(wait=wait, cancel_futures=True)
 
 
 @contextmanager

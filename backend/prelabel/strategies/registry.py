@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -50,6 +51,12 @@ KINDS: dict[str, Kind] = {
 }
 
 
+OWN = "prelabel"
+"""Our distribution."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*", re.ASCII)
+"""Names of formats are names of folders too."""
+
+
 def names(section: str) -> list[str]:
     """Names of the installed strategies of a kind, sorted, whether or not they import."""
     return sorted(_entry_points(section))
@@ -59,8 +66,14 @@ def load(section: str, name: str) -> type[Any]:
     """The strategy class of that name. UserError if unknown, not importable or not a strategy."""
     points = _entry_points(section)
     if name not in points:
-        raise UserError(f"no {section} is named {name!r}{nearest(name, points)}")
+        word = "format" if section == "exporter" else section
+        raise UserError(f"no {word} is named {name!r}{nearest(name, points)}")
     point = points[name]
+    if not _NAME.fullmatch(name):
+        raise UserError(
+            f"{section} {name!r} ({point.value}) cannot be used: a name starts with a letter or digit "
+            "and has no other characters than these, '-', '_' and '.'"
+        )
     try:
         strategy = point.load()
     except Exception as error:
@@ -110,7 +123,10 @@ def entry_point(section: str, name: str) -> EntryPoint | None:
 
 @cache
 def _entry_points(section: str) -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=KINDS[section].group)}
+    found = entry_points(group=KINDS[section].group)
+    # Our own last: another distribution cannot take the place of a built-in strategy.
+    own = [point for point in found if point.dist and point.dist.name == OWN]
+    return {point.name: point for point in (*found, *own)}
 
 
 def _members(protocol: type) -> list[str]:

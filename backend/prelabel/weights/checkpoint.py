@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from prelabel.errors import UserError
 from prelabel.storage.text import error_line
 from prelabel.weights.models import MODELS, STAND_IN, create_network
+
+HASH = "state_hash"
+"""In the metadata of files that this tool writes."""
 
 
 def read_state(file: Path) -> dict[str, Tensor]:
@@ -32,9 +35,10 @@ def read_state(file: Path) -> dict[str, Tensor]:
             state = torch.load(file, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
         raise UserError(f"weights {file}: cannot be read ({error_line(error)})") from error
-    except Exception as error:  # torch raises pickle's own errors
+    except Exception as error:  # pickle's own, with torch's advice to trust the file: not repeated
         raise UserError(
-            f"weights {file}: is not a checkpoint of tensors ({error_line(error)})"
+            f"weights {file}: is not a checkpoint of tensors ({type(error).__name__}); expected "
+            ".safetensors, or a .pth that holds tensors and nothing else"
         ) from error
     for wrapper in ("teacher", "student", "state_dict", "model"):
         if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
@@ -46,6 +50,17 @@ def read_state(file: Path) -> dict[str, Tensor]:
         if any(key.startswith(prefix) for key in result):
             result = {k.removeprefix(prefix): v for k, v in result.items() if k.startswith(prefix)}
     return result
+
+
+def is_whole(file: Path) -> bool:
+    """Whether a safetensors file can be read to its end, and holds what its own hash says, if it has
+    one (``HASH`` in its metadata)."""
+    try:
+        with safe_open(file, framework="pt") as tensors:  # compares the stated size
+            stated = (tensors.metadata() or {}).get(HASH)
+        return stated is None or stated == state_hash(load_file(file))
+    except (SafetensorError, OSError, ValueError):
+        return False
 
 
 def state_hash(state: Mapping[str, Tensor]) -> str:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import threading
 
+from prelabel.errors import UserError
+from prelabel.storage.text import error_line
 from prelabel.weights.models import hub_repo
 
 HUB_PATIENCE = 5.0
 """Seconds after which a silent hub counts as out of reach."""
+
+
+_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
 def hub_cached(model: str) -> bool:
@@ -16,8 +21,23 @@ def hub_cached(model: str) -> bool:
     from huggingface_hub import try_to_load_from_cache
 
     repo = hub_repo(model)
-    files = ("model.safetensors", "pytorch_model.bin")
-    return bool(repo) and any(isinstance(try_to_load_from_cache(repo, f), str) for f in files)
+    return bool(repo) and any(isinstance(try_to_load_from_cache(repo, f), str) for f in _FILES)
+
+
+def download_again(model: str) -> None:
+    """Fetch the files of ``model`` that are in the hub's cache anew. Raises UserError."""
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+
+    repo = hub_repo(model)
+    for file in _FILES:
+        if isinstance(try_to_load_from_cache(repo, file), str):
+            try:
+                hf_hub_download(repo, file, force_download=True)
+            except Exception as error:  # the hub's library raises many kinds
+                raise UserError(
+                    f"{repo}: {file} in the cache is damaged, and cannot be fetched again "
+                    f"({error_line(error)})"
+                ) from error
 
 
 def hub_reachable(model: str) -> bool:

@@ -16,6 +16,7 @@ from prelabel.weights import hub
 from prelabel.weights.checkpoint import (
     check_fits,
     for_network,
+    is_whole,
     read_state,
     recognize,
     state_hash,
@@ -63,6 +64,10 @@ def load(model: str, weights: str) -> LoadedWeights:
         file = stand_in_file()
         if not file.exists():
             raise UserError("the stand-in weights are missing: prelabel weights pull stand-in")
+        if not is_whole(file):
+            raise UserError(
+                f"weights {file}: are damaged or cut off; prelabel weights pull stand-in mends them"
+            )
         loaded = from_file(file, model=model or STAND_IN_ARCHITECTURE, source=STAND_IN_SOURCE)
     else:
         loaded = from_file(Path(weights), model=model)
@@ -104,6 +109,18 @@ def default_choice() -> WeightsChoice:
 def stand_in_file() -> Path:
     """Where the converted stand-in is in the cache, pulled or not."""
     return cache_folder() / "weights" / "stand-in-vits14.safetensors"
+
+
+def pull_from_hub(model: str) -> LoadedWeights:
+    """Load timm's weights from the hub; once more from there if those in its cache are damaged.
+    Raises UserError."""
+    try:
+        return load(model, "")
+    except UserError:
+        if not hub.hub_cached(model) or not hub.hub_reachable(model):
+            raise
+    hub.download_again(model)
+    return load(model, "")
 
 
 def _from_hub(model: str) -> LoadedWeights:

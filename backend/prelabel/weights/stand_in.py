@@ -24,6 +24,7 @@ from torch import Tensor
 from prelabel import extras
 from prelabel.errors import UserError
 from prelabel.storage.files import replacing
+from prelabel.weights.checkpoint import HASH, state_hash
 from prelabel.weights.load import from_file, stand_in_file
 from prelabel.weights.models import STAND_IN_ARCHITECTURE
 
@@ -69,7 +70,8 @@ def pull() -> tuple[Path, float]:
             graph = onnx.load_from_string(archive.read(GRAPH))
     file = stand_in_file()
     with replacing(file) as beside:
-        save_file(convert(graph), beside)
+        state = convert(graph)
+        save_file(state, beside, metadata={HASH: state_hash(state)})
         difference = verify(graph, beside)
         if not difference <= TOLERANCE:
             raise UserError(

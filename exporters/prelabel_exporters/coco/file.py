@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from prelabel.errors import UserError
 from prelabel.storage.json import decode
+from prelabel_exporters.coco.source import load, look
 
-_LOOK = 1 << 16
+_T = TypeVar("_T")
 _EXPECTED = "expected COCO instances: an object with lists of images, annotations and categories"
 
 
@@ -32,6 +33,7 @@ class Annotation(msgspec.Struct):
     category_id: object = None
     segmentation: object = None
     iscrowd: object = 0
+    bbox: object = None
     score: object = None
     cluster: object = None
     segments_info: object = msgspec.UNSET
@@ -56,35 +58,48 @@ class InstancesFile(msgspec.Struct):
 def is_instances(file: Path) -> bool:
     """Whether a file looks like COCO instances: a JSON object that names COCO's lists, and not the
     segments of COCO's panoptic format."""
-    try:
-        with file.open("rb") as data:
-            ends = head = data.read(_LOOK)
-            if file.stat().st_size > _LOOK:
-                data.seek(max(_LOOK, file.stat().st_size - _LOOK))
-                ends += data.read(_LOOK)
-    except OSError:
-        return False
-    is_object = head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{")
+    head, ends = look(file)
     is_panoptic = b'"segments_info"' in ends
-    return is_object and not is_panoptic and (b'"images"' in ends or b'"annotations"' in ends)
+    has_lists = b'"images"' in ends or b'"annotations"' in ends
+    return head.lstrip().startswith(b"{") and not is_panoptic and has_lists
+
+
+def is_results(file: Path) -> bool:
+    """Whether a file looks like COCO results: a list of annotations without images."""
+    head, _ = look(file)
+    keys = (b'"image_id"', b'"category_id"', b'"score"')
+    return head.lstrip().startswith(b"[") and all(key in head for key in keys)
 
 
 def load_instances(file: Path) -> InstancesFile:
     """The whole file. Raises UserError."""
+    text = load(file)
+    data = _decoded(text, InstancesFile, file)
+    if any(annotation.segments_info is not msgspec.UNSET for annotation in data.annotations):
+        raise UserError(f"{file} is of COCO's panoptic format, whose masks are PNGs; {_EXPECTED}")
+    return data
+
+
+def load_results(file: Path, images: Path) -> InstancesFile:
+    """Results with the images and categories of the instances that they are about. Raises
+    UserError."""
+    about = load_instances(images)
+    results = _decoded(load(file), list[Annotation], file)
+    return InstancesFile(about.images, about.categories, results, {"model_version": file.stem})
+
+
+def _decoded(text: bytes, kind: type[_T], file: Path) -> _T:
     try:
-        text = file.read_bytes()
-    except OSError as error:
-        raise UserError(f"{str(file)!r} cannot be read ({error.strerror})") from error
-    try:
-        data = decode(text, InstancesFile)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        return decode(text, kind)
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{file} is not text in UTF-8 ({error}): write or export it again"
+        ) from error
+    except (json.JSONDecodeError, RecursionError) as error:
         raise UserError(
             f"{file} is not complete JSON ({error}): was it cut off? Write or download it again"
         ) from error
     except ValueError as error:
-        is_list = text.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
+        is_list = text.lstrip().startswith(b"[") and kind is InstancesFile
         reason = "a list, as COCO's results are, which name no photos" if is_list else error
         raise UserError(f"{file} holds something else ({reason}); {_EXPECTED}") from error
-    if any(annotation.segments_info is not msgspec.UNSET for annotation in data.annotations):
-        raise UserError(f"{file} is of COCO's panoptic format, whose masks are PNGs; {_EXPECTED}")
-    return data

@@ -6,7 +6,7 @@ from typing import NotRequired, TypedDict
 
 from prelabel.data.colors import Color, class_color
 from prelabel.data.masks import Box, Rle
-from prelabel.data.records import Prediction, Region
+from prelabel.data.records import AttributeValue, Prediction, Region
 from prelabel_exporters.common import stable_id
 
 _REGIONS_PER_PHOTO = 4096
@@ -32,7 +32,8 @@ class Image(TypedDict):
 
 class Annotation(TypedDict):
     """``bbox``: x, y, width, height in pixels. Beyond COCO, what was predicted has a ``score`` in
-    [0, 1], a ``cluster`` (class id, from 0) and a ``model_version``."""
+    [0, 1], a ``cluster`` (class id, from 0) and a ``model_version``. ``attributes``: by name, as in
+    CVAT's files."""
 
     id: int
     image_id: int
@@ -44,6 +45,7 @@ class Annotation(TypedDict):
     score: NotRequired[float]
     cluster: NotRequired[int]
     model_version: NotRequired[str]
+    attributes: NotRequired[dict[str, AttributeValue]]
 
 
 class Result(TypedDict):
@@ -56,9 +58,9 @@ class Result(TypedDict):
     score: NotRequired[float]
 
 
-def category(name: str, number: int) -> Category:
-    """The category of class id ``number`` - 1."""
-    return {"id": number, "name": name, "supercategory": "", "color": class_color(number - 1)}
+def category(name: str, number: int, *, class_id: int) -> Category:
+    """The category of a class, under this number."""
+    return {"id": number, "name": name, "supercategory": "", "color": class_color(class_id)}
 
 
 def image_id(photo: str, taken: set[int]) -> int:
@@ -94,7 +96,7 @@ def annotation(
         "id": image_id * _REGIONS_PER_PHOTO + index,
         "image_id": image_id,
         "category_id": category_id,
-        "segmentation": polygons or region.rle,
+        "segmentation": [] if region.is_box else polygons or region.rle,
         "area": region.area,
         "bbox": region.box,
         "iscrowd": int(region.crowd),
@@ -103,6 +105,8 @@ def annotation(
         item["score"] = float(region.score)
         item["cluster"] = region.cluster
         item["model_version"] = model_version
+    if region.attributes:
+        item["attributes"] = region.attributes
     return item
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -12,7 +13,7 @@ from pycocotools import mask as coco_mask
 from prelabel.data.masks import Rle, encode_rle
 from prelabel.data.polygons import crosses
 from prelabel_exporters.coco.file import Annotation
-from prelabel_exporters.common import whole_number
+from prelabel_exporters.common import filled_box, whole_number
 
 _LONGEST_WALK = 10**7
 """In pixels; takes pycocotools some seconds."""
@@ -34,6 +35,32 @@ def mask_of(annotation: Annotation, size: list[int], note: Note) -> Rle | None:
         return _polygons(segmentation, annotation, size, note)
     note(annotation, "annotations without a segmentation, left out")
     return None
+
+
+def has_box_alone(annotation: Annotation) -> bool:
+    """Whether an annotation has a box and nothing that says more."""
+    return (
+        not annotation.segmentation and isinstance(annotation.bbox, list) and bool(annotation.bbox)
+    )
+
+
+def box_of(annotation: Annotation, size: list[int], note: Note) -> Rle | None:
+    """The box of such an annotation, its sides rounded to whole pixels, filled; None where it does
+    not lie in the image."""
+    sides = annotation.bbox if isinstance(annotation.bbox, list) else []
+    try:
+        x, y, width, height = (float(side) for side in sides)
+        if not all(map(math.isfinite, (x, y, width, height))):
+            raise ValueError
+    except (ValueError, TypeError, OverflowError):
+        note(annotation, "boxes that are not four finite numbers, left out", sides[:8])
+        return None
+    rle = filled_box(x, y, x + width, y + height, size)
+    if rle is None or width < 0 or height < 0:
+        note(annotation, "boxes that do not lie in their image, left out", sides)
+        return None
+    note(annotation, "annotations with a box alone, read as boxes")
+    return rle
 
 
 def holds(total: int, annotation: Annotation, size: list[int], note: Note) -> bool:

@@ -12,10 +12,16 @@ from prelabel.data.coco_rle import measure_rles
 from prelabel.data.dataset import Dataset, Problems
 from prelabel.data.masks import Rle
 from prelabel.data.records import Prediction, Region
-from prelabel.errors import PhotoError
+from prelabel.errors import PhotoError, UserError
 from prelabel_exporters.coco.classes import Classes, id_of
-from prelabel_exporters.coco.file import Annotation, ImageRecord, InstancesFile, load_instances
-from prelabel_exporters.coco.masks import holds, mask_of
+from prelabel_exporters.coco.file import (
+    Annotation,
+    ImageRecord,
+    InstancesFile,
+    load_instances,
+    load_results,
+)
+from prelabel_exporters.coco.masks import box_of, has_box_alone, holds, mask_of
 from prelabel_exporters.coco.numbers import normalize, score_of
 from prelabel_exporters.common import fits_photo
 from prelabel_exporters.photo_names import PhotoNames
@@ -24,12 +30,23 @@ _IMAGES = 256
 """Images whose masks are measured together, which is quicker."""
 
 
-def read_instances(file: Path, photos: Path | None) -> Dataset:
-    """The labels of a file, which is held in memory. ``photos``: the folder that ``file_name`` is
-    relative to, where sizes that the file does not say are looked up and others compared. Raises
-    UserError."""
-    data = load_instances(file)
-    problems = Problems()
+def read_instances(
+    file: Path, photos: Path | None, *, about: Path | None = None, problems: Problems | None = None
+) -> Dataset:
+    """The labels of a file, which is held in memory.
+
+    Args:
+        file: of instances, or of results if ``about`` says which instances they are about.
+        photos: the folder that ``file_name`` is relative to, where sizes that the file does not say
+            are looked up and others compared.
+        about: a file of instances.
+        problems: takes what is wrong; left out, the dataset has its own.
+
+    Raises:
+        UserError: the file cannot be read, or is none of these.
+    """
+    data = load_instances(file) if about is None else load_results(file, about)
+    problems = Problems() if problems is None else problems
     normalize(data, file, problems)
     reading = _Reading(file, data, photos, problems)
 
@@ -40,7 +57,30 @@ def read_instances(file: Path, photos: Path | None) -> Dataset:
         reading.problems = Problems()  # a second stream finds the same again
 
     version = data.model_version or ""
-    return Dataset(photos, reading.classes.names, stream, problems, version, reading.addresses())
+    return Dataset(
+        photos, reading.classes.names, stream, problems, version, addresses=reading.addresses()
+    )
+
+
+def read_several(files: Sequence[Path], photos: Path | None) -> Dataset:
+    """The labels of several files with the same categories, as of training and validation, one after
+    the other. Raises UserError."""
+    problems = Problems()
+    parts = [read_instances(file, photos, problems=problems) for file in files]
+    first = parts[0]
+    for file, part in zip(files, parts, strict=True):
+        if part.classes != first.classes:
+            raise UserError(
+                f"{file} has other categories than {files[0]}: name one of the files alone"
+            )
+
+    def stream() -> Iterator[Prediction]:
+        return itertools.chain.from_iterable(part.stream() for part in parts)
+
+    addresses = {name: address for part in parts for name, address in part.addresses.items()}
+    return Dataset(
+        photos, first.classes, stream, problems, first.model_version, addresses=addresses
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +144,15 @@ class _Reading:
         measured = zip(totals.tolist(), areas.tolist(), map(tuple, boxes.tolist()), strict=True)
         for image, own in zip(part, drawn, strict=True):
             regions = tuple(
-                Region(rle, box, area, self._score(item), cluster, bool(item.iscrowd))
+                Region(
+                    rle,
+                    box,
+                    area,
+                    self._score(item),
+                    cluster,
+                    bool(item.iscrowd),
+                    has_box_alone(item),
+                )
                 for (item, cluster, rle), (total, area, box) in zip(own, measured, strict=False)
                 if holds(total, item, rle["size"], self.note)
             )
@@ -136,7 +184,8 @@ class _Reading:
         """The image's annotations that have a mask, with their class."""
         size = [image.height, image.width]
         for annotation, cluster in self._annotations[image.id]:
-            rle = mask_of(annotation, size, self.note)
+            find = box_of if has_box_alone(annotation) else mask_of
+            rle = find(annotation, size, self.note)
             if rle is not None:
                 yield annotation, cluster, rle
 

@@ -12,21 +12,22 @@ from tempfile import TemporaryFile
 
 from prelabel.data.dataset import Dataset, ExportContext
 from prelabel.data.records import Prediction, Region
+from prelabel.errors import UserError
 from prelabel.storage.files import replacing_files
 from prelabel_exporters.coco import items
-from prelabel_exporters.coco.file import is_instances
+from prelabel_exporters.coco.file import is_instances, is_results
 from prelabel_exporters.coco.panoptic import panoptic
 from prelabel_exporters.coco.polygons import polygons
-from prelabel_exporters.coco.reader import read_instances
+from prelabel_exporters.coco.reader import read_instances, read_several
+from prelabel_exporters.coco.source import FILE, RESULTS, candidates
 from prelabel_exporters.common import (
     JsonList,
     category_ids,
     class_name,
+    coco_ids,
     text_file,
     without_class,
 )
-
-FILE, RESULTS = "instances.json", "results.json"
 
 
 @dataclass(frozen=True)
@@ -35,16 +36,19 @@ class Coco:
 
     - ``file_name`` is the photo's name, relative to the folder of photos; ``width`` and ``height``
       are those of the EXIF-oriented photo. Photos without regions are listed too.
+    - A region of which only the box is known has an empty ``segmentation``.
     - One annotation per region; ``area`` and ``bbox`` come from its mask. Beyond COCO, what was
-      predicted has ``score`` in [0, 1], ``cluster`` (class id, from 0) and ``model_version``.
-    - ``category_id`` is class id + 1; classes of one name are one category, under the first's id.
+      predicted has ``score`` in [0, 1], ``cluster`` (class id, from 0) and ``model_version``; what
+      people said of one region beside its class stands in ``attributes``, as CVAT writes them.
+    - ``category_id`` is class id + 1, or what a label config gives as ``category``; classes of one
+      name are one category, under the first's id.
       Categories have a ``color``, the one of the report. Regions without a class have none in COCO:
       they are left out and counted.
     - Ids do not change when other photos come or go: an image's is a hash of the photo's name
       (40 bits), an annotation's is its image's × 4 096 + the region's place in the photo. All are
       under 2 ** 53, which floats and JavaScript hold exactly.
 
-    Polygons, compressed and uncompressed RLE are read; what is wrong with one annotation costs that
+    Polygons, compressed and uncompressed RLE are read, and boxes where there are none; what is wrong with one annotation costs that
     one. Writing raises UserError for a region whose class the context does not name.
 
     Attributes:
@@ -56,18 +60,24 @@ class Coco:
             where regions overlap, the higher score wins.
         photos: for reading, the folder that ``file_name`` is relative to; sizes that the file does
             not state are looked up there, and labels of another size than their photo left out.
+        instances: for reading results (a list, as ``results.json``), the file with the images and
+            categories that they are about; left out, ``instances.json`` beside them.
     """
 
     polygons: bool = False
     results: bool = True
     panoptic: bool = False
     photos: str = ""
+    instances: str = ""
 
     def write(
         self, predictions: Iterable[Prediction], folder: Path, context: ExportContext
     ) -> Path:
-        categories = category_ids(context)
-        listed_categories = [items.category(name, n) for name, n in categories.items()]
+        categories = coco_ids(context)
+        listed_categories = [
+            items.category(name, categories[name], class_id=n - 1)
+            for name, n in category_ids(context).items()
+        ]
         taken: set[int] = set()
         with contextlib.ExitStack() as stack:
             beside = stack.enter_context(replacing_files(folder))
@@ -112,14 +122,30 @@ class Coco:
         return folder / FILE
 
     def recognizes(self, source: Path) -> bool:
-        """A JSON file with COCO's lists, or a folder that ``write`` filled."""
-        file = source / FILE if source.is_dir() else source
-        return file.suffix.lower() == ".json" and file.is_file() and is_instances(file)
+        """A JSON file with COCO's lists or results, packed or not, or a folder with such files."""
+        files = candidates(source)
+        return bool(files) and all(is_instances(f) or is_results(f) for f in files)
 
     def read(self, source: Path) -> Dataset:
         """The labels of such a file or folder, classes in the file's order."""
-        file = source / FILE if source.is_dir() else source
-        return read_instances(file, Path(self.photos) if self.photos else None)
+        files = candidates(source) or [source / FILE if source.is_dir() else source]
+        photos = Path(self.photos) if self.photos else None
+        if len(files) > 1:
+            return read_several(files, photos)
+        (file,) = files
+        return read_instances(file, photos, about=self._about(file) if is_results(file) else None)
+
+    def _about(self, results: Path) -> Path:
+        """The instances that results are about. Raises UserError."""
+        named = candidates(Path(self.instances).expanduser()) if self.instances else []
+        found = [f for f in (*named, results.with_name(FILE)) if f.is_file() and is_instances(f)]
+        if not found:
+            raise UserError(
+                f"{results} is a list of COCO's results, which name no photos: expected the "
+                f"instances that they are about as {FILE} beside it, or with --set "
+                "coco.instances=FILE"
+            )
+        return found[0]
 
     def _annotations(
         self,
@@ -134,7 +160,7 @@ class Coco:
             if without_class(region, prediction, context):
                 continue
             drawn = None
-            if self.polygons and not region.crowd:
+            if self.polygons and not region.crowd and not region.is_box:
                 drawn = polygons(region.rle)
                 if drawn is None:
                     context.problems.note("regions that no polygons can hold, kept as RLE")

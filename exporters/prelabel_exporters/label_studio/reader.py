@@ -10,8 +10,8 @@ from prelabel.data import images
 from prelabel.data.dataset import Dataset, Problems
 from prelabel.data.records import Prediction
 from prelabel.errors import PhotoError
-from prelabel.label_studio.format.annotations import LabelSource
 from prelabel.label_studio.format.dataset import TaskLabels
+from prelabel.label_studio.format.label_choice import LabelChoice
 from prelabel.label_studio.format.label_config import LabelConfig
 from prelabel.label_studio.format.labelled_task import NamedPhoto
 from prelabel.label_studio.format.regions import Size
@@ -19,23 +19,20 @@ from prelabel.label_studio.format.task_file import json_tasks
 
 
 def read_tasks(
-    file: Path, *, what: LabelSource, label_config: LabelConfig | None, photos: Path | None
+    file: Path, choice: LabelChoice, *, label_config: LabelConfig | None, photos: Path | None
 ) -> Dataset:
     """The labels of a file. ``photos``: the folder that names are relative to, if it is known.
     Raises UserError for a file that is damaged anywhere: it is looked through at once."""
     problems = Problems()
     labels = TaskLabels(
         lambda: json_tasks(file),
-        what=what,
+        choice,
         label_config=label_config,
         source=str(file),
         problems=problems,
     )
 
-    names: set[str] = set()
-
     def find_size(named: NamedPhoto) -> Size | None:
-        names.add(named.name)
         if photos is None:
             return named.stated
         try:
@@ -51,15 +48,21 @@ def read_tasks(
         return image.width, image.height
 
     def stream() -> Iterator[Prediction]:
-        names.clear()
         yield from labels.stream(find_size)
         if photos is None:
             return
         for found in _photos_in(photos):
-            if found not in names:
+            if found not in labels.names:
                 problems.note("photos in the folder that no task has", str(photos / found))
 
-    return Dataset(photos, labels.classes, stream, problems, labels.model_version)
+    return Dataset(
+        photos,
+        labels.classes,
+        stream,
+        problems,
+        labels.model_version,
+        category_ids=labels.category_ids,
+    )
 
 
 def _photos_in(folder: Path) -> Iterator[str]:

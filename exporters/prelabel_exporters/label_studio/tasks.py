@@ -13,6 +13,7 @@ from prelabel.data.records import Prediction
 from prelabel.label_studio.format.data_paths import data_with
 from prelabel.label_studio.format.items import Losses, PredictionJson, ResultItem
 from prelabel.label_studio.format.label_config import Control
+from prelabel.label_studio.format.region_attributes import Answers
 from prelabel.label_studio.format.routing import (
     Route,
     choose_route,
@@ -21,18 +22,24 @@ from prelabel.label_studio.format.routing import (
 )
 from prelabel.label_studio.format.shapes import SHAPE_OF
 from prelabel.label_studio.format.simplified import Outline
-from prelabel_exporters.common import class_name
+from prelabel_exporters.common import class_name, note_box
 
 
 class TaskMaker:
     """Makes tasks for one label config's controls. ``prefix``: of the photos' addresses."""
 
     def __init__(
-        self, prefix: str, controls: Sequence[Control], outline: Outline, context: ExportContext
+        self,
+        prefix: str,
+        controls: Sequence[Control],
+        outline: Outline,
+        answers: Answers,
+        context: ExportContext,
     ) -> None:
         self._prefix = prefix
         self._controls = controls
         self._outline = outline
+        self._answers = answers
         self._context = context
         self._losses = Losses()
 
@@ -66,6 +73,9 @@ class TaskMaker:
         if crowds:
             what = "crowds left out, which Label Studio does not have"
             problems.note(what, photo, times=crowds)
+        if all(control.kind != "rectangle" for control in self._controls):
+            for region in regions:
+                note_box(region, prediction, self._context)
         kept = structs.replace(prediction, regions=regions)
         items: list[ResultItem] = []
         groups = control_groups(self._controls, self._controls[0].image_key)
@@ -77,6 +87,7 @@ class TaskMaker:
                 tolerance=self._outline.tolerance,
                 max_points=self._outline.max_points,
                 item_index=0 if self._controls[0].is_list else None,
+                answers=self._answers,
             ):
                 items += found
                 if number == 0:  # another group has the same regions once more
@@ -102,6 +113,7 @@ class TaskMaker:
             "holes filled, since polygons have none": losses.holes,
             "regions without a pixel, left out": losses.empty,
             "regions without a label": losses.unnamed,
+            "attributes that no tag can hold, left out": losses.answers,
             f"regions of which only the {keeps} is kept": 0
             if keeps in ("mask", "outline")
             else n_regions,

@@ -13,7 +13,14 @@ from prelabel.data.dataset import Dataset, ExportContext
 from prelabel.data.records import Prediction
 from prelabel.errors import UserError
 from prelabel.label_studio.format.annotations import LabelSource
-from prelabel.label_studio.format.label_config import Control, LabelConfig, parse_label_config
+from prelabel.label_studio.format.label_choice import RELATIONS, LabelChoice
+from prelabel.label_studio.format.label_config import (
+    Control,
+    LabelConfig,
+    parse_label_config,
+    parse_leniently,
+)
+from prelabel.label_studio.format.region_attributes import Answers
 from prelabel.label_studio.format.shapes import SHAPE_OF
 from prelabel.label_studio.format.simplified import MAX_POINTS, Outline
 from prelabel.label_studio.format.task_file import looks_like_tasks
@@ -47,9 +54,11 @@ class LabelStudio:
       import ``tasks.json``. With a web server: ``https://photos.example.com/`` as ``url_prefix``.
 
     Read are ``tasks.json`` and Label Studio's own exports (JSON, JSON_MIN): brushes, bitmasks,
-    polygons, closed vectors, rectangles and ellipses, made by people or by this tool. ``label_config.xml`` beside the file is
-    used if there is one. Raises UserError for a region whose class the context does not name, and a
-    label config or tasks that cannot be read.
+    polygons, closed vectors, rectangles and ellipses, made by people or by this tool, also those of
+    2020 (``completions``). ``label_config.xml`` beside the file is used if there is one. Regions
+    keep their attributes: answers in tags with ``perRegion="true"``. Raises UserError for a region
+    whose class the context does not name, for tasks without any photo, and for a label config or
+    tasks that cannot be read.
 
     Attributes:
         url_prefix: what stands before the photo's name (percent-encoded) in a task's ``image``;
@@ -70,6 +79,11 @@ class LabelStudio:
             number. The IoU that it costs is said.
         what: for reading, which labels count: the newest annotation, the newest prediction, or the
             annotation of a task that has one and else its prediction.
+        untouched: for reading, whether tasks are taken for which nothing counts, as photos without
+            objects. Those that were submitted without a region are taken in any case.
+        merge_by: for reading, which regions are one object, if they have one label: those that
+            ``relations`` link; or those with one answer in the tag of this name
+            (``perRegion="true"``); "" for none.
         photos: for reading, the folder that the photos' names are relative to. With it, every
             photo's size is looked up; without it, one that has no region has none, and is left out.
     """
@@ -80,6 +94,8 @@ class LabelStudio:
     tolerance: float = 1.0
     max_points: int = MAX_POINTS
     what: LabelSource = "both"
+    untouched: bool = False
+    merge_by: str = RELATIONS
     photos: str = ""
 
     def write(
@@ -88,22 +104,24 @@ class LabelStudio:
         prefix = self.url_prefix.replace("{folder}", quoted(context.photos.resolve().name))
         if self.label_config:
             xml = _read_text(self.label_config)
-            controls = parse_label_config(xml).controls
+            own = parse_label_config(xml)
+            controls, answers = own.controls, Answers(dict(own.attributes))
         else:
-            xml = _label_xml(self.kind, context)
+            xml, answers = "", Answers()
             controls = (Control(self.kind, "label", "image", "image", labels=()),)
         with (
             replacing_files(folder) as beside,
             text_file(beside / CONFIG) as config,
             text_file(beside / TASKS) as out,
         ):
-            config.write(xml)
             tasks = JsonList(out)
-            maker = TaskMaker(prefix, controls, Outline(self.tolerance, self.max_points), context)
+            outline = Outline(self.tolerance, self.max_points)
+            maker = TaskMaker(prefix, controls, outline, answers, context)
             for prediction in predictions:
                 tasks.append(maker.task(prediction))
             tasks.close()
             maker.note_outlines()
+            config.write(xml or _label_xml(self.kind, answers, context))
         return folder / TASKS
 
     def recognizes(self, source: Path) -> bool:
@@ -114,16 +132,17 @@ class LabelStudio:
         file = source / TASKS if source.is_dir() else source
         return read_tasks(
             file,
-            what=self.what,
+            LabelChoice(self.what, self.untouched, self.merge_by),
             label_config=self._config_for(file),
             photos=Path(self.photos).expanduser() if self.photos else None,
         )
 
     def _config_for(self, tasks: Path) -> LabelConfig | None:
         """The label config that was named, else the one beside the tasks, if there is one."""
+        if self.label_config:
+            return parse_label_config(_read_text(self.label_config))
         beside = tasks.with_name(CONFIG)
-        file = self.label_config or (str(beside) if beside.is_file() else "")
-        return parse_label_config(_read_text(file)) if file else None
+        return parse_leniently(_read_text(str(beside))) if beside.is_file() else None
 
 
 def _read_text(file: str) -> str:
@@ -133,12 +152,15 @@ def _read_text(file: str) -> str:
         raise UserError(f"{file}: not a label config that can be read ({error})") from error
 
 
-def _label_xml(kind: LabelledKind, context: ExportContext) -> str:
+def _label_xml(kind: LabelledKind, answers: Answers, context: ExportContext) -> str:
     view = ElementTree.Element("View")
     ElementTree.SubElement(view, "Image", name="image", value="$image", zoom="true")
     labels = ElementTree.SubElement(view, SHAPE_OF[kind].tag, name="label", toName="image")
     for name, category_id in category_ids(context).items():
         color = "#{:02x}{:02x}{:02x}".format(*class_color(category_id - 1))
         ElementTree.SubElement(labels, "Label", value=name, background=color)
+    for name, tag in answers.tags.items():
+        tag = {"number": "Number", "textarea": "TextArea"}[tag]
+        ElementTree.SubElement(view, tag, name=name, toName="image", perRegion="true")
     ElementTree.indent(view)
     return ElementTree.tostring(view, encoding="unicode") + "\n"

@@ -34,10 +34,12 @@ from labelformat.model.object_detection import (
 from msgspec import structs
 
 from prelabel.data.dataset import ExportContext
+from prelabel.data.masks import encode_rle
 from prelabel.data.records import Prediction, Region
 from prelabel.label_studio.format.items import encode_regions
 from prelabel.label_studio.format.label_config import Control
-from prelabel_exporters.common import class_name, inside_folder, without_class
+from prelabel_exporters.common import class_name, inside_folder, note_box, without_class
+from prelabel_exporters.labelformat.cutting import cut_holes
 
 _POLYGON = Control(kind="polygon", name="label", to_name="image", image_key="image", labels=())
 BoxFormat = Literal["yolo", "kitti", "lightly"]
@@ -93,13 +95,20 @@ class _Photos:
 
 
 class _Polygons(_Photos, InstanceSegmentationInput):
-    """``tolerance``: how far a polygon may be from the outline, in pixels."""
+    """``tolerance``: how far a polygon may be from the outline, in pixels. ``cuts_holes``: whether
+    regions are cut so that their holes stay."""
 
     def __init__(
-        self, predictions: Iterable[Prediction], context: ExportContext, *, tolerance: float
+        self,
+        predictions: Iterable[Prediction],
+        context: ExportContext,
+        *,
+        tolerance: float,
+        cuts_holes: bool,
     ) -> None:
         super().__init__(predictions, context)
         self._tolerance = tolerance
+        self._cuts_holes = cuts_holes
 
     def get_labels(self) -> Iterator[ImageInstanceSegmentation]:
         """Each photo with its regions' polygons."""
@@ -112,23 +121,36 @@ class _Polygons(_Photos, InstanceSegmentationInput):
             yield ImageInstanceSegmentation(image, objects)
 
     def _parts(self, region: Region, prediction: Prediction) -> list[list[tuple[float, float]]]:
-        """The outlines of a region's parts, in pixels, without their holes."""
+        """The outlines of a region's parts, in pixels, without holes."""
         problems, photo = self.context.problems, prediction.photo
+        note_box(region, prediction, self.context)
+        strips = cut_holes(region.mask) if self._cuts_holes else []
+        if len(strips) > 1:
+            problems.note("regions with holes, cut into parts", photo)
+            cut = (structs.replace(region, rle=encode_rle(strip)) for strip in strips)
+            return [part for strip in cut for part in self._outlines(strip, prediction)[0]]
+        parts, holes = self._outlines(region, prediction)
+        for _ in range(holes):
+            problems.note("holes filled, since polygons have none", photo)
+        if len(parts) > 1:
+            problems.note("regions in several parts, joined by lines without width", photo)
+        if not parts:
+            problems.note("regions without a pixel, left out", photo)
+        return parts
+
+    def _outlines(
+        self, region: Region, prediction: Prediction
+    ) -> tuple[list[list[tuple[float, float]]], int]:
+        """The outline of each part, and how many holes that leaves out."""
         items, losses = encode_regions(
             structs.replace(prediction, regions=(region,)),
             {region.cluster: ""},
             _POLYGON,
             tolerance=self._tolerance,
         )
-        for _ in range(losses.holes):
-            problems.note("holes filled, since polygons have none", photo)
-        if len(items) > 1:
-            problems.note("regions in several parts, joined by lines without width", photo)
-        if not items:
-            problems.note("regions without a pixel, left out", photo)
         points = [cast("list[tuple[float, float]]", item["value"]["points"]) for item in items]
         scale = prediction.width / 100, prediction.height / 100  # Label Studio's are percentages
-        return [[(x * scale[0], y * scale[1]) for x, y in part] for part in points]
+        return [[(x * scale[0], y * scale[1]) for x, y in part] for part in points], losses.holes
 
 
 class _Boxes(_Photos, ObjectDetectionInput):
@@ -139,9 +161,10 @@ class _Boxes(_Photos, ObjectDetectionInput):
         for prediction, image in self.photos():
             objects = []
             for region, category in self.regions(prediction):
-                self.context.problems.note(
-                    "regions of which only the box is kept", prediction.photo
-                )
+                if not region.is_box:
+                    self.context.problems.note(
+                        "regions of which only the box is kept", prediction.photo
+                    )
                 x, y, width, height = region.box
                 box = BoundingBox(xmin=x, ymin=y, xmax=x + width, ymax=y + height)
                 score = region.score if prediction.model_version else None
@@ -150,10 +173,15 @@ class _Boxes(_Photos, ObjectDetectionInput):
 
 
 def write_polygons(
-    predictions: Iterable[Prediction], folder: Path, context: ExportContext, *, tolerance: float
+    predictions: Iterable[Prediction],
+    folder: Path,
+    context: ExportContext,
+    *,
+    tolerance: float,
+    cuts_holes: bool,
 ) -> None:
-    """Write YOLO's data.yaml and labels/ with polygons."""
-    labels = _Polygons(predictions, context, tolerance=tolerance)
+    """Write YOLO's labels/ with polygons, and labelformat's own data.yaml."""
+    labels = _Polygons(predictions, context, tolerance=tolerance, cuts_holes=cuts_holes)
     YOLOv8InstanceSegmentationOutput(folder / "data.yaml", "train").save(labels)
 
 

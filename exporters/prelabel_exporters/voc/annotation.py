@@ -37,25 +37,38 @@ def annotation(prediction: Prediction, regions: Sequence[Region], names: Sequenc
     return f"{ElementTree.tostring(root, encoding='unicode')}\n".encode()
 
 
+def read_document(file: Path, problems: Problems) -> Element | None:
+    """The XML of a file; None, counted, for one that cannot be read."""
+    try:
+        return ElementTree.fromstring(file.read_bytes())
+    except (OSError, ValueError, LookupError, ElementTree.ParseError) as error:
+        problems.note("annotations that cannot be read, left out", f"{file}: {error}")
+        return None
+
+
 def read_annotation(
     file: Path, default: str, problems: Problems
 ) -> tuple[str, tuple[int, int] | None]:
     """The photo's name (``default`` if the file does not say one that fits), and its width and
     height, None if the file does not say them."""
-    if not file.is_file():
-        return default, None
-    try:
-        root = ElementTree.fromstring(file.read_bytes())
-        sides = (root.findtext("size/width", "0"), root.findtext("size/height", "0"))
-        width, height = (whole_number(side.strip() or 0) for side in sides)
-        if width is None or height is None or min(width, height) < 0:
-            raise ValueError(f"a size of {sides[0]!r} × {sides[1]!r}")
-        size = (width, height) if width and height else None
-    except (OSError, ValueError, LookupError, ElementTree.ParseError) as error:
-        problems.note("annotations that cannot be read, only masks used", f"{file}: {error}")
-        return default, None
-    if size is None:
+    root = read_document(file, problems) if file.is_file() else None
+    return (default, None) if root is None else photo_and_size(root, file, default, problems)
+
+
+def photo_and_size(
+    root: Element, file: Path, default: str, problems: Problems
+) -> tuple[str, tuple[int, int] | None]:
+    """Like ``read_annotation``, of a file that was read."""
+    sides = (root.findtext("size/width", "0"), root.findtext("size/height", "0"))
+    width, height = (whole_number(side.strip() or 0) for side in sides)
+    size = None
+    if width is None or height is None or min(width, height) < 0:
+        stated = f"{sides[0]!r} × {sides[1]!r}"
+        problems.note("annotations whose size cannot be read", f"{file}: {stated}")
+    elif not width or not height:
         problems.note("annotations that do not state the photo's size", str(file))
+    else:
+        size = (width, height)
     name = root.findtext("filename") or default
     return _photo(name, default.removesuffix(".jpg")) or default, size
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prelabel.data.dataset import Dataset, Problems
+from prelabel.data.image_formats import find_photo_file
 from prelabel.data.records import Prediction
 from prelabel.errors import UserError
 from prelabel_exporters.common import fits_photo
@@ -143,7 +144,7 @@ class _Folder:
             return None
         if self._photos is None:
             return photo
-        names = (photo, *(f"{name}{ending}" for ending in (".jpg", ".jpeg", ".png")))
-        photo = next((other for other in names if (self._photos / other).is_file()), photo)
+        if not (self._photos / photo).is_file():
+            photo = find_photo_file(self._photos, name) or photo
         fits = fits_photo(self._photos / photo, width, height, self._problems)
         return photo if fits else None

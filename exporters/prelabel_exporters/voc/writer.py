@@ -19,12 +19,14 @@ from prelabel_exporters.common import (
     category_ids,
     class_name,
     free_file,
-    stable_id,
+    note_box,
+    split_of,
     without_class,
 )
+from prelabel_exporters.upright import put_image
 from prelabel_exporters.voc.annotation import annotation
+from prelabel_exporters.voc.boxes import find_boxes, read_boxes
 from prelabel_exporters.voc.class_masks import find_class_masks, read_class_masks
-from prelabel_exporters.voc.images import put_image
 from prelabel_exporters.voc.labels import write_labels
 from prelabel_exporters.voc.layout import (
     ANNOTATIONS,
@@ -105,19 +107,23 @@ class Voc:
                     if len(name.splitlines()) != 1 or name != name.strip():
                         context.problems.note("names that cannot be in a list", repr(name))
                         continue
-                    for chosen in ("trainval", self._split(prediction.photo)):
+                    split = split_of(prediction.photo, self.val_share, self.seed)
+                    for chosen in ("trainval", split):
                         lists[chosen].write(f"{name}\n")
             write_labels(beside, ids, context.problems)
         return root / CLASSES
 
     def recognizes(self, source: Path) -> bool:
-        """A folder with ``SegmentationClass/`` in it or in its ``VOCdevkit/VOC*/``, or class masks."""
-        return source.is_dir() and bool(find_root(source) or find_class_masks(source))
+        """A folder with VOC's masks in it or in its ``VOCdevkit/VOC*/``, class masks, or boxes."""
+        finders = (find_root, find_class_masks, find_boxes)
+        return source.is_dir() and any(find(source) for find in finders)
 
     def read(self, source: Path) -> Dataset:
         """The labels of such a folder."""
         if find_root(source) is None and (masks := find_class_masks(source)):
             return read_class_masks(masks)
+        if find_root(source) is None and (annotations := find_boxes(source)):
+            return read_boxes(annotations)
         return read_voc(source)
 
     def _write_photo(
@@ -143,6 +149,8 @@ class Voc:
         regions = [
             r for r in prediction.regions if r.crowd or not without_class(r, prediction, context)
         ]
+        for region in regions:
+            note_box(region, prediction, context)
         values = [
             VOID if region.crowd else ids[class_name(region, prediction, context)]
             for region in regions
@@ -169,11 +177,6 @@ class Voc:
             link=self.images == "link" and not is_own,
             problems=context.problems,
         )
-
-    def _split(self, photo: str) -> str:
-        """The list that a photo is in: val or train."""
-        number = int.from_bytes(stable_id(str(self.seed), photo, size=8)) / 2**64
-        return "val" if number < self.val_share else "train"
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import pytest
 
 from prelabel.errors import PhotoError, UserError
 from prelabel.label_studio.api.client import Client, ProjectInfo, TaskGone
+from prelabel.label_studio.api.deadline import Deadline
 from prelabel.label_studio.api.errors import ServerFault
 from support.http_server import LEGACY, Answer, Route, Server, answer, in_turn
 
@@ -219,6 +220,22 @@ def test_import__fewer_created_than_sent(server: Server, client: Client, created
         client.import_predictions(7, [{"task": 1}, {"task": 2}])
 
 
+def test_import__refused_names_the_labels_that_the_project_lacks(
+    server: Server, client: Client
+) -> None:
+    xml = (
+        '<View><Image name="i" value="$i"/><BrushLabels name="b" toName="i">'
+        '<Label value="Red box" alias="red_1"/></BrushLabels></View>'
+    )
+    project = {"id": 7, "task_number": 1, "label_config": xml, "created_at": "2026"}
+    server.route = lambda method, path, *_: (
+        answer({"created": 0}, 201) if method == "POST" else answer(project)
+    )
+    item = {"from_name": "b", "type": "brushlabels", "value": {"brushlabels": ["Red box"]}}
+    with pytest.raises(ServerFault, match=r"0 of 1 .*: its label config has no label 'Red box' in"):
+        client.import_predictions(7, [{"task": 1, "result": [item]}])
+
+
 def test_import__refused_says_why_without_secrets(server: Server, client: Client) -> None:
     detail = f"Task ID 9 not found, {LEGACY}, https://s3/x.jpg?X-Amz-Signature=cafe"
     server.route = lambda *_: answer({"detail": detail}, 400)
@@ -242,7 +259,7 @@ def test_delete(server: Server, client: Client) -> None:
 def test_download(server: Server, client: Client) -> None:
     server.route = lambda *_: (200, {}, b"picture")
     into = io.BytesIO()
-    assert client.download("/data/upload/1/a%20b.jpg?x=1", into, 7) is None
+    assert client.download("/data/upload/1/a%20b.jpg?x=1", into, 7, Deadline(60)) is None
     assert into.getvalue() == b"picture"
     assert server.asked == [("GET", "/data/upload/1/a%20b.jpg?x=1", f"Token {LEGACY}")]
 
@@ -250,29 +267,47 @@ def test_download(server: Server, client: Client) -> None:
 def test_download__starts_again_after_a_break(server: Server, client: Client) -> None:
     server.route = in_turn((200, {"Content-Length": "7"}, b"pic"), (200, {}, b"picture"))
     into = io.BytesIO()
-    client.download("/a.jpg", into, 100)
+    client.download("/data/upload/a.jpg", into, 100, Deadline(60))
     assert into.getvalue() == b"picture"
 
 
 def test_download__of_a_server_below_a_path(server: Server) -> None:
     server.route = lambda *_: (200, {}, b"picture")
     with Client(f"{server.url}/ls/", LEGACY) as client:
-        client.download("/data/a.jpg", io.BytesIO(), 100)
-        client.download("/ls/data/a.jpg", io.BytesIO(), 100)
-    assert [path for _, path, _ in server.asked] == ["/ls/data/a.jpg"] * 2
+        client.download("/data/upload/a.jpg", io.BytesIO(), 100, Deadline(60))
+        client.download("/ls/data/upload/a.jpg", io.BytesIO(), 100, Deadline(60))
+    assert [path for _, path, _ in server.asked] == ["/ls/data/upload/a.jpg"] * 2
 
 
 @pytest.mark.parametrize("path", ["", "data/x", "//host/x", "http://host/x", "@host/x"])
 def test_download__of_another_host_is_refused(client: Client, server: Server, path: str) -> None:
     with pytest.raises(PhotoError, match="not an absolute path"):
-        client.download(path, io.BytesIO(), 100)
+        client.download(path, io.BytesIO(), 100, Deadline(60))
     assert server.asked == []
 
 
+def test_download__a_login_page_at_one_address_costs_that_photo(
+    server: Server, client: Client
+) -> None:
+    token_is_good = True
+
+    def route(method: str, path: str) -> Answer:
+        if path == "/api/current-user/whoami":
+            return answer({"id": 1}) if token_is_good else answer({}, 401)
+        return 302, {"Location": f"/user/login/?next={path}"}, b""
+
+    server.route = route
+    with pytest.raises(PhotoError, match="asks for a login there"):
+        client.download("/data/upload/a.jpg", io.BytesIO(), 100, Deadline(60))
+    token_is_good = False
+    with pytest.raises(UserError, match="refuses the token"):
+        client.download("/data/upload/a.jpg", io.BytesIO(), 100, Deadline(60))
+
+
 def test_download__follows_redirects_on_the_same_server(server: Server, client: Client) -> None:
-    server.route = in_turn((302, {"Location": "/b.jpg"}, b""), (200, {}, b"picture"))
+    server.route = in_turn((302, {"Location": "/data/upload/b.jpg"}, b""), (200, {}, b"picture"))
     into = io.BytesIO()
-    assert client.download("/a.jpg", into, 100) is None
+    assert client.download("/data/upload/a.jpg", into, 100, Deadline(60)) is None
     assert into.getvalue() == b"picture"
 
 
@@ -281,6 +316,8 @@ def test_download__does_not_follow_to_another_host(
 ) -> None:
     server.route = lambda *_: (303, {"Location": f"{other.url}/a.jpg?sig=1"}, b"")
     into = io.BytesIO()
-    assert client.download("/a.jpg", into, 100) == f"{other.url}/a.jpg?sig=1"
+    assert (
+        client.download("/data/upload/a.jpg", into, 100, Deadline(60)) == f"{other.url}/a.jpg?sig=1"
+    )
     assert into.getvalue() == b""
     assert other.asked == []

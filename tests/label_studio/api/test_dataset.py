@@ -132,7 +132,7 @@ ANNOTATED = [("cat", RING), ("dog", SPECKLED), ("dog", SQUARE), ("cat", SQUARE)]
 def test_annotations__every_pixel_of_every_region(
     label_studio: Server, project: int, tmp_path: Path
 ) -> None:
-    result = _export(label_studio, project, tmp_path / "out")
+    result = _export(label_studio, project, tmp_path / "out", "--with-untouched")
     assert result.exit_code == 0, result.output
     coco = COCO(tmp_path / "out" / "coco" / "instances.json")
     found = _photos(coco)
@@ -150,6 +150,16 @@ def test_annotations__every_pixel_of_every_region(
     assert [c["name"] for c in coco.dataset["categories"]] == ["zebra", "cat", "dog"]
     assert "photos   5" in result.stdout
     assert "regions  5" in result.stdout
+
+
+def test_annotations__photos_that_nobody_has_annotated_stay_out(
+    label_studio: Server, project: int, tmp_path: Path
+) -> None:
+    result = _export(label_studio, project, tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    found = _photos(COCO(tmp_path / "out" / "coco" / "instances.json"))
+    assert sorted(len(regions) for regions in found.values()) == [1, 4]
+    assert "2 of 5 photos are annotated" in result.output
 
 
 def test_predictions_and_both(label_studio: Server, project: int, tmp_path: Path) -> None:
@@ -170,7 +180,8 @@ def test_predictions_and_both(label_studio: Server, project: int, tmp_path: Path
 
 def test_photos_into__under_their_names(label_studio: Server, project: int, tmp_path: Path) -> None:
     photos = tmp_path / "photos"
-    assert _export(label_studio, project, tmp_path / "a", "--photos-into", photos).exit_code == 0
+    whole = ("--with-untouched", "--photos-into", photos)
+    assert _export(label_studio, project, tmp_path / "a", *whole).exit_code == 0
     data = json.loads((tmp_path / "a" / "coco" / "instances.json").read_text())
     for image in data["images"]:
         with Image.open(photos / image["file_name"]) as opened:
@@ -178,9 +189,9 @@ def test_photos_into__under_their_names(label_studio: Server, project: int, tmp_
             assert opened.size == (WIDTH, HEIGHT)
         size = (HEIGHT, WIDTH) if lying else (WIDTH, HEIGHT)
         assert (image["width"], image["height"]) == size
-    assert _export(label_studio, project, tmp_path / "a", "--photos-into", photos).exit_code == 0
+    assert _export(label_studio, project, tmp_path / "a", *whole).exit_code == 0
     (photos / "nothing.jpg").write_bytes(b"mine")
-    refused = _export(label_studio, project, tmp_path / "a", "--photos-into", photos)
+    refused = _export(label_studio, project, tmp_path / "a", *whole)
     assert refused.exit_code == 2
     assert "is there and is another photo" in refused.stderr
     assert (photos / "nothing.jpg").read_bytes() == b"mine"

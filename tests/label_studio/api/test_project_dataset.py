@@ -15,6 +15,7 @@ from prelabel.errors import PhotoError
 from prelabel.label_studio.api.client import ProjectInfo
 from prelabel.label_studio.api.dataset import project_dataset
 from prelabel.label_studio.api.errors import ServerFault
+from prelabel.label_studio.format.label_choice import LabelChoice
 from prelabel.runs.export import export_dataset
 
 
@@ -49,7 +50,8 @@ class _Fetcher:
 
 
 def _project(client: _Client, fetcher: _Fetcher, **more: Any) -> Any:
-    return project_dataset(client, fetcher, 3, what="annotations", **more)  # type: ignore[arg-type]
+    choice = LabelChoice("annotations", untouched=True)
+    return project_dataset(client, fetcher, 3, choice=choice, **more)  # type: ignore[arg-type]
 
 
 def _tasks() -> list[dict[str, Any]]:
@@ -77,7 +79,8 @@ def test_project__photos_are_fetched_only_for_their_size(tmp_path: Path) -> None
             ("gone2.jpg", 10, 8, 1),
         ]
         assert dataset.problems.lines() == [
-            "1 photos left out (project 3, task 3: gone.jpg cannot be fetched (404))"
+            "1 photos left out (project 3, task 3: gone.jpg cannot be fetched (404))",
+            "2 of 4 photos are annotated; the others have no regions",
         ]
 
 
@@ -94,6 +97,7 @@ def test_project__all_photos_into_a_folder(tmp_path: Path) -> None:
         assert dataset.problems.counts == {
             "photos left out": 1,
             "photos that cannot be fetched, whose labels are kept": 1,
+            "of 4 photos are annotated; the others have no regions": 2,
         }
 
 

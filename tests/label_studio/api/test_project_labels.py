@@ -14,6 +14,7 @@ from prelabel.errors import UserError
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.dataset import project_dataset
 from prelabel.label_studio.api.photos import Fetcher
+from prelabel.label_studio.format.label_choice import LabelChoice
 from support.fake_label_studio import TOKEN, FakeLabelStudio, png, running
 from support.label_studio_exports import labels
 from support.small_photos import scene
@@ -58,7 +59,9 @@ def test_project_dataset__annotations_and_predictions(
 ) -> None:
     project = labelled(fake)
     fetcher = Fetcher(client, tmp_path / "cache")
-    with project_dataset(client, fetcher, project, what="both") as dataset:
+    with project_dataset(
+        client, fetcher, project, choice=LabelChoice("both", untouched=True)
+    ) as dataset:
         assert dataset.classes == ("dog", "cat")
         assert dataset.photos is None
         for _ in range(2):  # it can be streamed again
@@ -67,9 +70,27 @@ def test_project_dataset__annotations_and_predictions(
     # The project's tasks were asked for once, and only the photo whose size no region says.
     assert fake.count("GET /api/tasks") == 1
     assert fake.count("GET /data/upload") == 1
-    with project_dataset(client, fetcher, project, what="predictions") as dataset:
+    with project_dataset(
+        client, fetcher, project, choice=LabelChoice("predictions", untouched=True)
+    ) as dataset:
         assert dataset.model_version == "m-1"
         assert [r.score for p in dataset.stream() for r in p.regions] == [0.25]
+
+
+def test_project_dataset__photos_that_nobody_has_annotated(
+    fake: FakeLabelStudio, client: Client, tmp_path: Path
+) -> None:
+    project = labelled(fake)
+    fetcher = Fetcher(client, tmp_path / "cache")
+    into = tmp_path / "photos"
+    choice = LabelChoice("annotations")
+    with project_dataset(client, fetcher, project, choice=choice, photos=into) as dataset:
+        assert labels(dataset) == [["cat"]]
+        (line,) = dataset.problems.lines()
+        assert line.startswith(
+            "1 of 3 photos are annotated; the others are not taken (--with-untouched"
+        )
+    assert fake.count("GET /data/upload") == 1  # the others are not fetched either
 
 
 def test_project_dataset__photos_into_a_folder(
@@ -79,7 +100,11 @@ def test_project_dataset__photos_into_a_folder(
     for _ in range(2):
         fetcher = Fetcher(client, tmp_path / "cache")
         with project_dataset(
-            client, fetcher, project, what="annotations", photos=photos
+            client,
+            fetcher,
+            project,
+            choice=LabelChoice("annotations", untouched=True),
+            photos=photos,
         ) as dataset:
             assert dataset.photos == photos
             assert len(sizes(dataset)) == 3
@@ -89,7 +114,13 @@ def test_project_dataset__photos_into_a_folder(
     (photos / "data/upload/2.png").write_bytes(b"mine")
     with (
         pytest.raises(UserError, match=r"2\.png is there and is another photo"),
-        project_dataset(client, fetcher, project, what="annotations", photos=photos),
+        project_dataset(
+            client,
+            fetcher,
+            project,
+            choice=LabelChoice("annotations", untouched=True),
+            photos=photos,
+        ),
     ):
         pass
     assert (photos / "data/upload/2.png").read_bytes() == b"mine"
@@ -102,12 +133,17 @@ def test_project_dataset__photos_that_cannot_be_had(
     fake.photos.clear()
     fetcher = Fetcher(client, tmp_path / "cache")
     with project_dataset(
-        client, fetcher, project, what="both", photos=tmp_path / "photos"
+        client,
+        fetcher,
+        project,
+        choice=LabelChoice("both", untouched=True),
+        photos=tmp_path / "photos",
     ) as dataset:
         assert labels(dataset) == [["cat"], ["dog"]]
         assert dataset.problems.counts == {
             "photos that cannot be fetched, whose labels are kept": 2,
             "photos left out": 1,
+            "of 3 photos are annotated or have a prediction; the others have no regions": 2,
             "tasks that nobody has annotated, taken from predictions": 1,
         }
         (place,) = dataset.problems.examples["photos left out"]
@@ -117,9 +153,11 @@ def test_project_dataset__photos_that_cannot_be_had(
 def test_project_dataset__a_label_config_that_this_tool_cannot_fill(
     fake: FakeLabelStudio, client: Client, tmp_path: Path
 ) -> None:
-    apart = '<View><Image name="img" value="$image"/><Brush name="brush" toName="img"/></View>'
+    apart = '<View><Image name="img" value="$image"/><Choices name="c" toName="img"/></View>'
     project = labelled(fake, apart)
     fetcher = Fetcher(client, tmp_path / "cache")
-    with project_dataset(client, fetcher, project, what="annotations") as dataset:
+    with project_dataset(
+        client, fetcher, project, choice=LabelChoice("annotations", untouched=True)
+    ) as dataset:
         assert dataset.classes == ("cat",)
         assert labels(dataset) == [["cat"], [], []]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from builders import box, item, task
 from prelabel.data.records import ImageFile
@@ -25,7 +26,10 @@ from prelabel.label_studio.format.annotations import stamp_of
 from prelabel.label_studio.format.label_config import parse_label_config
 from prelabel.label_studio.format.photos import TaskPhoto
 from prelabel.storage.progress import RunLog
+from support.hostile_photos import encoded
 from support.http_server import Server, answer
+
+PICTURE = encoded(Image.new("RGB", (2, 3)))
 
 LABEL_CONFIG = parse_label_config(
     '<View><Image name="img" valueList="$image"/>'
@@ -73,7 +77,7 @@ def test_read_tasks__all_pages(server: Server, client: Client) -> None:
 def test_download__a_task_without_all_of_its_photos_has_none(
     server: Server, client: Client, tmp_path: Path
 ) -> None:
-    server.route = lambda _, path: answer({}, 404) if "gone" in path else (200, {}, b"picture")
+    server.route = lambda _, path: answer({}, 404) if "gone" in path else (200, {}, PICTURE)
     tasks = [
         read_task(
             {"id": n, "data": {"image": [f"/data/upload/{name}.png" for name in names]}},

@@ -10,6 +10,7 @@ import pytest
 
 from prelabel.errors import UserError
 from prelabel.label_studio.api.client import Client
+from prelabel.label_studio.api.deadline import Deadline
 from prelabel.label_studio.api.errors import ServerFault
 from support.http_server import LEGACY, Answer, Route, Server, answer, in_turn
 
@@ -109,7 +110,7 @@ def test_access_token_that_is_refused_twice(server: Server) -> None:
 def test_login_page_instead_of_a_401(server: Server, client: Client) -> None:
     server.route = lambda *_: (302, {"Location": "/user/login/?next=/data/x"}, b"")
     with pytest.raises(UserError, match="refuses the token"):
-        client.download("/data/x", io.BytesIO(), 100)
+        client.download("/data/upload/x", io.BytesIO(), 100, Deadline(60))
 
 
 @pytest.mark.parametrize("token", ["", "  ", "two words", "naïve", "a\nb"])

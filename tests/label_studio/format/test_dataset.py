@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from builders import HEIGHT, PARTS, RING, WIDTH, box, item
+from prelabel.errors import UserError
 from prelabel.runs.datasets import open_dataset
 from support.label_studio_exports import (
     CONFIG,
@@ -147,6 +148,17 @@ def test_read__size_is_unknown_without_a_region_or_the_photo(tmp_path: Path) -> 
     assert "task 1: 1.jpg" in line
 
 
+def test_read__a_region_that_does_not_state_the_size(tmp_path: Path) -> None:
+    drawn = item(RING)
+    for side in ("original_width", "original_height"):
+        drawn.pop(side)
+    dataset = read_export(tmp_path, [annotated(drawn), annotated(item(RING), number=2)])
+    assert [p.photo for p in dataset.stream()] == ["2.jpg"]
+    (line,) = dataset.problems.lines()
+    assert line.startswith("1 regions left out, since they do not state original_width")
+    assert "task 1: 1.jpg" in line
+
+
 def test_fault__ids_used_twice_and_tasks_without_a_photo(tmp_path: Path) -> None:
     tasks = [
         annotated(item(RING)),
@@ -190,3 +202,87 @@ def test_stream__ids_that_are_none_are_no_error(tmp_path: Path) -> None:
     dataset = read_export(tmp_path, tasks)
     assert len(list(dataset.stream())) == 5
     assert dataset.problems.counts == {}
+
+
+def test_untouched__photos_for_which_nothing_counts_are_not_taken(tmp_path: Path) -> None:
+    tasks = [
+        annotated(item(RING)),
+        annotated(number=2),  # submitted without a region: somebody looked
+        annotated(number=3, annotations=[]),
+        annotated(number=4, annotations=[{"id": 4, "result": [], "was_cancelled": True}]),
+        annotated(number=5, annotations=[], predictions=[_predicted("cat", "m", "2026")]),
+    ]
+    for number in range(1, 6):
+        Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / f"{number}.jpg")
+
+    def photos(**settings: Any) -> tuple[list[str], list[str]]:
+        dataset = read_export(tmp_path, tasks, photos=str(tmp_path), **settings)
+        return [p.photo for p in dataset.stream()], dataset.problems.lines()
+
+    how = "the others are not taken (--with-untouched, label-studio.untouched=true)"
+    names = [f"{number}.jpg" for number in range(1, 6)]
+    assert photos(what="annotations") == (names[:2], [f"2 of 5 photos are annotated; {how}"])
+    assert photos(what="predictions") == (names[4:], [f"1 of 5 photos have a prediction; {how}"])
+    found, lines = photos(what="both")
+    assert found == [*names[:2], names[4]]
+    assert f"3 of 5 photos are annotated or have a prediction; {how}" in lines
+    found, lines = photos(what="annotations", untouched=True)
+    assert (found, lines) == (names, ["2 of 5 photos are annotated; the others have no regions"])
+
+
+def test_fault__no_task_has_a_photo_where_the_label_config_looks(tmp_path: Path) -> None:
+    config = CONFIG.replace("$image", "$photo.url")
+    tasks = [annotated(item(RING), data={"picture": "a.jpg", "title": "x"})]
+    with pytest.raises(UserError, match=r"under 'photo\.url', .* have 'picture', 'title'"):
+        read_export(tmp_path, tasks, config)
+    (tmp_path / "label_config.xml").unlink()
+    with pytest.raises(UserError, match="no task has the address of a photo"):
+        read_export(tmp_path, [annotated(data={"title": "x"})])
+
+
+@pytest.mark.parametrize(
+    ("value", "data"),
+    [
+        ("$photo.url", {"photo": {"url": "/data/upload/1/a.jpg"}}),
+        ("$images[1]", {"images": ["/data/upload/1/b.jpg", "/data/upload/1/a.jpg"]}),
+        ("/data/upload/1/$name", {"name": "a.jpg"}),
+    ],
+)
+def test_read__photos_at_a_path_of_the_data(
+    value: str, data: dict[str, Any], tmp_path: Path
+) -> None:
+    dataset = read_export(
+        tmp_path, [annotated(item(RING), data=data)], CONFIG.replace("$image", value)
+    )
+    assert [(p.photo, len(p.regions)) for p in dataset.stream()] == [("a.jpg", 1)]
+
+
+def test_read__an_alias_its_value_and_the_categories_of_labels(tmp_path: Path) -> None:
+    config = CONFIG.replace('value="tree"', 'value="Old tree " alias="tree_1" category="7"')
+    items = [item(RING, "tree_1"), item(PARTS, "Old tree "), item(box(0, 0, 1, 1), "Old tree")]
+    dataset = read_export(tmp_path, [annotated(*items)], config)
+    assert dataset.classes == ("tree_1", "cat", "dog", "Old tree")
+    assert labels(dataset) == [["tree_1", "tree_1", "Old tree"]]
+    assert dataset.category_ids == {"tree_1": 7}
+
+
+def test_read__labels_apart_from_the_shapes_have_the_config_s_order(tmp_path: Path) -> None:
+    config = """<View><Image name="img" value="$image"/><Polygon name="p" toName="img"/>
+    <Labels name="what" toName="img"><Label value="Plane"/><Label value="Car"/></Labels></View>"""
+    value = {"points": [[0, 0], [50, 0], [50, 50]], "closed": True}
+    drawn = item(RING, type="polygon", from_name="p", value=value)
+    named = item(RING, type="labels", from_name="what", value={**value, "labels": ["Car"]})
+    for text in (config, ""):
+        dataset = read_export(tmp_path, [annotated(drawn, named)], text)
+        assert labels(dataset) == [["Car"]]
+        assert dataset.problems.lines() == []
+        assert dataset.classes == (("Plane", "Car"))  # the second time from the file beside it
+
+
+def test_fault__half_a_character_in_a_label(tmp_path: Path) -> None:
+    dataset = read_export(tmp_path, [annotated(item(RING, "cat\ud800"), item(PARTS, "cat\ufffd"))])
+    for _ in range(2):
+        assert labels(dataset) == [["cat\ufffd", "cat\ufffd"]]
+        (line,) = dataset.problems.lines()
+        assert line.startswith("1 labels with half a character, which no file can hold, changed")
+        assert r"cat\ud800" in line

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prelabel.data.dataset import Problems
+from prelabel.errors import UserError
 from prelabel.label_studio.api.tasks import read_task
 from prelabel.label_studio.format.dataset import TaskLabels
+from prelabel.label_studio.format.label_choice import LabelChoice
 from prelabel.label_studio.format.label_config import LabelConfig, parse_label_config
 from prelabel.label_studio.format.photos import (
     TaskPhoto,
@@ -104,8 +106,22 @@ def test_task_photos__export_and_backend_find_the_same(
     data: dict[str, Any], config: LabelConfig
 ) -> None:
     task = {"id": 9, "data": data}
+    if not read_task(task, config).photos:
+        with pytest.raises(UserError, match="no task has a photo under"):
+            TaskLabels(
+                lambda: iter([task]),
+                LabelChoice(),
+                label_config=config,
+                source="x",
+                problems=Problems(),
+            )
+        return
     exported = TaskLabels(
-        lambda: iter([task]), what="both", label_config=config, source="x", problems=Problems()
+        lambda: iter([task]),
+        LabelChoice(untouched=True),
+        label_config=config,
+        source="x",
+        problems=Problems(),
     )
     assert tuple(named.photo for named in exported.photos()) == read_task(task, config).photos
 

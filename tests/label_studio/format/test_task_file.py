@@ -142,6 +142,15 @@ def test_fault__a_file_that_is_too_large_to_be_read_at_once(
             list(json_tasks(file))
 
 
+def test_fault__bytes_that_are_no_text_in_any_place(tmp_path: Path) -> None:
+    file = tmp_path / "tasks.json"
+    whole = b'[{"id": 1, "data": {"image": "a.jpg"}, "annotations": []}, {"id": 2, "data": {}}]'
+    for place in range(len(whole) + 1):
+        file.write_bytes(whole[:place] + b"\xed" + whole[place:])
+        with pytest.raises(UserError, match=r"tasks\.json"):
+            list(json_tasks(file))
+
+
 def test_json_tasks__everything_as_python_reads_it(tmp_path: Path) -> None:
     odd = {
         "int": 12345678901234567890123,
@@ -221,7 +230,57 @@ def test_json_min__types_of_values_without_a_tag_s_name(tmp_path: Path) -> None:
     ]
     ellipse = {"x": 1, "y": 1, "radiusX": 1, "radiusY": 1, "rotation": 0}
     assert types(ellipse, {"x": 1, "keypointlabels": []}) == ["ellipse", "keypointlabels"]
-    assert types({"choices": ["sunny"]}, {"text": ["hm"]}) == ["other", "other"]
+    assert types({"choices": ["sunny"]}, {"text": ["hm"]}) == ["choices", "textarea"]
+    assert types({"unknown": ["sunny"]}) == ["other"]
+
+
+def test_json_min__labels_and_answers_belong_to_the_equal_drawing(tmp_path: Path) -> None:
+    square = {"points": [[0, 0], [50, 0], [50, 50]], "closed": True, "original_width": 10}
+    other = {**square, "points": [[50, 50], [100, 50], [100, 100]]}
+    row = {
+        "id": 1,
+        "annotation_id": 2,
+        "image": "a.jpg",
+        "what": [{**square, "labels": ["Car"]}, {**square, "labels": ["Bus"]}],
+        "polygons": [other, square, square],
+        "state": {**other, "choices": ["new"], "type": "Choices"},  # one alone is not in a list
+    }
+    (task,) = json_tasks(write_export(tmp_path, [row]))
+    (annotation,) = cast(Any, task)["annotations"]
+    found = [(i["id"], i["type"], i["from_name"]) for i in annotation["result"]]
+    assert found == [
+        ("what[0]", "labels", "what"),
+        ("what[1]", "labels", "what"),
+        ("polygons[0]", "polygon", "polygons"),
+        ("what[0]", "polygon", "polygons"),
+        ("what[1]", "polygon", "polygons"),
+        ("polygons[0]", "choices", "state"),
+    ]
+
+
+def test_json_tasks__completions_of_2020_are_annotations(tmp_path: Path) -> None:
+    def completion(number: int, created: object, label: str, **more: Any) -> dict[str, Any]:
+        return {"id": number, "created_at": created, "result": [item(RING, label)], **more}
+
+    task = {
+        "id": 3,
+        "data": {"image": "a.jpg"},
+        "completions": [
+            completion(3001, 1608552083, "old"),
+            completion(3002, 1608552093, "cat"),
+            completion(3003, 1608552099, "skipped", skipped=True),
+            completion(3004, 1e300, "of no time"),
+        ],
+        "predictions": [],
+    }
+    file = write_export(tmp_path, [task])
+    assert looks_like_tasks(file)
+    assert labels(open_dataset(file)) == [["cat"]]
+    (found,) = json_tasks(file)
+    moments = [one["updated_at"] for one in cast(Any, found)["annotations"]]
+    assert moments[:2] == ["2020-12-21T12:01:23+00:00", "2020-12-21T12:01:33+00:00"]
+    file.write_text('[{"completions": [')  # cut off
+    assert looks_like_tasks(file)
 
 
 def test_looks_like_tasks(tmp_path: Path) -> None:

@@ -302,3 +302,10 @@ def test_name_regions__people_come_before_the_config() -> None:
     assert (list(found.names), list(found.known)) == ([None, "dog"], [False, True])
     alone = name_regions(photo, predicted, np.zeros((0, 0), dtype=np.float32), None)
     assert (list(alone.names), list(alone.known)) == ([None, None], [False, False])
+
+
+def test_build__a_named_region_has_no_note_of_its_class() -> None:
+    two = region(1, 1, 4, 4, score=0.9, cluster=0), region(9, 1, 4, 4, score=0.8, cluster=1)
+    found = answered(IMAGE + BRUSH, *two, names=("bird", None))  # the config has no bird
+    notes = [item.get("meta", {}).get("text") for item in found.result]
+    assert notes == [None, ["object 2"]]

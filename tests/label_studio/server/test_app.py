@@ -19,6 +19,7 @@ from prelabel.label_studio.server.fits import Fit
 from prelabel.label_studio.server.jobs import Job, JobResult, Urgency
 from prelabel.label_studio.server.queue import Entry
 from prelabel.label_studio.server.service import Service
+from prelabel.label_studio.server.webhooks import HEADER, read_secret
 from support.backend import newest_version, predict_body, setup_body
 from support.fake_label_studio import BRUSH, FakeLabelStudio, wait_for
 
@@ -46,7 +47,7 @@ def test_request__too_large_says_what_to_do(open_http: TestClient) -> None:
         (b"a=1", "", "not given: expected application/json"),
     ],
 )
-@pytest.mark.parametrize("path", ["/setup", "/predict", "/webhook", "/versions"])
+@pytest.mark.parametrize("path", ["/setup", "/predict", "/versions"])
 def test_request__without_a_json_object_says_so(
     path: str, content: bytes, kind: str, says: str, open_http: TestClient
 ) -> None:
@@ -189,12 +190,15 @@ def test_label_config__is_parsed_once_a_request(
         ("/predict", predict_body(project, tasks, other), [other]),
         ("/predict", predict_body(project, tasks[:1], context=click), [BRUSH]),
         ("/predict", predict_body(project, tasks, ""), []),  # as /setup gave it
-        ("/webhook", event, []),
         (f"/fit?project={project}", {}, []),
     ):
         parses.clear()
         assert open_http.post(path, json=body, follow_redirects=False).status_code < 400
         assert parses == expected, path
+    parses.clear()
+    secret = read_secret(open_folder(server.url, str(number)))
+    assert open_http.post("/webhook", json=event, headers={HEADER: secret}).status_code == 201
+    assert parses == []
     assert [job.kind for job in put].count("predict") == 18
     assert {job.kind for job in put} == {"load", "predict", "interactive", "learn"}
     assert requested[-1].label_config == put[0].label_config
@@ -217,12 +221,14 @@ def test_contract__from_setup_to_the_next_version(
     assert [r["model_version"] for r in answer["results"]] == [before]
     number = int(project.partition(".")[0])
     folder = open_folder(server.url, str(number))
-    wait_for(lambda: any(p["waits_for_setup"] for p in service.status()["projects"]))
-    page = http.get("/").text
-    assert "A newer model" in page
-    assert f"{server.url}/projects/{number}/data" in page
-    after = http.post("/setup", json=setup_body(server, project)).json()["model_version"]
-    assert after == newest_version(folder)
+    assert f"{server.url}/projects/{number}/data" in http.get("/").text
+
+    def setup() -> str:
+        return str(http.post("/setup", json=setup_body(server, project)).json()["model_version"])
+
+    wait_for(lambda: folder.state.newest)
+    wait_for(lambda: setup() == newest_version(folder))
+    after = setup()
 
     broken = server.task(1, image=server.upload(4000, b"broken"))
     results = http.post(
@@ -254,6 +260,7 @@ def test_metrics__can_be_parsed(open_http: TestClient) -> None:
         "prelabel_request_seconds",
         "prelabel_jobs",
         "prelabel_not_ready",
+        "prelabel_webhooks",
         "prelabel_fits",
         "prelabel_queue",
         "prelabel_worker_restarts",
@@ -266,7 +273,8 @@ def test_metrics__can_be_parsed(open_http: TestClient) -> None:
     assert counts["/health", "200"] >= 1
     assert counts["other", "404"] >= 1  # not a label for each path that somebody makes up
     urgencies = {s.labels["urgency"] for s in families["prelabel_queue"].samples}
-    assert urgencies == {"interactive", "opened", "batch", "learn", "background", "at work"}
+    expected = {"interactive", "opened", "batch", "learn", "background", "fetching", "at work"}
+    assert urgencies == expected
 
 
 def test_page__shows_problems_as_text(open_http: TestClient, service: Service) -> None:

@@ -25,6 +25,7 @@ from prelabel.label_studio.server import connections
 from prelabel.label_studio.server.connections import http_server
 from prelabel.label_studio.server.guard import Access, Guard
 from prelabel.label_studio.server.metrics import Metrics
+from prelabel.label_studio.server.problems import ProblemLog
 from support.fake_label_studio import wait_for
 
 Address = tuple[str, int]
@@ -51,7 +52,7 @@ def serving() -> Iterator[tuple[uvicorn.Server, Address]]:
         Route("/early", _early, methods=["POST"]),
         Route("/long", _long),
     ]
-    app = Guard(Router(routes=routes), Access(), Metrics())
+    app = Guard(Router(routes=routes), Access(), Metrics(), ProblemLog())
     server = http_server(app, host="127.0.0.1", port=0)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

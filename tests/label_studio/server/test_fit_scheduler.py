@@ -19,6 +19,7 @@ from prelabel.label_studio.server.problems import ProblemLog
 from prelabel.label_studio.server.projects import Project, Projects
 from prelabel.label_studio.server.requests import TaskRequest
 from prelabel.label_studio.server.settings import Settings
+from prelabel.label_studio.server.supervisor import Supervisor
 from support.fake_label_studio import BRUSH, TOKEN, FakeLabelStudio, Task
 from support.small_photos import tiny_config
 
@@ -37,6 +38,9 @@ class FakeFits:
     def request(self, request: FitRequest) -> Fit:
         self.requests.append(request)
         return self.running.setdefault(request.folder, Fit(request))
+
+    def revive(self) -> bool:
+        return False
 
     def of(self, folder: Path) -> Fit | None:
         return self.running.get(folder)
@@ -59,7 +63,8 @@ class Harness:
         projects = Projects("", "")
         self.server = server
         self.problems = ProblemLog()
-        self.scheduler = FitScheduler(settings, projects, self.problems, Metrics())
+        self.supervisor = Supervisor(self.problems.add)
+        self.scheduler = FitScheduler(settings, projects, self.problems, Metrics(), self.supervisor)
         fits = self.scheduler._fits
         assert isinstance(fits, FakeFits)
         self.fits = fits

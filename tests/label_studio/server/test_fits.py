@@ -61,7 +61,7 @@ def test_first_fit__takes_few_of_many_and_the_whole_comes_later(
     project.setup()
     wait_for(lambda: project.folder.state.n_tasks == 20)
     project.idle()
-    assert {project.setup()} != first
+    wait_for(lambda: {project.setup()} != first)
 
 
 def test_first_fit__with_few_tasks_masks_come_at_once_and_the_fit_goes_live_later(
@@ -72,15 +72,13 @@ def test_first_fit__with_few_tasks_masks_come_at_once_and_the_fit_goes_live_late
     (answer,) = project.predict(project.tasks[0])
     assert answer["model_version"] == before
     assert before.startswith("image-level-")
-    assert labels(answer) == [[] for _ in answer["result"]]
+    assert labels(answer) == [["cat"] for _ in answer["result"]]  # a guess, so that they are seen
     wait_for(lambda: project.folder.state.newest)
     project.idle()
-    # Fitted, but live only with the next /setup; no second fit is begun meanwhile.
-    assert versions(project.predict(project.tasks[1])) == {before}
-    assert project.status["waits_for_setup"]
+    # Fitted, and live by itself soon after; no second fit is begun meanwhile.
     assert project.status["fit"] is None
-    after = project.setup()
-    assert after == newest_version(project.folder)
+    after = newest_version(project.folder)
+    wait_for(lambda: project.setup() == after)
     assert versions(project.predict()) == {after}
 
 
@@ -127,7 +125,7 @@ def test_look__a_project_that_has_grown_is_fitted_anew(
         project.setup()
         wait_for(lambda: project.folder.state.n_tasks == 24)
         project.idle()
-        assert project.setup() != first
+        wait_for(lambda: project.setup() != first)
 
 
 def test_cancel__ends_the_fit_and_it_is_not_begun_again(
@@ -190,10 +188,10 @@ def test_full_disk__without_a_model_masks_come_and_it_is_reported(
 def test_full_disk__during_a_fit_is_reported_with_what_to_do(
     own_folders: Path, server: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(file: Path) -> NoReturn:
+    def full(file: Path, write: object) -> NoReturn:
         raise OSError(28, "No space left on device", str(file))
 
-    monkeypatch.setattr(shards, "replacing", full)
+    monkeypatch.setattr(shards, "write_again_if_removed", full)
     monkeypatch.setattr(fits, "exit_with_parent", lambda pipe: None)  # it is run in this process
     name, tasks = server.project(4)
     number = int(name.partition(".")[0])

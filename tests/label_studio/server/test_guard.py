@@ -9,10 +9,12 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
+from prelabel.label_studio.project_home import open_folder
 from prelabel.label_studio.server.app import create_app
 from prelabel.label_studio.server.guard import Access
 from prelabel.label_studio.server.service import Service
 from prelabel.label_studio.server.settings import Settings
+from prelabel.label_studio.server.webhooks import HEADER, read_secret
 from support.backend import PASSWORD, SCRIPT_TOKEN, predict_body, setup_body
 from support.fake_label_studio import TOKEN, FakeLabelStudio, wait_for
 from support.small_photos import tiny_config
@@ -79,7 +81,7 @@ def test_auth__with_a_token_alone_passwords_are_refused(service: Service) -> Non
 
 def test_auth__a_webhook_may_not_begin_a_fit(http: TestClient, open_http: TestClient) -> None:
     body = {"action": "START_TRAINING", "project": {"id": 1}}
-    assert http.post("/webhook", json=body).status_code == 401
+    assert http.post("/webhook", json=body).json() == {"status": "ignored"}
     assert http.post("/webhook", json=body, auth=("label-studio", "wrong")).status_code == 401
     answer = http.post("/webhook", json=body, auth=("label-studio", PASSWORD))
     assert (answer.status_code, answer.json()) == (201, {"status": "unknown project"})
@@ -142,12 +144,14 @@ def test_secrets__are_in_no_log_error_page_or_figure(
         )
         number = int(project.partition(".")[0])
         event = {"project": {"id": number}, "task": {"id": tasks[0]["id"]}}
-        texts.append(http.post("/webhook", json={"action": "ANNOTATION_CREATED", **event}).text)
+        webhook = read_secret(open_folder(server.url, str(number)))
+        body = {"action": "ANNOTATION_CREATED", **event}
+        texts.append(http.post("/webhook", json=body, headers={HEADER: webhook}).text)
         wait_for(lambda: "refuses the token" in http.get("/").text)
         texts += [http.get("/").text, http.get("/metrics").text, http.get("/versions").text]
     out, err = capfd.readouterr()
     files = [f.read_text("utf-8") for f in tmp_path.rglob("*.json*") if f.is_file()]
     assert len(files) >= 1
     for text in (*texts, out, err, caplog.text, *files):
-        for each in (secret, PASSWORD, SCRIPT_TOKEN, TOKEN):
+        for each in (secret, PASSWORD, SCRIPT_TOKEN, TOKEN, webhook):
             assert each not in text

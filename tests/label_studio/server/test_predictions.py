@@ -52,7 +52,7 @@ def test_predict__the_same_task_of_several_clients_is_worked_on_once(
         with server.holding(image):
             requests = [clients.submit(project.predict, task, task) for _ in range(8)]
             server.await_requests(image)
-            assert sizes(service)["at work"] == 1
+            assert sizes(service)["fetching"] == 1
         answers = [answer for request in requests for answer in request.result(60)]
     assert len(answers) == 16
     assert all(answer == answers[0] for answer in answers)

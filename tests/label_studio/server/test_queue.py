@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import wait
 from dataclasses import replace
+from typing import NoReturn
 
 import pytest
 
@@ -40,20 +41,32 @@ class FakeChild:
         self.on_message, self.on_exit = on_message, on_exit
         self.at_work: dict[int, str] = {}
         self.received: list[str] = []
+        self.urgencies: list[Urgency] = []
         self.stopped = False
+        self.broken = False
 
     def send(self, job: Job) -> None:
         task = name_of(job)
         self.at_work[job.number] = task
         self.received.append(task)
+        self.urgencies.append(job.urgency)
 
-    def stop(self, *, wait: float) -> None:
+    def stop(self, *, wait: float = 0.0) -> None:
         self.stopped = True
 
     def finish(self, task: str) -> None:
         number = next(n for n, t in self.at_work.items() if t == task)
         del self.at_work[number]
         self.on_message(JobResult(number, f"answer {task}".encode()))
+
+    def fetching(self, task: str) -> None:
+        number = next(n for n, t in self.at_work.items() if t == task)
+        self.on_message(JobResult(number, b"[]", state="fetching"))
+
+    def fetched(self, task: str) -> None:
+        number = next(n for n, t in self.at_work.items() if t == task)
+        del self.at_work[number]
+        self.on_message(JobResult(number, b"[]", state="fetched"))
 
     def finish_next(self) -> None:
         self.finish(next(iter(self.at_work.values())))
@@ -138,6 +151,7 @@ def test_put__the_most_urgent_first(harness: Harness) -> None:
         "batch": 1,
         "learn": 0,
         "background": 1,
+        "fetching": 0,
         "at work": AT_ONCE,
     }
     for task in ("1", "0", "2"):
@@ -311,3 +325,101 @@ def test_stop__wakes_those_who_wait_and_takes_no_more_jobs(harness: Harness) -> 
     harness.child.finish("0")  # its answer was under way: nobody minds
     harness.child.die()
     assert len(harness.children) == 1
+
+
+# Photos
+
+
+def test_jobs_that_wait_for_photos_hold_no_slot(harness: Harness) -> None:
+    entries = harness.put_all(AT_ONCE + 2)
+    assert harness.child.received == ["0", "1", "2"]
+    for task in ("0", "1", "2"):
+        harness.child.fetching(task)
+    assert harness.child.received == ["0", "1", "2", "3", "4"]
+    assert harness.queue.sizes()["fetching"] == 3
+    assert harness.queue.sizes()["at work"] == 2
+    harness.child.finish("3")
+    harness.child.finish("1")  # whose photo cannot be fetched
+    assert result_of(entries[1]).answer == b"answer 1"
+    assert not entries[0].result.done()
+
+
+def test_job_that_has_its_photos_comes_next(harness: Harness) -> None:
+    harness.put_all(AT_ONCE + 3)
+    harness.child.fetching("0")
+    assert harness.child.received == ["0", "1", "2", "3"]
+    harness.child.fetched("0")  # all slots are taken
+    harness.child.finish("1")
+    assert harness.child.received == ["0", "1", "2", "3", "0"]
+    harness.child.finish("2")
+    assert harness.child.received[-1] == "4"
+    assert harness.queue.sizes()["fetching"] == 0
+
+
+def test_job_that_waits_for_photos_becomes_more_urgent(harness: Harness) -> None:
+    harness.put("a", Urgency.BATCH)
+    harness.child.fetching("a")
+    harness.put("a", Urgency.BATCH)
+    assert harness.child.urgencies == [Urgency.BATCH]
+    entry = harness.put("a", Urgency.OPENED)
+    assert harness.child.urgencies == [Urgency.BATCH, Urgency.OPENED]
+    harness.queue.deprioritize(entry)
+    assert len(harness.child.urgencies) == 2
+
+
+def test_death__jobs_that_waited_for_photos_are_not_its_cause(harness: Harness) -> None:
+    for _ in range(3):
+        entry = harness.put("a")
+        harness.child.fetching("a")
+        harness.child.die()
+    assert entry.attempts == 0
+    assert harness.child.received == ["a"]
+    harness.child.finish("a")
+    assert result_of(entry).answer == b"answer a"
+
+
+def test_revive__starts_a_process_for_jobs_that_wait(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_process(*_: object, **__: object) -> NoReturn:
+        raise OSError(12, "Cannot allocate memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(queue, "Child", no_process)
+        entry = harness.put("a")
+        assert "cannot be started: [Errno 12]" in harness.problems[0]
+    assert harness.queue.revive()
+    harness.child.finish("a")
+    assert result_of(entry).answer == b"answer a"
+    assert not harness.queue.revive()
+
+
+def test_revive__ends_a_process_that_hangs_or_is_broken(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = harness.put("a")
+    assert not harness.queue.revive()
+    with monkeypatch.context() as patch:
+        patch.setattr(queue, "_LONGEST", -1.0)
+        assert harness.queue.revive()
+    assert harness.child.stopped
+    harness.child.die()
+    assert harness.queue.revive()  # tells of it once
+    assert not harness.queue.revive()
+    harness.child.broken = True
+    assert harness.queue.revive()
+    harness.child.die()
+    assert "died over it twice" in result_of(entry).problem
+
+
+def test_finish__a_result_that_cannot_be_noted_reaches_who_waits(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> NoReturn:
+        raise ValueError("as planned")
+
+    monkeypatch.setattr(harness.queue, "_on_result", fails)
+    entry = harness.put("a")
+    with pytest.raises(ValueError, match="as planned"):
+        harness.child.finish("a")
+    assert result_of(entry).answer == b"answer a"

@@ -28,7 +28,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refresh, "_EVERY", 0.05)
     monkeypatch.setattr(refresh, "_PAUSE", 0.0)
     monkeypatch.setattr(refresh, "_AFTER", 0.1)
-    monkeypatch.setattr(refreshed_project, "_OPEN", 0.3)
+    monkeypatch.setattr(refreshed_project, "OPEN", 0.3)
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def project(service: Service, server: FakeLabelStudio) -> Project:
 def test_refresh__a_name_reaches_all_tasks_and_nobody_sees_both_or_none(
     project: Project, server: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(refreshed_project, "_OPEN", 3.0)
+    monkeypatch.setattr(refreshed_project, "OPEN", 3.0)
     [old] = held(server, project.tasks[2])
     new = old.replace("-0", "-1")
     server.asked.clear()
@@ -195,6 +195,17 @@ def test_refresh__doubles_after_retrieving_go(project: Project, server: FakeLabe
     wait_for(lambda: held(server, project.tasks[1]) == [old])
 
 
+def test_refresh__a_task_that_was_opened_twice_at_once_has_one(
+    project: Project, server: FakeLabelStudio
+) -> None:
+    task = server.task(project.id, image=server.upload(1))
+    [old] = held(server, project.tasks[0])
+    stored(project, old, task)
+    stored(project, old, task)
+    assert held(server, task) == [old, old]
+    wait_for(lambda: held(server, task) == [old])
+
+
 def test_refresh__a_refusal_is_said_and_names_go_live_with_setup(
     project: Project, server: FakeLabelStudio
 ) -> None:
@@ -233,3 +244,15 @@ def test_refresh__labels_of_unnamed_classes_come_and_go(
     wait_for(lambda: not has_labels(server.configs[project.id]))
     assert server.configs[project.id] == NAMELESS
     assert given(server, project.tasks[0]) == {"dog"}
+
+
+def test_refresh__the_first_predictions_have_the_labels_of_their_classes(
+    adding: Service, server: FakeLabelStudio
+) -> None:
+    project = Project(adding, server, 20, NAMELESS)
+    project.setup()
+    answers = project.predict()  # fits first
+    labels = {i["value"]["brushlabels"][0] for answer in answers for i in answer["result"]}
+    assert labels
+    assert all(label.startswith("object ") for label in labels)
+    assert has_labels(server.configs[project.id])

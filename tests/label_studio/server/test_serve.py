@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,70 +16,12 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from prelabel.label_studio.demo.local_server import free_port
 from prelabel.label_studio.project_home import open_folder
 from support.backend import newest_version, predict_body, setup_body
 from support.fake_label_studio import TOKEN, FakeLabelStudio, wait_for
-
-COMMAND = (sys.executable, "-m", "prelabel", "serve")
-TINY = ("--recipe", "fast", "--backbone", "color-texture", "--set", "features.size=112")
+from support.serving import COMMAND, TINY, group, needs_proc, serving
 
 pytestmark = pytest.mark.slow
-
-
-@contextmanager
-def serving(
-    folder: Path, server: FakeLabelStudio, **more: str
-) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
-    """The command in a process group of its own, and a client for it."""
-    port = free_port(0)
-    environment = {
-        **os.environ,
-        "PRELABEL_HOME": str(folder / "home"),
-        "PRELABEL_CACHE": str(folder / "cache"),
-        **more,
-    }
-    process = subprocess.Popen(
-        [*COMMAND, *TINY, "--port", str(port)],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client:
-            wait_for(lambda: process.poll() is not None or _up(client))
-            assert process.poll() is None, process.stdout and process.stdout.read()
-            yield process, client
-    finally:
-        for pid in group(process.pid):
-            os.kill(pid, signal.SIGKILL)
-        process.wait()
-
-
-def _up(client: httpx.Client) -> bool:
-    try:
-        return client.get("/health").is_success
-    except httpx.TransportError:
-        return False
-
-
-def group(leader: int) -> list[int]:
-    """The living processes of a session."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            state, _, _, session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
-        except OSError:
-            continue
-        if int(session) == leader and state != "Z":
-            found.append(int(folder.name))
-    return found
-
-
-needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc here")
 
 
 def refusal(*arguments: str, **variables: str) -> str:
@@ -146,6 +86,58 @@ def test_serve__interrupted_ends_with_all_its_processes(
 
 
 @needs_proc
+def test_serve__terminated_with_its_processes_reports_no_death(
+    server: FakeLabelStudio, tmp_path: Path
+) -> None:
+    """A service manager sends SIGTERM to all of them."""
+    with serving(tmp_path, server) as (process, http):
+        project, tasks = server.project(2)
+        assert http.post("/setup", json=setup_body(server, project)).is_success
+        assert http.post("/predict", json=predict_body(project, tasks)).is_success
+        assert len(group(process.pid)) >= 2
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(10)
+        wait_for(lambda: not group(process.pid), seconds=10)
+        assert process.stdout is not None
+        printed = process.stdout.read()
+    assert "died" not in printed
+    assert "Traceback" not in printed
+
+
+def test_serve__a_port_in_use_is_an_error_and_no_address() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        text = refusal("--port", str(port))
+    assert f"127.0.0.1, port {port}" in text
+    assert "is the backend's address" not in text
+
+
+def test_serve__a_refused_setup_is_told_in_the_log_on_the_page_and_in_label_studio(
+    server: FakeLabelStudio, tmp_path: Path
+) -> None:
+    choices = '<View><Image name="i" value="$image"/><Choices name="c" toName="i"><Choice value="a"/></Choices></View>'
+    project, _ = server.project(1, choices)
+    body = {**setup_body(server, project), "schema": choices}
+    with serving(tmp_path, server, PRELABEL_BASIC_AUTH="me:secret") as (process, http):
+        for _ in range(3):
+            assert http.post("/setup", json=body).status_code == 401
+        answer = http.post("/setup", json=body, auth=("me", "secret"))
+        page = http.get("/", auth=("me", "secret")).text
+        # All that Label Studio shows of an error is its status and reason phrase.
+        assert answer.status_code == 400
+        assert "no tag that can hold masks, found View, Image, Choices" in answer.reason_phrase
+        assert "<" not in answer.reason_phrase  # Label Studio shows it as HTML
+        assert "x-prelabel-reason" not in answer.headers
+        os.kill(process.pid, signal.SIGTERM)
+        process.wait(10)
+        assert process.stdout is not None
+        log = process.stdout.read()
+    for told in (page, log):
+        assert told.count("no or another user and password") == 1
+        assert told.count(f"project {project} cannot be connected: label config") == 1
+
+
+@needs_proc
 def test_serve__killed_during_a_fit_takes_its_processes_along_and_goes_on_with_it(
     server: FakeLabelStudio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,8 +162,9 @@ def test_serve__killed_during_a_fit_takes_its_processes_along_and_goes_on_with_i
     configured = {"LABEL_STUDIO_URL": server.url, "LABEL_STUDIO_API_KEY": TOKEN}
     with serving(tmp_path, server, **configured) as (_, http):
         wait_for(lambda: folder.state.newest)
-        version = http.post("/setup", json=setup_body(server, project)).json()["model_version"]
-        assert version == newest_version(folder)
+        version = newest_version(folder)
+        body = setup_body(server, project)
+        wait_for(lambda: http.post("/setup", json=body).json()["model_version"] == version)
         results = http.post("/predict", json=predict_body(project, tasks)).json()["results"]
         assert {r["model_version"] for r in results} == {version}
         assert server.count(first) == n_asked  # from the cache

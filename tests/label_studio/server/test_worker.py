@@ -6,7 +6,8 @@ import errno
 import json
 import multiprocessing
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing.connection import Connection
@@ -22,15 +23,19 @@ from prelabel.label_studio.format.items import decode_item
 from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.label_studio.predict.task_prediction import ResultOptions
 from prelabel.label_studio.project_folder import ProjectFolder
+from prelabel.label_studio.server import job_photos
 from prelabel.label_studio.server import worker as worker_module
-from prelabel.label_studio.server.jobs import JobKind, JobResult, WorkerSettings
+from prelabel.label_studio.server.jobs import Job, JobKind, JobResult, Urgency, WorkerSettings
+from prelabel.label_studio.server.queue import Queue
 from prelabel.label_studio.server.worker import work
 from prelabel.model import FittedModel
 from prelabel.pipeline import fit
 from prelabel.storage import shards
 from support.fake_label_studio import BRUSH, TOKEN, FakeLabelStudio, Task, wait_for
+from support.hostile_server import hostile_server
 from support.jobs import job
 from support.small_photos import tiny_config, write_scenes
+from support.threads import fail, named, untraced
 
 IMAGE = '<Image name="image" value="$image"/>'
 LABELS = '<Label value="cat" predicted_values="object 1"/><Label value="dog"/>'
@@ -57,15 +62,21 @@ class Worker:
     """A running worker and its answers. ``problems``: those that belong to no job."""
 
     def __init__(
-        self, pipe: Connection, server: FakeLabelStudio, folder: ProjectFolder, model: str
+        self,
+        pipe: Connection,
+        server: FakeLabelStudio,
+        folder: ProjectFolder,
+        model: str,
+        thread: threading.Thread,
     ) -> None:
         self.pipe, self.server, self.folder, self.model = pipe, server, folder, model
+        self.thread = thread
         self.problems: list[str] = []
-        self._number = 0
+        self.set_aside: list[int] = []
+        self._sent: list[Job] = []
 
     def send(self, task: Task, **options: Unpack[Options]) -> None:
-        self._number += 1
-        self.pipe.send(
+        self._sent.append(
             job(
                 options.get("kind", "predict"),
                 label_xml=options.get("xml", BRUSH),
@@ -77,17 +88,25 @@ class Worker:
                 task_id=task["id"],
                 data=task.get("data"),
                 context=options.get("context"),
-                number=self._number,
+                number=len(self._sent) + 1,
             )
         )
+        self.pipe.send(self._sent[-1])
 
     def receive(self) -> JobResult:
+        """The next result; jobs whose photos were fetched meanwhile are sent again, as the queue
+        does."""
         while True:
             assert self.pipe.poll(60)
             result: JobResult = self.pipe.recv()
-            if result.number:
+            if not result.number:
+                self.problems.append(result.problem)
+            elif result.state == "fetching":
+                self.set_aside.append(result.number)
+            elif result.state == "fetched":
+                self.pipe.send(self._sent[result.number - 1])
+            else:
                 return result
-            self.problems.append(result.problem)
 
     def do(self, task: Task, **options: Unpack[Options]) -> JobResult:
         self.send(task, **options)
@@ -107,7 +126,7 @@ def running_worker(folder: ProjectFolder, server: FakeLabelStudio, model: str) -
     thread = threading.Thread(target=work, args=(theirs, worker_settings), daemon=True)
     thread.start()
     try:
-        yield Worker(ours, server, folder, model)
+        yield Worker(ours, server, folder, model, thread)
     finally:
         ours.close()
         thread.join(10)
@@ -278,10 +297,10 @@ def test_predict__without_a_model_regions_have_no_class_and_are_kept(
 def test_predict__answers_come_though_the_disk_is_full(
     worker: Worker, server: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(file: Path) -> Any:
+    def full(file: Path, write: object) -> Any:
         raise OSError(errno.ENOSPC, "No space left on device", str(file))
 
-    monkeypatch.setattr(shards, "replacing", full)
+    monkeypatch.setattr(shards, "write_again_if_removed", full)
     monkeypatch.setattr(worker_module, "_FLUSH_EVERY", 0.1)
     with running_worker(worker.folder, server, worker.model) as other:
         tasks = [server.task(1) for _ in range(shards.SHARD + 8)]
@@ -372,3 +391,130 @@ def test_work__ends_with_its_pipe_though_a_photo_is_still_awaited(
             wait_for(lambda: server.count(server.held))
     finally:
         server.held = ""
+
+
+# Photos that are slow
+
+
+@pytest.mark.slow
+def test_slow_host_holds_up_no_other_photo(
+    tmp_path: Path, model: FittedModel, server: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRELABEL_CACHE", str(tmp_path / "cache"))
+    folder = ProjectFolder(tmp_path / "1")
+    folder.save_model(model, n_tasks=8)
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
+    with hostile_server(head, bytes(100_000), pause=1.0) as port:
+        sources = Sources((f"127.0.0.1:{port}",), seconds=6)
+        slow = [
+            server.task(1, image=f"http://127.0.0.1:{port}/{number}.jpg") for number in range(20)
+        ]
+        with queue_of(sources) as (queue, job_of):
+            held = [queue.put(job_of(task, folder, server, model), Urgency.BATCH) for task in slow]
+            wait_for(lambda: queue.sizes()["fetching"] == 20)
+            started = time.monotonic()
+            entry = queue.put(job_of(with_regions(server), folder, server, model), Urgency.OPENED)
+            assert json.loads(entry.result.result(30).answer)["result"]
+            assert time.monotonic() - started < 3
+            assert not any(other.answer != b"[]" for other in held)
+            first = held[0].result.result(20)
+            assert "not done after 6 seconds" in first.problem
+
+
+JobOf = Callable[[Task, ProjectFolder, FakeLabelStudio, FittedModel], Job]
+
+
+@contextmanager
+def queue_of(sources: Sources) -> Iterator[tuple[Queue, JobOf]]:
+    """A queue with a real process that has begun."""
+    queue = Queue(
+        WorkerSettings(tiny_config(), sources, ResultOptions()),
+        on_result=lambda job, result: None,
+        on_problem=lambda problem: None,
+    )
+
+    def job_of(
+        task: Task, folder: ProjectFolder, server: FakeLabelStudio, model: FittedModel
+    ) -> Job:
+        return job(
+            "predict",
+            label_xml=BRUSH,
+            server=server.url,
+            token=TOKEN,
+            folder=folder.path,
+            model=model.fit_hash,
+            version=f"{model.fit_hash}-0",
+            task_id=task["id"],
+            data=task["data"],
+        )
+
+    try:
+        yield queue, job_of
+    finally:
+        queue.stop()
+
+
+def test_photo_that_is_at_hand_is_not_waited_for(worker: Worker, server: FakeLabelStudio) -> None:
+    task = with_regions(server)
+    worker.do(task)
+    assert worker.set_aside == [1]
+    worker.do(task)
+    assert worker.set_aside == [1]
+
+
+def test_photo_that_cannot_be_fetched_is_a_problem(worker: Worker, server: FakeLabelStudio) -> None:
+    result = worker.do(server.task(1, image="/data/upload/gone.jpg"))
+    assert (result.answer, result.state) == (b"[]", "done")
+    assert "no such file" in result.problem
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("name", ["flush", "job", "interactive job"])
+def test_work__ends_when_one_of_its_threads_has_failed(
+    name: str, worker: Worker, server: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process is started again then."""
+    monkeypatch.setattr(worker_module, "_LOOK_EVERY", 0.05)
+    monkeypatch.setattr(worker_module, "_FLUSH_EVERY", 0.05)
+    with untraced(), running_worker(worker.folder, server, worker.model) as other:
+        for kind in ("predict", "interactive"):
+            other.do(with_regions(server), kind=kind)
+        for thread in named(f"prelabel {name}"):
+            fail(thread)
+        for _ in range(40):
+            if not other.thread.is_alive():
+                break
+            other.send(with_regions(server), kind="interactive")
+            other.send(with_regions(server))
+            other.thread.join(0.1)
+            while other.pipe.poll():
+                other.pipe.recv()
+        assert not other.thread.is_alive()
+
+
+@pytest.mark.parametrize("error", [SystemExit, MemoryError, RecursionError])
+def test_do__whatever_a_job_raises_is_its_problem(
+    error: type[BaseException],
+    worker: Worker,
+    server: FakeLabelStudio,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(*_: object) -> None:
+        raise error("as planned")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job_photos, "task_photos", fails)
+        assert error.__name__ in worker.do(with_regions(server)).problem
+    assert worker.do(with_regions(server)).problem == ""
+
+
+def test_predict__a_task_that_is_nested_deeply_costs_that_task(
+    worker: Worker, server: FakeLabelStudio
+) -> None:
+    deep: Any = []
+    for _ in range(500):
+        deep = [deep]
+    found = worker.do(server.task(1, image=server.upload(1), more=deep))
+    assert found.answer == b"[]"
+    assert "nested" in found.problem
+    assert worker.do(with_regions(server)).problem == ""

@@ -48,9 +48,8 @@ def demo(
         signal.signal(number, signal.default_int_handler)
     progress = console.progress()
     with console.stage(progress, "start"), extras.required("serve"):
-        from prelabel.label_studio.demo.session import running_demo
-
         config = options.chosen_config("default", backbone=backbone)
+        from prelabel.label_studio.demo.session import running_demo
     with running_demo(command, folder, config, backbone=backbone, progress=progress) as running:
         login, backend = running.login, running.backend
         rows = [

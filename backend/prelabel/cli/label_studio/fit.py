@@ -24,6 +24,9 @@ def fit(
     backbone: options.Backbone = "",
     allow_host: ls_options.AllowHost,
     local_files: ls_options.LocalFiles = None,
+    max_photo_mb: ls_options.MaxPhotoMb = 100,
+    photo_timeout: ls_options.PhotoTimeout = 120,
+    photo_cache_gb: ls_options.PhotoCacheGb = 20.0,
 ) -> None:
     """Fit a new model on the photos that a project has now.
 
@@ -31,15 +34,13 @@ def fit(
     """
     progress = console.progress()
     with console.stage(progress, "start"), extras.required("label-studio"):
+        config = options.chosen_config(recipe, backbone=backbone, settings=settings)
         from prelabel.label_studio.api.client import Client
-        from prelabel.label_studio.api.photos import Sources
         from prelabel.label_studio.fit import FitRequest, fit_project
         from prelabel.label_studio.format.label_config import parse_label_config
         from prelabel.label_studio.predict.task_prediction import ResultOptions
         from prelabel.label_studio.project_home import open_folder
         from prelabel.storage.progress import RunLog
-
-        config = options.chosen_config(recipe, backbone=backbone, settings=settings)
     with Client(url, token) as client:
         facts = client.project(project)
     label_config = parse_label_config(facts.label_config)
@@ -51,14 +52,12 @@ def fit(
         project_id=project,
         label_config=label_config,
         config=config,
-        sources=Sources(tuple(allow_host), local_files),
+        sources=ls_options.sources(
+            allow_host, local_files, mb=max_photo_mb, seconds=photo_timeout, cache_gb=photo_cache_gb
+        ),
         result_options=ResultOptions(),
         newest=folder.state.newest,
     )
-    fit_project(
-        request,
-        RunLog(progress),
-        on_wait=lambda: console.say("another process is fitting this project; waiting for it"),
-    )
+    fit_project(request, RunLog(progress))
     state = folder.state
     print(table([("fitted on", f"{state.n_tasks} tasks"), ("model", state.newest)]))

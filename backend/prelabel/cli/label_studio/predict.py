@@ -72,6 +72,9 @@ def predict(
     max_points: ls_options.MaxPoints = 60,
     allow_host: ls_options.AllowHost,
     local_files: ls_options.LocalFiles = None,
+    max_photo_mb: ls_options.MaxPhotoMb = 100,
+    photo_timeout: ls_options.PhotoTimeout = 120,
+    photo_cache_gb: ls_options.PhotoCacheGb = 20.0,
     strict: options.Strict = False,
 ) -> None:
     """Predict every task of a project: fit if needed, predict, import the predictions.
@@ -80,18 +83,21 @@ def predict(
     """
     progress = console.progress()
     with console.stage(progress, "start"), extras.required("label-studio"):
+        config = options.chosen_config(recipe, backbone=backbone, settings=settings)
         from prelabel.label_studio import bulk
         from prelabel.label_studio.api.client import Client
-        from prelabel.label_studio.api.photos import Sources, open_fetcher
+        from prelabel.label_studio.api.photos import open_fetcher
         from prelabel.label_studio.predict.task_prediction import ResultOptions
         from prelabel.label_studio.project_home import open_folder
 
-        config = options.chosen_config(recipe, backbone=backbone, settings=settings)
+        sources = ls_options.sources(
+            allow_host, local_files, mb=max_photo_mb, seconds=photo_timeout, cache_gb=photo_cache_gb
+        )
     with Client(url, token) as client:
         chosen = unnamed or _unnamed(client.project(project).label_config, ask=not dry_run)
         totals = bulk.predict_project(
             client,
-            open_fetcher(client, Sources(tuple(allow_host), local_files)),
+            open_fetcher(client, sources),
             project,
             open_folder(client.url, client.project(project).name),
             config,

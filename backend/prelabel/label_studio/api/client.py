@@ -9,25 +9,31 @@ from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import httpx
 import msgspec
 
 from prelabel.errors import PhotoError, UserError
-from prelabel.label_studio.api.download import write_photo
+from prelabel.label_studio.api.deadline import Deadline
+from prelabel.label_studio.api.download import HEADERS, write_photo
 from prelabel.label_studio.api.errors import (
     KEPT,
     NotFoundError,
     RedirectedAwayError,
     ServerFault,
+    TokenRefusedError,
 )
 from prelabel.label_studio.api.transport import Transport
+from prelabel.label_studio.api.uris import STATIC, is_photo_route
+from prelabel.label_studio.format.label_config import parse_leniently
+from prelabel.label_studio.format.unknown_labels import unknown_labels
 from prelabel.storage.json import JsonObject
 
 T = TypeVar("T")
+_SHOWN = 5
 _LONG = 10
-"""Usual timeouts that an import may take (it is not repeated), and half as many as a download."""
+"""Usual timeouts that an import may take: it is not repeated."""
 
 _PAGE = 100
 """Tasks in one request, which are in memory together."""
@@ -59,6 +65,15 @@ class ProjectInfo(msgspec.Struct, frozen=True):
             return f"{self.id}.{int(datetime.fromisoformat(self.created_at).timestamp())}"
         except (ValueError, OverflowError):
             return str(self.id)
+
+
+class Webhook(msgspec.Struct, frozen=True):
+    """Where the server sends a project's events. ``headers``: sent with them."""
+
+    id: int
+    url: str = ""
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
+    actions: list[str] = msgspec.field(default_factory=list)
 
 
 class _Titled(msgspec.Struct, frozen=True):
@@ -121,9 +136,12 @@ class Client:
         found = self.convert(answer.get("results") or [], list[_Titled])
         return next((project.id for project in found if project.title == title), None)
 
-    def create_project(self, title: str, label_xml: str) -> int:
-        """A new project's number. Raises UserError."""
-        facts = {"title": title, "label_config": label_xml}
+    def create_project(self, title: str, label_xml: str, *, instructions: str = "") -> int:
+        """A new project's number. ``instructions``: HTML that annotators see first, "" for none.
+        Raises UserError."""
+        facts: JsonObject = {"title": title, "label_config": label_xml}
+        if instructions:
+            facts = {**facts, "expert_instruction": instructions, "show_instruction": True}
         return self.convert(self.ask("POST", "/api/projects/", body=facts), _Titled).id
 
     def set_label_config(self, project_id: int, label_xml: str) -> None:
@@ -175,6 +193,17 @@ class Client:
         answer = self.ask("POST", "/api/ml", body=facts, repeatable=False)
         return self.convert(answer, _Titled).id
 
+    def webhooks(self, project_id: int) -> list[Webhook]:
+        """A project's webhooks. Raises UserError."""
+        answer = self._transport.json("GET", f"/api/webhooks/?{urlencode({'project': project_id})}")
+        return self.convert(answer, list[Webhook])
+
+    def set_webhook_header(self, webhook: Webhook, name: str, value: str) -> None:
+        """Have a webhook send one more header. Raises UserError."""
+        # Without its actions the server would forget them.
+        facts = {"headers": {**webhook.headers, name: value}, "actions": webhook.actions}
+        self.ask("PATCH", f"/api/webhooks/{webhook.id}/", body=facts)
+
     def tasks(
         self, project_id: int, *, version: str = "", fields: Sequence[str] = ()
     ) -> Iterator[JsonObject]:
@@ -205,6 +234,8 @@ class Client:
             total = stated if isinstance(stated, int) else 0
             n_before = len(seen)
             for task in tasks:
+                if not isinstance(task, dict) or not isinstance(task.get("id"), int):
+                    raise self._transport.unexpected("a task without a number")
                 if task["id"] not in seen:  # tasks move to the next page when some are added
                     seen.add(task["id"])
                     yield task
@@ -270,41 +301,69 @@ class Client:
         created = answer.get("created")
         if created != len(predictions):
             reason = f"created {created} of {len(predictions)} predictions"
-            raise ServerFault(
-                f"{self.url} {reason}: see whether the label config was changed meanwhile; {KEPT}",
-                reason=reason,
-            )
+            why = self._unknown_labels(project_id, predictions)
+            raise ServerFault(f"{self.url} {reason}: {why}; {KEPT}", reason=reason)
         return len(predictions)
+
+    def _unknown_labels(self, project_id: int, predictions: Sequence[JsonObject]) -> str:
+        """What of predictions the project does not have now."""
+        config = None
+        with suppress(UserError):  # that is no news beside the refusal
+            config = parse_leniently(self.project(project_id).label_config)
+        results = (prediction.get("result") for prediction in predictions)
+        items = [item for result in results if isinstance(result, list) for item in result]
+        unknown = unknown_labels(items, config) if config else []
+        if unknown:
+            return f"its label config has no {', no '.join(unknown[:_SHOWN])}"
+        return "see whether the label config was changed meanwhile"
 
     def delete_prediction(self, prediction_id: int) -> None:
         """Remove a prediction; one that is gone already is not an error. Raises UserError."""
         with suppress(NotFoundError):
             self._transport.json("DELETE", f"/api/predictions/{prediction_id}/")
 
-    def download(self, url_path: str, into: BinaryIO, max_bytes: int) -> str | None:
-        """Write the file at an absolute path of this server (``/data/upload/…``, with its query) to
+    def download(
+        self, url_path: str, into: BinaryIO, max_bytes: int, deadline: Deadline
+    ) -> str | None:
+        """Write the photo at an absolute path of this server (``/data/upload/…``, with its query) to
         ``into``, which is truncated to its present position before each attempt.
 
-        Returns None; or, if the server redirects to another one, that address, which may be signed:
-        nothing is written then, and nothing was requested there. Raises PhotoError if the file
-        cannot be fetched or has more than ``max_bytes`` bytes, UserError if no file can.
+        Returns None; or, if the server redirects elsewhere, that address, which may be signed:
+        nothing is written then, and nothing was requested there. Paths that Label Studio gives no
+        photos at count as elsewhere. Raises PhotoError if the file cannot be fetched, UserError if no
+        file can.
         """
         if not url_path.startswith("/") or url_path.startswith("//"):
             raise PhotoError(
                 "is not an absolute path of the Label Studio server: it must begin with /"
             )
+        below = url_path.removeprefix(urlsplit(self.url).path)
+        if not is_photo_route(below):
+            return f"{self.url}{below}"
         start = into.tell()
 
         def read(response: httpx.Response) -> None:
             into.seek(start)
             into.truncate()
-            seconds = 2 * _LONG * self._transport.timeout
-            write_photo(response, into, max_bytes, seconds=seconds)
+            write_photo(response, into, max_bytes)
 
         try:
-            self._transport.call("GET", url_path, read, headers={"Accept-Encoding": "identity"})
+            self._transport.call(
+                "GET",
+                url_path,
+                read,
+                headers=HEADERS,
+                authorized=not below.startswith(STATIC),
+                deadline=deadline,
+                follow=is_photo_route,
+            )
         except RedirectedAwayError as other:
             return other.url
+        except TokenRefusedError:
+            self.ask("GET", "/api/current-user/whoami")  # raises it if the token is no good at all
+            raise PhotoError(
+                "cannot be fetched (Label Studio asks for a login there, though it accepts the token)"
+            ) from None
         except ServerFault as fault:
             if not fault.reached:
                 raise

@@ -16,7 +16,8 @@ from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.photos import DOWNLOADS, Fetcher
 from prelabel.label_studio.format.annotations import LabelSource, chosen
 from prelabel.label_studio.format.dataset import TaskLabels
-from prelabel.label_studio.format.label_config import LabelConfig, parse_label_config
+from prelabel.label_studio.format.label_choice import LabelChoice
+from prelabel.label_studio.format.label_config import parse_leniently
 from prelabel.label_studio.format.labelled_task import NamedPhoto
 from prelabel.label_studio.format.regions import Size
 from prelabel.storage.files import replacing
@@ -31,29 +32,30 @@ def project_dataset(
     fetcher: Fetcher,
     project_id: int,
     *,
-    what: LabelSource,
+    choice: LabelChoice | None = None,
     photos: Path | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Dataset]:
     """A project's labels as they are now; they can be streamed as long as the context is open.
 
-    ``what``: which labels count. ``photos``: a folder to put the photos into, under their names in
+    ``choice``: which labels count, left out: both kinds. ``photos``: a folder to put the photos into, under their names in
     the dataset; without it, only those are fetched whose size no region states, to look at it.
     A photo that cannot be fetched is left out if its size is needed, and noted in any case.
     Classes are the labels, as the label config has them. Raises UserError, one for a file of
     another content where a photo is to go as well.
     """
     log = RunLog(progress)
+    choice = choice or LabelChoice()
     project = client.project(project_id)
     problems = Problems()
     with tempfile.TemporaryDirectory(prefix="prelabel-") as folder:
         file = Path(folder) / "tasks.jsonl"
         with log.stage("tasks", project.task_number):
-            _keep_tasks(client, project_id, what, file, log)
+            _keep_tasks(client, project_id, choice.what, file, log)
         labels = TaskLabels(
             lambda: _tasks(file),
-            what=what,
-            label_config=_parse_leniently(project.label_config),
+            choice,
+            label_config=parse_leniently(project.label_config),
             source=f"project {project_id}",
             problems=problems,
         )
@@ -72,7 +74,12 @@ def project_dataset(
             return sizes.get(named.name, named.stated)
 
         yield Dataset(
-            photos, labels.classes, lambda: labels.stream(find_size), problems, labels.model_version
+            photos,
+            labels.classes,
+            lambda: labels.stream(find_size),
+            problems,
+            labels.model_version,
+            category_ids=labels.category_ids,
         )
 
 
@@ -93,15 +100,6 @@ def _tasks(file: Path) -> Iterator[JsonObject]:
     with file.open(encoding="ascii") as lines:
         for line in lines:
             yield json.loads(line)
-
-
-def _parse_leniently(label_xml: str) -> LabelConfig | None:
-    """The label config; None for one that this tool could not fill (with Brush and Labels as separate
-    tags, say), since labels can be read without it."""
-    try:
-        return parse_label_config(label_xml)
-    except UserError:
-        return None
 
 
 def _fetch_sizes(

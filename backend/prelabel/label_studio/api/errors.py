@@ -22,6 +22,10 @@ class ServerFault(UserError):  # noqa: N818
         self.reached = reached
 
 
+class TokenRefusedError(UserError):
+    """The server does not accept the token, at the path that was requested at least."""
+
+
 class NotFoundError(UserError):
     """The server answered 404: nothing is there, or this user may not see it."""
 

@@ -8,20 +8,21 @@ import os
 import re
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import SplitResult, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import httpx
 
+from prelabel.data import images
 from prelabel.errors import PhotoError, UserError
 from prelabel.label_studio.api.client import Client
-from prelabel.label_studio.api.download import check_size, write_photo
+from prelabel.label_studio.api.deadline import Deadline
+from prelabel.label_studio.api.download import HEADERS, check_size, write_photo
+from prelabel.label_studio.api.hosts import AllowedHosts
 from prelabel.label_studio.api.uris import (
     LOCAL_FILES,
-    PORTS,
     decode_data_url,
     file_ending,
     host_and_port,
@@ -30,7 +31,7 @@ from prelabel.label_studio.api.uris import (
     request_path,
     split_uri,
 )
-from prelabel.storage.files import cache_folder, replacing
+from prelabel.storage.files import cache_folder, write_again_if_removed
 from prelabel.storage.pruning import prune
 
 DOWNLOADS = 8
@@ -42,56 +43,68 @@ _LOOK_EVERY = 10.0
 """Seconds between two looks at the folder's size: it may hold many files."""
 _REDIRECTS = 5
 _ATTEMPTS = 3
-_PATIENCE = 20
-"""Timeouts that a whole download may take."""
-_OURS = re.compile(r"[0-9a-f]{32}(\.[a-z]+)?|\.tmp-[0-9a-f-]+(\.[a-z]+)?")
+_READ_TIMEOUT = 30.0
+"""Seconds for connecting, and for each read."""
+_OURS = re.compile(r"[0-9a-f]{32}(\.[a-z0-9]+)?|\.tmp-[0-9a-f-]+(\.[a-z0-9]+)?")
+_CHECKED = "checked"
+"""Part of a photo's name in the folder: earlier versions kept what is not a picture."""
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Where photos may come from beside the server: ``allowed_hosts`` and ``local_root`` of a
-    Fetcher."""
+    """Where photos may come from beside the server, and how much of them.
+
+    ``allowed_hosts``: ``name``, which means the usual ports, or ``name:port``; ``*`` allows all.
+    ``local_root``: the server's document root for local files, if it is on this machine.
+    ``max_bytes``: of one photo. ``seconds``: that fetching one may take in all. ``cache_bytes``: of
+    all that are kept; beyond it what was used longest ago is removed, but nothing used in the last 10
+    minutes.
+    """
 
     allowed_hosts: tuple[str, ...] = ()
     local_root: Path | None = None
+    max_bytes: int = 100_000_000
+    seconds: float = 120.0
+    cache_bytes: int = 20_000_000_000
+
+    def __post_init__(self) -> None:
+        """Raises UserError for hosts that are none."""
+        AllowedHosts(self.allowed_hosts)
 
 
 class Fetcher:
     """Photos by URI, each fetched once. May be used by several threads at once.
 
     ``client``: the server whose paths and storages the URIs mean; None: it cannot be asked, and
-    ``server``, its address, only tells what was fetched from it earlier.
-    ``folder``: where photos are kept, created when needed. ``allowed_hosts``: other hosts that
-    photos may come from, ``name`` or ``name:port``; ``*`` allows all. ``local_root``: the server's
-    document root for local files, if it is on this machine. ``max_bytes``: of one photo.
-    ``timeout``: seconds for connecting and for each read. ``cache_bytes``: of the whole folder;
-    beyond it what was used longest ago is removed, but nothing used in the last 10 minutes.
+    ``server``, its address, only tells what was fetched from it earlier. ``folder``: where photos
+    are kept, created when needed. Only what can be decoded is kept.
     """
 
     def __init__(
         self,
         client: Client | None,
         folder: Path,
+        sources: Sources | None = None,
         *,
         server: str = "",
-        allowed_hosts: Sequence[str] = (),
-        local_root: Path | None = None,
-        max_bytes: int = 100_000_000,
-        timeout: float = 30.0,
-        cache_bytes: int = 20_000_000_000,
     ) -> None:
         self.client = client
         self.server = client.url if client else server.rstrip("/")
         self.folder = folder
-        self._allowed = frozenset(host.strip().lower() for host in allowed_hosts)
-        self._local_root = local_root.expanduser().resolve() if local_root else None
-        self._max_bytes = max_bytes
-        self._timeout = timeout
-        self._cache_bytes = cache_bytes
-        self._http = httpx.Client(timeout=timeout, follow_redirects=False)
+        self._sources = sources = sources or Sources()
+        self._allowed = AllowedHosts(sources.allowed_hosts)
+        self._local_root = sources.local_root.expanduser().resolve() if sources.local_root else None
+        # Connections are not kept: each download must know its own.
+        unkept = httpx.Limits(max_keepalive_connections=0)
+        self._http = httpx.Client(timeout=_READ_TIMEOUT, follow_redirects=False, limits=unkept)
         self._locks = tuple(threading.Lock() for _ in range(256))
         self._pruning = threading.Lock()
         self._look_at = 0.0
+
+    def find(self, uri: str) -> Path | None:
+        """The photo's file, if it need not be fetched. Raises PhotoError and UserError as ``fetch``."""
+        uri = _checked_uri(uri)
+        return self._local(uri) or self._kept(self._file(uri))
 
     def fetch(self, uri: str, *, task_id: int | None = None) -> Path:
         """The photo's file: in ``folder``, or below ``local_root``.
@@ -101,31 +114,47 @@ class Fetcher:
         the server resolves for the task ``task_id``. Raises PhotoError, with a reason that holds no
         part of the URI but its scheme and host; UserError if no photo can be fetched or kept.
         """
-        uri = uri.strip()
-        if re.search("[\ud800-\udfff]", uri):
-            raise PhotoError("cannot be fetched (its address is not valid Unicode)")
+        uri = _checked_uri(uri)
         local = self._local(uri)
         if local:
             return local
-        name = hashlib.blake2b(f"{self.server}\n{uri}".encode(), digest_size=16)
-        file = self.folder / f"{name.hexdigest()}{file_ending(uri)}"
-        with self._locks[name.digest()[0]]:  # two threads that need one photo fetch it once
+        file = self._file(uri)
+        with self._locks[int(file.name[:2], 16)]:  # two threads that need one photo fetch it once
+            if kept := self._kept(file):
+                return kept
             try:
-                os.utime(file)
-                return file
-            except FileNotFoundError:
-                pass
-            except OSError as error:
-                raise UserError(f"{file}: cannot be used ({error.strerror or error})") from error
-            try:
-                with replacing(file) as beside, beside.open("w+b") as into:
-                    self._write(uri, into, task_id)
+                write_again_if_removed(file, lambda beside: self._download(uri, beside, task_id))
             except OSError as error:
                 raise UserError(
                     f"{self.folder}: photos cannot be kept there ({error.strerror or error}): "
                     "make room, or set PRELABEL_CACHE to another folder"
                 ) from error
         self._prune()
+        return file
+
+    def read(self, uri: str, *, task_id: int | None = None) -> bytes:
+        """The photo's bytes. Raises PhotoError and UserError."""
+        file = self.fetch(uri, task_id=task_id)
+        try:
+            return images.read_bytes(file)
+        except PhotoError:
+            if file.exists():
+                raise
+        return images.read_bytes(self.fetch(uri, task_id=task_id))  # removed by another process
+
+    def _file(self, uri: str) -> Path:
+        facts = f"{_CHECKED}\n{self.server}\n{uri}"
+        name = hashlib.blake2b(facts.encode(), digest_size=16).hexdigest()
+        return self.folder / f"{name}{file_ending(uri)}"
+
+    def _kept(self, file: Path) -> Path | None:
+        """The file, if it is there; it counts as used now."""
+        try:
+            os.utime(file)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise UserError(f"{file}: cannot be used ({error.strerror or error})") from error
         return file
 
     def _local(self, uri: str) -> Path | None:
@@ -140,18 +169,26 @@ class Fetcher:
             n_bytes = file.stat().st_size
         except (OSError, RuntimeError, ValueError):  # a circle of links, a null byte
             return None
-        check_size(n_bytes, self._max_bytes)
+        check_size(n_bytes, self._sources.max_bytes)
         return file
 
-    def _write(self, uri: str, into: BinaryIO, task_id: int | None) -> None:
+    def _download(self, uri: str, file: Path, task_id: int | None) -> None:
+        """Raises PhotoError also for what cannot be decoded."""
+        with file.open("w+b") as into, Deadline(self._sources.seconds) as deadline:
+            self._write(uri, into, task_id, deadline)
+        if not file.exists():
+            raise FileNotFoundError(str(file))
+        images.read_image(file)
+
+    def _write(self, uri: str, into: BinaryIO, task_id: int | None, deadline: Deadline) -> None:
         place = split_uri(uri)
         if place.scheme == "data":
-            into.write(decode_data_url(uri, self._max_bytes))
+            into.write(decode_data_url(uri, self._sources.max_bytes))
         elif place.scheme in ("http", "https"):
             if self.client and host_and_port(place) == host_and_port(urlsplit(self.client.url)):
-                self._from_server(request_path(place), into)
+                self._from_server(request_path(place), into, deadline)
             else:
-                self._from_elsewhere(uri, into)
+                self._from_elsewhere(uri, into, deadline)
         elif place.scheme in _CLOUD:
             if task_id is None:
                 raise PhotoError(
@@ -160,9 +197,9 @@ class Fetcher:
                 )
             encoded = base64.urlsafe_b64encode(uri.encode()).decode()
             path = f"/tasks/{task_id}/resolve/?{urlencode({'fileuri': encoded})}"
-            self._from_server(path, into)
+            self._from_server(path, into, deadline)
         elif not place.scheme and uri.startswith("/") and not uri.startswith("//"):
-            self._from_server(uri, into)
+            self._from_server(uri, into, deadline)
         else:
             found = f"at {place.scheme}:" if place.scheme else "at a relative path"
             raise PhotoError(
@@ -170,24 +207,25 @@ class Fetcher:
                 "server, http://, https://, s3://, gs://, azure-blob:// or data:"
             )
 
-    def _from_server(self, path: str, into: BinaryIO) -> None:
+    def _from_server(self, path: str, into: BinaryIO, deadline: Deadline) -> None:
         if self.client is None:
             raise PhotoError("lies on a Label Studio server, and none was given: give its address")
-        elsewhere = self.client.download(path, into, self._max_bytes)
+        elsewhere = self.client.download(path, into, self._sources.max_bytes, deadline)
         if elsewhere is not None:
-            self._from_elsewhere(elsewhere, into)
+            self._from_elsewhere(elsewhere, into, deadline)
 
-    def _from_elsewhere(self, address: str, into: BinaryIO) -> None:
-        """From another host, without the token. Redirects are looked at one by one."""
+    def _from_elsewhere(self, address: str, into: BinaryIO, deadline: Deadline) -> None:
+        """Without the token. Redirects are looked at one by one."""
         for attempt in range(1, _ATTEMPTS + 1):
             into.seek(0)
             into.truncate()
             try:
-                self._follow(address, into)
+                self._follow(address, into, deadline)
                 return
             except httpx.InvalidURL:
                 raise PhotoError("cannot be fetched (its address is not valid)") from None
             except httpx.RequestError as error:
+                deadline.check()
                 slow = isinstance(error, httpx.TimeoutException)
                 if slow or attempt == _ATTEMPTS:
                     reason = "did not answer in time" if slow else "cannot be reached or broke off"
@@ -195,33 +233,21 @@ class Fetcher:
                         f"cannot be fetched ({split_uri(address).hostname} {reason})"
                     ) from error
 
-    def _follow(self, address: str, into: BinaryIO) -> None:
+    def _follow(self, address: str, into: BinaryIO, deadline: Deadline) -> None:
         for _ in range(_REDIRECTS + 1):
-            self._check_host(split_uri(address))
+            self._allowed.check(split_uri(address))
+            deadline.check()
             with self._http.stream(
-                "GET", address, headers={"Accept-Encoding": "identity"}
+                "GET", address, headers=HEADERS, extensions={"trace": deadline.trace}
             ) as response:
                 if not response.has_redirect_location:
-                    write_photo(response, into, self._max_bytes, seconds=_PATIENCE * self._timeout)
+                    write_photo(response, into, self._sources.max_bytes)
                     return
                 try:
                     address = str(response.url.join(response.headers["location"]))
                 except ValueError:
                     raise httpx.InvalidURL("") from None
         raise PhotoError(f"cannot be fetched (more than {_REDIRECTS} redirects)")
-
-    def _check_host(self, place: SplitResult) -> None:
-        name = (place.hostname or "").lower()
-        if place.scheme not in ("http", "https") or not name:
-            raise PhotoError(
-                f"is redirected to {place.scheme or 'no'}: address, expected http or https"
-            )
-        with_port = f"{name}:{place.port or PORTS[place.scheme]}"
-        if not self._allowed & {"*", name, with_port}:
-            raise PhotoError(
-                f"lies on {name}, which is not among the hosts that photos may come from: "
-                "allow that host if you trust it"
-            )
 
     def _prune(self) -> None:
         """Remove what was used longest ago until the folder is small enough."""
@@ -231,17 +257,18 @@ class Fetcher:
             self._look_at = time.monotonic() + _LOOK_EVERY
             prune(
                 (file for file in self.folder.glob("*") if _OURS.fullmatch(file.name)),
-                most_bytes=self._cache_bytes,
+                most_bytes=self._sources.cache_bytes,
                 in_use=_IN_USE,
             )
 
 
 def open_fetcher(client: Client | None, sources: Sources, *, server: str = "") -> Fetcher:
     """Photos as the backend and all commands fetch them, into one folder of the cache."""
-    return Fetcher(
-        client,
-        cache_folder() / "photos",
-        server=server,
-        allowed_hosts=sources.allowed_hosts,
-        local_root=sources.local_root,
-    )
+    return Fetcher(client, cache_folder() / "photos", sources, server=server)
+
+
+def _checked_uri(uri: str) -> str:
+    uri = uri.strip()
+    if re.search("[\ud800-\udfff]", uri):
+        raise PhotoError("cannot be fetched (its address is not valid Unicode)")
+    return uri

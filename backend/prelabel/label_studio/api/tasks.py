@@ -11,7 +11,7 @@ from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.photos import DOWNLOADS, Fetcher
 from prelabel.label_studio.format.annotations import newest_annotation, stamp_of
 from prelabel.label_studio.format.label_config import LabelConfig
-from prelabel.label_studio.format.photos import NO_IMAGE, TaskPhoto, task_photos
+from prelabel.label_studio.format.photos import NO_IMAGE, TaskPhoto, no_photo, task_photos
 from prelabel.label_studio.model_version import is_own
 from prelabel.storage.json import JsonObject
 from prelabel.storage.progress import RunLog
@@ -61,12 +61,16 @@ def own_predictions(task: JsonObject) -> Iterator[tuple[int, str]]:
 def read_tasks(
     client: Client, project_id: int, n_tasks: int, label_config: LabelConfig, log: RunLog
 ) -> list[Task]:
-    """All tasks of a project, without their masks. ``n_tasks``: about how many. Raises UserError."""
-    tasks = []
+    """All tasks of a project, without their masks. ``n_tasks``: about how many. Raises UserError, one if
+    none of them has a photo as well."""
+    tasks, data = [], None
     with log.stage("tasks", n_tasks):
         for task in client.tasks(project_id):
+            data = task.get("data")
             tasks.append(read_task(task, label_config))
             log.advance()
+    if tasks and not any(task.photos for task in tasks):
+        raise UserError(f"project {project_id}: {no_photo(label_config, data)}")
     return tasks
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 from prelabel.errors import UserError
+from prelabel.label_studio.api.errors import TokenRefusedError
 
 _LIFETIME = 300.0
 """Seconds that an access token is good for, where it does not say so itself."""
@@ -57,10 +58,10 @@ class Token:
             if header == {"Authorization": f"Bearer {self._access}"}:
                 self._renew_at = 0.0
 
-    def refused(self) -> UserError:
+    def refused(self) -> TokenRefusedError:
         """The error for a token that the server does not accept."""
         legacy = "" if self.personal else " (legacy tokens may be turned off for the organisation)"
-        return UserError(
+        return TokenRefusedError(
             f"{self._url} refuses the token{legacy}: it was revoked, has expired or is of another "
             f"server; get another one at {self._url}/user/account"
         )

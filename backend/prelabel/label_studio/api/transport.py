@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import math
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from prelabel.errors import UserError
+from prelabel.label_studio.api.deadline import Deadline
 from prelabel.label_studio.api.errors import (
     KEPT,
     AttemptError,
@@ -110,16 +112,31 @@ class Transport:
         repeatable: bool = True,
         timeout: float | None = None,
         authorized: bool = True,
+        deadline: Deadline | None = None,
+        follow: Callable[[str], bool] = lambda path: True,
     ) -> _T:
         """``read`` of the first answer that is not a fault of the server; the other arguments are
-        as for ``json``. Raises ServerFault, RedirectedAwayError, UserError for a refused token."""
+        as for ``json``. ``deadline``: of all attempts. ``follow``: whether a redirect leads to a path
+        of this server, below its own, that the token may be sent to. Raises ServerFault,
+        RedirectedAwayError, UserError for a refused token, and what the deadline raises."""
         request = _Request(
-            method, self._address(path), headers, content, timeout or self.timeout, authorized
+            method=method,
+            address=self._address(path),
+            headers=headers,
+            content=content,
+            timeout=timeout or self.timeout,
+            authorized=authorized,
+            deadline=deadline,
+            follow=follow,
         )
         for attempt in itertools.count(1):
+            if deadline:
+                deadline.check()
             try:
                 return self._attempt(request, read)
             except AttemptError as failure:
+                if deadline:
+                    deadline.check()
                 if attempt >= self._attempts or not (repeatable or failure.not_done):
                     times = f" ({attempt} attempts)" if attempt > 1 else ""
                     see = "see the server's log" if failure.reached else "see whether it runs there"
@@ -129,7 +146,7 @@ class Transport:
                         reached=failure.reached,
                     ) from failure
                 seconds = max(failure.retry_after, self._wait * 2 ** (attempt - 1))
-            time.sleep(min(_LONGEST_WAIT, seconds))
+            time.sleep(min(_LONGEST_WAIT, seconds, deadline.left if deadline else math.inf))
         raise AssertionError  # the count has no end
 
     def unexpected(self, answer: str) -> UserError:
@@ -151,12 +168,18 @@ class Transport:
                     headers={**request.headers, **header},
                     content=request.content,
                     timeout=request.timeout,
+                    extensions={"trace": request.deadline.trace} if request.deadline else None,
                 ) as response:
+                    if request.deadline:
+                        request.deadline.watch(response.extensions["network_stream"])
                     status = response.status_code
                     if response.has_redirect_location:
                         target = _redirect_target(response, request.method, address)
+                        below = target.raw_path.decode("ascii", "replace")
                         if "/user/login" in target.path:
                             status = 401
+                        elif not request.follow(below.removeprefix(urlsplit(self.url).path)):
+                            raise RedirectedAwayError(str(target))
                         else:
                             address, hops = target, hops + 1
                             if hops > _REDIRECTS:
@@ -232,6 +255,8 @@ class _Request:
     content: bytes | None
     timeout: float
     authorized: bool
+    deadline: Deadline | None
+    follow: Callable[[str], bool]
 
 
 def _checked(url: str) -> str:

@@ -7,20 +7,17 @@ import re
 from pathlib import PurePosixPath
 from urllib.parse import SplitResult, parse_qs, unquote, unquote_to_bytes, urlsplit
 
-from prelabel.data.images import EXTENSIONS
+from prelabel.data.image_formats import EXTENSIONS, ending_of_type
 from prelabel.errors import PhotoError
 from prelabel.label_studio.api.download import check_size
 
 LOCAL_FILES = "/data/local-files/"
+_PHOTO_ROUTES = re.compile(
+    r"/data/upload/.+|/data/local-files/|/storage-data/uploaded/|/(tasks|projects)/\d+/(resolve|presign)/"
+)
+STATIC = "/static/"
+"""Label Studio's own pictures, which need no token."""
 PORTS = {"http": 80, "https": 443}
-_MEDIA = {
-    "image/jpeg": ".jpg",
-    "image/png": ".png",
-    "image/webp": ".webp",
-    "image/bmp": ".bmp",
-    "image/tiff": ".tif",
-    "image/gif": ".gif",
-}
 
 
 def split_uri(uri: str) -> SplitResult:
@@ -57,6 +54,14 @@ def path_on_server(uri: str, server_url: str) -> str:
     return place.path.removeprefix(server.path)
 
 
+def is_photo_route(path: str) -> bool:
+    """Whether a path of a Label Studio server, below its own, is one that it gives photos at."""
+    plain = unquote(path.partition("?")[0].partition("#")[0])
+    if "\\" in plain or any(part in ("", ".", "..") for part in plain[1:].rstrip("/").split("/")):
+        return False  # servers may read it as another path
+    return plain.startswith(STATIC) or bool(_PHOTO_ROUTES.fullmatch(plain))
+
+
 def local_file_name(uri: str) -> str:
     """The path of a local file, in the URI's ``?d=``."""
     return parse_qs(split_uri(uri).query).get("d", [""])[0]
@@ -65,7 +70,7 @@ def local_file_name(uri: str) -> str:
 def file_ending(uri: str) -> str:
     """The URI's file ending in small letters; "" if it is not one of an image."""
     if uri.startswith("data:"):
-        return _MEDIA.get(re.split("[;,]", uri[5:105], maxsplit=1)[0].lower(), "")
+        return ending_of_type(re.split("[;,]", uri[5:105], maxsplit=1)[0])
     place = split_uri(uri)
     path = local_file_name(uri) if place.path.endswith(LOCAL_FILES) else unquote(place.path)
     ending = PurePosixPath(path).suffix.lower()

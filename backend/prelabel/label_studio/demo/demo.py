@@ -95,7 +95,7 @@ def project(
     an earlier start, or a new one."""
     found = client.find_project(TITLE)
     if found is None:
-        found = client.create_project(TITLE, label_xml(labels))
+        found = client.create_project(TITLE, label_xml(labels), instructions=INSTRUCTIONS)
         with log.stage("upload", len(photos)):
             for start in range(0, len(photos), _UPLOAD):
                 client.upload(found, photos[start : start + _UPLOAD])
@@ -107,13 +107,34 @@ def project(
     return found
 
 
+INSTRUCTIONS = """<p><b>Correct.</b> Press V and choose a region. Press the key of a label to name it,
+change its edge with brush and eraser, or delete it.</p>
+<p><b>Smart.</b> Switch on <i>Auto-Annotation</i> and <i>Auto-Accept Suggestions</i> below the photo. Press
+M until the tool that you want is active: a point or a box. Choose a label in its row, and click an
+object, or draw a box around it. The label is chosen anew for each point. Alt+click says what does not
+belong to the object.</p>"""
+
+
 def label_xml(labels: Sequence[str]) -> str:
-    """A label config: masks with a brush; a click or a box asks the backend for the object there."""
+    """A label config: masks with a brush, whose labels have the number keys; a click or a box asks the
+    backend for the object there."""
+    keyed = "".join(
+        f'<Label value="{label}" hotkey="{key}"/>' for key, label in enumerate(labels, start=1)
+    )
     choices = "".join(f'<Label value="{label}"/>' for label in labels)
+    row = "display: flex; flex-wrap: wrap; align-items: baseline; column-gap: 8px"
     return f"""<View>
+  <View style="{row}">
+    <Header size="6" value="Regions"/>
+    <BrushLabels name="label" toName="image" smart="false">{keyed}</BrushLabels>
+  </View>
+  <View style="{row}">
+    <Header size="6" value="Smart click"/>
+    <KeyPointLabels name="click" toName="image" smart="true" smartOnly="true">{choices}</KeyPointLabels>
+  </View>
+  <View style="{row}">
+    <Header size="6" value="Smart box"/>
+    <RectangleLabels name="box" toName="image" smart="true" smartOnly="true">{choices}</RectangleLabels>
+  </View>
   <Image name="image" value="$image" zoom="true"/>
-  <BrushLabels name="label" toName="image" smart="false">{choices}</BrushLabels>
-  <Header value="Smart: click, or draw a box, and the object there is cut out"/>
-  <KeyPointLabels name="click" toName="image" smart="true" smartOnly="true">{choices}</KeyPointLabels>
-  <RectangleLabels name="box" toName="image" smart="true" smartOnly="true">{choices}</RectangleLabels>
 </View>"""

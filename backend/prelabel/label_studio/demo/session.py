@@ -15,6 +15,7 @@ from prelabel.label_studio.bulk import Options, Totals, predict_project
 from prelabel.label_studio.demo import demo
 from prelabel.label_studio.demo.demo import Backend
 from prelabel.label_studio.demo.local_server import Login
+from prelabel.label_studio.predict.task_prediction import ResultOptions
 from prelabel.label_studio.project_home import open_folder
 from prelabel.runs.export import export_dataset
 from prelabel.samples import write_samples
@@ -52,7 +53,7 @@ def running_demo(
             server = running.enter_context(demo.label_studio(command.resolve(), data))
             log.advance()
         with log.stage("backend", 1):
-            arguments = ["--backbone", backbone] if backbone else []
+            arguments = ["--unnamed", "add", *(["--backbone", backbone] if backbone else [])]
             backend = running.enter_context(demo.backend(server, data, arguments))
             log.advance()
         client = running.enter_context(Client(server.url, server.login.token))
@@ -60,7 +61,13 @@ def running_demo(
         fetcher = open_fetcher(client, Sources())
         project_folder = open_folder(server.url, client.project(project).name)
         totals = predict_project(
-            client, fetcher, project, project_folder, config, Options(), progress=progress
+            client,
+            fetcher,
+            project,
+            project_folder,
+            config,
+            Options(result_options=ResultOptions(unnamed="add")),
+            progress=progress,
         )
         yield Demo(
             page=f"{server.url}/projects/{project}/data",
@@ -75,5 +82,5 @@ def _export(
     client: Client, fetcher: Fetcher, project: int, folder: Path, progress: Progress
 ) -> Mapping[str, Path]:
     """The project in other formats: a task's annotation where it has one, else its prediction."""
-    with project_dataset(client, fetcher, project, what="both", progress=progress) as dataset:
+    with project_dataset(client, fetcher, project, progress=progress) as dataset:
         return export_dataset(dataset, folder, ["coco", "voc"], progress=progress).files

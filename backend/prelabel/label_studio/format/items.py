@@ -15,6 +15,7 @@ from prelabel.data.masks import Mask, decode_rle, rle_area
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
 from prelabel.label_studio.format.label_config import Control
+from prelabel.label_studio.format.region_attributes import Answers
 from prelabel.label_studio.format.shape_values import Value
 from prelabel.label_studio.format.shapes import SHAPE_OF, Kind, Shape, shape_of_item
 from prelabel.label_studio.format.simplified import Outline
@@ -55,7 +56,8 @@ class Losses:
     Regions: ``below_threshold`` (their score is too low), ``empty`` (no pixel inside),
     ``over_limit`` (behind the best of a photo). In polygons: ``holes``, and the ``hole_pixels``
     that they fill; ``simplified`` ones, and their ``iou_lost``, which is the sum of 1 - IoU with the
-    exact outline. ``unnamed`` regions are there but have no label.
+    exact outline. ``answers`` about regions, their attributes, for which there is no tag.
+    ``unnamed`` regions are there but have no label.
     """
 
     below_threshold: int = 0
@@ -66,6 +68,7 @@ class Losses:
     hole_pixels: int = 0
     simplified: int = 0
     iou_lost: float = 0.0
+    answers: int = 0
 
     def __add__(self, other: Losses) -> Losses:
         """Both together."""
@@ -82,6 +85,7 @@ def encode_regions(
     max_points: int = 0,
     item_index: int | None = None,
     notes: Mapping[int, str] | None = None,
+    answers: Answers | None = None,
 ) -> tuple[list[ResultItem], Losses]:
     """The result items of a prediction for one control, highest score first, and what was lost.
 
@@ -95,7 +99,7 @@ def encode_regions(
     not give back the part, its holes filled, with an IoU of 0.95. ``max_points``: the most corners
     of a polygon, whatever that costs (0: any number). ``item_index``: which photo of the task, where
     the control's ``is_list`` is true. ``notes``: what people see in the details of a cluster's
-    regions, by cluster id.
+    regions, by cluster id. ``answers``: the tags for the regions' attributes.
 
     Raises UserError for a tolerance below 0.
     """
@@ -119,6 +123,9 @@ def encode_regions(
             if notes and (note := notes.get(region.cluster)):
                 item["meta"] = {"text": [note]}
             items += _with_label(item, control, stored)
+            said = list((answers or Answers({})).items(item, region.attributes))
+            items += said
+            losses += Losses(answers=len(region.attributes) - len(said))
             losses += Losses(simplified=part.iou < 1, iou_lost=1 - part.iou)
         if shape.keeps == "outline":
             holes, pixels = _holes(decode_rle(region.rle))

@@ -176,6 +176,15 @@ def parse_label_config(xml: str) -> LabelConfig:
     )
 
 
+def parse_leniently(xml: str) -> LabelConfig | None:
+    """The label config; None for one that cannot be used, as one with Choices alone: labels are read
+    without it."""
+    try:
+        return parse_label_config(xml)
+    except UserError:
+        return None
+
+
 class _Tags:
     """A config's tags. ``images``: those that are images, by name."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from prelabel.label_studio.format.annotations import LabelSource, chosen, result_items
 from prelabel.label_studio.format.label_config import LabelConfig
+from prelabel.label_studio.format.labels import shared_labels
 from prelabel.label_studio.format.photos import (
     TaskPhoto,
     UniqueNames,
@@ -16,6 +17,7 @@ from prelabel.label_studio.format.photos import (
     photo_of_item,
     task_photos,
 )
+from prelabel.label_studio.format.region_attributes import region_attributes
 from prelabel.label_studio.format.regions import Size, item_size
 from prelabel.storage.json import JsonObject
 
@@ -34,7 +36,8 @@ class LabelledTask:
     """A task with the annotation or prediction that counts, if any.
 
     ``photos``: the task's. ``items``: the entry's result items. ``by_photo``: the same by the photo
-    that they are on; None for those of which nothing tells.
+    that they are on; None for those of which nothing tells. ``labels``, ``attributes``: what is
+    said of regions in items of their own, by the region's id.
     """
 
     def __init__(
@@ -46,6 +49,8 @@ class LabelledTask:
         number = task.get("id")
         self.id = number if isinstance(number, int) else None
         self.photos = task_photos(self.id, task.get("data"), label_config)
+        self.labels = shared_labels(self.items)
+        self.attributes = region_attributes(self.items)
         self.by_photo: dict[TaskPhoto | None, list[JsonObject]] = {}
         for item in self.items:
             photo = photo_of_item(item, self.photos, label_config)

@@ -15,6 +15,7 @@ from prelabel.storage.json import JsonObject
 
 NO_IMAGE = "has no image in its data: see whether the label config's Image names the right key"
 
+_SHOWN = 200
 _LOCAL_FILES = "/data/local-files/"
 _UPLOADED = re.compile(r".*/(?:data|media)/upload/\d+/(?:[0-9a-f]{8}-)?([^/]+)")
 _ADDRESSES = ("http://", "https://", "s3://", "gs://", "azure-blob://", "/data/")
@@ -61,6 +62,18 @@ def task_photos(
         TaskPhoto(task_id, key, index, uri)
         for key, listed in is_list.items()
         for index, uri in _addresses(resolve(key, data) if label_config else data[key], listed)
+    )
+
+
+def no_photo(label_config: LabelConfig | None, data: object) -> str:
+    """That no task has a photo, and where one was expected. ``data``: of a task."""
+    found = ", ".join(map(repr, data)) if isinstance(data, Mapping) else "nothing"
+    if not label_config:
+        return f"no task has the address of a photo in its data, which have {found[:_SHOWN]}"
+    keys = ", ".join(dict.fromkeys(repr(c.image_key) for c in label_config.controls))
+    return (
+        f"no task has a photo under {keys}, where the label config's Image looks; the tasks' data "
+        f"have {found[:_SHOWN]}: name one of them in the Image's value"
     )
 
 

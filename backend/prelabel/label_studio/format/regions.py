@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
+from types import MappingProxyType
 
 import numpy as np
 from pycocotools import mask as coco_mask
@@ -16,6 +17,7 @@ from prelabel.data.polygons import crosses
 from prelabel.errors import UserError
 from prelabel.label_studio.format.items import decode_item
 from prelabel.label_studio.format.labels import item_label
+from prelabel.label_studio.format.region_attributes import Attributes
 from prelabel.label_studio.format.shape_values import polygon_points
 from prelabel.label_studio.format.shapes import (
     FINENESS,
@@ -37,12 +39,15 @@ _TWICE = 0.8
 @dataclass(frozen=True, slots=True)
 class DrawnRegion:
     """A region. ``kind``: its shape. ``rle``: its mask at the photo's size, not empty. ``label``:
-    "" if it has none. ``score``: in [0, 1], None where the item has none."""
+    "" if it has none. ``score``: in [0, 1], None where the item has none. ``id``: the item's.
+    ``attributes``: what else people said of it."""
 
     kind: Kind
     rle: Rle
     label: str
     score: float | None
+    id: str = ""
+    attributes: Attributes = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +67,12 @@ def read_items(
     place: str,
     problems: Problems,
     predicted: bool = False,
+    attributes: Mapping[str, Attributes] = MappingProxyType({}),
 ) -> Drawing:
     """The regions that items draw on one photo of this size.
 
-    ``shared``: what ``shared_labels`` gives. ``predicted``: as for ``item_label``. ``place``: the
+    ``shared``: what ``shared_labels`` gives. ``predicted``: as for ``item_label``.
+    ``attributes``: what ``region_attributes`` gives. ``place``: the
     file or project and the task, for what goes to ``problems``: regions that cannot be read, were
     drawn on a photo of another size, or have no pixel. Tags that draw nothing
     (choices, texts, relations) are passed over. A region that was drawn in two shapes, as a brush
@@ -89,7 +96,9 @@ def read_items(
         if rle is not None:
             label = item_label(item, shared, predicted=predicted)
             _note_labels(item, shape, label, here, problems)
-            found.append(DrawnRegion(shape.kind, rle, label, item_score(item)))
+            number = str(item.get("id"))
+            answers = attributes.get(number, {})
+            found.append(DrawnRegion(shape.kind, rle, label, item_score(item), number, answers))
     kept = _without_repeated(found)
     for _ in range(len(found) - len(kept)):
         problems.note("regions drawn twice, the finer kept", place)

@@ -11,6 +11,7 @@ from prelabel.data.records import Prediction
 from prelabel.label_studio.format.items import Losses, ResultItem, encode_regions
 from prelabel.label_studio.format.label_config import Control
 from prelabel.label_studio.format.labels import guess_note, is_unnamed
+from prelabel.label_studio.format.region_attributes import Answers
 from prelabel.label_studio.format.shapes import FINENESS
 
 
@@ -88,6 +89,7 @@ def encode_routed(
     tolerance: float,
     max_points: int,
     item_index: int | None,
+    answers: Answers | None = None,
 ) -> Iterator[tuple[Control, list[ResultItem], Losses]]:
     """For one control after the other: the result items of the regions that go to it, and what was
     lost. ``routes``: by cluster, of every region. The others are as for
@@ -104,5 +106,6 @@ def encode_routed(
             max_points=max_points,
             item_index=item_index,
             notes=notes,
+            answers=answers,
         )
         yield control, items, losses

@@ -6,18 +6,20 @@ import codecs
 import json
 import re
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeGuard
 
 import ijson
 import numpy as np
 
 from prelabel.errors import UserError
+from prelabel.label_studio.format.region_attributes import ANSWERS
 from prelabel.label_studio.format.shapes import SHAPES
 from prelabel.storage.json import JsonObject
 
-_BEGINNING = re.compile(rb'\s*\[\s*\{\s*"(id|data|annotations|predictions)"')
+_BEGINNING = re.compile(rb'\s*\[\s*\{\s*"(id|data|annotations|completions|predictions)"')
 _LONE_SURROGATE = re.compile(
     rb"\\u[dD](?:[89abAB]..(?!\\u[dD][c-fC-F])|[c-fC-F](?<!\\u[dD][89abAB]..\\u[dD].))"
 )
@@ -30,6 +32,7 @@ _STEPS = bytes(1 if code in b"[{" else 255 if code in b"]}" else 0 for code in r
 """By which a byte of JSON changes the level, as int8."""
 _WORD = 12
 """A fault this close to the end of a file may be a word that was cut in two."""
+_ANSWERS = frozenset({"type", "labels", *ANSWERS.values()})
 _FACTS = ("id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time", "agreement")
 
 
@@ -37,7 +40,9 @@ def json_tasks(file: Path) -> Iterator[JsonObject]:
     """The tasks of a file, with ``data``, ``annotations`` and ``predictions`` as in JSON.
 
     JSON_MIN has a row for each annotation, and none for tasks that were skipped; rows of one task
-    become one task again. Its regions have lost their ids and the tag of their image (``to_name``).
+    become one task again. Its regions have lost their ids and the tag of their image (``to_name``);
+    a region, its label and its answers belong together if their drawings are equal. Exports of 2020
+    have ``completions``, which are annotations.
     Raises UserError, with the file and the place, for what is cut off, damaged or not a task.
     """
     rows = enumerate(_items(file), start=1)
@@ -47,7 +52,7 @@ def json_tasks(file: Path) -> Iterator[JsonObject]:
             found = f"a {type(item).__name__}" if isinstance(item, list) else json.dumps(item)
             raise UserError(f"{file}: item {number} is not a task but {found[:40]}")
         if isinstance(item.get("data"), Mapping):
-            yield item
+            yield _with_annotations(item)
         elif _is_minimal(item):
             yield _from_minimal([item, *(row for _, row in more if isinstance(row, dict))])
         else:
@@ -90,7 +95,7 @@ def _items(file: Path) -> Iterator[object]:
             for item in ijson.items(source, "item", use_float=True):
                 number += 1
                 yield item
-    except ijson.JSONError as error:
+    except (ijson.JSONError, UnicodeDecodeError) as error:
         if not small:
             reason = str(error).partition("\n")[0]
             raise UserError(
@@ -153,6 +158,35 @@ def _is_minimal(item: JsonObject) -> bool:
     return not isinstance(item.get("data"), Mapping) and "annotation_id" in item
 
 
+def _with_annotations(task: dict[str, object]) -> JsonObject:
+    """A task; one of 2020 with its completions as annotations."""
+    completions = task.get("completions")
+    if "annotations" in task or not isinstance(completions, list):
+        return task
+    annotations = [
+        {
+            **one,
+            "updated_at": _moment(one.get("updated_at") or one.get("created_at")),
+            "was_cancelled": one.get("was_cancelled") or one.get("skipped") or False,
+        }
+        for one in completions
+        if isinstance(one, Mapping)
+    ]
+    return {**task, "annotations": annotations}
+
+
+def _moment(given: object) -> object:
+    """Seconds since 1970 as they are written since: in ISO's form."""
+    try:
+        return datetime.fromtimestamp(given, UTC).isoformat() if _is_number(given) else given
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _is_number(given: object) -> TypeGuard[float]:
+    return isinstance(given, int | float)
+
+
 def _from_minimal(rows: list[dict[str, object]]) -> JsonObject:
     first = rows[0]
     data = {key: value for key, value in first.items() if key not in _FACTS}
@@ -160,13 +194,7 @@ def _from_minimal(rows: list[dict[str, object]]) -> JsonObject:
         {
             "id": row.get("annotation_id"),
             "updated_at": row.get("updated_at"),
-            "result": [
-                _from_value(value, name, index)
-                for name, values in row.items()
-                if isinstance(values, list)
-                for index, value in enumerate(values)
-                if isinstance(value, Mapping)
-            ],
+            "result": _minimal_items(row),
         }
         for row in rows
         if row.get("annotation_id") is not None
@@ -174,13 +202,46 @@ def _from_minimal(rows: list[dict[str, object]]) -> JsonObject:
     return {"id": first.get("id"), "data": data, "annotations": annotations}
 
 
-def _from_value(value: JsonObject, name: str, index: int) -> JsonObject:
-    """A result item. Its type is that of its labels; without labels, its value tells its shape."""
-    shapes = [(shape.value_key, shape.kind) for shape in SHAPES]
+def _minimal_items(row: JsonObject) -> list[JsonObject]:
+    """The result items of a row; those with equal drawings have one id."""
+    ids: dict[tuple[str, int], str] = {}
+    drawn: set[str] = set()
+    found: list[tuple[str, str, JsonObject]] = []
+    for name, given in row.items():
+        values = given if isinstance(given, list) else [given]
+        counts: dict[str, int] = {}
+        for index, value in enumerate(values):
+            if not isinstance(value, Mapping):
+                continue
+            drawing = _drawing(value)
+            number = counts[drawing] = counts.get(drawing, 0) + 1
+            own = ids.setdefault((drawing, number), f"{name}[{index}]")
+            if drawing and not _ANSWERS & (value.keys() - {"type"}):
+                drawn.add(own)
+            found.append((own if drawing else f"{name}[{index}]", name, value))
+    return [_from_value(value, name, own, is_said=own in drawn) for own, name, value in found]
+
+
+def _drawing(value: JsonObject) -> str:
+    """What a value draws, as text; "" for nothing."""
+    own = {key: part for key, part in value.items() if key not in _ANSWERS}
+    if not any(shape.value_key in own for shape in SHAPES):
+        return ""
+    return json.dumps({key: part for key, part in own.items() if not key.endswith("labels")})
+
+
+def _from_value(value: JsonObject, name: str, number: str, *, is_said: bool) -> JsonObject:
+    """A result item. Its type is that of its labels or answer; without them, its value tells its
+    shape. ``is_said``: whether another item draws the region, and this one may only be said of it."""
     labels = (key for key in value if key.endswith("labels") and key != "labels")
-    kind = next(labels, "") or next((kind for key, kind in shapes if key in value), "other")
+    kind = next(labels, "")
+    if not kind and (is_said or not _drawing(value)):
+        said = {"labels": "labels", **{key: kind for kind, key in ANSWERS.items()}}
+        kind = next((said[key] for key in said if key in value), "")
+    if not kind:
+        kind = next((shape.kind for shape in SHAPES if shape.value_key in value), "other")
     return {
-        "id": f"{name}[{index}]",
+        "id": number,
         "from_name": name,
         "type": kind,
         "original_width": value.get("original_width"),

@@ -150,7 +150,7 @@ class _Router:
         controls = self.controls
         class_name = self.class_names[cluster] if 0 <= cluster < len(self.class_names) else ""
         labels = [_label(c, name if known else class_name, known=known) for c in controls]
-        route = choose_route(controls, labels, note=class_name)
+        route = choose_route(controls, labels, note="" if known and name else class_name)
         elsewhere = known and name and any(c.accepts(name) for c in self.label_config.controls)
         if route.named or elsewhere or self.unnamed == "leave":
             return route

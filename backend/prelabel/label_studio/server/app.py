@@ -14,8 +14,9 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
-from prelabel.label_studio.server.bodies import SMALL, Bodies
-from prelabel.label_studio.server.guard import Access, Guard, unauthorized
+from prelabel.errors import UserError
+from prelabel.label_studio.server.bodies import SMALL, Bodies, BusyError
+from prelabel.label_studio.server.guard import Access, Guard, reasoned, unauthorized
 from prelabel.label_studio.server.requests import (
     EventRequest,
     PredictRequest,
@@ -25,14 +26,15 @@ from prelabel.label_studio.server.requests import (
     decode,
 )
 from prelabel.label_studio.server.service import Service
-from prelabel.storage.pages import template
+from prelabel.label_studio.server.webhooks import HEADER
+from prelabel.storage.pages import source_hash, template
 
 T = TypeVar("T")
 _MOST_WAITING = 200
 """Threads that wait for predictions; short requests have threads of their own."""
 _HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
-    "frame-ancestors 'none'; base-uri 'none'",
+    "Content-Security-Policy": "default-src 'none'; form-action 'self'; frame-ancestors 'none'; "
+    f"base-uri 'none'; style-src {source_hash(['label_studio/server/status.css'])}",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
@@ -60,7 +62,9 @@ def create_app(service: Service, access: Access) -> ASGIApp:
         Route("/metrics", handlers.metrics),
     ]
     # Starlette's own application would answer what goes wrong before the guard can.
-    return Guard(Router(routes=routes, lifespan=lifespan), access, service.metrics)
+    return Guard(
+        Router(routes=routes, lifespan=lifespan), access, service.metrics, service.problems
+    )
 
 
 class _Handlers:
@@ -76,8 +80,12 @@ class _Handlers:
         self._page = template("label_studio/server/status.html.j2")
 
     async def health(self, _: Request) -> Response:
-        """A health check. It says nothing else, since it needs no password."""
-        return JSONResponse({"status": "UP", "model_class": "PrelabelModel"})
+        """A health check; parts that had failed are started again, and named for a minute. It says
+        nothing else, since it needs no password."""
+        found: dict[str, object] = {"status": "UP", "model_class": "PrelabelModel"}
+        if restarted := self._service.supervisor.dead():
+            found["restarted"] = restarted
+        return JSONResponse(found)
 
     async def setup(self, request: Request) -> Response:
         """A project is connected, looked at, or about to be predicted."""
@@ -89,9 +97,15 @@ class _Handlers:
                 checked_config(asked.schema),
                 asked.hostname or "",
                 asked.access_token or "",
+                request.headers.get("host", ""),
             )
 
-        return JSONResponse({"model_version": await self._run(work)})
+        try:
+            version = await self._run(work)
+        except UserError as error:
+            self._service.problems.refused(f"project {asked.project} cannot be connected: {error}")
+            return reasoned(400, str(error))
+        return JSONResponse({"model_version": version})
 
     async def predict(self, request: Request) -> Response:
         """Predictions of tasks, or the object of a click or box."""
@@ -112,12 +126,30 @@ class _Handlers:
         return JSONResponse({"versions": await self._run(lambda: self._service.versions(project))})
 
     async def webhook(self, request: Request) -> Response:
-        """An event in Label Studio."""
-        asked = await self._read(request, lambda body: decode(body, EventRequest), large=True)
-        if asked.action == "START_TRAINING" and not self._access.allows(request):
-            return unauthorized()
-        answer = await self._run(lambda: self._service.event(asked.action, asked.payload))
+        """An event in Label Studio. It is never refused, as Label Studio switches off webhooks that
+        fail; without the project's secret, only a password allows to begin a fit."""
+        secret = request.headers.get(HEADER, "")
+        project = await self._run(lambda: self._service.webhooks.project_of(secret))
+        trusted = project is not None or (not self._access.open and self._access.allows(request))
+        if not trusted and not self._access.open:
+            if "authorization" in request.headers:
+                return unauthorized()  # a person who begins a fit, and sees this
+            return self._ignored("no secret")
+        try:
+            asked = await self._read(
+                request, lambda body: decode(body, EventRequest), large=trusted
+            )
+        except (UserError, BusyError):
+            return self._ignored("not valid")
+        if not trusted and asked.action != "START_TRAINING":
+            return self._ignored("no secret")
+        self._service.metrics.webhooks.labels(outcome="taken").inc()
+        answer = await self._run(lambda: self._service.event(asked.action, asked.payload, project))
         return JSONResponse(answer, status_code=201)
+
+    def _ignored(self, outcome: str) -> Response:
+        self._service.metrics.webhooks.labels(outcome=outcome).inc()
+        return JSONResponse({"status": "ignored"})
 
     async def fit(self, request: Request) -> Response:
         """From the page: fit a project anew."""

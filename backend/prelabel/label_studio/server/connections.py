@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 import time
 from contextlib import suppress
@@ -17,6 +18,9 @@ import h11
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from prelabel.errors import UserError
+from prelabel.label_studio.server.guard import REASON
 
 _MOST = 1000
 """Connections at once, where enough files may be open."""
@@ -53,6 +57,24 @@ def http_server(app: ASGIApp, *, host: str, port: int) -> uvicorn.Server:
     )
 
 
+def bind(host: str, port: int) -> socket.socket:
+    """The socket of an address, which nobody else can take any more. Raises UserError."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        found = socket.socket(family, kind, protocol)
+        if os.name == "posix":  # elsewhere it would let two programs listen
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind(address)
+    except OSError as error:
+        raise UserError(
+            f"{host}, port {port}: nobody can listen there ({error.strerror}): stop the program that "
+            "does, or choose another --port or --host"
+        ) from error
+    return found
+
+
 class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen; more clients may wait to be accepted than are accepted at once."""
@@ -78,6 +100,7 @@ class LimitedProtocol(H11Protocol):
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
+        self.conn = _Connection(h11.SERVER)
         self._waits_since: float | None = self.loop.time()  # for its client's next request
         self._received = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -144,6 +167,19 @@ class LimitedProtocol(H11Protocol):
             self.abort()
         else:
             self._timer = self.loop.call_later(left, self._check)
+
+
+class _Connection(h11.Connection):
+    """Sends the text of a header as the reason phrase."""
+
+    def send_with_data_passthrough(self, event: h11.Event) -> list[bytes] | None:
+        """The bytes of an event, for ``send``."""
+        if isinstance(event, h11.Response):
+            reason = dict(event.headers).get(REASON.encode())
+            if reason:
+                headers = [(k, v) for k, v in event.headers if k != REASON.encode()]
+                event = h11.Response(status_code=event.status_code, headers=headers, reason=reason)
+        return super().send_with_data_passthrough(event)
 
 
 class _OnceAMinute(logging.Filter):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -21,6 +20,7 @@ from prelabel.label_studio.server.problems import ProblemLog
 from prelabel.label_studio.server.projects import Project, Projects
 from prelabel.label_studio.server.requests import TaskRequest
 from prelabel.label_studio.server.settings import Settings
+from prelabel.label_studio.server.supervisor import Supervisor
 from prelabel.steps.photos import draw_sample
 from prelabel.storage.json import JsonObject
 
@@ -37,13 +37,20 @@ class FitScheduler:
     ``first_fit`` waits."""
 
     def __init__(
-        self, settings: Settings, projects: Projects, problems: ProblemLog, metrics: Metrics
+        self,
+        settings: Settings,
+        projects: Projects,
+        problems: ProblemLog,
+        metrics: Metrics,
+        supervisor: Supervisor,
     ) -> None:
         self._settings = settings
         self._projects = projects
         self._problems = problems
         self._metrics = metrics
+        self._supervisor = supervisor
         self._fits = Fits(self._on_end)
+        supervisor.look_after("fit", self._fits.revive)
 
     def stop(self) -> None:
         """End all fits. The next start of the backend goes on with them."""
@@ -131,8 +138,7 @@ class FitScheduler:
             except (UserError, OSError) as error:
                 self._problems.add(str(error))
 
-        # Not in a pool: a server that does not answer must not keep this process from ending.
-        threading.Thread(target=run, name="fit check", daemon=True).start()
+        self._supervisor.once("fit check", run)
 
     def cancel(self, project: Project) -> bool:
         """End a project's fit; whether there was one."""
@@ -167,7 +173,8 @@ class FitScheduler:
         if fit.problem and fit.problem != CANCELLED:
             text = f"project {fit.request.project_id}: fit: {fit.problem}"
             self._problems.add(text, project)
-        with suppress(OSError):  # a full disk: it is requested again at the next start
+        # A full disk, a damaged file: it is requested again at the next start.
+        with suppress(OSError, UserError):
             state = ProjectFolder(fit.request.folder).update(fit_requested=False)
             if project is not None:  # live with the next /setup
                 project.state = structs.replace(

@@ -111,6 +111,15 @@ class Fits:
         child.stop()
         return True
 
+    def revive(self) -> bool:
+        """End a process that cannot be talked to; whether there was one. To be called regularly."""
+        with self._lock:
+            running = self._running
+        if running is None or not running[1].broken:
+            return False
+        running[1].stop()
+        return True
+
     @property
     def pid(self) -> int:
         """The number of the process that fits, 0 if there is none."""
@@ -139,14 +148,18 @@ class Fits:
         if self._running is not None or not self._waiting or self._stopping:
             return
         fit = self._waiting.popleft()
-        child = Child(
-            run,
-            fit.request,
-            name="fit",
-            on_message=partial(_follow, fit),
-            on_exit=partial(self._on_exit, fit),
-        )
-        self._running = fit, child
+        try:
+            child = Child(
+                run,
+                fit.request,
+                name="fit",
+                on_message=partial(_follow, fit),
+                on_exit=partial(self._on_exit, fit),
+            )
+        except OSError as error:
+            self._end(fit, f"its process cannot be started: {error}")
+        else:
+            self._running = fit, child
 
     def _on_exit(self, fit: Fit) -> None:
         with self._lock:
@@ -178,11 +191,8 @@ def run(pipe: Connection, request: FitRequest) -> None:
     """In the fit's own process: fit, and report progress and outcome."""
     exit_with_parent(pipe)
 
-    def on_wait() -> None:
-        pipe.send(Stage("waiting for another process that fits this project", 0))
-
     try:
-        fit_project(request, RunLog(_PipeProgress(pipe)), on_wait=on_wait)
+        fit_project(request, RunLog(_PipeProgress(pipe)))
     except UserError as error:
         pipe.send(Outcome(str(error)))
     except OSError as error:

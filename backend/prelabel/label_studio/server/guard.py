@@ -18,10 +18,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from prelabel.errors import UserError
 from prelabel.label_studio.server.bodies import BusyError
 from prelabel.label_studio.server.metrics import Metrics
+from prelabel.label_studio.server.problems import ProblemLog
 
 _NAMES_OF_THIS_MACHINE = ("localhost", "host.docker.internal", "host.containers.internal")
 _OPEN_PATHS = ("/health", "/webhook")
 """Label Studio sends webhooks without a password, and a health check needs none."""
+
+REASON = "x-prelabel-reason"
+"""The header that the connection makes the reason phrase of."""
+_REASON = 300
+"""Characters of a reason phrase."""
 
 log = logging.getLogger(__name__)
 
@@ -61,10 +67,13 @@ class Guard:
     """Wraps the application: refuses requests that are not allowed, answers errors with one line,
     and measures how long each answer takes."""
 
-    def __init__(self, app: ASGIApp, access: Access, metrics: Metrics) -> None:
+    def __init__(
+        self, app: ASGIApp, access: Access, metrics: Metrics, problems: ProblemLog
+    ) -> None:
         self._app = app
         self._access = access
         self._metrics = metrics
+        self._problems = problems
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -113,7 +122,13 @@ class Guard:
             self._metrics.requests.labels(path=path, status=str(status)).observe(seconds)
 
     def _refusal(self, request: Request) -> Response | None:
-        if request.scope["path"] not in _OPEN_PATHS and not self._access.allows(request):
+        path = request.scope["path"]
+        if path not in _OPEN_PATHS and not self._access.allows(request):
+            if path == "/setup":
+                self._problems.refused(
+                    "a project cannot be connected: Label Studio has sent no or another user and "
+                    "password than this backend's; enter them there in Settings, Model"
+                )
             return unauthorized()
         if self._access.open and not _is_this_machine(request.url.hostname or ""):
             return _error(
@@ -142,6 +157,14 @@ def unauthorized() -> Response:
         status_code=401,
         headers={"WWW-Authenticate": 'Basic realm="prelabel"'},
     )
+
+
+def reasoned(status: int, text: str) -> Response:
+    """An error whose text is the reason phrase too: of an error in /setup, Label Studio shows nothing
+    else, as HTML."""
+    plain = text.partition(", like <")[0].replace("<", "").replace(">", "")
+    reason = " ".join(plain.encode("ascii", "replace").decode().split())
+    return JSONResponse({"error": text}, status_code=status, headers={REASON: reason[:_REASON]})
 
 
 def _error(status: int, text: str) -> Response:

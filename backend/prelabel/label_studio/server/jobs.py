@@ -58,7 +58,7 @@ class Job:
     photos from the cache and from other hosts are available. ``folder``: the project's. ``model``:
     the fit hash, "" without a model. ``revision``: of the names. ``version``: the model version of the
     answer. ``data``: the task's, JSON text as the server sent it; only predictions need it. ``context``: what
-    a person has drawn, for an interactive job. ``number``: given by the queue.
+    a person has drawn, for an interactive job. ``number``, ``urgency``: given by the queue.
     """
 
     kind: JobKind
@@ -73,6 +73,7 @@ class Job:
     data: bytes
     context: JsonObject | None = None
     number: int = 0
+    urgency: Urgency = Urgency.BATCH
 
     @property
     def key(self) -> Hashable:
@@ -94,8 +95,10 @@ class NamesFacts(msgspec.Struct, frozen=True):
 @dataclass(frozen=True)
 class JobResult:
     """``number``: of the job; 0 for a ``problem`` that does not belong to a job. ``answer``: JSON
-    text; NOT_READY and a ``problem`` where the task has failed."""
+    text; NOT_READY and a ``problem`` where the task has failed. ``state``: "fetching" for a job that
+    is set aside while its photos are fetched, "fetched" once it can be sent again."""
 
     number: int
     answer: bytes
     problem: str = ""
+    state: Literal["done", "fetching", "fetched"] = "done"

@@ -19,6 +19,7 @@ class Metrics:
         )  # fmt: skip
         self.jobs = Counter("prelabel_jobs", "Tasks worked on", ("kind", "outcome"), registry=own)
         self.not_ready = Counter("prelabel_not_ready", "Tasks answered [] for now", registry=own)
+        self.webhooks = Counter("prelabel_webhooks", "Events received", ("outcome",), registry=own)
         self.fits = Counter("prelabel_fits", "Fits that have ended", ("outcome",), registry=own)
         self.waiting = Gauge("prelabel_queue", "Tasks that wait", ("urgency",), registry=own)
         self.restarts = Gauge("prelabel_worker_restarts", "Times the worker died", registry=own)

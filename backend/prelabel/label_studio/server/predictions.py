@@ -48,11 +48,11 @@ class Predictions:
         """A prediction of each task as JSON; NOT_READY for one that has failed, or is finished in
         the background for the next request. ``tasks`` is emptied: they may be large."""
         until = time.monotonic() + self.timeout
-        if not project.state.model and not self._fits.first_fit(
-            project, tasks, label_config, until=until
-        ):
-            self._metrics.not_ready.inc(len(tasks))
-            return [NOT_READY] * len(tasks)
+        if not project.state.model:
+            if not self._fits.first_fit(project, tasks, label_config, until=until):
+                self._metrics.not_ready.inc(len(tasks))
+                return [NOT_READY] * len(tasks)
+            label_config = self._refresher.labelled(project, label_config)
         state = project.state
         urgency = Urgency.OPENED if len(tasks) == 1 else Urgency.BATCH
         entries = [
@@ -62,11 +62,12 @@ class Predictions:
             )
             for task in tasks
         ]
+        numbers = [task.id for task in tasks]
         tasks.clear()
         answers = self._wait(entries, until - time.monotonic())
         self._metrics.not_ready.inc(sum(not entry.result.done() for entry in entries))
-        if any(answer != NOT_READY for answer in answers) and state.versions:
-            self._refresher.look_soon(project)  # tasks with an earlier prediction have two now
+        done = [n for n, answer in zip(numbers, answers, strict=True) if answer != NOT_READY]
+        self._refresher.look_soon(project, done)
         return answers
 
     def answer_prompts(

@@ -10,6 +10,11 @@ from dataclasses import dataclass
 from prelabel.label_studio.server.projects import Project
 
 _KEPT = 20
+_AGAIN = 60.0
+"""Seconds in which a refusal is not reported again: strangers may ask as often as they like."""
+
+_LONGEST = 1000
+"""Characters of a refusal."""
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +32,7 @@ class ProblemLog:
 
     def __init__(self) -> None:
         self._last: deque[Problem] = deque(maxlen=_KEPT)
+        self._refused: dict[str, float] = {}
 
     def add(self, text: str, project: Project | None = None) -> None:
         """Log a problem, and keep it for the page; in the row of its project too."""
@@ -34,6 +40,16 @@ class ProblemLog:
         self._last.append(Problem(time.strftime("%Y-%m-%d %H:%M:%S"), text))
         if project is not None:
             project.problems.append(text)
+
+    def refused(self, text: str) -> None:
+        """Add a refused request, once a minute, and of long texts the beginning. Some kinds in a
+        minute are enough: strangers make up texts."""
+        text = text[:_LONGEST]
+        now = time.monotonic()
+        self._refused = {t: at for t, at in self._refused.items() if now - at < _AGAIN}
+        if text not in self._refused and len(self._refused) < _KEPT:
+            self._refused[text] = now
+            self.add(text)
 
     def last(self) -> list[Problem]:
         """The newest problems, oldest first."""

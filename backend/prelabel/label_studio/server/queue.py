@@ -26,6 +26,8 @@ _MOST_BYTES = 200_000_000
 """Data of tasks in memory."""
 _QUICK_DEATH = 30.0
 """Seconds: a process that dies sooner is started again only after ``_PAUSE``."""
+_LONGEST = 900.0
+"""Seconds after which a job that is at work is taken to hang."""
 _PAUSE = 2.0
 """Seconds to wait after a quick death."""
 
@@ -33,13 +35,15 @@ _PAUSE = 2.0
 @dataclass(eq=False)
 class Entry:
     """A job that waits or is at work. ``attempts``: processes that died while it was at work.
-    ``again``: requested once more since it began. ``result``: set when it is done, cancelled when
+    ``began``: when it was sent to the process last, by the monotonic clock. ``again``: requested once
+    more since then. ``result``: set when it is done, cancelled when
     the queue is stopped."""
 
     job: Job
     key: Hashable
     urgency: Urgency
     attempts: int = 0
+    began: float = 0.0
     again: bool = False
     result: Future[JobResult] = field(default_factory=Future)
 
@@ -74,10 +78,13 @@ class Queue:
             urgency: OrderedDict() for urgency in Urgency
         }
         self._at_work: dict[int, Entry] = {}
+        self._fetching: dict[int, Entry] = {}
         self._by_key: dict[Hashable, Entry] = {}
         self._child: Child[WorkerSettings, JobResult] | None = None
         self._bytes = 0
         self._started_at = 0.0
+        self._ended_at = 0.0
+        self._died = False
         self._stopping = False
         self.restarts = 0
 
@@ -111,10 +118,26 @@ class Queue:
             self._move(entry, Urgency.BACKGROUND)
 
     def sizes(self) -> dict[str, int]:
-        """How many jobs of each urgency wait, and how many are at work."""
+        """How many jobs of each urgency wait, how many wait for photos, and how many are at work."""
         with self._lock:
             waiting = {urgency.name.lower(): len(q) for urgency, q in self._waiting.items()}
-            return {**waiting, "at work": len(self._at_work)}
+            return {**waiting, "fetching": len(self._fetching), "at work": len(self._at_work)}
+
+    def revive(self) -> bool:
+        """End a process that hangs or cannot be talked to, and start one where jobs wait without.
+        Whether that was necessary, or one has died since the last call. To be called regularly."""
+        with self._lock:
+            died, self._died = self._died, False
+            child, jobs = self._child, any(self._waiting.values())
+            idle = time.monotonic() - self._ended_at > 2 * _PAUSE
+            if child is None and jobs and idle and not self._stopping:
+                self._dispatch()
+                return True
+            hangs = any(time.monotonic() - e.began > _LONGEST for e in self._at_work.values())
+        if child is None or not (hangs or child.broken):
+            return died
+        child.stop()
+        return True
 
     @property
     def worker_pid(self) -> int:
@@ -151,6 +174,8 @@ class Queue:
         number = entry.job.number
         if urgency != entry.urgency and number in self._waiting[entry.urgency]:
             self._waiting[urgency][number] = self._waiting[entry.urgency].pop(number)
+        if urgency < entry.urgency and number in self._fetching:
+            self._worker().send(replace(entry.job, urgency=urgency))
         entry.urgency = urgency
 
     def _forget(self, entry: Entry) -> None:
@@ -163,9 +188,16 @@ class Queue:
             return
         for waiting in self._waiting.values():
             while waiting and self._may_start(next(iter(waiting.values()))):
+                try:
+                    child = self._worker()
+                except OSError as error:  # tried again by revive
+                    self._ended_at = time.monotonic()
+                    self._on_problem(f"the worker's process cannot be started: {error}")
+                    return
                 _, entry = waiting.popitem(last=False)
                 self._at_work[entry.job.number] = entry
-                self._worker().send(entry.job)
+                entry.began = time.monotonic()
+                child.send(replace(entry.job, urgency=entry.urgency))
 
     def _may_start(self, entry: Entry) -> bool:
         """A job that was at work when the process died is tried alone: if the process dies again,
@@ -193,7 +225,11 @@ class Queue:
 
     def _on_message(self, result: JobResult) -> None:
         with self._lock:
+            if result.state != "done":
+                self._set_aside(result)
+                return
             entry = self._at_work.pop(result.number, None)
+            entry = entry or self._fetching.pop(result.number, None)
             again = entry is not None and entry.again
             if entry is not None and again:
                 entry.again = False
@@ -207,16 +243,29 @@ class Queue:
         elif not again:
             self._finish(entry, result)
 
+    def _set_aside(self, result: JobResult) -> None:
+        """A job waits for its photos, which is no work; or it has them and comes next."""
+        if result.state == "fetching" and result.number in self._at_work:
+            self._fetching[result.number] = self._at_work.pop(result.number)
+        elif result.number in self._fetching:
+            self._put_first(self._fetching.pop(result.number))
+        self._dispatch()
+
+    def _put_first(self, entry: Entry) -> None:
+        self._waiting[entry.urgency][entry.job.number] = entry
+        self._waiting[entry.urgency].move_to_end(entry.job.number, last=False)
+
     def _on_exit(self) -> None:
         """The process is gone: the jobs at work are done again, but for those that were at work at
         two deaths."""
         with self._lock:
-            self._child = None
+            self._child, self._ended_at = None, time.monotonic()
             lost = list(self._at_work.values())
             self._at_work.clear()
             if self._stopping:
                 return
             self.restarts += 1
+            self._died = True
             failed = []
             for entry in lost:
                 entry.attempts += 1
@@ -224,8 +273,10 @@ class Queue:
                     self._forget(entry)
                     failed.append(entry)
                 else:
-                    self._waiting[entry.urgency][entry.job.number] = entry
-                    self._waiting[entry.urgency].move_to_end(entry.job.number, last=False)
+                    self._put_first(entry)
+            for entry in self._fetching.values():  # which cannot be the cause
+                self._put_first(entry)
+            self._fetching.clear()
             quick = time.monotonic() - self._started_at < _QUICK_DEATH
         self._on_problem(
             f"the worker's process died with {len(lost)} jobs at work; they are done again"
@@ -239,9 +290,11 @@ class Queue:
             self._dispatch()
 
     def _finish(self, entry: Entry, result: JobResult) -> None:
-        self._on_result(entry.job, result)
-        with suppress(InvalidStateError):  # cancelled meanwhile
-            entry.result.set_result(result)
+        try:
+            self._on_result(entry.job, result)
+        finally:
+            with suppress(InvalidStateError):  # cancelled meanwhile
+                entry.result.set_result(result)
 
 
 def _cancel(entry: Entry) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from prelabel.config import Config
 from prelabel.errors import UserError
 from prelabel.label_studio.api.client import Client
+from prelabel.label_studio.format.label_config import LabelConfig
 from prelabel.label_studio.project_state import ProjectState
 from prelabel.label_studio.server.problems import ProblemLog
 from prelabel.label_studio.server.projects import Project, Projects
@@ -29,12 +31,14 @@ _AFTER_FAILURE = 60.0
 @dataclass
 class _Schedule:
     """When a project is looked at, by the monotonic clock. ``look_at``: at the server, even if
-    nothing is new here; None if there is no need to. ``failed``: the last refresh has."""
+    nothing is new here; None if there is no need to. ``failed``: the last refresh has. ``answered``:
+    tasks whose predictions Label Studio has requested since."""
 
     refreshed: RefreshedProject
     not_before: float = 0.0
     look_at: float | None = 0.0
     failed: bool = False
+    answered: set[int] = field(default_factory=set)
     busy: threading.Event = field(default_factory=threading.Event)
 
 
@@ -64,10 +68,6 @@ class Refresher:
         self._schedules: dict[Path, _Schedule] = {}
         self._stopping = threading.Event()
 
-    def start(self) -> None:
-        """Begin to watch."""
-        threading.Thread(target=self._run, name="refresh", daemon=True).start()
-
     def stop(self) -> None:
         """End it. What is cut off is found and finished at the next start."""
         self._stopping.set()
@@ -77,9 +77,25 @@ class Refresher:
         schedule = self._schedules.get(project.folder.path)
         return bool(project.token) and not (schedule and schedule.failed)
 
-    def look_soon(self, project: Project) -> None:
-        """Look at a project's predictions once Label Studio has stored an answer."""
-        self._schedule(project).look_at = time.monotonic() + _AFTER
+    def look_soon(self, project: Project, tasks: Sequence[int]) -> None:
+        """Look at the predictions of tasks once Label Studio has stored the answers: those that were
+        requested twice at once have two, as have those that had an earlier one."""
+        if tasks:
+            schedule = self._schedule(project)
+            schedule.answered.update(tasks)
+            schedule.look_at = time.monotonic() + _AFTER
+
+    def labelled(self, project: Project, label_config: LabelConfig) -> LabelConfig:
+        """For a project whose first model has just gone live: the label config with labels of unnamed
+        classes, if these may be added; they are on the server then."""
+        if not (self._add_labels and project.state.model and self.handles(project)):
+            return label_config
+        try:
+            with Client(project.server, project.token, attempts=2) as client:
+                return self._schedule(project).refreshed.add_labels(client)
+        except (UserError, StoppedError) as error:
+            self._problems.add(f"project {project.id}: labels are not added: {error}", project)
+            return label_config
 
     def progress(self, project: Project) -> tuple[int, int] | None:
         """How many tasks of how many are predicted for the next version; None if that is not under
@@ -87,7 +103,8 @@ class Refresher:
         schedule = self._schedules.get(project.folder.path)
         return schedule.refreshed.progress if schedule else None
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Watch the folders, until it is ended."""
         while not self._stopping.wait(_EVERY):
             for project in self._projects.all():
                 schedule = self._schedule(project)
@@ -119,9 +136,10 @@ class Refresher:
     def _refresh(self, project: Project, schedule: _Schedule, following: ProjectState) -> None:
         begun = time.monotonic()
         schedule.look_at = None
+        answered, schedule.answered = schedule.answered, set()
         try:
             with Client(project.server, project.token, attempts=2) as client:
-                schedule.refreshed.refresh(client, following)
+                schedule.refreshed.refresh(client, following, sorted(answered))
             schedule.failed = False
         except StoppedError:
             return

@@ -16,7 +16,7 @@ from prelabel.label_studio.api.tasks import task_id
 from prelabel.label_studio.api.versions import choose_version, count_versions, versions_of
 from prelabel.label_studio.format.items import PredictionJson
 from prelabel.label_studio.format.label_config import LabelConfig, parse_label_config
-from prelabel.label_studio.prediction_writer import PredictionWriter
+from prelabel.label_studio.prediction_writer import OPEN, PredictionWriter
 from prelabel.label_studio.project_state import ProjectState
 from prelabel.label_studio.server.jobs import NOT_READY, NamesFacts, Urgency
 from prelabel.label_studio.server.projects import Project
@@ -28,9 +28,6 @@ _AT_ONCE = 100
 """Tasks in the queue together, and in one import."""
 _WAIT = 600.0
 """Seconds for so many tasks; those that are not ready then keep what they have."""
-_OPEN = 60.0
-"""Seconds that an earlier prediction stays: a person may have the task open, and Label Studio (1.23)
-refuses an annotation whose ``parent_prediction`` is gone."""
 _DRAWING = 1800.0
 """Seconds after which a draft that nobody has changed belongs to no open task."""
 
@@ -66,9 +63,12 @@ class RefreshedProject:
         """Whether earlier predictions are to be removed, by the monotonic clock."""
         return any(now >= at for at in self._replaced.values())
 
-    def refresh(self, client: Client, following: ProjectState) -> None:
+    def refresh(
+        self, client: Client, following: ProjectState, answered: Sequence[int] = ()
+    ) -> None:
         """Make a state live, and have the tasks that have a prediction of an earlier version
-        predicted with it; remove what was replaced before. Raises UserError and StoppedError."""
+        predicted with it; remove what was replaced before, and what is doubled in the tasks that
+        were ``answered``. Raises UserError and StoppedError."""
         project = self._project
         live = project.state
         facts = self._compare(following, live)
@@ -77,16 +77,26 @@ class RefreshedProject:
             following = live
         given_out = {live.version, *following.versions} - {following.version}
         earlier = given_out.intersection(count_versions(client, project.id).counts)
+        label_config = self._label_config(client, facts)
         if earlier:
-            label_config = self._label_config(client, facts)
             tasks = self._tasks(client, earlier, following.version)
             writer = PredictionWriter(client, project.id, project.folder, following.version)
             writer.write(self._predictions(following, label_config, tasks))
             self._show(client, writer, following.version)
         project.state = project.folder.make_live(following)
         for version in earlier:
-            self._replaced.setdefault(version, time.monotonic() + _OPEN)
+            self._replaced.setdefault(version, time.monotonic() + OPEN)
+        if answered:
+            PredictionWriter(
+                client, project.id, project.folder, following.version, replaces=lambda _: False
+            ).heal(answered)
         self._remove(client, facts)
+
+    def add_labels(self, client: Client) -> LabelConfig:
+        """The project's label config, with labels of unnamed classes from now on. Raises UserError
+        and StoppedError."""
+        live = self._project.state
+        return self._label_config(client, self._compare(live, live))
 
     def _compare(self, following: ProjectState, live: ProjectState) -> NamesFacts:
         """What is new in the names of a state; always new with another model or other code."""
@@ -178,7 +188,7 @@ class RefreshedProject:
         now, project = time.monotonic(), self._project
         expired = {version for version, at in self._replaced.items() if now >= at}
         if expired and self._is_drawn(client, expired):
-            self._replaced |= dict.fromkeys(expired, now + _OPEN)
+            self._replaced |= dict.fromkeys(expired, now + OPEN)
             expired = set()
         if expired:
             writer = PredictionWriter(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 
 from prelabel.config import load
@@ -20,6 +19,8 @@ from prelabel.label_studio.server.refresh import Refresher
 from prelabel.label_studio.server.requests import PredictRequest
 from prelabel.label_studio.server.settings import Settings
 from prelabel.label_studio.server.status import FitProgress, Status, fit_progress, project_status
+from prelabel.label_studio.server.supervisor import Supervisor
+from prelabel.label_studio.server.webhooks import Webhooks
 from prelabel.model_code import code_now
 from prelabel.storage.json import JsonObject
 
@@ -32,13 +33,17 @@ class Service:
         self._config = settings.config
         self.metrics = Metrics()
         self.problems = ProblemLog()
+        self.supervisor = Supervisor(self.problems.add)
         self.projects = Projects(settings.url, settings.token)
         self.queue = Queue(
             WorkerSettings(settings.config, settings.sources, settings.result_options),
             on_result=self._on_result,
             on_problem=self.problems.add,
         )
-        self.fits = FitScheduler(settings, self.projects, self.problems, self.metrics)
+        self.supervisor.look_after("worker", self.queue.revive)
+        self.fits = FitScheduler(
+            settings, self.projects, self.problems, self.metrics, self.supervisor
+        )
         self.refresher = Refresher(
             settings.config,
             self.projects,
@@ -46,6 +51,7 @@ class Service:
             self.problems,
             add_labels=settings.result_options.unnamed == "add",
         )
+        self.webhooks = Webhooks(self.projects, self.problems, self.supervisor)
         self.predictions = Predictions(
             self.queue, self.fits, self.refresher, self.metrics, timeout=settings.predict_timeout
         )
@@ -57,16 +63,19 @@ class Service:
             except (UserError, OSError) as error:
                 self.problems.add(str(error), project)
             self.fits.resume(project)
-        self.refresher.start()
+            self.webhooks.register(project, "")
+        self.supervisor.keep("refresh", self.refresher.run)
 
     def stop(self) -> None:
         """End all processes. Fits that are cut off are requested again at the next start."""
+        self.supervisor.stop()
         self.refresher.stop()
         self.fits.stop()
         self.queue.stop()
 
-    def setup(self, name: str, label_xml: str, server: str, token: str) -> str:
+    def setup(self, name: str, label_xml: str, server: str, token: str, host: str = "") -> str:
         """Get to know a project (``id.timestamp``); the model version that is live from now on.
+        ``host``: what Label Studio calls this backend, for its webhook; "" where none is expected.
         Raises UserError for a label config that holds no masks, and an address that is not valid."""
         label_config = parse_label_config(label_xml)
         project = self.projects.connect(name, server, token)
@@ -82,6 +91,8 @@ class Service:
         self._load(project)
         self._embed_again(project)
         self.fits.fit_if_needed(project)
+        if host:
+            self.webhooks.register(project, host)
         return project.state.version
 
     def version(self, name: str) -> str:
@@ -117,13 +128,14 @@ class Service:
             return self.predictions.answer_prompts(project, tasks, label_config, request.context)
         return self.predictions.predict(project, tasks, label_config)
 
-    def event(self, action: str, payload: JsonObject) -> JsonObject:
-        """Take in a webhook; never an error, as Label Studio switches off webhooks that fail.
+    def event(self, action: str, payload: JsonObject, project: Project | None = None) -> JsonObject:
+        """Take in a webhook of a project, or of the one that it names; never an error, as Label
+        Studio switches off webhooks that fail.
 
         Only numbers are taken from it: what was annotated is requested from the server itself, so
         that a forged call can teach nothing.
         """
-        project = self.projects.of_webhook(_mapping(payload.get("project")))
+        project = project or self.projects.of_webhook(_mapping(payload.get("project")))
         if project is None:
             return {"status": "unknown project"}
         try:
@@ -175,8 +187,16 @@ class Service:
         if deleted:
             tasks += project.folder.tasks_of_annotations(deleted)
         found = sorted({task for task in tasks if isinstance(task, int)})
-        self._learn_from(project, found)
-        return len(found)
+        n = self.webhooks.allow(project, len(found))
+        if n < len(found):
+            self.metrics.webhooks.labels(outcome="limited").inc()
+            self.problems.add(
+                f"project {project.id}: too many annotations at once: {len(found) - n} tasks are "
+                "learned from by the next fit only",
+                project,
+            )
+        self._learn_from(project, found[:n])
+        return n
 
     def _learn_from(self, project: Project, tasks: Iterable[int]) -> None:
         for task in tasks:
@@ -212,7 +232,7 @@ class Service:
             except (UserError, OSError) as error:
                 self.problems.add(str(error), project)
 
-        threading.Thread(target=run, name="embed again", daemon=True).start()
+        self.supervisor.once("embed again", run)
 
     def _known(self, name: str) -> Project:
         project = self.projects.find(name)

@@ -12,14 +12,13 @@ from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
-from prelabel.data import images
 from prelabel.errors import PhotoError, UserError
 from prelabel.label_studio.api.client import Client
-from prelabel.label_studio.api.photos import Fetcher, open_fetcher
-from prelabel.label_studio.format.photos import NO_IMAGE, TaskPhoto, find_photo, task_photos
+from prelabel.label_studio.format.photos import NO_IMAGE, find_photo
 from prelabel.label_studio.learn import learn_task
 from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.label_studio.names.table import Names
@@ -27,8 +26,9 @@ from prelabel.label_studio.predict import prompts
 from prelabel.label_studio.predict.predictor import Predictor
 from prelabel.label_studio.predict.task_prediction import build_task_prediction, name_regions
 from prelabel.label_studio.project_folder import ProjectFolder
+from prelabel.label_studio.server.downloads import Downloads
+from prelabel.label_studio.server.job_photos import JobPhotos, photos_of
 from prelabel.label_studio.server.jobs import NOT_READY, Job, JobResult, NamesFacts, WorkerSettings
-from prelabel.label_studio.server.requests import read_object
 from prelabel.label_studio.unnamed import unnamed_classes
 from prelabel.model import FittedModel
 from prelabel.model_code import code_now
@@ -38,17 +38,24 @@ _MODELS = 4
 """Fitted models that stay loaded; the weights are there once."""
 _FLUSH_EVERY = 5.0
 """Seconds of work that a killed process loses at most."""
+_LOOK_EVERY = 2.0
+"""Seconds in which a thread that has ended is noticed."""
+_THREAD = "prelabel"
+"""What the names of the process' own threads begin with."""
 _REPORT_EVERY = 300.0
 """Seconds between two reports of a problem with the cache."""
 
+log = logging.getLogger(__name__)
+
 
 def work(pipe: Connection, settings: WorkerSettings) -> None:
-    """Do jobs until the pipe ends; jobs that are at work then are dropped. Photos are fetched while
-    others are worked on; interactive jobs have a thread of their own."""
+    """Do jobs until the pipe ends, or a thread does; jobs that are at work then are dropped. A job
+    whose photos are not at hand is set aside until they are fetched, and sent again then. Interactive
+    jobs have a thread of their own."""
     logging.basicConfig(format="prelabel worker: %(message)s", level=logging.WARNING)
     worker = _Worker(settings)
     sending = threading.Lock()
-    stopped = threading.Event()
+    stopped, failed = threading.Event(), threading.Event()
 
     def send(result: JobResult) -> None:
         with sending, suppress(OSError):  # the parent is gone: recv sees it too
@@ -62,21 +69,47 @@ def work(pipe: Connection, settings: WorkerSettings) -> None:
                 quiet_until = time.monotonic() + _REPORT_EVERY
                 send(JobResult(0, NOT_READY, problem=problem))
 
-    def run(job: Job) -> None:
-        send(worker.do(job))
+    def fetched(job: Job, problem: str) -> None:
+        state: Literal["done", "fetched"] = "done" if problem else "fetched"
+        send(JobResult(job.number, NOT_READY, problem, state))
 
-    threading.Thread(target=flush_regularly, name="flush", daemon=True).start()
-    pool, interactive = ThreadPoolExecutor(max(2, cores())), ThreadPoolExecutor(1)
-    with one_blas_thread():
+    downloads = Downloads(worker.photos.fetch, fetched, thread=f"{_THREAD} download")
+
+    def run(job: Job) -> None:
+        try:
+            place = "" if downloads.take(job) else worker.place_of_missing(job)
+            if place:
+                send(JobResult(job.number, NOT_READY, state="fetching"))
+                downloads.add(job, place)
+            else:
+                send(worker.do(job))
+        except BaseException:  # its answer is lost
+            failed.set()
+            raise
+
+    flush = threading.Thread(target=flush_regularly, name=f"{_THREAD} flush", daemon=True)
+    flush.start()
+    pool = ThreadPoolExecutor(max(2, cores()), f"{_THREAD} job")
+    interactive = ThreadPoolExecutor(1, f"{_THREAD} interactive job")
+    others = set(threading.enumerate()) - {flush}
+    own: set[threading.Thread] = set()
+    with one_blas_thread(), suppress(EOFError, OSError):
         while True:
-            try:
-                job: Job | None = pipe.recv()
-            except (EOFError, OSError):
+            new = set(threading.enumerate()) - others
+            own |= {thread for thread in new if thread.name.startswith(_THREAD)}
+            if failed.is_set() or not all(thread.is_alive() for thread in own):
+                log.error("a thread has failed: the process is started again")
                 break
+            if not pipe.poll(_LOOK_EVERY):
+                continue
+            job: Job | None = pipe.recv()
             if job is None:
                 break
+            if downloads.hurry(job):
+                continue
             (interactive if job.kind == "interactive" else pool).submit(run, job)
     stopped.set()
+    downloads.stop()
     worker.flush()
 
 
@@ -88,7 +121,7 @@ class _Worker:
         self._lock = threading.Lock()
         self._predictors: OrderedDict[Path, Predictor] = OrderedDict()
         self._names: dict[tuple[Path, int, str], Names] = {}
-        self._fetchers: dict[tuple[str, str], Fetcher] = {}
+        self.photos = JobPhotos(settings.sources)
         code_now(settings.config)  # as it is at the start, which this process runs
 
     def do(self, job: Job) -> JobResult:
@@ -97,10 +130,18 @@ class _Worker:
             return JobResult(job.number, self._answer(job))
         except (PhotoError, UserError, OSError) as error:
             problem = str(error)
-        except Exception as error:  # one task must not end the process
-            logging.getLogger(__name__).exception("task %s", job.task_id)
+        except BaseException as error:  # one task must not end the process
+            log.exception("task %s", job.task_id)
             problem = f"{type(error).__name__}: {error}"
         return JobResult(job.number, NOT_READY, problem=problem)
+
+    def place_of_missing(self, job: Job) -> str:
+        """Where the photos are that a job must wait for; "" if it need not. What is wrong with them is
+        found when the job is done."""
+        try:
+            return self.photos.place(job) if self.photos.are_missing(job) else ""
+        except BaseException:
+            return ""
 
     def flush(self) -> str:
         """Write what was found to the cache; the problem if that cannot be done, else ""."""
@@ -131,12 +172,12 @@ class _Worker:
         return NOT_READY
 
     def _predict(self, job: Job) -> bytes:
-        photos = _photos(job)
+        photos = photos_of(job)
         predictor = self._predictor(job)
         names = self._names_for(job, predictor)
         named = []
         for photo in photos:
-            data = self._read(job, photo)
+            data = self.photos.read(job, photo)
             prediction, vectors = predictor.predict(photo.name, data, version=job.version)
             named.append(name_regions(photo, prediction, vectors, names))
         class_names = predictor.model.class_names if predictor.model else ()
@@ -146,13 +187,13 @@ class _Worker:
         return json.dumps(answer.to_json(job.version), allow_nan=False).encode()
 
     def _answer_prompt(self, job: Job) -> bytes:
-        photos = _photos(job)
+        photos = photos_of(job)
         request = prompts.read_request(job.context or {}, job.label_config)
         photo = find_photo(photos, request.key, request.item_index)
         if photo is None:
             raise PhotoError(NO_IMAGE)
         predictor = self._predictor(job)
-        region = predictor.object_mask(self._read(job, photo), request.prompts)
+        region = predictor.object_mask(self.photos.read(job, photo), request.prompts)
         facts = {
             "result": prompts.build_result(request, region, photo),
             "score": region.score if region else 0.0,
@@ -171,7 +212,7 @@ class _Worker:
             names,
             self._predictor(job),
             self._settings.result_options,
-            lambda photo: self._read(job, photo),
+            lambda photo: self.photos.read(job, photo),
         )
         names.learn(lessons)
 
@@ -218,24 +259,3 @@ class _Worker:
                     exemplars, model.classes, clusterer=clusterer, origin=model.vectors_origin
                 )
             return self._names[key]
-
-    def _read(self, job: Job, photo: TaskPhoto) -> bytes:
-        fetcher = self._fetcher(job.server, job.token)
-        return images.read_bytes(fetcher.fetch(photo.uri, task_id=job.task_id))
-
-    def _fetcher(self, server: str, token: str) -> Fetcher:
-        with self._lock:
-            if (server, token) not in self._fetchers:
-                client = Client(server, token) if server and token else None
-                self._fetchers[server, token] = open_fetcher(
-                    client, self._settings.sources, server=server
-                )
-            return self._fetchers[server, token]
-
-
-def _photos(job: Job) -> tuple[TaskPhoto, ...]:
-    data = read_object(job.data, f"task {job.task_id}")
-    photos = task_photos(job.task_id, data, job.label_config)
-    if not photos:
-        raise PhotoError(NO_IMAGE)
-    return photos

@@ -1,0 +1,52 @@
+"""Which strategy of another distribution was at work when something went wrong."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterable
+from types import FrameType
+
+from prelabel.storage.text import error_line
+from prelabel.strategies import registry
+
+
+def failed_plugin(error: BaseException) -> str:
+    """The plugin whose code raised the error, with the place and the error; "" if it was none's."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    lines = [line for _, line in traceback.walk_tb(error.__traceback__)]
+    found = _plugin(zip(reversed(frames), reversed(lines), strict=True))
+    return f"{found} failed ({error_line(error)})" if found else ""
+
+
+def running_plugin() -> str:
+    """A plugin that some thread of this process is in, with the place; "" if there is none."""
+    for frame in sys._current_frames().values():
+        if found := _plugin((one, line) for one, line in traceback.walk_stack(frame)):
+            return found
+    return ""
+
+
+def _plugin(frames: Iterable[tuple[FrameType, int]]) -> str:
+    """The plugin of the innermost frame that is a plugin's or ours; "" if it is ours. ``frames``:
+    innermost first, with lines."""
+    known = _packages()
+    for frame, line in frames:
+        package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        if package == registry.OWN or known.get(package) == "":
+            return ""
+        if package in known:
+            return f"{known[package]} ({frame.f_code.co_filename}, line {line})"
+    return ""
+
+
+def _packages() -> dict[str, str]:
+    """The distribution of each top-level package that has strategies; "" for ours."""
+    found = {}
+    for section in registry.KINDS:
+        for name in registry.names(section):
+            if (point := registry.entry_point(section, name)) and point.dist:
+                own = point.dist.name == registry.OWN
+                package = point.module.partition(".")[0]
+                found[package] = "" if own else f"the plugin {registry.origin(section, name)}"
+    return found

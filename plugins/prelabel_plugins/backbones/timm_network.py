@@ -1,0 +1,178 @@
+"""A vision transformer of timm at work: its features and the CLS token's attention."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from prelabel.data.records import PatchFeatures
+from prelabel.errors import UserError
+from prelabel.weights.devices import best_device, computes_bfloat16
+from prelabel.weights.load import LoadedWeights, default_choice, load
+
+_networks: dict[tuple[str, str, str, str], Network] = {}
+"""What is loaded, by the settings and, where they named no architecture, also by its name."""
+
+
+def load_network(model: str, weights: str, precision: str, device: str) -> Network:
+    """The network of these settings of TimmVit; it stays loaded. Raises UserError."""
+    if not model and not weights:
+        choice = default_choice()
+        model, weights = choice.model, choice.weights
+    key = (model, weights, precision, device)
+    if key not in _networks:
+        loaded = load(model, weights)
+        chosen = _device(device)
+        name = precision
+        if precision == "auto":
+            name = "bfloat16" if computes_bfloat16(chosen) else "float32"
+        if len(_networks) >= 4:  # two networks, as where weights are compared
+            _networks.clear()
+        network = Network(loaded, device=chosen, dtype=getattr(torch, name))
+        _networks[key] = _networks[loaded.architecture, *key[1:]] = network
+    return _networks[key]
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return best_device()
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UserError(f"device {name!r} cannot be used ({str(error).splitlines()[0]})") from error
+    return device
+
+
+class Network:
+    """A loaded network that computes features. Not thread-safe."""
+
+    def __init__(self, loaded: LoadedWeights, *, device: torch.device, dtype: torch.dtype) -> None:
+        model: Any = loaded.model  # its attributes are those of timm's vision transformers
+        if not hasattr(model, "blocks") or getattr(model, "cls_token", None) is None:
+            raise UserError(
+                f"{loaded.architecture} is not a vision transformer with a CLS token: "
+                "name one of `prelabel weights list`"
+            )
+        for block in model.blocks:
+            block.attn.fused_attn = True  # _Attended sees the fused kernel's arguments
+        self.model = model.eval().requires_grad_(False).to(device=device, dtype=dtype)
+        self.architecture = loaded.architecture
+        self.source = loaded.source
+        self.weights_hash = loaded.weights_hash
+        self.device, self.dtype = device, dtype
+        self.patch = int(model.patch_embed.patch_size[0])
+        self.dim = int(model.embed_dim)
+        self.depth = len(model.blocks)
+        self.prefix = int(model.num_prefix_tokens)
+        self._mean = torch.tensor(model.pretrained_cfg["mean"], device=device) * 255
+        self._std = torch.tensor(model.pretrained_cfg["std"], device=device) * 255
+        self._grid = tuple(model.patch_embed.grid_size)
+        self._positions = None if model.pos_embed is None else model.pos_embed.detach().float()
+
+    @torch.inference_mode()
+    def extract(
+        self, images: NDArray[np.uint8], *, feature: str, block: int
+    ) -> list[PatchFeatures]:
+        """Features of uint8 (n, height, width, 3) RGB, sides multiples of the patch."""
+        if not -self.depth <= block < self.depth:
+            raise UserError(
+                f"backbone.block = {block}: {self.architecture} has {self.depth} blocks"
+            )
+        pixels = torch.from_numpy(np.array(images)).to(self.device)
+        pixels = ((pixels - self._mean) / self._std).permute(0, 3, 1, 2).to(self.dtype)
+        rows, columns = images.shape[1] // self.patch, images.shape[2] // self.patch
+        self._set_grid(rows, columns)
+
+        embedded = self.model._pos_embed(self.model.patch_embed(pixels))
+        tokens, rope = embedded if isinstance(embedded, tuple) else (embedded, None)
+        extra = {} if rope is None else {"rope": rope}
+        tokens = self.model.norm_pre(tokens)
+        chosen = block % self.depth
+        for earlier in self.model.blocks[:chosen]:
+            tokens = earlier(tokens, **extra)
+        attended = self.model.blocks[chosen].norm1(tokens)
+        with _Attended() as seen:
+            tokens = self.model.norm(self.model.blocks[chosen](tokens, **extra))
+
+        patches = (
+            tokens
+            if feature == "token"
+            else _project(self.model.blocks[chosen].attn, attended, feature)
+        )
+        scores = (seen.query[:, :, :1] @ seen.key.transpose(-2, -1)).float() * seen.scale
+        attention = scores.softmax(dim=-1)[:, :, 0, self.prefix :].mean(dim=1)
+        attention = attention / attention.mean(dim=1, keepdim=True).clamp_min(1e-12)
+        n = len(images)
+        return [
+            PatchFeatures(patches=p, cls=c, attention=a)
+            for p, c, a in zip(
+                _half(patches[:, self.prefix :].reshape(n, rows, columns, -1)),
+                _half(tokens[:, 0]),
+                _half(attention.reshape(n, rows, columns)),
+                strict=True,
+            )
+        ]
+
+    def _set_grid(self, rows: int, columns: int) -> None:
+        """Resample the position grid without antialiasing, as DINO's own code does.
+
+        timm would antialias; with grid_size set to the result, its own resampling changes nothing.
+        """
+        if self._positions is None or tuple(self.model.patch_embed.grid_size) == (rows, columns):
+            return
+        n_prefix = self._positions.shape[1] - self._grid[0] * self._grid[1]
+        prefix, grid = self._positions[:, :n_prefix], self._positions[:, n_prefix:]
+        grid = grid.reshape(1, *self._grid, -1).permute(0, 3, 1, 2)
+        grid = functional.interpolate(grid, size=(rows, columns), mode="bicubic")
+        positions = torch.cat([prefix, grid.flatten(2).transpose(1, 2)], dim=1)
+        self.model.pos_embed = torch.nn.Parameter(positions.to(self.dtype), requires_grad=False)
+        self.model.patch_embed.grid_size = (rows, columns)
+
+
+class _Attended(TorchFunctionMode):
+    """Records the query and key that a block's attention works with.
+
+    They are those that the fused kernel is called with, so after any normalisation or rotation.
+    Works for every attention of timm that calls it.
+    """
+
+    query: Tensor
+    key: Tensor
+    scale: float
+
+    def __torch_function__(
+        self,
+        func: Callable[..., object],
+        types: object,
+        args: tuple[Tensor, ...] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
+        if func is functional.scaled_dot_product_attention:
+            self.query, self.key = args[0], args[1]
+            scale = (kwargs or {}).get("scale")
+            self.scale = scale if isinstance(scale, float) else args[0].shape[-1] ** -0.5
+        return func(*args, **(kwargs or {}))
+
+
+def _project(attn: Any, tokens: Tensor, feature: str) -> Tensor:
+    """The block's keys, queries or values, (n, n_tokens, dim), before any rotation."""
+    index = ("query", "key", "value").index(feature)
+    if attn.qkv is None:
+        return (attn.q_proj, attn.k_proj, attn.v_proj)[index](tokens)  # type: ignore[no-any-return]
+    weight = attn.qkv.weight.chunk(3)[index]
+    bias = attn.qkv.bias
+    if bias is None and getattr(attn, "q_bias", None) is not None:
+        bias = torch.cat((attn.q_bias, attn.k_bias, attn.v_bias))
+    return functional.linear(tokens, weight, None if bias is None else bias.chunk(3)[index])
+
+
+def _half(tensor: Tensor) -> NDArray[np.float16]:
+    return np.asarray(tensor.float().clamp(-65504, 65504).half().cpu().numpy())
