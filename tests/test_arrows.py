@@ -34,7 +34,10 @@ model                        strategies+ config steps model_code model_facts
 segment                      model+
 interactive                  model+ segment
 photo_segmenter              model+ segment
-pipeline                     photo_segmenter+ overrides
+teacher                      model+ segment
+labelled_photos              photo_segmenter+
+label_classes                model+ segment
+pipeline                     photo_segmenter+ overrides teacher labelled_photos label_classes
 runs.facts
 report                       errors storage data runs.facts
 samples                      errors extras storage data

@@ -21,11 +21,13 @@ from prelabel.model_code import changed_parts, segments_code, vectors_origin, ve
 from prelabel.model_facts import FILE, SCHEMA, ModelFacts, SavedModel
 from prelabel.steps.features import identity_key
 from prelabel.steps.levels import Levels
+from prelabel.steps.taught import Taught, facts_json
 from prelabel.storage.files import replacing
 from prelabel.strategies import registry
 
 Float = NDArray[np.float32]
 _log = logging.getLogger(__name__)
+_TAUGHT = "taught."
 _warned: set[str] = set()
 """Versions of the models that this process has already warned about."""
 
@@ -39,7 +41,8 @@ class FittedModel(ModelFacts):
         backbone: what decides the features: the weights' hash, layer, precision …; JSON-ready.
         origins: distribution and version of each strategy, by kind.
         levels: what the dataset and category levels learned.
-        classes: centroids of the classes, float32 (n_classes, dim).
+        classes: centroids of the classes that were found, float32 (n, dim).
+        taught: what labelled photos have taught; None without labels.
         n_photos: photos that `fit` has seen.
         code: digests of the code that fitted the model; empty if an older prelabel wrote it.
             `predict` runs the installed code, so `version` and the cache's keys depend on that.
@@ -53,11 +56,12 @@ class FittedModel(ModelFacts):
 
     levels: Levels
     classes: Float
+    taught: Taught | None = None
 
     def __repr__(self) -> str:
         weights = str(self.backbone.get("weights", self.config.backbone.name))
         return (
-            f"FittedModel({weights!r}, {self.n_photos} photos, {len(self.classes)} classes, "
+            f"FittedModel({weights!r}, {self.n_photos} photos, {len(self.class_names)} classes, "
             f"version {self.version})"
         )
 
@@ -65,8 +69,12 @@ class FittedModel(ModelFacts):
     def segment_hash(self) -> str:
         """16 hex digits of everything that decides regions and their vectors, but not classes."""
         tensors = self.levels.to_arrays()
-        facts = self._settings("classes", "fit") + str(self.config.fit.seed)
-        return _hash(tensors, facts + segments_code(self.code_now))
+        facts = self._settings("classes", "fit", "learner") + str(self.config.fit.seed)
+        if not self.taught:
+            return _hash(tensors, facts + segments_code(self.code_now))
+        learner = self.config.digest("learner") + self.taught.digest
+        code = segments_code(self.code_now, also=["learner"])
+        return _hash(tensors, facts + learner + code)
 
     @property
     def fit_hash(self) -> str:
@@ -74,7 +82,8 @@ class FittedModel(ModelFacts):
 
         The folder of a Label Studio project stores a model under it.
         """
-        return _hash(self._tensors(), self._settings())[:12]
+        taught = json.dumps(facts_json(self.taught.facts)) if self.taught else ""
+        return _hash(self._tensors(), self._settings() + taught)[:12]
 
     @property
     def version(self) -> str:
@@ -113,12 +122,15 @@ class FittedModel(ModelFacts):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Default names of the classes, in order."""
-        return tuple(f"object {i + 1}" for i in range(len(self.classes)))
+        """Names of the classes, in order: those of the labels, then of those that were found."""
+        labels = self.taught.facts.classes if self.taught else ()
+        return (*labels, *(f"object {i + 1}" for i in range(len(self.classes))))
 
     def _tensors(self) -> dict[str, Float]:
         classes = np.ascontiguousarray(self.classes, dtype=np.float32)
-        return {"classes": classes, **self.levels.to_arrays()}
+        taught = self.taught.to_arrays() if self.taught else {}
+        named = {f"{_TAUGHT}{name}": array for name, array in taught.items()}
+        return {"classes": classes, **self.levels.to_arrays(), **named}
 
     def _settings(self, *without: str) -> str:
         """Digest of the config, with the backbone's identity in the place of its settings.
@@ -152,6 +164,7 @@ class FittedModel(ModelFacts):
             code=dict(self.code),
             n_photos=self.n_photos,
             config=self.config.model_dump(mode="json"),
+            taught=facts_json(self.taught.facts) if self.taught else None,
         )
         with replacing(folder / FILE) as beside:
             text = json.dumps(msgspec.to_builtins(saved), indent=2, ensure_ascii=False)
@@ -174,7 +187,9 @@ class FittedModel(ModelFacts):
             if hashlib.blake2b(data, digest_size=8).hexdigest() not in saved.tensors:
                 raise ValueError("its hash is another")
             tensors = load(data)
+            taught = _split(tensors)
             levels, classes = Levels.from_arrays(tensors), tensors["classes"]
+            labels = Taught.from_arrays(taught, saved.taught) if saved.taught else None
         except (OSError, ValueError, KeyError, SafetensorError) as error:
             raise UserError(
                 f"{folder}: the model's tensors are damaged ({error}): fit again"
@@ -191,7 +206,14 @@ class FittedModel(ModelFacts):
             code=saved.code,
             levels=levels,
             classes=classes,
+            taught=labels,
         )
+
+
+def _split(tensors: dict[str, Float]) -> dict[str, Float]:
+    """Take those of what labels have taught out."""
+    names = [name for name in tensors if name.startswith(_TAUGHT)]
+    return {name.removeprefix(_TAUGHT): tensors.pop(name) for name in names}
 
 
 def _hash(tensors: Mapping[str, Float], facts: str) -> str:

@@ -62,7 +62,7 @@ class ModelFacts:
 
 class SavedModel(msgspec.Struct):
     """``model.json``. ``tensors``: the file beside it. ``code``: missing in models that an older
-    prelabel wrote."""
+    prelabel wrote. ``taught``: the facts of what labels have taught, if there were any."""
 
     schema: int
     version: str
@@ -72,6 +72,7 @@ class SavedModel(msgspec.Struct):
     n_photos: int
     config: dict[str, object]
     code: dict[str, str] = {}
+    taught: dict[str, object] | None = None
 
     @classmethod
     def read(cls, folder: Path) -> SavedModel:

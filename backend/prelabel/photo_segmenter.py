@@ -100,7 +100,7 @@ class PhotoSegmenter:
         """Features of each image, in order: from the cache, or computed."""
         found: dict[str, PatchFeatures] = {}
         for image in images:
-            kept = self._kept_features(image.digest)
+            kept = self.kept_features(image.digest)
             if kept is not None:
                 found[image.digest] = kept
         missing = [image for image in images if image.digest not in found]
@@ -113,6 +113,14 @@ class PhotoSegmenter:
                     with suppress(OSError):  # a full disk: they are computed again when needed
                         self._recent.put(image.digest, features)
         return [found[image.digest] for image in images]
+
+    def kept_features(self, digest: str) -> PatchFeatures | None:
+        """A photo's features, if they are in the cache."""
+        with self._stores:
+            stored = self._features.get(digest)
+        if stored is not None:
+            return from_arrays(stored)
+        return self._recent.get(digest) if self._recent else None
 
     def segmenter(self, features: PatchFeatures) -> Segmenter:
         """The model's segmenter; without a model, one that is fitted to this photo."""
@@ -156,13 +164,6 @@ class PhotoSegmenter:
     def _is_stored(self, digest: str) -> bool:
         with self._stores:
             return digest in self._segments
-
-    def _kept_features(self, digest: str) -> PatchFeatures | None:
-        with self._stores:
-            stored = self._features.get(digest)
-        if stored is not None:
-            return from_arrays(stored)
-        return self._recent.get(digest) if self._recent else None
 
     def _with_features(self, photos: Iterable[ReadPhoto]) -> Iterator[_Photo]:
         """Add features, in batches, to the photos whose segment is not in the cache."""

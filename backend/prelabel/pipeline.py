@@ -9,7 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from prelabel.config import Config, change
-from prelabel.data.records import Prediction
+from prelabel.data.dataset import Dataset
+from prelabel.data.records import ImageFile, PatchFeatures, Prediction
+from prelabel.errors import UserError
+from prelabel.label_classes import LabelClasses
+from prelabel.labelled_photos import labelled_photos, match
 from prelabel.model import FittedModel
 from prelabel.model_code import code_now
 from prelabel.overrides import backbone_settings
@@ -21,6 +25,7 @@ from prelabel.steps.photos import PhotoSet, draw_sample, find_photos
 from prelabel.storage.progress import RunLog
 from prelabel.storage.pruning import prune_cache
 from prelabel.strategies import registry
+from prelabel.teacher import Teacher
 
 Source = str | Path | Sequence[str | Path] | PhotoSet
 
@@ -30,10 +35,12 @@ def fit(
     config: Config | None = None,
     *,
     backbone: str = "",
+    labels: Dataset | None = None,
+    complete: bool = True,
     log: RunLog | None = None,
     hook: Hook | None = None,
 ) -> FittedModel:
-    """Learn levels and classes from photos, without labels.
+    """Learn levels and classes from photos, without labels or with those of some of them.
 
     Features and regions are kept in the cache, so that a second call and `predict` go on from there.
 
@@ -43,6 +50,10 @@ def fit(
             ``config.fit.photos`` photos are looked at, drawn with ``config.fit.seed``.
         backbone: as `prelabel run --backbone`: a model of timm, a file of weights, ``stand-in``, or
             a backbone plugin such as ``color-texture``; left out, that of ``config``.
+        labels: of some of the photos, as `open_dataset` reads them. They teach where objects are and
+            what they are called: how far they are believed is found by leaving labelled photos out.
+            The classes of the labels come first, then those that were found without a name.
+        complete: whether what is not labelled on a labelled photo is background; else it is unknown.
         log: takes seconds, skipped photos and progress.
         hook: called for each photo whose regions were just found.
 
@@ -50,7 +61,8 @@ def fit(
         The model. Photos that cannot be used are left out and named in ``log.skipped``.
 
     Raises:
-        UserError: there is no usable photo, or weights cannot be loaded.
+        UserError: there is no usable photo, the labels are of other photos, or weights cannot be
+            loaded.
 
     Example:
         >>> from prelabel import config, fit
@@ -58,6 +70,7 @@ def fit(
         >>> model.save("model/")
     """
     photos, log = _photo_set(source, log)
+    matched = match(labels, photos.photos) if labels else []
     config = change(config or Config(), backbone_settings(backbone) if backbone else [])
     resolved = config.strategy("backbone").resolve()
     config = config.with_strategy("backbone", resolved)
@@ -76,6 +89,8 @@ def fit(
             classes=np.zeros((0, 0), dtype=np.float32),
             n_photos=len(seen),
         )
+        if labels:
+            model = _taught(model, matched, labels, log, complete=complete)
         segments = PhotoSegmenter(model, config).each([photo for photo, _ in seen], log, hook)
         vectors = [s.embeddings for _, s in segments if len(s.embeddings)]
     if not vectors:
@@ -113,10 +128,39 @@ def predict(
     photos, log = _photo_set(source, log)
     clusterer = model.config.strategy("clusterer")
     version = model.version
+    label_classes = LabelClasses(model, model.taught) if model.taught else None
     for photo, segment in PhotoSegmenter(model, model.config).each(photos.photos, log, hook):
-        yield segment.classified(
+        prediction = segment.classified(
             photo.name, classes=model.classes, clusterer=clusterer, version=version
         )
+        yield label_classes(prediction, segment) if label_classes else prediction
+
+
+def _taught(
+    model: FittedModel,
+    matched: Sequence[tuple[ImageFile, Prediction]],
+    labels: Dataset,
+    log: RunLog,
+    *,
+    complete: bool,
+) -> FittedModel:
+    """The model, taught with labelled photos."""
+    segmenter = PhotoSegmenter(model, model.config, keep_features=True)
+    with log.stage("labels", len(matched)):
+        known = []
+        for photo in labelled_photos(matched, labels, segmenter, log, complete=complete):
+            known.append(photo)
+            log.advance()
+
+        def features_of(digest: str) -> PatchFeatures:
+            kept = segmenter.kept_features(digest)
+            if kept is None:
+                raise UserError(
+                    "a labelled photo was removed from the cache: run the command again"
+                )
+            return kept
+
+        return replace(model, taught=Teacher(model, features_of).teach(known))
 
 
 def _photo_set(source: Source, log: RunLog | None) -> tuple[PhotoSet, RunLog]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from prelabel.errors import UserError
 from prelabel.model import FittedModel
 from prelabel.steps import levels
 from prelabel.steps.regions import PhotoRegions, agreement, find_regions, upsample
+from prelabel.steps.taught import points_of, region_shares
 from prelabel.strategies.checks import assign, check_array
 from prelabel.strategies.protocols import Clusterer
 
@@ -25,13 +26,18 @@ Float = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Segment:
-    """A photo's regions before they have classes. ``embeddings``: float32 (n_regions, dim)."""
+    """A photo's regions before they have classes.
+
+    ``embeddings``: float32 (n_regions, dim). ``shares``: float32 (n_regions, n_labels), the means of
+    the learner's P of each class over each region; (n_regions, 0) if nothing was taught.
+    """
 
     digest: str
     width: int
     height: int
     regions: tuple[Region, ...]
     embeddings: Float
+    shares: Float
     dropped: int
 
     @property
@@ -48,6 +54,7 @@ class Segment:
             height=image.height,
             regions=found.regions,
             embeddings=np.asarray(embeddings, dtype=np.float32),
+            shares=found.shares,
             dropped=found.dropped,
         )
 
@@ -86,7 +93,7 @@ class Segment:
             ],
         }
         text = np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8)
-        return {"facts": text, "embeddings": self.embeddings}
+        return {"facts": text, "embeddings": self.embeddings, "shares": self.shares}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Segment:
@@ -96,7 +103,9 @@ class Segment:
             Region(rle=r["rle"], box=tuple(r["box"]), area=r["area"], score=r["score"])
             for r in facts.pop("regions")
         )
-        return cls(regions=regions, embeddings=arrays["embeddings"], **facts)
+        return cls(
+            regions=regions, embeddings=arrays["embeddings"], shares=arrays["shares"], **facts
+        )
 
 
 class Segmenter:
@@ -108,6 +117,7 @@ class Segmenter:
         self.backbone = config.strategy("backbone")
         self.clusterer = config.strategy("clusterer")
         self.consistency = config.strategy("consistency")
+        self.learner = config.strategy("learner")
         self.refiner = config.strategy("refiner")
         self.embedder = config.strategy("embedder")
 
@@ -125,10 +135,25 @@ class Segmenter:
     def find(self, image: Image, features: PatchFeatures) -> PhotoRegions:
         """Regions of one photo, without vectors. Raises ContractError."""
         results = self.apply_levels(features)
+        combined = self.combine(features, results)
+        agreed = agreement(results, combined)
+        taught = self.model.taught
+        if taught is None or not taught.learned:
+            return self.to_regions(image, combined, agreed)
+        points = points_of(features, self.model.levels.center)
+        classes, foreground = taught.foreground(self.learner, points, combined)
+        weight = taught.facts.weight
+        own = 1 - np.abs(classes.sum(axis=1).reshape(combined.shape) - foreground)
+        found = self.to_regions(image, foreground, (1 - weight) * agreed + weight * own)
+        rles = [region.rle for region in found.regions]
+        return replace(found, shares=region_shares(classes, rles, *combined.shape))
+
+    def combine(self, features: PatchFeatures, results: Sequence[LevelResult]) -> Float:
+        """The levels' results as one P(foreground) float32 (h, w). Raises ContractError."""
         combined = self.consistency.combine(results)
         name = f"consistency {self.model.config.consistency.name!r}"
         check_array(name, combined, features.attention.shape, probability=True)
-        return self.to_regions(image, combined, agreement(results, combined))
+        return combined
 
     def apply_levels(self, features: PatchFeatures) -> list[LevelResult]:
         """The result of each level, coarse to fine. Raises UserError for features of another length."""

@@ -1,107 +1,120 @@
-"""What labelled photos teach about all photos: a learner, and how far it is believed."""
+"""Learning from labelled photos: a learner, and how far it is believed, found by leaving photos out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prelabel.data.records import LabelledPatches, PatchFeatures
-from prelabel.steps.patch_labels import LabelledPhoto, patch_shares
-from prelabel.strategies.checks import check_array
+from prelabel.steps.levels import unit
+from prelabel.steps.patch_labels import LabelledPhoto, class_names, patch_shares
+from prelabel.steps.taught import (
+    Facts,
+    Taught,
+    exemplar_scores,
+    mix,
+    points_of,
+    predict_patches,
+    region_shares,
+)
 from prelabel.strategies.protocols import Learner
 
 Float = NDArray[np.float32]
 FOLDS = 8
 """Groups of labelled photos, each of which is left out once to see how well the others teach."""
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""Weights of the learner that are compared; the clusterings have the rest."""
-_UNTRIED = 0.25
-"""The learner's weight while no photo can be left out."""
+"""Weights of the learner that are compared."""
+_UNTRIED, _UNTRIED_NAMES = 0.25, 0.5
+"""The learner's weights while no photo can be left out."""
 _MOST_TRIED = 64
 """Photos on which weights are compared; the labelled photos are drawn evenly."""
-
-
-@dataclass(frozen=True)
-class Taught:
-    """What labelled photos have taught.
-
-    Attributes:
-        classes: their names, in order.
-        arrays: the learner's, by name; none if the photos teach nothing.
-        center: float32 (dim,), which is taken off patches before the learner sees them.
-        weight: in [0, 1], how much of P(foreground) is the learner's.
-        scores: for each of ``WEIGHTS`` the mean foreground IoU over patches of photos that were left
-            out; empty while none could be.
-        photos: number of labelled photos.
-    """
-
-    classes: tuple[str, ...]
-    arrays: Mapping[str, Float]
-    center: Float
-    weight: float
-    scores: tuple[float, ...]
-    photos: int
-
-    def predict(self, learner: Learner, features: PatchFeatures) -> Float:
-        """P of background and each class, float32 (h, w, 1 + n_classes). Raises ContractError."""
-        return _predict(learner, self.arrays, features, self.center, 1 + len(self.classes))
+_MOST_EXEMPLARS = 200
+"""Vectors that are kept of a class, drawn evenly."""
 
 
 def learn(
     photos: Sequence[LabelledPhoto],
-    classes: Sequence[str],
     *,
     learner: Learner,
     center: Float,
     features_of: Callable[[str], PatchFeatures],
-    unsupervised: Callable[[PatchFeatures], Float],
+    levels_of: Callable[[str], Float],
     seed: int,
 ) -> Taught:
     """Learn from labelled photos.
 
     Args:
         photos: in any order that stays when photos are added at its end.
-        classes: names of the classes of their regions.
         learner: the strategy.
         center: float32 (dim,), the mean patch.
         features_of: the features of the photo with a digest.
-        unsupervised: features to P(foreground) float32 (h, w) of the clusterings alone.
+        levels_of: P(foreground) float32 (h, w) of the levels alone, of the photo with a digest.
         seed: of everything that is drawn.
     """
+    classes = class_names(photos)
 
     def labelled(photo: LabelledPhoto) -> LabelledPatches:
         features = features_of(photo.digest)
         height, width = features.attention.shape
-        shares = patch_shares(photo, height=height, width=width)
-        return LabelledPatches(_points(features, center), shares.reshape(height * width, -1))
+        shares = patch_shares(photo, classes, height=height, width=width)
+        return LabelledPatches(points_of(features, center), shares.reshape(height * width, -1))
 
     folds = [photos[i::FOLDS] for i in range(min(FOLDS, len(photos)))]
     summaries = [learner.summarize(map(labelled, fold), seed=seed) for fold in folds]
-    arrays = learner.fit(summaries)
-    ious = []
+    foregrounds, names = [], []
     for number, fold in enumerate(folds):
         others = learner.fit([s for i, s in enumerate(summaries) if i != number])
+        if not others:
+            continue
+        rest = [photo for i, other in enumerate(folds) if i != number for photo in other]
+        exemplars = _exemplars(rest, classes)
         for photo in fold[: max(1, _MOST_TRIED // len(folds))]:
-            features = features_of(photo.digest)
-            shares = labelled(photo).shares
-            if others:
-                p = _predict(learner, others, features, center, shares.shape[1])
-                ious.append(_ious(1 - p[..., 0], unsupervised(features), shares))
-    scores = tuple(np.mean(ious, axis=0).tolist()) if ious else ()
-    weight = WEIGHTS[int(np.argmax(scores))] if scores else _UNTRIED
-    return Taught(tuple(classes), arrays, center, weight if arrays else 0.0, scores, len(photos))
+            patches = labelled(photo)
+            levels = levels_of(photo.digest)
+            p = predict_patches(learner, others, patches.vectors, len(classes))[:, 1:]
+            foregrounds.append(_ious(p.sum(axis=1), levels.ravel(), patches.shares))
+            names += _named_right(photo, classes, p, levels.shape, exemplars)
+    learned = learner.fit(summaries)
+    scores = _means(foregrounds)
+    name_scores = _means(names)
+    vectors, vector_classes = _exemplars(photos, classes)
+    return Taught(
+        facts=Facts(
+            classes=classes,
+            photos=len(photos),
+            weight=_best(scores, _UNTRIED) if learned else 0.0,
+            name_weight=_best(name_scores, _UNTRIED_NAMES),
+            scores=scores,
+            name_scores=name_scores,
+        ),
+        learned=learned,
+        exemplars=vectors,
+        exemplar_classes=vector_classes,
+    )
 
 
-def _ious(learned: Float, unsupervised: Float, shares: Float) -> list[float]:
+def _means(rows: Sequence[Sequence[float]]) -> dict[str, float]:
+    """The mean for each of ``WEIGHTS``, by weight; none without rows."""
+    if not rows:
+        return {}
+    means = np.mean(rows, axis=0).round(4).tolist()
+    return {f"{weight:g}": mean for weight, mean in zip(WEIGHTS, means, strict=True)}
+
+
+def _best(scores: Mapping[str, float], untried: float) -> float:
+    """The weight with the highest score, the lowest of several."""
+    return float(max(scores, key=lambda weight: scores[weight])) if scores else untried
+
+
+def _ious(learned: Float, levels: Float, shares: Float) -> list[float]:
     """The foreground IoU of a photo for each of ``WEIGHTS``, over its patches as far as they are
     known. Without an object, the share of background that is left as it is."""
     truth, known = shares[:, 1:].sum(axis=1), shares.sum(axis=1)
     found = []
     for weight in WEIGHTS:
-        mask = (weight * learned + (1 - weight) * unsupervised > 0.5).ravel() * known
+        mask = (weight * learned + (1 - weight) * levels > 0.5) * known
         if truth.sum() < 0.5:
             found.append(1 - float(mask.sum() / max(known.sum(), 1e-6)))
         else:
@@ -110,17 +123,41 @@ def _ious(learned: Float, unsupervised: Float, shares: Float) -> list[float]:
     return found
 
 
-def _predict(
-    learner: Learner, arrays: Mapping[str, Float], features: PatchFeatures, center: Float, n: int
-) -> Float:
-    answer = learner.predict(arrays, _points(features, center))
-    height, width = features.attention.shape
-    name = f"learner {type(learner).__name__}"
-    checked = check_array(name, answer, (height * width, n), probability=True)
-    return np.asarray(checked, dtype=np.float32).reshape(height, width, n)
+def _named_right(
+    photo: LabelledPhoto,
+    classes: Sequence[str],
+    p: Float,
+    grid: tuple[int, ...],
+    exemplars: tuple[Float, Float],
+) -> list[list[float]]:
+    """For each region with a name and a vector: for each of ``WEIGHTS``, whether it gets its own
+    class. ``p``: the learner's P of each class at the patches."""
+    own = [region for region in photo.regions if region.name and region.vector is not None]
+    if not own or len(classes) < 2:
+        return []
+    shares = region_shares(p, [region.rle for region in own], *grid[:2])
+    vectors = np.stack([region.vector for region in own if region.vector is not None])
+    nearest = exemplar_scores(vectors, *exemplars, len(classes))
+    truth = np.array([classes.index(region.name) for region in own])
+    right = [mix(shares, nearest, weight).argmax(axis=1) == truth for weight in WEIGHTS]
+    found: list[list[float]] = np.stack(right, axis=1).astype(float).tolist()
+    return found
 
 
-def _points(features: PatchFeatures, center: Float) -> Float:
-    """The patches float32 (h · w, dim), relative to the mean one."""
-    patches = features.patches.reshape(-1, features.patches.shape[-1])
-    return np.asarray(patches, dtype=np.float32) - center
+def _exemplars(photos: Sequence[LabelledPhoto], classes: Sequence[str]) -> tuple[Float, Float]:
+    """Vectors float32 (n, dim) of length 1 of regions with a name, and their classes float32 (n,)."""
+    vectors: list[Float] = []
+    numbers: list[float] = []
+    for number, name in enumerate(classes):
+        own = [
+            region.vector
+            for photo in photos
+            for region in photo.regions
+            if region.name == name and region.vector is not None
+        ]
+        chosen = np.unique(np.linspace(0, len(own) - 1, min(len(own), _MOST_EXEMPLARS)).astype(int))
+        vectors += [own[i] for i in chosen]
+        numbers += [float(number)] * len(chosen)
+    if not vectors:
+        return np.zeros((0, 0), dtype=np.float32), np.zeros(0, dtype=np.float32)
+    return unit(np.stack(vectors)), np.array(numbers, dtype=np.float32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -13,45 +13,78 @@ from pycocotools import mask as coco_mask
 from prelabel.data.masks import Rle, decode_rle
 
 Float = NDArray[np.float32]
+BOX_WEIGHT = 0.3
+"""How far the inside of a box counts as its object, of which nobody knows where in the box it is."""
+
+
+@dataclass(frozen=True)
+class LabelledRegion:
+    """A region that a person has drawn, or has deleted.
+
+    Attributes:
+        rle: its mask at the photo's size.
+        name: of its class; "" for one that was deleted.
+        weight: in (0, 1], how far its inside counts as its class; the rest of it is unknown.
+        vector: float32 (dim,) of the embedder, if it is known.
+    """
+
+    rle: Rle
+    name: str
+    weight: float = 1.0
+    vector: Float | None = None
 
 
 @dataclass(frozen=True)
 class LabelledPhoto:
     """What is known of a photo.
 
-    ``digest``: of its bytes. ``classes``: for each class its regions, at full size. ``background``:
-    regions without an object. ``unknown``: regions that teach nothing. ``complete``: whether all
-    the rest is background; else it is unknown.
+    Attributes:
+        digest: of its bytes.
+        regions: what people have drawn and deleted.
+        unknown: masks that teach nothing, as of regions without a label.
+        complete: whether all the rest is background; else it is unknown.
     """
 
     digest: str
-    classes: tuple[tuple[Rle, ...], ...]
-    background: tuple[Rle, ...] = ()
+    regions: tuple[LabelledRegion, ...]
     unknown: tuple[Rle, ...] = ()
     complete: bool = True
 
 
-def patch_shares(labels: LabelledPhoto, *, height: int, width: int) -> Float:
+def class_names(photos: Iterable[LabelledPhoto]) -> tuple[str, ...]:
+    """The names of the classes of their regions, sorted."""
+    return tuple(sorted({r.name for photo in photos for r in photo.regions if r.name}))
+
+
+def patch_shares(
+    labels: LabelledPhoto, classes: Sequence[str], *, height: int, width: int
+) -> Float:
     """How much of each patch background and each class cover: float32 (height, width, 1 + n_classes)
     in [0, 1]; the grid has height × width patches. What is missing to 1 is unknown.
 
     Where regions of several classes overlap, each counts in proportion.
     """
-    shares = np.stack(
-        [_covered(rles, height, width) for rles in (labels.background, *labels.classes)], axis=-1
-    )
-    objects = shares[..., 1:].sum(axis=-1)
-    shares[..., 1:] /= np.maximum(objects, 1)[..., None]
-    rest = np.maximum(1 - objects, 0)
+    shares = np.zeros((height, width, 1 + len(classes)), dtype=np.float32)
+    for column, name in enumerate(("", *classes)):
+        own = [region for region in labels.regions if region.name == name]
+        for weight in sorted({region.weight for region in own}):
+            rles = [region.rle for region in own if region.weight == weight]
+            covered = weight * patch_coverage(rles, height, width)
+            shares[..., column] = np.maximum(shares[..., column], covered)
+    drawn = [region.rle for region in labels.regions if region.name]
+    rest = 1 - patch_coverage(drawn, height, width)
+    shares[..., 1:] /= np.maximum(shares[..., 1:].sum(axis=-1, keepdims=True), 1)
     shares[..., 0] = rest if labels.complete else np.minimum(shares[..., 0], rest)
-    shares *= 1 - _covered(labels.unknown, height, width)[..., None]
+    shares *= 1 - patch_coverage(labels.unknown, height, width)[..., None]
     return shares
 
 
-def _covered(rles: Sequence[Rle], height: int, width: int) -> Float:
+def patch_coverage(rles: Sequence[Rle], height: int, width: int) -> Float:
     """How much of each patch some region covers, float32 (height, width)."""
     if not rles:
         return np.zeros((height, width), dtype=np.float32)
     together = rles[0] if len(rles) == 1 else coco_mask.merge(list(rles))
     mask = decode_rle(together).astype(np.float32)
+    if mask.shape[0] < height or mask.shape[1] < width:  # INTER_AREA takes single pixels then
+        return np.asarray(cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR))
     return np.asarray(cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA))

@@ -21,12 +21,13 @@ class PhotoRegions:
     """Regions of one photo, highest score first.
 
     ``masks``: bool (n, h, w) at working size, in the same order. ``dropped``: parts left out as too
-    small or as surroundings.
+    small or as surroundings. ``shares``: as in `Segment`.
     """
 
     regions: tuple[Region, ...]
     masks: NDArray[np.bool_]
     dropped: int
+    shares: Float
 
 
 def upsample(patches: Float, *, height: int, width: int) -> Float:
@@ -97,7 +98,24 @@ def find_regions(
         if area := rle_area(rle):  # a lone pixel may vanish between the pixels of another size
             masks[len(regions)] = inside
             regions.append(Region(rle=rle, box=rle_box(rle), area=area, score=scores[i]))
-    return PhotoRegions(tuple(regions), masks[: len(regions)], dropped=n_parts - 1 - len(regions))
+    return PhotoRegions(
+        tuple(regions),
+        masks[: len(regions)],
+        dropped=n_parts - 1 - len(regions),
+        shares=np.zeros((len(regions), 0), dtype=np.float32),
+    )
+
+
+def enlarge_or_point(mask: Mask, *, height: int, width: int) -> Mask:
+    """A mask at another size, of which a pixel is left even if it is thinner than that."""
+    found = enlarge(mask, height=height, width=width)
+    if not found.any() and mask.any():
+        rows, columns = np.nonzero(mask)
+        found = found.copy()
+        found[int(rows.mean() * height / len(mask)), int(columns.mean() * width / len(mask[0]))] = (
+            True
+        )
+    return found
 
 
 def enlarge(mask: Mask, *, height: int, width: int) -> Mask:

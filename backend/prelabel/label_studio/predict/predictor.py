@@ -18,7 +18,7 @@ from prelabel.interactive.prompts import Prompts
 from prelabel.model import FittedModel
 from prelabel.photo_segmenter import PhotoSegmenter
 from prelabel.segment import Segment
-from prelabel.steps.regions import enlarge
+from prelabel.steps.regions import enlarge_or_point
 
 Float = NDArray[np.float32]
 _SEEN = 32
@@ -73,7 +73,7 @@ class Predictor:
         size, n ≥ 1. Raises PhotoError."""
         image, features = self._look(data)
         height, width = image.pixels.shape[:2]
-        small = np.stack([_at_working_size(mask, height, width) for mask in masks])
+        small = np.stack([enlarge_or_point(mask, height=height, width=width) for mask in masks])
         return self._photos.embed(image, features, small)
 
     def flush(self) -> None:
@@ -94,13 +94,3 @@ class Predictor:
             while len(self._seen) > _SEEN:
                 self._seen.popitem(last=False)
         return image, features
-
-
-def _at_working_size(mask: Mask, height: int, width: int) -> Mask:
-    small = enlarge(mask, height=height, width=width)
-    if not small.any():  # thinner than a pixel there
-        rows, columns = np.nonzero(mask)
-        y, x = int(rows.mean() * height / len(mask)), int(columns.mean() * width / len(mask[0]))
-        small = small.copy()
-        small[y, x] = True
-    return small

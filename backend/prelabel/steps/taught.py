@@ -1,0 +1,177 @@
+"""What labelled photos have taught, and how it is used on a photo."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from prelabel.data.masks import Rle
+from prelabel.data.records import PatchFeatures
+from prelabel.steps.levels import unit
+from prelabel.steps.patch_labels import patch_coverage
+from prelabel.strategies.checks import check_array
+from prelabel.strategies.protocols import Learner
+
+Float = NDArray[np.float32]
+_SHARPNESS = 20.0
+"""Steepness of a class's score over the cosine of its nearest exemplar: one that is nearer by 0.1
+counts 7 times as much."""
+_LEARNED = "learned."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What is small and readable.
+
+    Attributes:
+        classes: names of the classes, in order.
+        photos: number of labelled photos.
+        weight: in [0, 1], how much of P(foreground) is the learner's; the levels have the rest.
+        scores: for each weight that was tried the mean foreground IoU, over patches of photos that
+            were left out, by weight; empty while none could be.
+        name_weight: in [0, 1], how much of a region's class is the learner's; exemplars have the
+            rest.
+        name_scores: for each weight that was tried the share of the regions of photos that were
+            left out which got their own class.
+    """
+
+    classes: tuple[str, ...]
+    photos: int
+    weight: float
+    name_weight: float
+    scores: dict[str, float]
+    name_scores: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taught:
+    """What labelled photos have taught.
+
+    Attributes:
+        facts: classes and weights.
+        learned: the learner's arrays, by name; none if the photos teach nothing.
+        exemplars: float32 (n, dim), vectors of labelled regions; of length 1.
+        exemplar_classes: float32 (n,), index of the class of each.
+    """
+
+    facts: Facts
+    learned: Mapping[str, Float]
+    exemplars: Float
+    exemplar_classes: Float
+
+    def foreground(self, learner: Learner, points: Float, combined: Float) -> tuple[Float, Float]:
+        """P of each class float32 (h · w, n_classes), and P(foreground) float32 (h, w).
+
+        ``points``: float32 (h · w, dim), the patches relative to the mean one. ``combined``: the
+        levels' P(foreground) float32 (h, w). Raises ContractError.
+        """
+        classes = predict_patches(learner, self.learned, points, len(self.facts.classes))[:, 1:]
+        learned = classes.sum(axis=1).reshape(combined.shape)
+        weight = np.float32(self.facts.weight)
+        return classes, np.asarray((1 - weight) * combined + weight * learned, dtype=np.float32)
+
+    def region_scores(self, shares: Float, vectors: Float) -> Float:
+        """How far each region is of each class, float32 (n, n_classes) in [0, 1].
+
+        ``shares``: float32 (n, n_classes), means of the learner's P over each region. ``vectors``:
+        float32 (n, dim), the regions' own.
+        """
+        nearest = exemplar_scores(
+            vectors, self.exemplars, self.exemplar_classes, len(self.facts.classes)
+        )
+        return mix(shares, nearest, self.facts.name_weight)
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits of everything that decides a photo's regions."""
+        result = hashlib.blake2b(repr(self.facts.weight).encode(), digest_size=8)
+        for name, array in sorted(self.learned.items()):
+            result.update(f"{name} {array.shape}".encode())
+            result.update(array.tobytes())
+        return result.hexdigest()
+
+    def to_arrays(self) -> dict[str, Float]:
+        """Arrays by name, which ``from_arrays`` reads back; the facts are not in them."""
+        arrays = {f"{_LEARNED}{name}": array for name, array in self.learned.items()}
+        arrays |= {"exemplars": self.exemplars, "exemplar_classes": self.exemplar_classes}
+        return {k: np.ascontiguousarray(v, dtype=np.float32) for k, v in arrays.items()}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Float], facts: object) -> Taught:
+        """What ``to_arrays`` gave; ``facts``: as JSON holds them. Raises KeyError, ValueError."""
+        learned = {
+            name.removeprefix(_LEARNED): array
+            for name, array in arrays.items()
+            if name.startswith(_LEARNED)
+        }
+        return cls(
+            facts=msgspec.convert(facts, Facts),
+            learned=learned,
+            exemplars=arrays["exemplars"],
+            exemplar_classes=arrays["exemplar_classes"],
+        )
+
+
+def points_of(features: PatchFeatures, center: Float) -> Float:
+    """A photo's patches float32 (h · w, dim), relative to the mean one of the dataset."""
+    patches = features.patches.reshape(-1, features.patches.shape[-1])
+    return np.asarray(patches.astype(np.float32) - center, dtype=np.float32)
+
+
+def predict_patches(
+    learner: Learner, learned: Mapping[str, Float], points: Float, n_classes: int
+) -> Float:
+    """P of background and each class, float32 (n, 1 + n_classes). Raises ContractError."""
+    answer = learner.predict(learned, points)
+    name = f"learner {type(learner).__name__}"
+    checked = check_array(name, answer, (len(points), 1 + n_classes), probability=True)
+    return np.asarray(checked, dtype=np.float32)
+
+
+def region_shares(classes: Float, rles: Sequence[Rle], height: int, width: int) -> Float:
+    """Means of P of each class over regions, float32 (n, n_classes).
+
+    ``classes``: float32 (height · width, n_classes), of the patches.
+    """
+    found = np.zeros((len(rles), classes.shape[1]), dtype=np.float32)
+    for row, rle in zip(found, rles, strict=True):
+        covered = patch_coverage([rle], height, width).ravel()
+        row[:] = covered @ classes / max(float(covered.sum()), 1e-9)
+    return found
+
+
+def exemplar_scores(
+    vectors: Float, exemplars: Float, exemplar_classes: Float, n_classes: int
+) -> Float:
+    """How near each region is to each class, float32 (n, n_classes); rows sum to 1, or are 0 without
+    an exemplar or a vector. What counts of a class is its nearest exemplar, by cosine."""
+    scores = np.zeros((len(vectors), n_classes), dtype=np.float32)
+    if not len(exemplars) or vectors.shape[1:] != exemplars.shape[1:]:
+        return scores
+    cosines = np.stack([(exemplars * vector).sum(axis=1) for vector in unit(vectors)])
+    for c in range(n_classes):
+        own = exemplar_classes == c
+        if own.any():
+            scores[:, c] = np.exp(_SHARPNESS * (cosines[:, own].max(axis=1) - 1))
+    return np.asarray(scores / np.maximum(scores.sum(axis=1, keepdims=True), 1e-30), np.float32)
+
+
+def mix(shares: Float, nearest: Float, weight: float) -> Float:
+    """Scores of classes, float32 (n, n_classes), with the weight of the learner's ``shares``; what
+    one of the two knows nothing of is the other's."""
+    total = shares.sum(axis=1, keepdims=True)
+    learned = np.where(total > 0, shares / np.maximum(total, 1e-9), nearest)
+    nearest = np.where(nearest.sum(axis=1, keepdims=True) > 0, nearest, learned)
+    return np.asarray(weight * learned + (1 - weight) * nearest, dtype=np.float32)
+
+
+def facts_json(facts: Facts) -> dict[str, object]:
+    """The facts as JSON holds them."""
+    found: dict[str, object] = json.loads(msgspec.json.encode(facts))
+    return found
