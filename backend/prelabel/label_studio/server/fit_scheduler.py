@@ -79,6 +79,7 @@ class FitScheduler:
                 sources=self._settings.sources,
                 result_options=self._settings.result_options,
                 newest=state.newest,
+                partial=self._settings.partial,
                 tasks=tuple({"id": task_id(t), "data": t.get("data")} for t in tasks)
                 if tasks
                 else None,
