@@ -614,3 +614,36 @@ def test_recognizes__coco_and_nothing_else(tmp_path: Path) -> None:
         '{"annotations": [], "info": "' + "x" * 300_000 + '", "images": [], "categories": []}'
     )
     assert Coco().recognizes(padded)
+
+
+def test_read__attributes_come_back_as_they_were_written(tmp_path: Path) -> None:
+    answers = {"age": 3, "sex": "m", "parts": ["head", "tail"], "share": 0.5, "occluded": "yes"}
+    known = Region(
+        encode_rle(box(1, 1, 2, 2)), (1, 1, 2, 2), 4, 1.0, cluster=0, attributes={**answers}
+    )
+    exporter = Coco()
+    exporter.write(iter([prediction("a.jpg", known)]), tmp_path, context(version=""))
+    (found,) = open_dataset(tmp_path, format="coco").stream()
+    del answers["occluded"]  # CVAT's own word for the shape
+    assert found.regions[0].attributes == answers
+
+
+@pytest.mark.parametrize("answer", [None, True, math.inf, [], [1, 2], {"a": 1}, [["a"]]])
+def test_read__attributes_that_are_no_answers(answer: object, tmp_path: Path) -> None:
+    file = coco_file(tmp_path, annotations=[_annotation(1, attributes={"a": answer, "b": "c"})])
+    (found,) = open_dataset(file).stream()
+    assert found.regions[0].attributes == {"b": "c"}
+
+
+@pytest.mark.parametrize("attributes", [None, "a", [1], 7])
+def test_read__attributes_that_are_none(attributes: object, tmp_path: Path) -> None:
+    file = coco_file(tmp_path, annotations=[_annotation(1, attributes=attributes)])
+    (found,) = open_dataset(file).stream()
+    assert found.regions[0].attributes == {}
+
+
+def test_read__foreground_counts_pixels_once(tmp_path: Path) -> None:
+    file = coco_file(tmp_path, annotations=[_annotation(1), _annotation(2)])
+    (found,) = open_dataset(file).stream()
+    assert len(found.regions) == 2
+    assert found.foreground == 4 / (WIDTH * HEIGHT)
