@@ -20,7 +20,7 @@ from pycocotools.coco import COCO
 from builders import HEIGHT, WIDTH, box, prediction, region
 from prelabel.data.dataset import Dataset, ExportContext
 from prelabel.data.masks import Mask, decode_rle, encode_rle, rle_area, rle_box
-from prelabel.data.records import Prediction, Region
+from prelabel.data.records import AttributeValue, Prediction, Region
 from prelabel.errors import UserError
 from prelabel.runs.datasets import open_dataset
 from prelabel_exporters.coco.writer import Coco
@@ -617,9 +617,15 @@ def test_recognizes__coco_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_read__attributes_come_back_as_they_were_written(tmp_path: Path) -> None:
-    answers = {"age": 3, "sex": "m", "parts": ["head", "tail"], "share": 0.5, "occluded": "yes"}
+    answers: dict[str, AttributeValue] = {
+        "age": 3,
+        "sex": "m",
+        "parts": ["head", "tail"],
+        "share": 0.5,
+        "occluded": "yes",
+    }
     known = Region(
-        encode_rle(box(1, 1, 2, 2)), (1, 1, 2, 2), 4, 1.0, cluster=0, attributes={**answers}
+        encode_rle(box(1, 1, 2, 2)), (1, 1, 2, 2), 4, 1.0, cluster=0, attributes=dict(answers)
     )
     exporter = Coco()
     exporter.write(iter([prediction("a.jpg", known)]), tmp_path, context(version=""))
