@@ -150,11 +150,6 @@ class FitScheduler:
         """The project's fit that is under way or waiting."""
         return self._fits.of(project.folder.path)
 
-    @property
-    def pid(self) -> int:
-        """The number of the process that fits, 0 if there is none."""
-        return self._fits.pid
-
     def _fit_if_grown(self, project: Project) -> None:
         if not project.token:
             return
