@@ -7,6 +7,7 @@ are its steps, for one photo at a time.
 from __future__ import annotations
 
 import hashlib
+import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -168,6 +169,13 @@ class PhotoSegmenter:
             except OSError:
                 self._segments = ShardStore(self._segments.folder)
                 raise
+
+    def forget(self) -> None:
+        """Remove all segments from the cache: no model finds the same again."""
+        with self._stores:
+            folder = self._segments.folder
+            shutil.rmtree(folder, ignore_errors=True)
+            self._segments = ShardStore(folder)
 
     def _is_stored(self, digest: str) -> bool:
         with self._stores:
