@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from prelabel.data.masks import Rle
 from prelabel.data.records import PatchFeatures
+from prelabel.steps.blending import Blend, trust
+from prelabel.steps.cutting import Cutting
 from prelabel.steps.levels import unit
 from prelabel.steps.patch_labels import patch_coverage
 from prelabel.strategies.checks import check_array
@@ -35,6 +37,10 @@ class Facts:
         weight: in [0, 1], how much of P(foreground) is the learner's; the levels have the rest.
         scores: for each weight that was tried the mean foreground IoU, over patches of photos that
             were left out, by weight; empty while none could be.
+        smoothing, peak: as in `Blend`.
+        reach: distance of a photo's mean patch from the nearest labelled photo's up to which the
+            learner is believed wholly; from twice that on, it is not.
+        neck, smallest: as in `Cutting`.
         name_weight: in [0, 1], how much of a region's class is the learner's; exemplars have the
             rest.
         name_scores: for each weight that was tried the share of the regions of photos that were
@@ -47,6 +53,11 @@ class Facts:
     name_weight: float
     scores: dict[str, float]
     name_scores: dict[str, float]
+    smoothing: float = 0.0
+    peak: float = 0.0
+    reach: float = 0.0
+    neck: float = 0.0
+    smallest: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +67,14 @@ class Taught:
     Attributes:
         facts: classes and weights.
         learned: the learner's arrays, by name; none if the photos teach nothing.
+        means: float32 (n, dim), the mean patches of labelled photos, relative to the dataset's.
         exemplars: float32 (n, dim), vectors of labelled regions; of length 1.
         exemplar_classes: float32 (n,), index of the class of each.
     """
 
     facts: Facts
     learned: Mapping[str, Float]
+    means: Float
     exemplars: Float
     exemplar_classes: Float
 
@@ -72,9 +85,15 @@ class Taught:
         levels' P(foreground) float32 (h, w). Raises ContractError.
         """
         classes = predict_patches(learner, self.learned, points, len(self.facts.classes))[:, 1:]
-        learned = classes.sum(axis=1).reshape(combined.shape)
-        weight = np.float32(self.facts.weight)
-        return classes, np.asarray((1 - weight) * combined + weight * learned, dtype=np.float32)
+        learned = np.asarray(classes.sum(axis=1).reshape(combined.shape), dtype=np.float32)
+        known = trust(points.mean(axis=0), self.means, self.facts.reach)
+        blend = Blend(self.facts.weight, self.facts.smoothing, self.facts.peak)
+        return classes, blend(learned, combined, known)
+
+    @property
+    def cutting(self) -> Cutting:
+        """How foreground becomes objects."""
+        return Cutting(self.facts.neck, self.facts.smallest)
 
     def region_scores(self, shares: Float, vectors: Float) -> Float:
         """How far each region is of each class, float32 (n, n_classes) in [0, 1].
@@ -101,8 +120,10 @@ class Taught:
     @property
     def digest(self) -> str:
         """16 hex digits of everything that decides a photo's regions."""
-        result = hashlib.blake2b(repr(self.facts.weight).encode(), digest_size=8)
-        for name, array in sorted(self.learned.items()):
+        facts = self.facts
+        decisive = facts.weight, facts.smoothing, facts.peak, facts.reach, self.cutting
+        result = hashlib.blake2b(repr(decisive).encode(), digest_size=8)
+        for name, array in sorted({**self.learned, "means": self.means}.items()):
             result.update(f"{name} {array.shape}".encode())
             result.update(array.tobytes())
         return result.hexdigest()
@@ -110,7 +131,11 @@ class Taught:
     def to_arrays(self) -> dict[str, Float]:
         """Arrays by name, which ``from_arrays`` reads back; the facts are not in them."""
         arrays = {f"{_LEARNED}{name}": array for name, array in self.learned.items()}
-        arrays |= {"exemplars": self.exemplars, "exemplar_classes": self.exemplar_classes}
+        arrays |= {
+            "means": self.means,
+            "exemplars": self.exemplars,
+            "exemplar_classes": self.exemplar_classes,
+        }
         return {k: np.ascontiguousarray(v, dtype=np.float32) for k, v in arrays.items()}
 
     @classmethod
@@ -124,6 +149,7 @@ class Taught:
         return cls(
             facts=msgspec.convert(facts, Facts),
             learned=learned,
+            means=arrays["means"],
             exemplars=arrays["exemplars"],
             exemplar_classes=arrays["exemplar_classes"],
         )
