@@ -42,6 +42,7 @@ runs.facts
 report                       errors storage data runs.facts
 samples                      errors extras storage data
 evaluation                   errors extras storage data overrides report
+tuning                       pipeline+ evaluation
 runs                         pipeline+ report runs.facts
 api                          errors data model runs
 label_studio.format          errors storage data

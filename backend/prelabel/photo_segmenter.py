@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from prelabel.config import Config
 from prelabel.data.images import read_image
 from prelabel.data.records import Image, ImageFile, PatchFeatures
-from prelabel.errors import PhotoError
+from prelabel.errors import PhotoError, UserError
 from prelabel.model import FittedModel
 from prelabel.model_code import code_now, segments_code, vectors_origin
 from prelabel.segment import Segment, Segmenter, image_level_model
@@ -122,6 +122,14 @@ class PhotoSegmenter:
         if stored is not None:
             return from_arrays(stored)
         return self._recent.get(digest) if self._recent else None
+
+    def known_features(self, digest: str) -> PatchFeatures:
+        """The features of a photo that had some a moment ago. Raises UserError if another process has
+        removed them."""
+        kept = self.kept_features(digest)
+        if kept is None:
+            raise UserError("a labelled photo was removed from the cache: run the command again")
+        return kept
 
     def segmenter(self, features: PatchFeatures) -> Segmenter:
         """The model's segmenter; without a model, one that is fitted to this photo."""

@@ -125,6 +125,25 @@ def chosen_config(
     ``labels``: the names that annotators will use. A model's name is checked last, since timm takes seconds to load.
     """
     from prelabel import config
+    from prelabel.overrides import toml
+
+    overrides = given_settings(backbone=backbone, labels=labels, seed=seed, settings=settings)
+    chosen = config.load(recipe, overrides)
+    if f"backbone.model={toml(backbone)}" in overrides:
+        from prelabel.weights.models import check_model
+
+        check_model(backbone)
+    return chosen
+
+
+def given_settings(
+    *,
+    backbone: str = "",
+    labels: Sequence[str] = (),
+    seed: int | None = None,
+    settings: Sequence[str] = (),
+) -> list[str]:
+    """The options as ``section.name=value``, ``--set`` last. Raises UserError."""
     from prelabel.overrides import backbone_settings, toml
 
     overrides = backbone_settings(backbone) if backbone else []
@@ -132,12 +151,7 @@ def chosen_config(
         overrides.append(f"classes.labels={toml(list(labels))}")
     if seed is not None:
         overrides.append(f"fit.seed={seed}")
-    chosen = config.load(recipe, [*overrides, *settings])
-    if f"backbone.model={toml(backbone)}" in overrides:
-        from prelabel.weights.models import check_model
-
-        check_model(backbone)
-    return chosen
+    return [*overrides, *settings]
 
 
 def exporter_settings(
