@@ -164,7 +164,7 @@ def test_refresh__a_project_that_shows_a_backend_shows_it_again(
     assert old.replace("-0", "-1") in shown
     wait_for(lambda: server.shown[project.id] == "prelabel")
     assert None not in shown
-    assert project.folder.state.shown_backend == ""
+    wait_for(lambda: project.folder.state.shown_backend == "")
 
 
 def test_refresh__waits_for_a_draft(project: Project, server: FakeLabelStudio) -> None:
