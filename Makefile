@@ -3,6 +3,7 @@
 # make test     all checks and tests, with coverage      make quick    the fast ones: about a minute
 # make quality  quality on photos with masks (DATA)      make bench    speed and memory
 # make bench-label-studio  names learned from corrections, clicks, the backend with a real server
+# make bench-learning      how corrections make the next pre-labels better, on photos with masks (DATA)
 # make bench-formats       exports compared with Label Studio's, evaluation with pycocotools, hotcoco
 PYTHON ?= python3
 VENV ?= .venv
@@ -13,7 +14,7 @@ READERS ?= .venv-voc-readers
 RUN := $(VENV)/bin
 PIP := $(RUN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: label-studio demo test quick check quality bench bench-formats bench-label-studio label-studio-server voc-readers clean
+.PHONY: label-studio demo test quick check quality bench bench-formats bench-label-studio bench-learning label-studio-server voc-readers clean
 
 label-studio: $(VENV)/.demo label-studio-server
 	$(RUN)/prelabel weights pull stand-in
@@ -57,6 +58,11 @@ bench-label-studio: $(VENV)/.demo label-studio-server
 	$(RUN)/python benchmarks/interactive.py $(wildcard $(DATA)/*/) \
 		--weights distilled=$(DISTILLED) --weights stand-in=stand-in
 	$(RUN)/python benchmarks/label_studio.py $(DATA) --label-studio $(SERVER)/bin/label-studio
+
+bench-learning: $(VENV)/.demo
+	$(RUN)/prelabel weights pull stand-in
+	$(RUN)/python benchmarks/learning.py $(DATA) --per-class \
+		--weights distilled=$(DISTILLED) --weights stand-in=stand-in
 
 bench-formats: $(VENV)/.test label-studio-server
 	$(RUN)/python benchmarks/evaluation.py

@@ -42,6 +42,7 @@ runs.facts
 report                       errors storage data runs.facts
 samples                      errors extras storage data
 evaluation                   errors extras storage data overrides report
+tuning                       pipeline+ evaluation
 runs                         pipeline+ report runs.facts
 api                          errors data model runs
 label_studio.format          errors storage data
@@ -52,13 +53,15 @@ label_studio.project_state   errors storage label_studio.names label_studio.mode
 label_studio.project_folder  errors storage config model label_studio.names label_studio.model_version label_studio.project_state
 label_studio.project_home    errors storage label_studio.project_folder label_studio.project_state
 label_studio.prediction_writer errors storage label_studio.format label_studio.api label_studio.model_version label_studio.project_folder
+label_studio.learning_curve  errors storage steps
+label_studio.teaching        model+ teacher label_studio.names label_studio.project_folder label_studio.learning_curve
 label_studio.predict         pipeline+ interactive label_studio.format label_studio.names
 label_studio.learn           label_studio.predict+ label_studio.api label_studio.project_folder
 label_studio.shared_fit      errors storage model label_studio.project_folder
 label_studio.fit             label_studio.learn+ label_studio.shared_fit
 label_studio.unnamed         label_studio.names+ label_studio.api
-label_studio.bulk            label_studio.fit+ label_studio.model_version label_studio.prediction_writer label_studio.unnamed
-label_studio.server          label_studio.fit+ label_studio.project_home label_studio.project_state label_studio.model_version label_studio.prediction_writer label_studio.unnamed
+label_studio.bulk            label_studio.fit+ label_studio.teaching label_studio.learning_curve label_studio.model_version label_studio.prediction_writer label_studio.unnamed
+label_studio.server          label_studio.fit+ label_studio.teaching label_studio.learning_curve label_studio.project_home label_studio.project_state label_studio.model_version label_studio.prediction_writer label_studio.unnamed
 label_studio.demo            errors storage config samples runs label_studio.api label_studio.project_folder label_studio.project_home label_studio.bulk label_studio.predict
 prelabel_plugins             strategies+ weights
 prelabel_exporters           strategies+ weights label_studio.format

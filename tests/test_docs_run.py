@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from prelabel.weights.models import STAND_IN_ARCHITECTURE
-from support.command_line import COMMAND, write_discs
+from support.command_line import COMMAND, write_discs, write_labels
 from support.places import ROOT
 from support.random_vit import write_weights
 
 pytestmark = pytest.mark.slow
 
-DOCUMENTS = ("README.md", "docs/python.md", "docs/formats.md", "docs/photos.md")
+DOCUMENTS = ("README.md", "docs/python.md", "docs/formats.md", "docs/labels.md", "docs/photos.md")
 _NEED_MORE = ("pip ", "make ", "yolo ", "export ", "prelabel label-studio", "prelabel serve")
 """Commands that need a network, a server or another program; ``make`` has tests of its own."""
 
@@ -41,7 +41,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Where the documents' commands are typed."""
-    write_discs(tmp_path / "photos", 4)
+    photos = write_discs(tmp_path / "photos", 4)
+    write_labels(photos, tmp_path / "made", 3).rename(tmp_path / "labels.json")
     return tmp_path
 
 
@@ -73,7 +74,8 @@ def test_commands(document: str, folder: Path, environment: Mapping[str, str]) -
         if "ground_truth.json" in command:
             made = next(folder.glob("*/coco/instances.json"))
             (folder / "ground_truth.json").write_bytes(made.read_bytes())
-        _run([*COMMAND, *command, *(light if command[0] == "run" else ())], folder, environment)
+        more = light if command[0] in ("run", "tune") else ()
+        _run([*COMMAND, *command, *more], folder, environment)
 
 
 def test_python_blocks__every_document_with_one_is_tested() -> None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -102,9 +102,10 @@ class FittedModel(ModelFacts):
     def warn_if_fitted_by_other_code(self) -> None:
         """Log a warning if the code has changed since the fit, once per model and process."""
         changed = changed_parts(self.code, self.code_now)
-        if not changed or self.version in _warned:
+        untaught = replace(self, taught=None).version  # labels come often
+        if not changed or untaught in _warned:
             return
-        _warned.add(self.version)
+        _warned.add(untaught)
         parts = [self._change(part) for part in changed] if self.code else ["not recorded"]
         _log.warning(
             "the model was fitted by other code than is installed now (%s): regions are computed by "

@@ -7,6 +7,7 @@ are its steps, for one photo at a time.
 from __future__ import annotations
 
 import hashlib
+import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from prelabel.config import Config
 from prelabel.data.images import read_image
 from prelabel.data.records import Image, ImageFile, PatchFeatures
-from prelabel.errors import PhotoError
+from prelabel.errors import PhotoError, UserError
 from prelabel.model import FittedModel
 from prelabel.model_code import code_now, segments_code, vectors_origin
 from prelabel.segment import Segment, Segmenter, image_level_model
@@ -122,6 +123,14 @@ class PhotoSegmenter:
             return from_arrays(stored)
         return self._recent.get(digest) if self._recent else None
 
+    def known_features(self, digest: str) -> PatchFeatures:
+        """The features of a photo that had some a moment ago. Raises UserError if another process has
+        removed them."""
+        kept = self.kept_features(digest)
+        if kept is None:
+            raise UserError("a labelled photo was removed from the cache: run the command again")
+        return kept
+
     def segmenter(self, features: PatchFeatures) -> Segmenter:
         """The model's segmenter; without a model, one that is fitted to this photo."""
         return self._segmenter or Segmenter(image_level_model(self.config, features))
@@ -160,6 +169,13 @@ class PhotoSegmenter:
             except OSError:
                 self._segments = ShardStore(self._segments.folder)
                 raise
+
+    def forget(self) -> None:
+        """Remove all segments from the cache: no model finds the same again."""
+        with self._stores:
+            folder = self._segments.folder
+            shutil.rmtree(folder, ignore_errors=True)
+            self._segments = ShardStore(folder)
 
     def _is_stored(self, digest: str) -> bool:
         with self._stores:

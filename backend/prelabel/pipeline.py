@@ -10,8 +10,7 @@ import numpy as np
 
 from prelabel.config import Config, change
 from prelabel.data.dataset import Dataset
-from prelabel.data.records import ImageFile, PatchFeatures, Prediction
-from prelabel.errors import UserError
+from prelabel.data.records import ImageFile, Prediction
 from prelabel.label_classes import LabelClasses
 from prelabel.labelled_photos import labelled_photos, match
 from prelabel.model import FittedModel
@@ -151,16 +150,7 @@ def _taught(
         for photo in labelled_photos(matched, labels, segmenter, log, complete=complete):
             known.append(photo)
             log.advance()
-
-        def features_of(digest: str) -> PatchFeatures:
-            kept = segmenter.kept_features(digest)
-            if kept is None:
-                raise UserError(
-                    "a labelled photo was removed from the cache: run the command again"
-                )
-            return kept
-
-        return replace(model, taught=Teacher(model, features_of).teach(known))
+        return replace(model, taught=Teacher(model, segmenter.known_features).teach(known))
 
 
 def _photo_set(source: Source, log: RunLog | None) -> tuple[PhotoSet, RunLog]:

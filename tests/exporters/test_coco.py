@@ -20,7 +20,7 @@ from pycocotools.coco import COCO
 from builders import HEIGHT, WIDTH, box, prediction, region
 from prelabel.data.dataset import Dataset, ExportContext
 from prelabel.data.masks import Mask, decode_rle, encode_rle, rle_area, rle_box
-from prelabel.data.records import Prediction, Region
+from prelabel.data.records import AttributeValue, Prediction, Region
 from prelabel.errors import UserError
 from prelabel.runs.datasets import open_dataset
 from prelabel_exporters.coco.writer import Coco
@@ -614,3 +614,42 @@ def test_recognizes__coco_and_nothing_else(tmp_path: Path) -> None:
         '{"annotations": [], "info": "' + "x" * 300_000 + '", "images": [], "categories": []}'
     )
     assert Coco().recognizes(padded)
+
+
+def test_read__attributes_come_back_as_they_were_written(tmp_path: Path) -> None:
+    answers: dict[str, AttributeValue] = {
+        "age": 3,
+        "sex": "m",
+        "parts": ["head", "tail"],
+        "share": 0.5,
+        "occluded": "yes",
+    }
+    known = Region(
+        encode_rle(box(1, 1, 2, 2)), (1, 1, 2, 2), 4, 1.0, cluster=0, attributes=dict(answers)
+    )
+    exporter = Coco()
+    exporter.write(iter([prediction("a.jpg", known)]), tmp_path, context(version=""))
+    (found,) = open_dataset(tmp_path, format="coco").stream()
+    del answers["occluded"]  # CVAT's own word for the shape
+    assert found.regions[0].attributes == answers
+
+
+@pytest.mark.parametrize("answer", [None, True, math.inf, [], [1, 2], {"a": 1}, [["a"]]])
+def test_read__attributes_that_are_no_answers(answer: object, tmp_path: Path) -> None:
+    file = coco_file(tmp_path, annotations=[_annotation(1, attributes={"a": answer, "b": "c"})])
+    (found,) = open_dataset(file).stream()
+    assert found.regions[0].attributes == {"b": "c"}
+
+
+@pytest.mark.parametrize("attributes", [None, "a", [1], 7])
+def test_read__attributes_that_are_none(attributes: object, tmp_path: Path) -> None:
+    file = coco_file(tmp_path, annotations=[_annotation(1, attributes=attributes)])
+    (found,) = open_dataset(file).stream()
+    assert found.regions[0].attributes == {}
+
+
+def test_read__foreground_counts_pixels_once(tmp_path: Path) -> None:
+    file = coco_file(tmp_path, annotations=[_annotation(1), _annotation(2)])
+    (found,) = open_dataset(file).stream()
+    assert len(found.regions) == 2
+    assert found.foreground == 4 / (WIDTH * HEIGHT)

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from prelabel.label_studio import learn
+from prelabel.label_studio.names.exemplar_lines import PhotoExemplars
 from prelabel.label_studio.names.exemplars import ExemplarFile, Lessons
+from prelabel.label_studio.project_folder import ProjectFolder
 from prelabel.storage.progress import RunLog
 
 
@@ -21,7 +23,7 @@ def test_learn_tasks__a_task_that_is_gone_meanwhile_costs_that_one(
             return {n: {"id": n, "project": project} for n in numbers if n != 2}
 
     def lesson(task: dict[str, Any], *_: object) -> Lessons:
-        return {f"{task['id']}/image": ("1:x", ())}
+        return {f"{task['id']}/image": PhotoExemplars("1:x")}
 
     monkeypatch.setattr(learn, "learn_task", lesson)
     monkeypatch.setattr(learn, "Predictor", lambda *_: SimpleNamespace(flush=lambda: None))
@@ -29,7 +31,7 @@ def test_learn_tasks__a_task_that_is_gone_meanwhile_costs_that_one(
         SimpleNamespace(id=n, stamp="1:x", photos=[SimpleNamespace(name=f"{n}/image")])
         for n in (1, 2, 3)
     ]
-    home: Any = SimpleNamespace(names=tmp_path / "names.jsonl", project_id=7)
+    home = ProjectFolder(tmp_path / "7")
     unused: Any = SimpleNamespace(config=None, vectors_origin="")
     server: Any = Server()
     log = RunLog()

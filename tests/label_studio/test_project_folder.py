@@ -16,6 +16,7 @@ import pytest
 from prelabel.data.masks import Rle
 from prelabel.errors import UserError
 from prelabel.label_studio.model_version import image_level_version, is_own
+from prelabel.label_studio.names.exemplar_lines import PhotoExemplars
 from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.label_studio.names.table import Exemplar
 from prelabel.label_studio.project_folder import ProjectFolder
@@ -38,7 +39,7 @@ def _exemplar(photo: str) -> Exemplar:
 
 
 def _name(folder: ProjectFolder, photo: str, *, seconds_ago: float = 0.0) -> None:
-    assert ExemplarFile(folder.names).learn({photo: ("", (_exemplar(photo),))})
+    assert ExemplarFile(folder.names).learn({photo: PhotoExemplars("", (_exemplar(photo),))})
     then = time.time() - seconds_ago
     os.utime(folder.names, (then, then))
 
@@ -106,7 +107,7 @@ def test_state__of_a_prelabel_that_kept_no_record_of_its_code(
     facts = json.loads(facts_file.read_text())
     del facts["code"]
     facts_file.write_text(json.dumps({**facts, "version": f"{model.fit_hash}-0"}))
-    ExemplarFile(folder.names).learn({"1/image": ("1:a", (_exemplar("1/image"),))})
+    ExemplarFile(folder.names).learn({"1/image": PhotoExemplars("1:a", (_exemplar("1/image"),))})
     shutil.copy(folder.names, folder.names_file(1))
     state = {"server": "http://a", "project": "1.5", "label_config": "<View/>", "revision": 1}
     state |= {"model": model.fit_hash, "newest": model.fit_hash, "version": f"{model.fit_hash}-1"}

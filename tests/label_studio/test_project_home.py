@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from prelabel.errors import UserError
-from prelabel.label_studio.api.client import ProjectInfo
+from prelabel.label_studio.api.project_requests import ProjectInfo
 from prelabel.label_studio.project_home import known_folders, no_model, open_folder
 from support.messages import assert_says
 

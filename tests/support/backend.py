@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
+import multiprocessing
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -95,10 +94,10 @@ def newest_version(folder: ProjectFolder) -> str:
     return fitted_version(folder.model_folder(folder.state.newest), 0)
 
 
-def kill(pid: int) -> None:
-    """As a power cut does; never this process or its group."""
-    assert pid > 1
-    os.kill(pid, signal.SIGKILL)
+def kill(name: str) -> None:
+    """End the process of this name that was started last here, as a power cut does."""
+    children = [child for child in multiprocessing.active_children() if child.name == name]
+    max(children, key=lambda child: child.pid or 0).kill()
 
 
 def sizes(service: Service) -> dict[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +12,9 @@ import numpy as np
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from builders import prediction, region
 from prelabel.cli.main import app
+from prelabel.data.dataset import Dataset
 
 LIGHT = ("--backbone", "color-texture", "--recipe", "fast", "--set", "features.size=112")
 """Options under which a photo takes milliseconds."""
@@ -66,6 +68,27 @@ def write_discs(folder: Path, n: int) -> Path:
         pixels[disc] = ((230, 60, 40), (60, 80, 230))[i % 2]
         Image.fromarray(pixels.astype(np.uint8)).save(folder / f"photo {i}.png")
     return folder
+
+
+def disc_labels(photos: Path, names: Iterable[str], shown: Sequence[str] = ()) -> Dataset:
+    """The true labels of photos of `write_discs`: a red or a blue disc each. ``names``: of the files.
+    ``shown``: the photos' names in the labels, if they are others."""
+    predictions = []
+    names = list(names)
+    for name, file in zip(shown or names, names, strict=True):
+        pixels = np.asarray(Image.open(photos / file)).astype(int)
+        mask = np.asarray(np.abs(pixels - 45).max(axis=2) > 60)
+        cluster = int(pixels[mask][:, 2].mean() > pixels[mask][:, 0].mean())
+        predictions.append(prediction(name, region(mask, cluster), version=""))
+    return Dataset(photos, ("red", "blue"), lambda: iter(predictions))
+
+
+def write_labels(photos: Path, out: Path, n: int, format: str = "coco") -> Path:
+    """The true labels of the first ``n`` photos of `write_discs`, in a file or folder of a format."""
+    from prelabel import export
+
+    labels = disc_labels(photos, [f"photo {i}.png" for i in range(n)])
+    return export(labels, out, format=format)[format]
 
 
 def contents(out: Path) -> dict[str, bytes]:

@@ -113,6 +113,8 @@ def summary_lines(summary: Summary) -> list[str]:
         lines.append(f"regions    {facts.regions}")
     used = f" ({facts.classes_used} used)" if facts.classes_used is not None else ""
     lines.append(f"classes    {facts.classes}{used}")
+    if facts.taught:
+        lines.append(f"labels     {facts.taught.line}")
     lines.append(f"weights    {one_line(facts.weights['name'])}")
     lines.append(f"seconds    {_seconds(facts.seconds)}")
     if facts.photos_per_second is not None:

@@ -63,10 +63,27 @@ Backbone = Annotated[
 Labels = Annotated[
     str,
     typer.Option(
-        metavar="A,B,…",
-        help="The labels that annotators will use, separated by commas. The number of classes is "
-        "twice the number of labels.",
+        metavar="FILE|A,B,…",
+        help="Labels of some of the photos, as a file or folder of a format that can be read: they "
+        "teach where objects are and what they are called. Or the names that annotators will use, "
+        "separated by commas: the number of classes is twice the number of names.",
         show_default=False,
+    ),
+]
+LabelsFrom = Annotated[
+    str,
+    typer.Option(
+        "--labels-from",
+        metavar="FORMAT",
+        help="The format of --labels, where it cannot be seen.",
+        show_default=False,
+    ),
+]
+Partial = Annotated[
+    bool,
+    typer.Option(
+        "--partial",
+        help="What --labels does not label on a photo is unknown, not background.",
     ),
 ]
 Seed = Annotated[
@@ -99,29 +116,42 @@ def chosen_config(
     recipe: str,
     *,
     backbone: str = "",
-    labels: str = "",
+    labels: Sequence[str] = (),
     seed: int | None = None,
     settings: Sequence[str] = (),
 ) -> Config:
     """The recipe changed by the options, ``--set`` last. Raises UserError.
 
-    A model's name is checked last, since timm takes seconds to load.
+    ``labels``: the names that annotators will use. A model's name is checked last, since timm takes seconds to load.
     """
     from prelabel import config
-    from prelabel.overrides import backbone_settings, toml
+    from prelabel.overrides import toml
 
-    overrides = backbone_settings(backbone) if backbone else []
-    names = [name.strip() for name in labels.split(",") if name.strip()]
-    if names:
-        overrides.append(f"classes.labels={toml(names)}")
-    if seed is not None:
-        overrides.append(f"fit.seed={seed}")
-    chosen = config.load(recipe, [*overrides, *settings])
+    overrides = given_settings(backbone=backbone, labels=labels, seed=seed, settings=settings)
+    chosen = config.load(recipe, overrides)
     if f"backbone.model={toml(backbone)}" in overrides:
         from prelabel.weights.models import check_model
 
         check_model(backbone)
     return chosen
+
+
+def given_settings(
+    *,
+    backbone: str = "",
+    labels: Sequence[str] = (),
+    seed: int | None = None,
+    settings: Sequence[str] = (),
+) -> list[str]:
+    """The options as ``section.name=value``, ``--set`` last. Raises UserError."""
+    from prelabel.overrides import backbone_settings, toml
+
+    overrides = backbone_settings(backbone) if backbone else []
+    if labels:
+        overrides.append(f"classes.labels={toml(list(labels))}")
+    if seed is not None:
+        overrides.append(f"fit.seed={seed}")
+    return [*overrides, *settings]
 
 
 def exporter_settings(

@@ -27,6 +27,8 @@ def run(
     settings: options.Set,
     backbone: options.Backbone = "",
     labels: options.Labels = "",
+    labels_from: options.LabelsFrom = "",
+    partial: options.Partial = False,
     seed: options.Seed = None,
     single_file: Annotated[
         bool, typer.Option("--single-file", help="Put the report's pictures into its page.")
@@ -35,10 +37,12 @@ def run(
 ) -> None:
     """Make pseudo-masks with classes of photos: fit, predict, export, report.
 
+    With labels of some of the photos, all photos profit from them.
     After an interruption, the same command continues where it stopped.
     """
     progress = console.progress()
     with console.stage(progress, "start"):
+        from prelabel.cli.labels import read_labels_option
         from prelabel.runs.folder import check_output_folder
         from prelabel.runs.formats import make_exporters
         from prelabel.steps.photos import find_photos
@@ -47,15 +51,19 @@ def run(
         exporters, others = options.exporter_settings(formats, settings)
         make_exporters(formats, exporters)
         check_output_folder(out, command="run")
+        taught = read_labels_option(labels, format=labels_from, partial=partial)
         config = options.chosen_config(
-            recipe, backbone=backbone, labels=labels, seed=seed, settings=others
+            recipe, backbone=backbone, labels=taught.names, seed=seed, settings=others
         )
         photo_set = find_photos(photos)
+        dataset = taught.open(photo_set.root)
         from prelabel.runs import run as running
     summary = running.run(
         photo_set,
         out,
         config,
+        labels=dataset,
+        complete=taught.complete,
         formats=formats,
         exporter_settings=exporters,
         single_file=single_file,
@@ -64,7 +72,7 @@ def run(
     _end(summary, strict=strict)
 
 
-@app.command(epilog=example("prelabel fit photos --out model --labels cat,dog"))
+@app.command(epilog=example("prelabel fit photos --out model --labels some.json"))
 def fit(
     photos: options.Photos,
     out: options.Out,
@@ -73,25 +81,33 @@ def fit(
     settings: options.Set,
     backbone: options.Backbone = "",
     labels: options.Labels = "",
+    labels_from: options.LabelsFrom = "",
+    partial: options.Partial = False,
     seed: options.Seed = None,
     strict: options.Strict = False,
 ) -> None:
-    """Fit a model (clusters and classes) to photos, without labels.
+    """Fit a model (clusters and classes) to photos, without labels or with those of some photos.
 
     Writes a folder with the fitted model.
     """
     progress = console.progress()
     with console.stage(progress, "start"):
+        from prelabel.cli.labels import read_labels_option
         from prelabel.runs.folder import check_output_folder
         from prelabel.steps.photos import find_photos
 
         check_output_folder(out, command="fit")
+        taught = read_labels_option(labels, format=labels_from, partial=partial)
         config = options.chosen_config(
-            recipe, backbone=backbone, labels=labels, seed=seed, settings=settings
+            recipe, backbone=backbone, labels=taught.names, seed=seed, settings=settings
         )
         photo_set = find_photos(photos)
+        dataset = taught.open(photo_set.root)
         from prelabel.runs import run as running
-    _end(running.run_fit(photo_set, out, config, progress=progress), strict=strict)
+    summary = running.run_fit(
+        photo_set, out, config, labels=dataset, complete=taught.complete, progress=progress
+    )
+    _end(summary, strict=strict)
 
 
 @app.command(epilog=example("prelabel predict model new-photos --out new"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypedDict
 
 import numpy as np
@@ -34,6 +35,14 @@ def box_rle(box: Box, *, height: int, width: int) -> Rle:
     """The mask of a box, filled, which lies inside a photo of this size."""
     (rle,) = coco_mask.frPyObjects(np.array([box], dtype=np.float64), height, width)
     return {"size": [height, width], "counts": rle["counts"].decode("ascii")}
+
+
+def rles_share(rles: Sequence[Rle], *, height: int, width: int) -> float:
+    """The share of a photo's pixels that lie in any of the masks, in [0, 1]."""
+    if not rles:
+        return 0.0
+    together = rles[0] if len(rles) == 1 else coco_mask.merge(list(rles))
+    return rle_area(together) / (height * width)
 
 
 def rle_area(rle: Rle) -> int:

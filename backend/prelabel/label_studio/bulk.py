@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from prelabel.config import Config
 from prelabel.label_studio.api.client import Client
@@ -15,6 +15,7 @@ from prelabel.label_studio.format.items import Losses
 from prelabel.label_studio.format.label_config import LabelConfig, parse_label_config
 from prelabel.label_studio.format.photos import NO_IMAGE
 from prelabel.label_studio.learn import learn_tasks
+from prelabel.label_studio.learning_curve import LearningCurve
 from prelabel.label_studio.model_version import is_own
 from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.label_studio.names.table import Names
@@ -33,6 +34,7 @@ from prelabel.label_studio.prediction_writer import (
 )
 from prelabel.label_studio.project_folder import ProjectFolder
 from prelabel.label_studio.shared_fit import fit_once
+from prelabel.label_studio.teaching import ProjectTeacher
 from prelabel.label_studio.unnamed import (
     add_unnamed_labels,
     remove_unnamed_labels,
@@ -40,6 +42,7 @@ from prelabel.label_studio.unnamed import (
 )
 from prelabel.model import FittedModel
 from prelabel.photo_segmenter import PhotoSegmenter
+from prelabel.steps.taught import Taught
 from prelabel.storage.progress import Progress, RunLog
 
 _PORTION = 500
@@ -51,7 +54,8 @@ class Options:
     """``labelled``: predict tasks with annotations too. ``replace_own``: earlier predictions of
     this tool are removed once the new ones are in. ``refit``: learn anew from the project's photos.
     ``keep_project_settings``: do not choose which version the label stream shows. ``dry_run``: change
-    nothing on the server. ``result_options``: how regions become results."""
+    nothing on the server. ``result_options``: how regions become results. ``partial``: whether there
+    may be more objects on annotated photos than were drawn, from now on; None as it was."""
 
     labelled: bool = False
     replace_own: bool = False
@@ -59,6 +63,7 @@ class Options:
     keep_project_settings: bool = False
     dry_run: bool = False
     result_options: ResultOptions = field(default_factory=ResultOptions)
+    partial: bool | None = None
 
 
 @dataclass
@@ -70,7 +75,8 @@ class Totals:
     ``earlier``: have one of another model of this tool, which stays. ``imported``: got a prediction
     now; ``empty`` of them without a region. ``failed``: why, by task id. ``removed``: predictions
     of this tool that were replaced. ``losses``: what the predictions lack. ``learned_from``:
-    annotated photos that taught names now. ``shown``: what the label stream shows, "" if that was
+    annotated photos that were learned from now. ``learning``: what all annotations together have taught
+    about masks, or why not; "" without any. ``shown``: what the label stream shows, "" if that was
     not looked at. ``labels_kept``: labels of classes that had no name, which annotations still have.
     """
 
@@ -83,6 +89,7 @@ class Totals:
     regions: int = 0
     removed: int = 0
     learned_from: int = 0
+    learning: str = ""
     failed: dict[int, str] = field(default_factory=dict)
     losses: Losses = field(default_factory=Losses)
     model_version: str = ""
@@ -114,6 +121,8 @@ def predict_project(
     that have a prediction of the model's version are left alone. Raises UserError.
     """
     log = RunLog(progress)
+    if options.partial is not None:
+        folder.update(partial=options.partial)
     project = client.project(project_id)
     label_config = parse_label_config(project.label_config)
     tasks = read_tasks(client, project_id, project.task_number, label_config, log)
@@ -132,6 +141,7 @@ def predict_project(
     )
     state = folder.go_live(config, now=True)
     totals.model_version = state.version
+    taught = _teach(folder, model, state.revision, totals, log)
     names = Names(
         ExemplarFile(folder.names_file(state.revision)).exemplars,
         model.classes,
@@ -142,7 +152,9 @@ def predict_project(
     if unnamed and options.result_options.unnamed == "add" and not options.dry_run:
         label_config = parse_label_config(add_unnamed_labels(client, project_id, unnamed))
     todo = _sort(tasks, state.version, options, totals)
-    made = _made(_predict(fetcher, todo, model, names, label_config, options, totals), totals, log)
+    used = replace(model, taught=taught) if taught and taught.learned else model
+    predictions = _predict(fetcher, todo, used, names, label_config, options, totals)
+    made = _made(predictions, totals, log)
     with log.stage("predictions", len(todo)):
         if options.dry_run:
             totals.imported = sum(1 for _ in made)
@@ -158,6 +170,22 @@ def predict_project(
     if not unnamed and totals.earlier == 0:
         totals.labels_kept = remove_unnamed_labels(client, project_id)
     return totals
+
+
+def _teach(
+    folder: ProjectFolder, model: FittedModel, revision: int, totals: Totals, log: RunLog
+) -> Taught | None:
+    """What the annotations teach about masks, with its line in the totals."""
+    problems: list[str] = []
+    with log.stage("masks", 1):
+        taught = ProjectTeacher(folder, model).taught(revision, problems.append)
+        log.advance()
+    points = {point.revision: point for point in LearningCurve(folder.path).points()}
+    if problems:
+        totals.learning = problems[0]
+    elif taught and revision in points:
+        totals.learning = points[revision].text()
+    return taught
 
 
 def _remove_earlier(writer: PredictionWriter, tasks: Sequence[Task], log: RunLog) -> int:
@@ -210,7 +238,9 @@ def _predict(
     totals: Totals,
 ) -> Iterator[tuple[Task, TaskPrediction]]:
     """A prediction of each task. A task with a photo that cannot be used has failed, whatever its
-    other photos are."""
+    other photos are. ``model``: with what annotations teach; ids and names of classes are those that
+    were found without."""
+    class_names = replace(model, taught=None).class_names
     clusterer = model.config.strategy("clusterer")
     if not todo:
         return  # the weights need not be loaded
@@ -233,6 +263,8 @@ def _predict(
                     prediction,
                     segment.embeddings,
                     names,
+                    model.taught,
+                    segment.shares,
                 )
             )
             if len(of_task) == len(task.photos):
@@ -240,7 +272,7 @@ def _predict(
                 yield (
                     task,
                     build_task_prediction(
-                        of_task, label_config, model.class_names, options.result_options
+                        of_task, label_config, class_names, options.result_options
                     ),
                 )
         for name, reason in quiet.skipped.items():

@@ -37,7 +37,7 @@ class FitRequest:
 
     ``folder``: the project's. ``tasks``: as the server sent them, or None for all of the project's.
     ``newest``: the newest model when the fit was requested; if there is a newer one when it begins,
-    that one is taken instead. ``most``: the largest number of tasks, drawn with the seed; 0 for all.
+    that one is taken instead. ``partial``: as for ``ProjectFolder.memory``. ``most``: the largest number of tasks, drawn with the seed; 0 for all.
     """
 
     folder: Path
@@ -49,6 +49,7 @@ class FitRequest:
     sources: Sources
     result_options: ResultOptions
     newest: str
+    partial: bool = False
     tasks: tuple[JsonObject, ...] | None = None
     most: int = 0
 
@@ -76,6 +77,7 @@ def fit_project(request: FitRequest, log: RunLog) -> None:
             request.label_config,
             request.result_options,
             log,
+            partial=request.partial,
         )
 
 

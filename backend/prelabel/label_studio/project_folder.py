@@ -14,6 +14,8 @@ from prelabel.config import Config
 from prelabel.label_studio.model_version import fitted_version, image_level_version, saved_facts
 from prelabel.label_studio.names.exemplar_lines import copies, read_revision
 from prelabel.label_studio.names.exemplars import ExemplarFile
+from prelabel.label_studio.names.kept_features import KeptFeatures
+from prelabel.label_studio.names.memory import Memory
 from prelabel.label_studio.project_state import ProjectState, read_state, write_state
 from prelabel.model import FittedModel
 from prelabel.storage.files import replacing
@@ -110,14 +112,21 @@ class ProjectFolder:
         photos = ExemplarFile(self.names).photos_of_annotations(annotation_ids)
         return sorted({int(photo.partition("/")[0]) for photo in photos})
 
-    def outdated_tasks(self) -> list[int]:
-        """Tasks whose exemplars were embedded by other code than the live model's, and have to be
-        embedded again. Raises UserError."""
+    def memory(self, origin: str, *, partial: bool = False) -> Memory:
+        """What was learned from people, for a model with this ``vectors_origin``. ``partial``: what
+        holds where the project's own setting does not say it. Raises UserError."""
+        own = self.state.partial
+        features = KeptFeatures(self.path / "features", origin)
+        return Memory(ExemplarFile(self.names), features, partial if own is None else own)
+
+    def outdated_tasks(self, *, partial: bool = False) -> list[int]:
+        """Tasks that have to be learned from again for the live model, such as after other weights.
+        ``partial``: as for ``memory``. Raises UserError."""
         model = self.state.model
         if not model:
             return []
         origin = saved_facts(self.model_folder(model)).vectors_origin
-        photos = ExemplarFile(self.names).outdated(origin)
+        photos = self.memory(origin, partial=partial).outdated()
         return sorted({int(photo.partition("/")[0]) for photo in photos})
 
     def _next_live(self, config: Config, *, now: bool) -> ProjectState:

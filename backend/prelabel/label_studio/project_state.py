@@ -30,7 +30,8 @@ class ProjectState(msgspec.Struct, frozen=True, kw_only=True):
     given out before it. ``n_tasks``: tasks that the project had at the newest fit.
     ``fit_requested``: a fit was requested and has not ended. ``shown_backend``: the title of the
     backend whose predictions the project shows, while Label Studio is told a version in its place,
-    until the earlier predictions are removed; else "".
+    until the earlier predictions are removed; else "". ``partial``: whether on annotated photos there
+    may be more objects than were drawn; None where nobody has said it for this project.
     """
 
     server: str = ""
@@ -45,6 +46,7 @@ class ProjectState(msgspec.Struct, frozen=True, kw_only=True):
     versions: tuple[str, ...] = ()
     shown_backend: str = ""
     n_tasks: int = 0
+    partial: bool | None = None
     fit_requested: bool = msgspec.field(default=False, name="fit_wanted")
 
 

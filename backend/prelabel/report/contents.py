@@ -15,6 +15,7 @@ from prelabel.runs.facts import RunFacts
 _SHOWN_ELSEWHERE = {
     "seconds", "weights", "warnings", "config", "regions", "class_names", "classes_used",
     "photos_per_second", "peak_memory_mb", "command", "state", "photos",
+    "taught",
 }  # fmt: skip
 HISTOGRAM_WIDTH, HISTOGRAM_HEIGHT = 600, 180
 """In the units of its SVG."""

@@ -94,6 +94,6 @@ def _recognized(source: Path) -> str:
             broken.append(f"; {name} failed ({type(error).__name__}: {error})")
     raise UserError(
         f"{str(source)!r} is neither of a known format nor a result of prelabel "
-        f"({', '.join(readers)}): say which it is with --from (--truth-from for ground truth)"
-        f"{''.join(broken)}"
+        f"({', '.join(readers)}): say which it is with --from (--truth-from for ground truth, "
+        f"--labels-from for labels that teach){''.join(broken)}"
     )

@@ -12,11 +12,11 @@ from typing import TypedDict
 from msgspec import structs
 
 from prelabel.config import Config
-from prelabel.data.dataset import ExportContext, Problems
+from prelabel.data.dataset import Dataset, ExportContext, Problems
 from prelabel.model import FittedModel
 from prelabel.pipeline import fit, predict
 from prelabel.report import Thumbnails, write_report
-from prelabel.runs.facts import FolderFacts, PhotoFacts, RunFacts, Skipped
+from prelabel.runs.facts import FolderFacts, PhotoFacts, RunFacts, Skipped, TaughtFacts
 from prelabel.runs.folder import output_folder, write_facts
 from prelabel.runs.formats import Settings, make_exporters, write_formats
 from prelabel.runs.predictions import FILE, read_predictions, write_predictions
@@ -42,13 +42,16 @@ def run(
     out: Path,
     config: Config,
     *,
+    labels: Dataset | None = None,
+    complete: bool = True,
     formats: Sequence[str] = ("coco",),
     exporter_settings: Settings | None = None,
     single_file: bool = False,
     progress: Progress | None = None,
 ) -> Summary:
     """Fit on the photos, predict all of them, export and report into the folder ``out``:
-    model/, predictions.jsonl, a folder for each format, report/, run.json.
+    model/, predictions.jsonl, a folder for each format, report/, run.json. ``labels``, ``complete``:
+    as for `fit`.
 
     What a killed run has computed is in the cache, so that the same call goes on from there.
     Raises UserError and OSError.
@@ -59,7 +62,7 @@ def run(
     config = _load_weights(config, log)  # nothing is left where they cannot be had
     with output_folder(out, command="run") as earlier:
         hook = ThumbnailHook(Thumbnails(out / "report" / "thumbs"))
-        model = fit(photos, config, log=log, hook=hook)
+        model = fit(photos, config, labels=labels, complete=complete, log=log, hook=hook)
         model.save(out / "model")
         tally = _predict(model, photos, out / FILE, log, hook)
         context = ExportContext(photos.root, model.class_names, model.version)
@@ -70,6 +73,7 @@ def run(
 
         facts = describe("run", model, photos, log, started=started, tally=tally, hook=hook)
         facts.formats = list(exporters)
+        facts.warnings += _label_problems(labels)
         facts.warnings += _stale_exports(out, earlier, facts)
         facts.warnings += context.problems.lines()
         with log.stage("report", tally.photos), named_errors(out / "report"):
@@ -85,16 +89,24 @@ def run(
 
 
 def run_fit(
-    photos: PhotoSet, out: Path, config: Config, *, progress: Progress | None = None
+    photos: PhotoSet,
+    out: Path,
+    config: Config,
+    *,
+    labels: Dataset | None = None,
+    complete: bool = True,
+    progress: Progress | None = None,
 ) -> Summary:
-    """Fit on the photos and leave the model in ``out``, with a run.json beside it."""
+    """Fit on the photos and leave the model in ``out``, with a run.json beside it. ``labels``,
+    ``complete``: as for `fit`."""
     started = time.perf_counter()
     log = RunLog(progress)
     config = _load_weights(config, log)
     with output_folder(out, command="fit"):
-        model = fit(photos, config, log=log)
+        model = fit(photos, config, labels=labels, complete=complete, log=log)
         model.save(out)
         facts = describe("fit", model, photos, log, started=started)
+        facts.warnings += _label_problems(labels)
         write_facts(out, facts)
     return Summary(facts, {"model": out})
 
@@ -147,6 +159,7 @@ def describe(
             *photos.notes(),
             *_notes(log),
         ],
+        taught=_taught(model),
         **_costs(log, started, tally),
     )
     if tally:
@@ -157,6 +170,26 @@ def describe(
     if tally and hook:
         facts.photos.from_cache = max(0, tally.photos - hook.n_new)
     return facts
+
+
+def _taught(model: FittedModel) -> TaughtFacts | None:
+    """What labels have taught the model."""
+    if model.taught is None:
+        return None
+    facts = model.taught.facts
+    return TaughtFacts(
+        photos=facts.photos,
+        classes=list(facts.classes),
+        weight=facts.weight,
+        name_weight=facts.name_weight,
+        foreground_iou=facts.scores,
+        names_right=facts.name_scores,
+    )
+
+
+def _label_problems(labels: Dataset | None) -> list[str]:
+    """What was found wrong with the labels while they were read."""
+    return [f"labels: {line}" for line in labels.problems.lines()] if labels else []
 
 
 def _notes(log: RunLog) -> list[str]:

@@ -87,6 +87,17 @@ class Taught:
         )
         return mix(shares, nearest, self.facts.name_weight)
 
+    def same_as(self, other: Taught | None) -> bool:
+        """Whether regions and the names of regions are the same with both."""
+        return (
+            other is not None
+            and self.digest == other.digest
+            and self.facts.classes == other.facts.classes
+            and self.facts.name_weight == other.facts.name_weight
+            and np.array_equal(self.exemplars, other.exemplars)
+            and np.array_equal(self.exemplar_classes, other.exemplar_classes)
+        )
+
     @property
     def digest(self) -> str:
         """16 hex digits of everything that decides a photo's regions."""

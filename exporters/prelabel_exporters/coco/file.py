@@ -36,6 +36,7 @@ class Annotation(msgspec.Struct):
     bbox: object = None
     score: object = None
     cluster: object = None
+    attributes: object = None
     segments_info: object = msgspec.UNSET
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import NotRequired, TypedDict
 
 from prelabel.data.colors import Color, class_color
 from prelabel.data.masks import Box, Rle
 from prelabel.data.records import AttributeValue, Prediction, Region
+from prelabel.storage.text import whole_text
 from prelabel_exporters.common import stable_id
 
 _REGIONS_PER_PHOTO = 4096
+_OF_THE_SHAPE = ("occluded", "rotation")
 
 
 class Category(TypedDict):
@@ -108,6 +111,30 @@ def annotation(
     if region.attributes:
         item["attributes"] = region.attributes
     return item
+
+
+def attributes_of(found: object) -> dict[str, AttributeValue]:
+    """What an annotation's ``attributes`` say: texts, finite numbers and lists of texts, by name. CVAT's
+    own (``occluded``, ``rotation``) are said of the shape, and left out."""
+    if not isinstance(found, dict):
+        return {}
+    answers = {
+        whole_text(name): _answer(value)
+        for name, value in found.items()
+        if isinstance(name, str) and name not in _OF_THE_SHAPE
+    }
+    return {name: answer for name, answer in answers.items() if answer is not None}
+
+
+def _answer(value: object) -> AttributeValue | None:
+    """None for what is no answer."""
+    if isinstance(value, str):
+        return whole_text(value)
+    if isinstance(value, list) and value and all(isinstance(text, str) for text in value):
+        return [whole_text(text) for text in value]
+    if isinstance(value, bool) or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    return value if isinstance(value, int | float) else None
 
 
 def result(item: Annotation) -> Result:

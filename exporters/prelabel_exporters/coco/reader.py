@@ -10,7 +10,7 @@ from pathlib import Path
 from prelabel.data import images
 from prelabel.data.coco_rle import measure_rles
 from prelabel.data.dataset import Dataset, Problems
-from prelabel.data.masks import Rle
+from prelabel.data.masks import Rle, rles_share
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import PhotoError, UserError
 from prelabel_exporters.coco.classes import Classes, id_of
@@ -21,6 +21,7 @@ from prelabel_exporters.coco.file import (
     load_instances,
     load_results,
 )
+from prelabel_exporters.coco.items import attributes_of
 from prelabel_exporters.coco.masks import box_of, has_box_alone, holds, mask_of
 from prelabel_exporters.coco.numbers import normalize, score_of
 from prelabel_exporters.common import fits_photo
@@ -152,18 +153,19 @@ class _Reading:
                     cluster,
                     bool(item.iscrowd),
                     has_box_alone(item),
+                    attributes_of(item.attributes),
                 )
                 for (item, cluster, rle), (total, area, box) in zip(own, measured, strict=False)
                 if holds(total, item, rle["size"], self.note)
             )
-            inside = sum(region.area for region in regions if not region.crowd)
+            inside = [region.rle for region in regions if not region.crowd]
             yield Prediction(
                 photo=image.name,
                 digest="",
                 width=image.width,
                 height=image.height,
                 regions=regions,
-                foreground=min(1.0, inside / (image.width * image.height)),  # they may overlap
+                foreground=rles_share(inside, height=image.height, width=image.width),
                 dropped=0,
                 model_version=self._data.model_version or "",
             )

@@ -10,9 +10,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from prelabel.errors import PhotoError, UserError
-from prelabel.label_studio.api.client import Client, ProjectInfo, TaskGone
+from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.deadline import Deadline
 from prelabel.label_studio.api.errors import ServerFault
+from prelabel.label_studio.api.project_requests import ProjectInfo
+from prelabel.label_studio.api.task_requests import TaskGone
 from support.http_server import LEGACY, Answer, Route, Server, answer, in_turn
 
 
@@ -186,7 +188,7 @@ def test_tasks__fewer_than_stated(server: Server, client: Client) -> None:
 def test_tasks__none_twice_when_some_are_added_meanwhile(
     server: Server, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("prelabel.label_studio.api.client._PAGE", 2)
+    monkeypatch.setattr("prelabel.label_studio.api.task_requests._PAGE", 2)
     pages = [[3, 2], [2, 1], []]
     server.route = in_turn(*[answer({"tasks": [{"id": i} for i in page]}) for page in pages])
     assert [task["id"] for task in client.tasks(7)] == [3, 2, 1]
@@ -195,7 +197,7 @@ def test_tasks__none_twice_when_some_are_added_meanwhile(
 def test_tasks__server_that_knows_no_pages(
     server: Server, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("prelabel.label_studio.api.client._PAGE", 2)
+    monkeypatch.setattr("prelabel.label_studio.api.task_requests._PAGE", 2)
     server.route = lambda *_: answer({"tasks": [{"id": 1}, {"id": 2}]})
     assert [task["id"] for task in client.tasks(7)] == [1, 2]
 

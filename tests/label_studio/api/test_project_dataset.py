@@ -12,9 +12,9 @@ from PIL import Image
 from builders import HEIGHT, RING, WIDTH
 from prelabel.data.brush import encode_brush
 from prelabel.errors import PhotoError
-from prelabel.label_studio.api.client import ProjectInfo
 from prelabel.label_studio.api.dataset import project_dataset
 from prelabel.label_studio.api.errors import ServerFault
+from prelabel.label_studio.api.project_requests import ProjectInfo
 from prelabel.label_studio.format.label_choice import LabelChoice
 from prelabel.runs.export import export_dataset
 

@@ -39,9 +39,16 @@ def test_read__brush_bitmask_polygon_and_rectangle(tmp_path: Path) -> None:
     for mask, own in zip(masks(found), expected, strict=True):
         assert np.array_equal(mask, own)
     assert [r.score for r in found.regions] == [1.0] * 4
+    assert [r.is_box for r in found.regions] == [False, False, True, False]
     union = RING | box(2, 2, 4, 4) | box(0, 0, 3, 1)
     assert found.foreground == union.sum() / 80
     assert dataset.problems.lines() == []
+
+
+def test_read__a_turned_rectangle_is_more_than_its_box(tmp_path: Path) -> None:
+    turned = {"x": 50, "y": 25, "width": 30, "height": 25, "rotation": 30}
+    (found,) = read_export(tmp_path, [annotated(shape_item("rectanglelabels", turned))]).stream()
+    assert [r.is_box for r in found.regions] == [False]
 
 
 def test_read__ellipses_closed_paths_and_a_photo_turned_on_the_screen(tmp_path: Path) -> None:

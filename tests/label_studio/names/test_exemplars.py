@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from prelabel.data.masks import Rle
 from prelabel.errors import UserError
 from prelabel.label_studio.names import exemplars as exemplars_module
-from prelabel.label_studio.names.exemplar_lines import read_revision
+from prelabel.label_studio.names.exemplar_lines import PhotoExemplars, read_revision
 from prelabel.label_studio.names.exemplars import ExemplarFile, Lessons
 from prelabel.label_studio.names.table import Exemplar, Names
 from support.exemplars import CENTROIDS, CLUSTERER, RLE, ask, at, vector
@@ -31,7 +31,7 @@ from support.exemplars import CENTROIDS, CLUSTERER, RLE, ask, at, vector
 def teach(
     kept: ExemplarFile, photo: str, exemplars: Iterable[Exemplar], *, stamp: str = ""
 ) -> bool:
-    return kept.learn({photo: (stamp, tuple(exemplars))})
+    return kept.learn({photo: PhotoExemplars(stamp, tuple(exemplars))})
 
 
 def test_exemplar_file__keeps_what_made_the_vectors(tmp_path: Path) -> None:
@@ -42,9 +42,6 @@ def test_exemplar_file__keeps_what_made_the_vectors(tmp_path: Path) -> None:
     kept.name_class(1, "dog", centroids=CENTROIDS, clusterer=CLUSTERER, origin="space-old")
     again = ExemplarFile(kept.file)
     assert [e.origin for e in again.exemplars] == ["space-old", "", "space-new", "space-old"]
-    assert again.outdated("space-new") == ["a", "b"]  # a class has no photo to embed again
-    assert not again.is_outdated("c", "space-new")
-    assert not again.is_outdated("nobody", "space-new")
 
 
 def test_name_class__leaves_exemplars_of_another_space_alone(tmp_path: Path) -> None:
@@ -97,7 +94,7 @@ def test_exemplar_file__a_photo_that_is_learned_as_empty_teaches_nothing(tmp_pat
 
 def test_exemplar_file__several_photos_at_once_are_one_revision(tmp_path: Path) -> None:
     kept = ExemplarFile(tmp_path / "names.jsonl")
-    lessons: Lessons = {name: ("1:x", (at(5, "cat", name),)) for name in ("a", "b")}
+    lessons: Lessons = {name: PhotoExemplars("1:x", (at(5, "cat", name),)) for name in ("a", "b")}
     assert kept.learn(lessons)
     assert not kept.learn(lessons)
     assert (kept.revision, len(kept.exemplars)) == (1, 2)
@@ -216,6 +213,7 @@ LEARN = """
 import sys
 from pathlib import Path
 import numpy as np
+from prelabel.label_studio.names.exemplar_lines import PhotoExemplars
 from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.label_studio.names.table import Exemplar
 kept = ExemplarFile(Path(sys.argv[1]))
@@ -224,7 +222,7 @@ sys.stdin.readline()
 for i in range(20):
     photo = f"{sys.argv[2]}/{i}"
     exemplar = Exemplar(photo, None, np.ones(2, dtype=np.float32), "cat")
-    kept.learn({photo: ("", (exemplar,))})
+    kept.learn({photo: PhotoExemplars("", (exemplar,))})
 """
 
 

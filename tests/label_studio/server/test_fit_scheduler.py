@@ -33,7 +33,6 @@ class FakeFits:
         self.on_end = on_end
         self.requests: list[FitRequest] = []
         self.running: dict[Path, Fit] = {}
-        self.pid = 0
 
     def request(self, request: FitRequest) -> Fit:
         self.requests.append(request)

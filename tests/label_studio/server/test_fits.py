@@ -159,7 +159,7 @@ def test_fit__killed_is_reported_and_continues_where_it_was(
             service.fit(project.name)
             server.await_requests("/data/upload", 6)
             wait_for(lambda: (fit := project.status["fit"]) is not None and fit["done"] >= 1)
-            kill(service.fits.pid)
+            kill("fit")
             wait_for(lambda: project.status["fit"] is None)
         wait_for(lambda: "its process was killed" in problems(service))
         assert "its process was killed" in project.status["problems"][0]

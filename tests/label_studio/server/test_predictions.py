@@ -86,7 +86,7 @@ def test_worker__killed_while_it_predicts_loses_nothing(
             with server.holding("/data/upload"):
                 request = client.submit(project.predict, *tasks)
                 server.await_requests("/data/upload", 2)
-                kill(service.queue.worker_pid)
+                kill("worker")
             answers = request.result(60)
         assert versions(answers) == {version}
         assert len(answers) == 12

@@ -33,8 +33,6 @@ class FakeChild:
     """In place of a process. ``at_work``: the tasks of the jobs that it has, by job number;
     ``received``: the tasks of all jobs that it was sent."""
 
-    pid = 1
-
     def __init__(
         self, on_message: Callable[[JobResult], None], on_exit: Callable[[], None]
     ) -> None:

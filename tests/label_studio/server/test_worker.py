@@ -347,7 +347,7 @@ def test_learn__what_other_code_has_embedded_is_embedded_again(
     assert all(e.origin for e in learned)
     photo = learned[0].photo
     old = [replace(e, embedding=np.zeros(3, dtype=np.float32), origin="") for e in learned]
-    names.learn({photo: (names.stamp_of(photo) or "", tuple(old))})
+    names.learn({photo: replace(names.of_photo(photo), exemplars=tuple(old))})
 
     assert worker.do({"id": task["id"]}, kind="learn").problem == ""
     again = ExemplarFile(worker.folder.names)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from pycocotools import mask as coco_mask
-
 from prelabel.data.dataset import Problems
-from prelabel.data.masks import rle_area, rle_box
+from prelabel.data.masks import rle_area, rle_box, rles_share
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import PhotoError, UserError
 from prelabel.label_studio.format.label_choice import LabelChoice
@@ -221,13 +219,15 @@ class TaskLabels:
         regions = []
         for one in drawn:
             own = one.score if one.score is not None else whole
+            box, area = rle_box(one.rle), rle_area(one.rle)
             regions.append(
                 Region(
                     rle=one.rle,
-                    box=rle_box(one.rle),
-                    area=rle_area(one.rle),
+                    box=box,
+                    area=area,
                     score=own if found.predicted and own is not None else 1.0,
                     cluster=self._clusters.get(whole_text(self._stored(one.label)), -1),
+                    is_box=one.kind == "rectangle" and area == box[2] * box[3],  # not a turned one
                     attributes=one.attributes,
                 )
             )
@@ -235,14 +235,13 @@ class TaskLabels:
 
 
 def _prediction(photo: str, size: Size, regions: Sequence[Region], version: str) -> Prediction:
-    together = coco_mask.merge([region.rle for region in regions]) if regions else None
     return Prediction(
         photo=photo,
         digest="",
         width=size[0],
         height=size[1],
         regions=tuple(regions),
-        foreground=rle_area(together) / (size[0] * size[1]) if together else 0.0,
+        foreground=rles_share([r.rle for r in regions], height=size[1], width=size[0]),
         dropped=0,
         model_version=version,
     )

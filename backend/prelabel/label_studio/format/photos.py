@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from prelabel.data.image_formats import ending_of_type
 from prelabel.data.images import EXTENSIONS
 from prelabel.label_studio.format.data_paths import resolve
 from prelabel.label_studio.format.label_config import LabelConfig
@@ -19,7 +20,6 @@ _SHOWN = 200
 _LOCAL_FILES = "/data/local-files/"
 _UPLOADED = re.compile(r".*/(?:data|media)/upload/\d+/(?:[0-9a-f]{8}-)?([^/]+)")
 _ADDRESSES = ("http://", "https://", "s3://", "gs://", "azure-blob://", "/data/")
-_ENDINGS = {"jpeg": ".jpg", "tiff": ".tif", "svg+xml": ".svg"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +116,8 @@ def photo_name(uri: str, task: object) -> str:
     """
     uri = uri.strip()
     if uri.startswith("data:"):
-        kind = re.match(r"data:image/([a-z+]+)", uri)
-        ending = _ENDINGS.get(kind[1], f".{kind[1]}") if kind else ""
-        return f"task-{task}{ending}"
+        kind = re.match(r"data:(image/[a-z+.-]+)", uri)
+        return f"task-{task}{ending_of_type(kind[1]) if kind else ''}"
     try:
         place = urlsplit(uri)
     except ValueError:

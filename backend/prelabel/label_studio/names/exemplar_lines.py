@@ -23,38 +23,65 @@ class _Head(msgspec.Struct):
 
 class _ExemplarRecord(msgspec.Struct, omit_defaults=True):
     """``embedding``: little-endian float32, in base64 in the file. Files of earlier versions have no
-    ``origin``."""
+    ``origin``. ``weight``: None for 1."""
 
     name: str
     rle: Rle | None
     embedding: bytes
     renamed: str | None = None
     origin: str = ""
+    weight: float | None = None
+
+
+class PhotoLabels(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What masks are learned from, beside the exemplars of a photo.
+
+    ``digest``: of the photo's bytes. ``origin``: of the features that are kept of it, as of exemplars.
+    ``unknown``: masks that teach nothing, such as of regions without a label. ``unreadable``: some
+    region could not be read. ``partial``: what is not drawn need not be background.
+    """
+
+    digest: str
+    origin: str
+    unknown: list[Rle] = []
+    unreadable: bool = False
+    partial: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether what is neither drawn nor unknown is background."""
+        return not (self.partial or self.unreadable)
 
 
 class _PhotoRecord(msgspec.Struct):
     photo: str
     stamp: str
     exemplars: list[_ExemplarRecord]
+    labels: PhotoLabels | None = None
 
 
 @dataclass(frozen=True)
 class PhotoExemplars:
     """What was learned from one photo. ``stamp``: of the annotation, "" for a class that was named
-    outright. A photo without a line is like one without exemplars."""
+    outright. ``labels``: None without an annotation, and in files of earlier versions, whose photos
+    are learned from again. A photo without a line is like one without exemplars."""
 
     stamp: str = ""
     exemplars: tuple[Exemplar, ...] = ()
+    labels: PhotoLabels | None = None
 
     @cached_property
     def text(self) -> str:
-        """The exemplars as JSON; equal for equal ones."""
-        return json.dumps(msgspec.to_builtins([_to_record(e) for e in self.exemplars]))
+        """All that is taught, as JSON; equal if it is equal."""
+        facts: dict[str, object] = {"exemplars": [_to_record(e) for e in self.exemplars]}
+        if self.labels:
+            facts["labels"] = self.labels
+        return json.dumps(msgspec.to_builtins(facts))
 
     def line(self, photo: str) -> str:
         """The photo's line."""
         head = json.dumps({"photo": photo, "stamp": self.stamp})
-        return f'{head[:-1]}, "exemplars": {self.text}}}'
+        return f"{head[:-1]}, {self.text[1:]}"
 
 
 Photos = Mapping[str, PhotoExemplars]
@@ -140,7 +167,9 @@ def _read_photos(lines: Iterable[str]) -> dict[str, PhotoExemplars]:
     records = (decode(line.encode(), _PhotoRecord) for line in lines)
     return {
         record.photo: PhotoExemplars(
-            record.stamp, tuple(_from_record(record.photo, own) for own in record.exemplars)
+            record.stamp,
+            tuple(_from_record(record.photo, own) for own in record.exemplars),
+            record.labels,
         )
         for record in records
     }
@@ -148,12 +177,16 @@ def _read_photos(lines: Iterable[str]) -> dict[str, PhotoExemplars]:
 
 def _to_record(exemplar: Exemplar) -> _ExemplarRecord:
     data = np.asarray(exemplar.embedding, dtype="<f4").tobytes()
-    return _ExemplarRecord(exemplar.name, exemplar.rle, data, exemplar.renamed, exemplar.origin)
+    renamed, origin = exemplar.renamed, exemplar.origin
+    weight = None if exemplar.weight == 1 else exemplar.weight
+    return _ExemplarRecord(exemplar.name, exemplar.rle, data, renamed, origin, weight)
 
 
 def _from_record(photo: str, record: _ExemplarRecord) -> Exemplar:
     embedding = np.frombuffer(record.embedding, dtype="<f4").astype(np.float32)
-    return Exemplar(photo, record.rle, embedding, record.name, record.renamed, record.origin)
+    renamed, origin = record.renamed, record.origin
+    weight = 1.0 if record.weight is None else record.weight
+    return Exemplar(photo, record.rle, embedding, record.name, renamed, origin, weight)
 
 
 def _damaged(file: Path, error: Exception) -> UserError:

@@ -22,13 +22,13 @@ from prelabel.label_studio.names.exemplar_lines import (
     state_of,
     to_text,
 )
-from prelabel.label_studio.names.table import Exemplar, classes_of, is_outdated
+from prelabel.label_studio.names.table import Exemplar, classes_of
 from prelabel.storage.files import replacing
 from prelabel.strategies.protocols import Clusterer
 
 Float = NDArray[np.float32]
-Lessons = dict[str, tuple[str, tuple[Exemplar, ...]]]
-"""By photo: the stamp of the annotation, and what it teaches."""
+Lessons = dict[str, PhotoExemplars]
+"""By photo: what its annotation teaches."""
 
 _CLASS = "centroid:"
 """Prefix of ``photo`` in an exemplar that is a class named directly, not a region."""
@@ -71,17 +71,14 @@ class ExemplarFile:
         photos = self._content.photos.items()
         return [photo for photo, known in photos if known.stamp.partition(":")[0] in ids]
 
-    def of_photo(self, photo: str) -> tuple[Exemplar, ...]:
-        """A photo's exemplars, as last read or changed here."""
-        return self._content.photos.get(photo, _NOTHING).exemplars
+    @property
+    def photos(self) -> Photos:
+        """All that was learned, as last read or changed here."""
+        return self._content.photos
 
-    def is_outdated(self, photo: str, origin: str) -> bool:
-        """Whether other code than ``origin`` embedded some of a photo's exemplars."""
-        return any(is_outdated(exemplar, origin) for exemplar in self.of_photo(photo))
-
-    def outdated(self, origin: str) -> list[str]:
-        """The photos with exemplars that other code than ``origin`` embedded."""
-        return [photo for photo in self._content.photos if self.is_outdated(photo, origin)]
+    def of_photo(self, photo: str) -> PhotoExemplars:
+        """What was learned from a photo, as last read or changed here."""
+        return self._content.photos.get(photo, _NOTHING)
 
     def stamp_of(self, photo: str) -> str | None:
         """The stamp that a photo was last learned with, as last read here; None for never."""
@@ -97,11 +94,11 @@ class ExemplarFile:
 
         def change(photos: Photos) -> Photos:
             changed = dict(photos)
-            for photo, (stamp, exemplars) in lessons.items():
+            for photo, lesson in lessons.items():
                 known = photos.get(photo, _NOTHING).exemplars
                 renamed = {_identity(e): e.renamed for e in known}
-                kept = (replace(e, renamed=renamed.get(_identity(e))) for e in exemplars)
-                changed[photo] = PhotoExemplars(stamp, tuple(kept))
+                kept = (replace(e, renamed=renamed.get(_identity(e))) for e in lesson.exemplars)
+                changed[photo] = replace(lesson, exemplars=tuple(kept))
             return changed
 
         return self._change(change)

@@ -17,6 +17,7 @@ from prelabel.label_studio.format.labels import shared_labels
 from prelabel.label_studio.format.photos import TaskPhoto, photo_of_item
 from prelabel.label_studio.format.regions import Drawing, Size, read_items
 from prelabel.label_studio.format.shapes import FINENESS
+from prelabel.steps.patch_labels import BOX_WEIGHT
 from prelabel.storage.json import JsonObject
 
 _UNCHANGED = 0.95
@@ -30,12 +31,13 @@ class Lesson:
     """A region and its name; "" for one that was deleted. ``rle``: its mask at full size.
 
     ``predicted``: index of the predicted region that this is, so that its embedding serves; None
-    for a region that a person drew or changed.
+    for a region that a person drew or changed. ``weight``: as of an exemplar.
     """
 
     rle: Rle
     name: str
     predicted: int | None = None
+    weight: float = 1.0
 
     @property
     def mask(self) -> Mask:
@@ -85,7 +87,8 @@ def find_lessons(drawing: Drawing, predicted: Sequence[Region]) -> list[Lesson]:
     twins = _twins([region.rle for region in drawing.regions], own)
     for number, drawn in enumerate(drawing.regions):
         if drawn.label:
-            found.append(Lesson(drawn.rle, drawn.label, twins.get(number)))
+            weight = BOX_WEIGHT if drawn.kind == "rectangle" else 1.0
+            found.append(Lesson(drawn.rle, drawn.label, twins.get(number), weight))
     if drawing.unreadable or not own:
         return found
     shares = np.zeros(len(own))

@@ -27,7 +27,8 @@ class Exemplar:
     are made from. ``name``: the label that it was given or kept with; "" if it was deleted.
     ``renamed``: the name that counts instead since its class was named outright, or its name was
     changed everywhere. ``origin``: what made the embedding, ``<space>-<code>`` as a model's
-    ``vectors_origin``; "" if nobody knows.
+    ``vectors_origin``; "" if nobody knows. ``weight``: in (0, 1], how far its inside is of its class;
+    less for a rectangle, in which nobody knows where the object is.
     """
 
     photo: str
@@ -36,6 +37,7 @@ class Exemplar:
     name: str
     renamed: str | None = None
     origin: str = ""
+    weight: float = 1.0
 
     @property
     def counts_as(self) -> str:
@@ -80,6 +82,7 @@ class Names:
     ) -> None:
         """``origin``: of the regions' vectors; "" if it is not to be compared."""
         self._of: dict[int, tuple[Float, list[str]]] = {}
+        self._outright: set[int] = set()
         self._centroids = unit(centroids) if len(centroids) else centroids
         classes = classes_of(exemplars, centroids, clusterer, origin=origin)
         _warn_of_other_code(exemplars, origin)
@@ -87,6 +90,8 @@ class Names:
             own = [exemplars[i] for i in np.flatnonzero(classes == c)]
             vectors = unit(np.stack([e.embedding for e in own]))
             self._of[int(c)] = vectors, [e.counts_as for e in own]
+            if len(set(self._of[int(c)][1])) == 1 and any(e.rle is None for e in own):
+                self._outright.add(int(c))
 
     def __call__(self, embeddings: Float, clusters: Iterable[int]) -> list[str | None]:
         """A name, or None, for each region: float32 (n, dim) and n class ids."""
@@ -98,6 +103,21 @@ class Names:
     def knows(self, cluster: int) -> bool:
         """Whether people have named a class, or said that it has no name."""
         return cluster in self._of
+
+    def is_outright(self, cluster: int) -> bool:
+        """Whether a class was named as a whole, and nobody has called one of its regions otherwise."""
+        return cluster in self._outright
+
+    def is_like_deleted(self, vector: Float) -> bool:
+        """Whether the exemplar nearest to a region, float32 (dim,), was deleted."""
+        nearest, answer = -2.0, False
+        [own] = unit(vector[None])
+        for vectors, names in self._of.values():
+            cosines = (vectors * own).sum(axis=1)
+            best = int(np.argmax(cosines))
+            if cosines[best] > nearest:
+                nearest, answer = float(cosines[best]), not names[best]
+        return answer
 
     def same_as(self, other: Names) -> bool:
         """Whether all regions have the same names with the other's exemplars; sometimes False where
@@ -164,7 +184,7 @@ def classes_of(
     fits = [
         len(centroids) > 0
         and exemplar.embedding.shape == centroids.shape[1:]
-        and _is_of_space(exemplar, origin)
+        and is_of_space(exemplar, origin)
         for exemplar in exemplars
     ]
     classes = np.full(len(exemplars), -1, dtype=np.int64)
@@ -174,7 +194,7 @@ def classes_of(
     return classes
 
 
-def _is_of_space(exemplar: Exemplar, origin: str) -> bool:
+def is_of_space(exemplar: Exemplar, origin: str) -> bool:
     """Whether an exemplar's vector is of the same space; true if either origin is unknown."""
     if not exemplar.origin or not origin:
         return True
@@ -184,7 +204,7 @@ def _is_of_space(exemplar: Exemplar, origin: str) -> bool:
 def _warn_of_other_code(exemplars: Sequence[Exemplar], origin: str) -> None:
     if not origin:
         return
-    foreign = sum(not _is_of_space(exemplar, origin) for exemplar in exemplars)
+    foreign = sum(not is_of_space(exemplar, origin) for exemplar in exemplars)
     outdated = sum(is_outdated(exemplar, origin) for exemplar in exemplars) - foreign
     if outdated > 0 or foreign:
         _log.warning(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from prelabel.model import FittedModel
 from prelabel.photo_segmenter import PhotoSegmenter
 from prelabel.segment import Segment
 from prelabel.steps.regions import enlarge_or_point
+from prelabel.steps.taught import Taught
 
 Float = NDArray[np.float32]
 _SEEN = 32
@@ -29,27 +31,38 @@ class Predictor:
     """Predicts photos from the bytes of their files. May be used by several threads at once.
 
     ``model``: None for regions from each photo alone, clustered by itself and scored by the border
-    rule; they have no class. ``vectors_origin``: as of a model, what makes the regions' vectors.
+    rule; they have no class. ``taught``: what annotations teach about masks, if anything; the classes
+    stay those of the model. ``vectors_origin``: as of a model, what makes the regions' vectors.
     """
 
-    def __init__(self, model: FittedModel | None, config: Config) -> None:
+    def __init__(
+        self, model: FittedModel | None, config: Config, taught: Taught | None = None
+    ) -> None:
         """Raises UserError if the weights cannot be loaded."""
         self.model = model
-        self._photos = PhotoSegmenter(model, config, keep_features=True)
+        self.taught = taught
+        used = replace(model, taught=taught) if model and taught else model
+        self._photos = PhotoSegmenter(used, config, keep_features=True)
         self._clusterer = self._photos.config.strategy("clusterer")
         self.vectors_origin = self._photos.vectors_origin
         self._seen: OrderedDict[str, tuple[Image, PatchFeatures]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def predict(self, name: str, data: bytes, *, version: str) -> tuple[Prediction, Float]:
-        """A photo's regions with classes, and their vectors float32 (n_regions, dim). Raises
-        PhotoError."""
+    def taught_with(self, taught: Taught) -> Predictor:
+        """One of the same model that finds masks with what annotations teach; both have the photos in
+        memory together. Raises UserError."""
+        found = Predictor(self.model, self._photos.config, taught)
+        found._seen, found._lock = self._seen, self._lock
+        return found
+
+    def predict(self, name: str, data: bytes, *, version: str) -> tuple[Prediction, Segment]:
+        """A photo's regions with classes, and the same with their vectors. Raises PhotoError."""
         segment = self.segment(data)
         classes = self.model.classes if self.model else np.zeros((0, 0), dtype=np.float32)
         prediction = segment.classified(
             name, classes=classes, clusterer=self._clusterer, version=version
         )
-        return prediction, segment.embeddings
+        return prediction, segment
 
     def segment(self, data: bytes) -> Segment:
         """The photo's regions without classes, from the cache or found now and put there. A full disk
@@ -76,9 +89,17 @@ class Predictor:
         small = np.stack([enlarge_or_point(mask, height=height, width=width) for mask in masks])
         return self._photos.embed(image, features, small)
 
+    def features(self, data: bytes) -> PatchFeatures:
+        """A photo's features. Raises PhotoError."""
+        return self._look(data)[1]
+
     def flush(self) -> None:
         """Write what was found to the cache. Raises OSError."""
         self._photos.flush()
+
+    def forget(self) -> None:
+        """Remove what was found from the cache: nobody asks for it again."""
+        self._photos.forget()
 
     def _look(self, data: bytes) -> tuple[Image, PatchFeatures]:
         """A photo's pixels and features; those of recently used photos are in memory."""

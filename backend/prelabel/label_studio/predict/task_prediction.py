@@ -23,7 +23,9 @@ from prelabel.label_studio.format.routing import (
     unnamed_route,
 )
 from prelabel.label_studio.format.simplified import MAX_POINTS
+from prelabel.label_studio.names.region_names import name_by_both
 from prelabel.label_studio.names.table import Likeliest, Names
+from prelabel.steps.taught import Taught
 
 Unnamed = Literal["add", "first", "leave"]
 """What regions of classes without a name get, so that people see them: ``add``: labels like ``object
@@ -80,15 +82,20 @@ def name_regions(
     prediction: Prediction,
     embeddings: NDArray[np.float32],
     names: Names | None,
+    taught: Taught | None = None,
+    shares: NDArray[np.float32] | None = None,
 ) -> NamedRegions:
-    """Names for a prediction's regions, whose vectors are float32 (n, dim)."""
+    """Names for a prediction's regions, whose vectors are float32 (n, dim). ``taught``, ``shares``: as
+    for ``name_by_both``."""
     regions = prediction.regions
     n = len(regions)
     if names is None or not regions or not len(embeddings):
         return NamedRegions(photo, prediction, [None] * n, [False] * n, [Likeliest()] * n)
     clusters = [region.cluster for region in regions]
-    known = [names.knows(cluster) for cluster in clusters]
-    found = names(embeddings, clusters)
+    if shares is None:
+        shares = np.zeros((n, 0), dtype=np.float32)
+    both = name_by_both(names, taught, embeddings, clusters, shares)
+    found, known = [name for name, _ in both], [is_known for _, is_known in both]
     return NamedRegions(photo, prediction, found, known, names.likeliest(embeddings))
 
 

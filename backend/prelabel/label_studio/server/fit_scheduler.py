@@ -79,6 +79,7 @@ class FitScheduler:
                 sources=self._settings.sources,
                 result_options=self._settings.result_options,
                 newest=state.newest,
+                partial=self._settings.partial,
                 tasks=tuple({"id": task_id(t), "data": t.get("data")} for t in tasks)
                 if tasks
                 else None,
@@ -148,11 +149,6 @@ class FitScheduler:
     def of(self, project: Project) -> Fit | None:
         """The project's fit that is under way or waiting."""
         return self._fits.of(project.folder.path)
-
-    @property
-    def pid(self) -> int:
-        """The number of the process that fits, 0 if there is none."""
-        return self._fits.pid
 
     def _fit_if_grown(self, project: Project) -> None:
         if not project.token:

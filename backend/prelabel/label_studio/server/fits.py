@@ -120,12 +120,6 @@ class Fits:
         running[1].stop()
         return True
 
-    @property
-    def pid(self) -> int:
-        """The number of the process that fits, 0 if there is none."""
-        with self._lock:
-            return self._running[1].pid if self._running else 0
-
     def stop(self) -> None:
         """End all of them; the next start of the backend requests them again."""
         with self._lock:

@@ -43,11 +43,13 @@ class Urgency(IntEnum):
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """What holds for all jobs."""
+    """What holds for all jobs. ``partial``: on annotated photos there may be more objects than were
+    drawn, where a project has no setting of its own."""
 
     config: Config
     sources: Sources
     result_options: ResultOptions
+    partial: bool = False
 
 
 @dataclass(frozen=True)

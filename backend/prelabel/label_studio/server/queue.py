@@ -139,12 +139,6 @@ class Queue:
         child.stop()
         return True
 
-    @property
-    def worker_pid(self) -> int:
-        """The number of the worker's process, 0 before the first job."""
-        with self._lock:
-            return self._child.pid if self._child else 0
-
     def stop(self) -> None:
         """End the process; jobs that wait are cancelled."""
         with self._lock:

@@ -31,12 +31,15 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self._config = settings.config
+        self._partial = settings.partial
         self.metrics = Metrics()
         self.problems = ProblemLog()
         self.supervisor = Supervisor(self.problems.add)
         self.projects = Projects(settings.url, settings.token)
         self.queue = Queue(
-            WorkerSettings(settings.config, settings.sources, settings.result_options),
+            WorkerSettings(
+                settings.config, settings.sources, settings.result_options, settings.partial
+            ),
             on_result=self._on_result,
             on_problem=self.problems.add,
         )
@@ -219,8 +222,8 @@ class Service:
             self.queue.put(job, Urgency.BACKGROUND)
 
     def _embed_again(self, project: Project) -> None:
-        """In the background, once for each model: have the regions embedded again that taught names
-        with other code than is installed now."""
+        """In the background, once for each model: have those photos learned from again that were
+        learned from with other code or weights than are installed now."""
         model = project.state.model
         if not project.token or not model or project.embedded == model:
             return
@@ -228,7 +231,7 @@ class Service:
 
         def run() -> None:
             try:
-                self._learn_from(project, project.folder.outdated_tasks())
+                self._learn_from(project, project.folder.outdated_tasks(partial=self._partial))
             except (UserError, OSError) as error:
                 self.problems.add(str(error), project)
 

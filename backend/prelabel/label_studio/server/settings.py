@@ -14,7 +14,9 @@ class Settings:
     """``url``, ``token``: the Label Studio to work with, in place of what /setup says. ``sources``:
     where photos may come from. ``result_options``: how regions become results. ``fit_after``: new
     tasks after which a project is fitted anew, 0 for never. ``predict_timeout``: seconds after
-    which /predict answers with what is ready; Label Studio gives up after 100."""
+    which /predict answers with what is ready; Label Studio gives up after 100. ``partial``: on
+    annotated photos there may be more objects than were drawn, where a project has no setting of its
+    own."""
 
     config: Config
     url: str = ""
@@ -23,3 +25,4 @@ class Settings:
     result_options: ResultOptions = field(default_factory=ResultOptions)
     fit_after: int = 500
     predict_timeout: float = 75.0
+    partial: bool = False

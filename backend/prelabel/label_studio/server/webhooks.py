@@ -11,7 +11,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from prelabel.errors import UserError
-from prelabel.label_studio.api.client import Client, Webhook
+from prelabel.label_studio.api.client import Client
+from prelabel.label_studio.api.project_requests import Webhook
 from prelabel.label_studio.project_folder import ProjectFolder
 from prelabel.label_studio.server.problems import ProblemLog
 from prelabel.label_studio.server.projects import Project, Projects

@@ -6,12 +6,11 @@ import json
 import logging
 import threading
 import time
-from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -20,22 +19,17 @@ from prelabel.errors import PhotoError, UserError
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.format.photos import NO_IMAGE, find_photo
 from prelabel.label_studio.learn import learn_task
-from prelabel.label_studio.names.exemplars import ExemplarFile
-from prelabel.label_studio.names.table import Names
 from prelabel.label_studio.predict import prompts
-from prelabel.label_studio.predict.predictor import Predictor
 from prelabel.label_studio.predict.task_prediction import build_task_prediction, name_regions
 from prelabel.label_studio.project_folder import ProjectFolder
 from prelabel.label_studio.server.downloads import Downloads
 from prelabel.label_studio.server.job_photos import JobPhotos, photos_of
 from prelabel.label_studio.server.jobs import NOT_READY, Job, JobResult, NamesFacts, WorkerSettings
+from prelabel.label_studio.server.loaded_models import LoadedModels
 from prelabel.label_studio.unnamed import unnamed_classes
-from prelabel.model import FittedModel
 from prelabel.model_code import code_now
 from prelabel.storage.threads import cores, one_blas_thread
 
-_MODELS = 4
-"""Fitted models that stay loaded; the weights are there once."""
 _FLUSH_EVERY = 5.0
 """Seconds of work that a killed process loses at most."""
 _LOOK_EVERY = 2.0
@@ -53,13 +47,14 @@ def work(pipe: Connection, settings: WorkerSettings) -> None:
     whose photos are not at hand is set aside until they are fetched, and sent again then. Interactive
     jobs have a thread of their own."""
     logging.basicConfig(format="prelabel worker: %(message)s", level=logging.WARNING)
-    worker = _Worker(settings)
     sending = threading.Lock()
     stopped, failed = threading.Event(), threading.Event()
 
     def send(result: JobResult) -> None:
         with sending, suppress(OSError):  # the parent is gone: recv sees it too
             pipe.send(result)
+
+    worker = _Worker(settings, lambda text: send(JobResult(0, NOT_READY, problem=text)))
 
     def flush_regularly() -> None:
         quiet_until = 0.0
@@ -114,13 +109,12 @@ def work(pipe: Connection, settings: WorkerSettings) -> None:
 
 
 class _Worker:
-    """Does jobs, from several threads; keeps what they share."""
+    """Does jobs, from several threads; keeps what they share. ``report``: called with the text of a
+    problem that belongs to no job."""
 
-    def __init__(self, settings: WorkerSettings) -> None:
+    def __init__(self, settings: WorkerSettings, report: Callable[[str], None]) -> None:
         self._settings = settings
-        self._lock = threading.Lock()
-        self._predictors: OrderedDict[Path, Predictor] = OrderedDict()
-        self._names: dict[tuple[Path, int, str], Names] = {}
+        self._models = LoadedModels(settings.config, report)
         self.photos = JobPhotos(settings.sources)
         code_now(settings.config)  # as it is at the start, which this process runs
 
@@ -145,10 +139,8 @@ class _Worker:
 
     def flush(self) -> str:
         """Write what was found to the cache; the problem if that cannot be done, else ""."""
-        with self._lock:
-            predictors = list(self._predictors.values())
         try:
-            for predictor in predictors:
+            for predictor in self._models.all():
                 predictor.flush()
         except OSError as error:
             return (
@@ -166,20 +158,24 @@ class _Worker:
             case "learn":
                 self._learn(job)
             case "load":
-                self._predictor(job)
+                self._models.taught(job)
             case "names":
                 return self._compare_names(job)
         return NOT_READY
 
     def _predict(self, job: Job) -> bytes:
         photos = photos_of(job)
-        predictor = self._predictor(job)
-        names = self._names_for(job, predictor)
+        predictor = self._models.taught(job)
+        names = self._models.names(job)
         named = []
         for photo in photos:
             data = self.photos.read(job, photo)
-            prediction, vectors = predictor.predict(photo.name, data, version=job.version)
-            named.append(name_regions(photo, prediction, vectors, names))
+            prediction, segment = predictor.predict(photo.name, data, version=job.version)
+            named.append(
+                name_regions(
+                    photo, prediction, segment.embeddings, names, predictor.taught, segment.shares
+                )
+            )
         class_names = predictor.model.class_names if predictor.model else ()
         answer = build_task_prediction(
             named, job.label_config, class_names, self._settings.result_options
@@ -192,7 +188,7 @@ class _Worker:
         photo = find_photo(photos, request.key, request.item_index)
         if photo is None:
             raise PhotoError(NO_IMAGE)
-        predictor = self._predictor(job)
+        predictor = self._models.untaught(job)  # a person waits: nothing is learned now
         region = predictor.object_mask(self.photos.read(job, photo), request.prompts)
         facts = {
             "result": prompts.build_result(request, region, photo),
@@ -205,57 +201,27 @@ class _Worker:
         folder = ProjectFolder(job.folder)
         with Client(job.server, job.token) as client:
             task = client.task(folder.project_id, job.task_id)
-        names = ExemplarFile(folder.names)
+        predictor = self._models.untaught(job)
+        memory = folder.memory(predictor.vectors_origin, partial=self._settings.partial)
         lessons = learn_task(
             task,
             job.label_config,
-            names,
-            self._predictor(job),
+            memory,
+            predictor,
             self._settings.result_options,
             lambda photo: self.photos.read(job, photo),
         )
-        names.learn(lessons)
+        memory.names.learn(lessons)
 
     def _compare_names(self, job: Job) -> bytes:
-        """The names of a job, and those of the revision in its context."""
-        predictor = self._predictor(job)
-        names = self._names_for(job, predictor)
+        """What a job's revision teaches, beside that of the revision in its context."""
+        predictor, names = self._models.taught(job), self._models.names(job)
         if predictor.model is None or names is None:
             return NOT_READY
         live = replace(job, revision=int(str((job.context or {}).get("revision", 0))))
-        facts = NamesFacts(
-            not names.same_as(self._names_for(live, predictor) or names),
-            unnamed_classes(job.label_config, predictor.model.class_names, names),
+        before = self._models.taught(live).taught
+        same = names.same_as(self._models.names(live) or names) and (
+            before.same_as(predictor.taught) if before else predictor.taught is None
         )
-        return msgspec.json.encode(facts)
-
-    def _predictor(self, job: Job) -> Predictor:
-        """The loaded model of a job."""
-        key = ProjectFolder(job.folder).model_folder(job.model) if job.model else Path()
-        with self._lock:
-            if key not in self._predictors:
-                model = FittedModel.load(key) if job.model else None
-                self._predictors[key] = Predictor(model, self._settings.config)
-            self._predictors.move_to_end(key)
-            while len(self._predictors) > _MODELS:
-                with suppress(OSError):  # a full disk costs the cache, not the answer
-                    self._predictors.popitem(last=False)[1].flush()
-            return self._predictors[key]
-
-    def _names_for(self, job: Job, predictor: Predictor) -> Names | None:
-        model = predictor.model
-        if model is None:
-            return None
-        key = (job.folder, job.revision, job.model)
-        with self._lock:
-            if key not in self._names:
-                for old in [k for k in self._names if k[0] == job.folder][:-1]:
-                    del self._names[old]
-                exemplars = ExemplarFile(
-                    ProjectFolder(job.folder).names_file(job.revision)
-                ).exemplars
-                clusterer = model.config.strategy("clusterer")
-                self._names[key] = Names(
-                    exemplars, model.classes, clusterer=clusterer, origin=model.vectors_origin
-                )
-            return self._names[key]
+        unnamed = unnamed_classes(job.label_config, predictor.model.class_names, names)
+        return msgspec.json.encode(NamesFacts(not same, unnamed))

@@ -1,0 +1,154 @@
+"""The parts of Label Studio's HTTP API about projects, their backends and their webhooks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import urlencode
+
+import httpx
+import msgspec
+
+from prelabel.errors import UserError
+from prelabel.label_studio.api.connection import LONG, Connection
+from prelabel.label_studio.api.errors import NotFoundError
+from prelabel.storage.json import JsonObject
+
+
+class ProjectInfo(msgspec.Struct, frozen=True):
+    """A project's settings.
+
+    ``label_config``: XML. ``created_at``: ISO 8601. ``model_version``: what the label stream shows:
+    the predictions of that version, or those of the backend with that title; "" shows none.
+    ``show_collab_predictions``: whether it shows any.
+    """
+
+    id: int
+    label_config: str = ""
+    task_number: int = 0
+    created_at: str = ""
+    model_version: str = ""
+    show_collab_predictions: bool = True
+
+    @property
+    def name(self) -> str:
+        """``id.timestamp``, as /setup sends it; the id alone if it is not known when it was created."""
+        try:
+            return f"{self.id}.{int(datetime.fromisoformat(self.created_at).timestamp())}"
+        except (ValueError, OverflowError):
+            return str(self.id)
+
+
+class Webhook(msgspec.Struct, frozen=True):
+    """Where the server sends a project's events. ``headers``: sent with them."""
+
+    id: int
+    url: str = ""
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
+    actions: list[str] = msgspec.field(default_factory=list)
+
+
+class _Titled(msgspec.Struct, frozen=True):
+    """A project or a backend."""
+
+    id: int
+    title: str | None = None
+
+
+class _Summary(msgspec.Struct, frozen=True):
+    """How often each label is used, by tag and label."""
+
+    created_labels: dict[str, dict[str, int]] = {}
+    created_labels_drafts: dict[str, dict[str, int]] = {}
+
+
+class ProjectRequests(Connection):
+    """Projects, their backends and their webhooks."""
+
+    def project(self, project_id: int) -> ProjectInfo:
+        """A project's settings. Raises UserError."""
+        try:
+            answer = self.ask("GET", f"/api/projects/{project_id}/")
+        except NotFoundError:
+            raise UserError(
+                f"{self.url} has no project {project_id} that this token's user may see: take the "
+                "number from the project's address, /projects/N/"
+            ) from None
+        given = {key: value for key, value in answer.items() if value is not None}
+        return self.convert(given, ProjectInfo)
+
+    def find_project(self, title: str) -> int | None:
+        """The number of a project with this title. Raises UserError."""
+        answer = self.ask("GET", f"/api/projects/?{urlencode({'title': title})}")
+        found = self.convert(answer.get("results") or [], list[_Titled])
+        return next((project.id for project in found if project.title == title), None)
+
+    def create_project(self, title: str, label_xml: str, *, instructions: str = "") -> int:
+        """A new project's number. ``instructions``: HTML that annotators see first, "" for none.
+        Raises UserError."""
+        facts: JsonObject = {"title": title, "label_config": label_xml}
+        if instructions:
+            facts = {**facts, "expert_instruction": instructions, "show_instruction": True}
+        return self.convert(self.ask("POST", "/api/projects/", body=facts), _Titled).id
+
+    def set_label_config(self, project_id: int, label_xml: str) -> None:
+        """Change a project's label config. Raises UserError if the server refuses it."""
+        self.ask("PATCH", f"/api/projects/{project_id}/", body={"label_config": label_xml})
+
+    def used_labels(self, project_id: int) -> set[str]:
+        """The labels that regions of annotations and drafts have. Raises UserError."""
+        answer = self.ask("GET", f"/api/projects/{project_id}/summary/")
+        given = {key: value for key, value in answer.items() if value is not None}
+        summary = self.convert(given, _Summary)
+        every = (summary.created_labels, summary.created_labels_drafts)
+        return {label for by_tag in every for labels in by_tag.values() for label in labels}
+
+    def upload(self, project_id: int, photos: Sequence[Path]) -> None:
+        """Photos from this machine, a task each. Raises UserError."""
+        # Of several fields with one name it would take the last.
+        files = {f"file{i}": (p.name, p.read_bytes()) for i, p in enumerate(photos)}
+        form = httpx.Request("POST", self.url, files=files)
+        self._transport.json(
+            "POST",
+            f"/api/projects/{project_id}/import",
+            content=form.read(),
+            content_type=form.headers["Content-Type"],
+            repeatable=False,
+            timeout=LONG * self._transport.timeout,
+        )
+
+    def connect_backend(
+        self, project_id: int, url: str, *, title: str, user: str, password: str
+    ) -> int:
+        """Connect an ML backend to a project, in the place of one with this title; its number.
+        Raises UserError if Label Studio cannot reach it."""
+        answer = self._transport.json("GET", f"/api/ml?{urlencode({'project': project_id})}")
+        earlier_ones = answer if isinstance(answer, list) else []
+        for earlier in self.convert(earlier_ones, list[_Titled]):
+            if earlier.title == title:
+                with suppress(NotFoundError):
+                    self._transport.json("DELETE", f"/api/ml/{earlier.id}")
+        facts = {
+            "project": project_id,
+            "url": url,
+            "title": title,
+            "is_interactive": True,
+            "auth_method": "BASIC_AUTH",
+            "basic_auth_user": user,
+            "basic_auth_pass": password,
+        }
+        answer = self.ask("POST", "/api/ml", body=facts, repeatable=False)
+        return self.convert(answer, _Titled).id
+
+    def webhooks(self, project_id: int) -> list[Webhook]:
+        """A project's webhooks. Raises UserError."""
+        answer = self._transport.json("GET", f"/api/webhooks/?{urlencode({'project': project_id})}")
+        return self.convert(answer, list[Webhook])
+
+    def set_webhook_header(self, webhook: Webhook, name: str, value: str) -> None:
+        """Have a webhook send one more header. Raises UserError."""
+        # Without its actions the server would forget them.
+        facts = {"headers": {**webhook.headers, name: value}, "actions": webhook.actions}
+        self.ask("PATCH", f"/api/webhooks/{webhook.id}/", body=facts)

@@ -1,0 +1,1 @@
+"""Choosing settings by how well they do on labelled photos that are left out."""

@@ -1,0 +1,65 @@
+"""What is compared: settings in groups, one group after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from prelabel.config import Config, change, load, recipe_names
+from prelabel.errors import UserError
+from prelabel.overrides import toml
+from prelabel.strategies import registry
+
+RECIPE = "recipe"
+_VALUES: dict[str, tuple[object, ...]] = {
+    "features.size": (336, 448, 672),
+    "learner.name": (),  # all that are installed
+    "regions.threshold": (0.3, 0.4, 0.5, 0.6),
+    "regions.min_area": (0.0005, 0.002, 0.01),
+}
+"""The values that are compared of each setting, in this order; the recipe comes before them."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Settings to measure. ``config``: None if they cannot be used, for the ``reason``."""
+
+    name: str
+    config: Config | None
+    reason: str = ""
+
+
+def group_names(settings: Sequence[str]) -> list[str]:
+    """What is compared, in order. A setting that is given as ``section.name=value`` stays as it is."""
+    given = {setting.partition("=")[0].strip() for setting in settings}
+    return [RECIPE, *(name for name in _VALUES if name not in given)]
+
+
+def candidates(group: str, best: Config, settings: Sequence[str]) -> Iterator[Candidate]:
+    """The alternatives to ``best`` in a group. ``settings``: those that are given."""
+    for value in _values(group):
+        name = f"{group} {value}" if group == RECIPE else f"{group} = {value}"
+        try:
+            config = _config(group, value, best, settings)
+        except UserError as error:  # such as an extra that is not installed
+            yield Candidate(name, None, str(error))
+        else:
+            if config != best:
+                yield Candidate(name, config)
+
+
+def most(settings: Sequence[str]) -> int:
+    """The largest number of candidates, with the first."""
+    return 1 + sum(max(0, len(_values(name)) - 1) for name in group_names(settings))
+
+
+def _values(group: str) -> Sequence[object]:
+    if group == RECIPE:
+        return recipe_names()
+    return registry.names("learner") if group == "learner.name" else _VALUES[group]
+
+
+def _config(group: str, value: object, best: Config, settings: Sequence[str]) -> Config:
+    if group == RECIPE:
+        return load(str(value), settings)
+    return change(best, [f"{group}={toml(value)}"])

@@ -1,0 +1,223 @@
+"""A simulated session on one set: photos with ground truth, and predictions after some were opened."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from msgspec import structs
+from numpy.typing import NDArray
+from PIL import Image as PilImage
+
+from prelabel import config as config_module
+from prelabel import open_dataset, pipeline
+from prelabel.config import Config
+from prelabel.data.dataset import Dataset
+from prelabel.data.images import read_image
+from prelabel.data.masks import encode_rle, rle_box
+from prelabel.data.records import Image, LevelResult, PatchFeatures, Prediction, Region
+from prelabel.evaluation import Evaluation, evaluate
+from prelabel.evaluation.metrics import VOID
+from prelabel.label_classes import LabelClasses
+from prelabel.model import FittedModel
+from prelabel.photo_segmenter import PhotoSegmenter
+from prelabel.segment import Segment, Segmenter
+from prelabel.steps.patch_labels import LabelledPhoto, LabelledRegion
+from prelabel.steps.photos import find_photos
+from prelabel.steps.regions import enlarge_or_point
+from prelabel.steps.taught import Taught
+from prelabel.teacher import Teacher
+
+Float = NDArray[np.float32]
+MODES = ("blended", "names only", "learner alone")
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo with its ground truth; regions of crowds and void are among it, as such."""
+
+    name: str
+    image: Image
+    features: PatchFeatures
+    truth: Prediction
+
+
+class Session:
+    """A set that was fitted once, and whose photos are opened in an order. ``names``: whether classes
+    are measured, which needs the vector of every region."""
+
+    def __init__(self, folder: Path, settings: Config) -> None:
+        photos = find_photos(folder / "images")
+        self.model = pipeline.fit(photos, settings)
+        self.classes, truths = ground_truth(folder)
+        self._segmenter = PhotoSegmenter(self.model, self.model.config, keep_features=True)
+        self.photos: dict[str, Photo] = {}
+        for photo in photos.photos:
+            if photo.name in truths:
+                image = read_image(photo.file)
+                [features] = self._segmenter.features([image])
+                self.photos[photo.name] = Photo(photo.name, image, features, truths[photo.name])
+        self.names = len(self.classes) > 1
+        self._by_digest = {photo.image.digest: photo for photo in self.photos.values()}
+        self._levels: dict[int, list[LevelResult]] = {}
+        self._vectors: dict[tuple[str, tuple[int, ...]], Float] = {}
+        self._teachers = {
+            mode: Teacher(self._untaught(mode), lambda digest: self._by_digest[digest].features)
+            for mode in MODES[:2]
+        }
+
+    def teach(self, mode: str, opened: Sequence[str]) -> tuple[Taught | None, float]:
+        """What the opened photos teach, and the seconds that learning took."""
+        if not opened:
+            return None, 0.0
+        labelled = [self._labelled(self.photos[name]) for name in opened]
+        teacher = self._teachers["names only" if mode == "names only" else "blended"]
+        start = time.perf_counter()
+        taught = teacher.teach(labelled)
+        seconds = time.perf_counter() - start
+        if mode == "learner alone" and taught.learned:
+            taught = replace(taught, facts=replace(taught.facts, weight=1.0))
+        return taught, seconds
+
+    def measure(self, mode: str, taught: Taught | None, names: Sequence[str]) -> Evaluation:
+        """Predict photos and compare them with the ground truth."""
+        model = replace(self._untaught(mode), taught=taught)
+        segmenter = _KnownLevels(model, self._levels)
+        of_labels = LabelClasses(model, taught) if taught else None
+        found = [self._predict(model, segmenter, of_labels, self.photos[name]) for name in names]
+        truths = [self.photos[name].truth for name in names]
+        predicted = Dataset(None, self._class_names(model), lambda: iter(found))
+        truth = Dataset(None, self.classes, lambda: iter(truths))
+        return evaluate(predicted, truth, classes="by-name", only=("pixels", "objects"))
+
+    def _predict(
+        self,
+        model: FittedModel,
+        segmenter: Segmenter,
+        of_labels: LabelClasses | None,
+        photo: Photo,
+    ) -> Prediction:
+        found = segmenter.find(photo.image, photo.features)
+        vectors: Float = np.zeros((0, 0), dtype=np.float32)
+        if self.names and found.regions:
+            vectors = self._embed(photo, found.regions, found.masks)
+        segment = Segment.of(photo.image, found, vectors)
+        prediction = segment.classified(
+            photo.name,
+            classes=model.classes if self.names else model.classes[:0],
+            clusterer=segmenter.clusterer,
+            version="",
+        )
+        if not self.names:  # of one class, whose name nobody needs to ask for
+            regions = tuple(structs.replace(r, cluster=0) for r in prediction.regions)
+            return structs.replace(prediction, regions=regions)
+        return of_labels(prediction, segment) if of_labels else prediction
+
+    def _class_names(self, model: FittedModel) -> tuple[str, ...]:
+        return model.class_names if self.names else self.classes
+
+    def _labelled(self, photo: Photo) -> LabelledPhoto:
+        """What the annotator leaves: the ground truth."""
+        own = [region for region in photo.truth.regions if not region.crowd]
+        vectors: Sequence[Float | None] = [None] * len(own)
+        if self.names and own:
+            height, width = photo.image.pixels.shape[:2]
+            masks = [enlarge_or_point(r.mask, height=height, width=width) for r in own]
+            vectors = list(self._embed(photo, own, np.stack(masks)))
+        return LabelledPhoto(
+            digest=photo.image.digest,
+            regions=tuple(
+                LabelledRegion(rle=r.rle, name=self.classes[r.cluster], vector=vector)
+                for r, vector in zip(own, vectors, strict=True)
+            ),
+            unknown=tuple(region.rle for region in photo.truth.regions if region.crowd),
+        )
+
+    def _embed(self, photo: Photo, regions: Sequence[Region], masks: NDArray[np.bool_]) -> Float:
+        """Vectors of regions. Each is computed once; the default's depend on a region's box alone."""
+        keys = [(photo.image.digest, region.box) for region in regions]
+        new = [i for i, key in enumerate(keys) if key not in self._vectors]
+        if new:
+            vectors = self._segmenter.embed(photo.image, photo.features, masks[new])
+            self._vectors |= {keys[i]: vector for i, vector in zip(new, vectors, strict=True)}
+        return np.stack([self._vectors[key] for key in keys])
+
+    def _untaught(self, mode: str) -> FittedModel:
+        if mode != "names only":
+            return self.model
+        settings = config_module.change(self.model.config, ["learner.name=none"])
+        return replace(self.model, config=settings)
+
+
+class _KnownLevels(Segmenter):
+    """Levels do not change while a session learns, so that they are applied once."""
+
+    def __init__(self, model: FittedModel, known: dict[int, list[LevelResult]]) -> None:
+        super().__init__(model)
+        self._known = known
+
+    def apply_levels(self, features: PatchFeatures) -> list[LevelResult]:
+        if id(features) not in self._known:
+            self._known[id(features)] = super().apply_levels(features)
+        return self._known[id(features)]
+
+
+def ground_truth(folder: Path) -> tuple[tuple[str, ...], dict[str, Prediction]]:
+    """Names of classes, and the objects of each photo by its name: of ``instances.json``, of
+    ``instances/`` (PNG, a number an object), or connected parts (8 neighbours) of each class."""
+    if (folder / "instances.json").exists():
+        labels = open_dataset(folder / "instances.json", photos=folder / "images")
+        return labels.classes, {p.photo.rpartition("/")[2]: p for p in labels.stream()}
+    names: Mapping[str, str] = json.loads((folder / "classes.json").read_text(encoding="utf-8"))
+    numbers = sorted(int(n) for n in names if int(n) not in (0, VOID))
+    files = {file.stem: file.name for file in (folder / "images").iterdir()}
+    truths = {}
+    for file in sorted((folder / "masks").glob("*.png")):
+        mask = np.asarray(PilImage.open(file))
+        instances = folder / "instances" / file.name
+        regions = [
+            _region(own, numbers.index(number), crowd=False)
+            for number, own in _objects(mask, instances if instances.exists() else None)
+        ]
+        if (mask == VOID).any():
+            regions.append(_region(mask == VOID, -1, crowd=True))
+        height, width = mask.shape
+        truths[files[file.stem]] = Prediction(
+            photo=files[file.stem],
+            digest="",
+            width=width,
+            height=height,
+            regions=tuple(regions),
+            foreground=float(((mask > 0) & (mask != VOID)).mean()),
+            dropped=0,
+            model_version="",
+        )
+    return tuple(names[str(n)] for n in numbers), truths
+
+
+def _objects(
+    mask: NDArray[np.uint8], instances: Path | None
+) -> list[tuple[int, NDArray[np.bool_]]]:
+    """Each object's class and pixels."""
+    if instances:
+        parts = np.asarray(PilImage.open(instances))
+        masks = [parts == i for i in np.unique(parts) if i]
+        return [(int(np.bincount(mask[own]).argmax()), own) for own in masks]
+    found = []
+    for number in np.unique(mask):
+        if number not in (0, VOID):
+            n, parts = cv2.connectedComponents((mask == number).astype(np.uint8), connectivity=8)
+            found += [(int(number), parts == i) for i in range(1, n)]
+    return found
+
+
+def _region(mask: NDArray[np.bool_], cluster: int, *, crowd: bool) -> Region:
+    rle = encode_rle(mask)
+    return Region(
+        rle=rle, box=rle_box(rle), area=int(mask.sum()), score=1.0, cluster=cluster, crowd=crowd
+    )
