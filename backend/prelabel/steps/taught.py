@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -25,6 +26,7 @@ _SHARPNESS = 20.0
 """Steepness of a class's score over the cosine of its nearest exemplar: one that is nearer by 0.1
 counts 7 times as much."""
 _LEARNED = "learned."
+Weight = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +51,8 @@ class Facts:
 
     classes: tuple[str, ...]
     photos: int
-    weight: float
-    name_weight: float
+    weight: Weight
+    name_weight: Weight
     scores: dict[str, float]
     name_scores: dict[str, float]
     smoothing: float = 0.0
@@ -146,12 +148,16 @@ class Taught:
             for name, array in arrays.items()
             if name.startswith(_LEARNED)
         }
+        known = msgspec.convert(facts, Facts)
+        classes = arrays["exemplar_classes"]
+        if len(classes) != len(arrays["exemplars"]) or np.any(classes >= len(known.classes)):
+            raise ValueError("its labelled regions are of other classes than it has")
         return cls(
-            facts=msgspec.convert(facts, Facts),
+            facts=known,
             learned=learned,
             means=arrays["means"],
             exemplars=arrays["exemplars"],
-            exemplar_classes=arrays["exemplar_classes"],
+            exemplar_classes=classes,
         )
 
 
