@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import msgspec
@@ -27,6 +27,11 @@ _SHARPNESS = 20.0
 counts 7 times as much."""
 _LEARNED = "learned."
 Weight = Annotated[float, msgspec.Meta(ge=0, le=1)]
+AtLeast0 = Annotated[float, msgspec.Meta(ge=0)]
+
+
+def _none() -> Float:
+    return np.zeros((0, 0), dtype=np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +60,11 @@ class Facts:
     name_weight: Weight
     scores: dict[str, float]
     name_scores: dict[str, float]
-    smoothing: float = 0.0
-    peak: float = 0.0
-    reach: float = 0.0
-    neck: float = 0.0
-    smallest: float | None = None
+    smoothing: AtLeast0 = 0.0
+    peak: Weight = 0.0
+    reach: AtLeast0 = 0.0
+    neck: Weight = 0.0
+    smallest: Weight | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,16 +74,17 @@ class Taught:
     Attributes:
         facts: classes and weights.
         learned: the learner's arrays, by name; none if the photos teach nothing.
-        means: float32 (n, dim), the mean patches of labelled photos, relative to the dataset's.
         exemplars: float32 (n, dim), vectors of labelled regions; of length 1.
         exemplar_classes: float32 (n,), index of the class of each.
+        means: float32 (n, dim), the mean patches of labelled photos, relative to the dataset's;
+            without any, photos are not told apart.
     """
 
     facts: Facts
     learned: Mapping[str, Float]
-    means: Float
     exemplars: Float
     exemplar_classes: Float
+    means: Float = field(default_factory=_none)
 
     def foreground(self, learner: Learner, points: Float, combined: Float) -> tuple[Float, Float]:
         """P of each class float32 (h · w, n_classes), and P(foreground) float32 (h, w).
@@ -155,7 +161,7 @@ class Taught:
         return cls(
             facts=known,
             learned=learned,
-            means=arrays["means"],
+            means=arrays.get("means", _none()),
             exemplars=arrays["exemplars"],
             exemplar_classes=classes,
         )
