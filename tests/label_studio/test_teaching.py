@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from prelabel.data.masks import Mask
+from prelabel.data.masks import Mask, decode_rle
 from prelabel.data.records import LabelledPatches
 from prelabel.label_studio import teaching
 from prelabel.label_studio.format.shapes import Kind
@@ -360,6 +360,22 @@ def test_partial__photos_in_which_one_of_two_was_drawn_teach_more(
             np.mean([(project.masks(n) & THINGS[n].glare).sum() for n in OTHERS])
         )
     assert found[True] > found[False]
+
+
+def test_deleted_region_that_was_found_by_what_was_taught__counts(
+    project: ProjectOfPhotos,
+) -> None:
+    """Without corrections, the swelling and the bright spot of photo 4 are two regions of their own;
+    taught that all bright spots are things, another region is shown, and deleted."""
+    for number in (1, 2, 3):
+        project.annotate(number, (THINGS[number].glare, "tool"))
+    project.taught()
+    project.annotate(4, parent_prediction=5)
+    known = ExemplarFile(project.folder.names).photos["4/image"]
+    masks = [decode_rle(e.rle) for e in known.exemplars if e.rle is not None and not e.name]
+    alone = [r.mask for r in project.predictor.segment(PHOTOS[4]).regions]
+    assert len(masks) > len(alone)
+    assert max(iou(mask, THINGS[4].glare) for mask in masks) > 0.8
 
 
 # What goes wrong ----------------------------------------------------------------------------------
