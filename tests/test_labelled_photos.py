@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from msgspec import structs
+from numpy.typing import NDArray
 
 from builders import box, prediction, region
 from prelabel.data.dataset import Dataset
-from prelabel.data.records import ImageFile, Prediction
+from prelabel.data.records import Image, ImageFile, PatchFeatures, Prediction
 from prelabel.errors import UserError
 from prelabel.labelled_photos import labelled_photos, match
 from prelabel.photo_segmenter import PhotoSegmenter
@@ -23,6 +25,7 @@ from support.command_line import write_discs
 from support.messages import assert_says
 from support.small_photos import tiny_config
 
+Float = NDArray[np.float32]
 SIZE = (64, 96)
 CAT = region(box(10, 10, 20, 20, photo=SIZE), 1)
 
@@ -62,10 +65,36 @@ def test_match__not_by_a_last_part_that_several_have() -> None:
     assert_says(line, "1 ", "not among the photos", "images/1.jpg")
 
 
+def test_match__without_the_ending_that_voc_does_not_keep() -> None:
+    labels = _named("a/1.jpg", "2", "b/1.bmp")
+    matched = match(labels, _files("a/1.png", "c/2.png", "b/1.tif", "b/1.gif"))
+    assert [file.name for file, _ in matched] == ["a/1.png", "c/2.png"]
+    (line,) = labels.problems.lines()
+    assert_says(line, "1 ", "not among the photos", "b/1.bmp")
+
+
+def test_match__the_whole_name_goes_before_a_part_of_it() -> None:
+    labels = _named("old/1.png", "1.png")
+    ((_, kept),) = match(labels, _files("1.png"))
+    assert kept.photo == "1.png"
+    assert "twice" in labels.problems.lines()[0]
+
+
+def test_match__a_label_without_a_name() -> None:
+    labels = _named("", "1.png")
+    assert len(match(labels, _files("1.png"))) == 1
+
+
+def test_match__accents_as_macos_writes_them() -> None:
+    composed, decomposed = "caf\u00e9.jpg", "cafe\u0301.jpg"
+    ((file, _),) = match(_named(composed), _files(decomposed))
+    assert file.name == decomposed
+
+
 def test_match__a_photo_twice() -> None:
     labels = _named("1.jpg", "other/1.jpg")
-    (found,) = match(labels, _files("1.jpg"))
-    assert found[1].photo == "1.jpg"
+    ((_, found),) = match(labels, _files("1.jpg"))
+    assert found.photo == "1.jpg"
     (line,) = labels.problems.lines()
     assert_says(line, "twice", "1.jpg")
 
@@ -97,7 +126,8 @@ def _known(
     folder: Path, segmenter: PhotoSegmenter, labels: Dataset, log: RunLog, *, complete: bool = True
 ) -> list[LabelledPhoto]:
     matched = match(labels, find_photos(folder).photos)
-    return list(labelled_photos(matched, labels, segmenter, log, complete=complete))
+    found = labelled_photos(matched, labels, segmenter, log, complete=complete)
+    return [photo for _, photo in found]
 
 
 def test_labelled_photos__regions_and_what_is_unknown(
@@ -160,6 +190,42 @@ def test_labelled_photos__that_cannot_be_read_are_skipped(
     (photo,) = _known(photos, segmenter, labels, log)
     assert list(log.skipped) == ["photo 0.png"]
     assert photo.regions[0].name == "cat"
+
+
+def test_labelled_photos__a_class_without_a_name_teaches_nothing(
+    folder: Path, segmenter: PhotoSegmenter
+) -> None:
+    labels = replace(_labels(prediction("photo 0.png", CAT)), classes=("dog", ""))
+    (photo,) = _known(folder, segmenter, labels, RunLog())
+    assert photo.regions == ()
+    assert photo.unknown == (CAT.rle,)
+
+
+def test_labelled_photos__vectors_come_from_the_cache(
+    folder: Path, segmenter: PhotoSegmenter, monkeypatch: pytest.MonkeyPatch, empty_cache: Path
+) -> None:
+    others = [region(box(i, 5, 9, 9, photo=SIZE), 0) for i in range(70)]
+    labels = _labels(prediction("photo 0.png", CAT, *others))
+    calls: list[int] = []
+    embed = segmenter.embed
+
+    def counted(image: Image, features: PatchFeatures, masks: NDArray[np.bool_]) -> Float:
+        calls.append(len(masks))
+        return embed(image, features, masks)
+
+    monkeypatch.setattr(segmenter, "embed", counted)
+    (first,) = _known(folder, segmenter, labels, RunLog())
+    assert sum(calls) == 71
+    assert max(calls) < 40  # masks in memory at once
+    (again,) = _known(folder, segmenter, labels, RunLog())
+    assert sum(calls) == 71
+    for one, other in zip(first.regions, again.regions, strict=True):
+        assert one.vector is not None
+        assert other.vector is not None
+        assert np.array_equal(one.vector, other.vector)
+    changed = _labels(prediction("photo 0.png", *others))
+    _known(folder, segmenter, changed, RunLog())
+    assert sum(calls) == 71 + 70
 
 
 def test_labelled_photos__the_labels_are_not_changed(

@@ -33,7 +33,7 @@ def lesson(
     labels = disc_labels(folder, [f"photo {i}.png" for i in range(5)])
     matched = match(labels, find_photos(folder).photos)
     known = labelled_photos(matched, labels, segmenter, RunLog(), complete=True)
-    return model, segmenter, list(known)
+    return model, segmenter, [photo for _, photo in known]
 
 
 def _bits(taught: Taught) -> tuple[object, ...]:

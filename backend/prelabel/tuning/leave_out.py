@@ -140,17 +140,14 @@ class LeaveOut:
             labels = self._labels
             if not first:  # what is wrong with labels is counted once
                 labels = dataclasses.replace(labels, problems=Problems())
-            known, usable = [], []
-            with log.stage("labels", self.n_photos):
-                for pair in self._usable or self._matched:
-                    for photo in labelled_photos([pair], labels, segmenter, log, complete=True):
-                        known.append(photo)
-                        usable.append(pair)
-                    log.advance()
+            matched = self._usable or self._matched
+            with log.stage("labels", len(matched)):
+                stream = labelled_photos(matched, labels, segmenter, log, complete=True)
+                known = {file.name: photo for file, photo in log.advancing(stream)}
             if first:
-                self._require(len(usable), "labelled photos that can be used")
-                self._usable = usable
-            self._fitted[key] = _Fitted(model, tuple(known), segmenter)
+                self._require(len(known), "labelled photos that can be used")
+                self._usable = [pair for pair in matched if pair[0].name in known]
+            self._fitted[key] = _Fitted(model, tuple(known.values()), segmenter)
         return self._fitted[key]
 
     def _sample(self, seed: int) -> PhotoSet:
