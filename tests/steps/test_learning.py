@@ -12,7 +12,7 @@ from prelabel.data.masks import Mask, encode_rle
 from prelabel.data.records import PatchFeatures
 from prelabel.steps.learning import learn
 from prelabel.steps.patch_labels import LabelledPhoto, LabelledRegion
-from prelabel.steps.taught import Taught
+from prelabel.steps.taught import Facts, Taught
 from prelabel.strategies.registry import make
 
 Float = NDArray[np.float32]
@@ -130,7 +130,8 @@ def test_learn__the_lowest_of_equal_weights(photos: Photos) -> None:
 def test_learn__one_photo_is_believed_a_little(photos: Photos) -> None:
     taught = photos.learn([photos.labelled(0)])
     assert not taught.facts.scores
-    assert 0 < taught.facts.weight < 0.5
+    assert 0 < taught.facts.weight <= 0.5
+    assert taught.facts.reach > 0  # only of photos like it
     assert taught.learned
 
 
@@ -212,3 +213,42 @@ def test_learn__does_not_look_at_photos_without_labels(photos: Photos) -> None:
         levels_of=levels_of,
         seed=0,
     )
+
+
+def test_learn__nothing_about_photos_of_another_kind(photos: Photos) -> None:
+    taught = photos.learn(photos.all())
+    levels = np.full(GRID, 0.25, dtype=np.float32)
+    points = photos.features["0"].patches.reshape(-1, DIM).astype(np.float32)
+    learner = make("learner", "ridge", {})
+    _, known = taught.foreground(learner, points, levels)
+    assert not np.array_equal(known, levels)
+    _, other = taught.foreground(learner, points + np.float32(9), levels)
+    assert np.array_equal(other, levels)
+
+
+def test_learn__touching_objects_as_they_were_drawn() -> None:
+    rows, columns = np.mgrid[:20, :20]
+    discs = [(rows - 10) ** 2 + (columns - c) ** 2 <= 4.5**2 for c in (6, 13)]
+    features, labelled = {}, []
+    for i in range(4):
+        vectors = np.where((discs[0] | discs[1])[..., None], 1.0, -1.0) * np.ones(DIM)
+        features[str(i)] = PatchFeatures(
+            vectors.astype(np.float16), np.zeros(1, np.float16), np.ones((20, 20), np.float16)
+        )
+        parts = [encode_rle(discs[0] & (columns < 10)), encode_rle(discs[1] & (columns >= 10))]
+        labelled.append(LabelledPhoto(str(i), tuple(LabelledRegion(p, "cell") for p in parts)))
+
+    def facts_of(labels: list[LabelledPhoto]) -> Facts:
+        return learn(
+            labels,
+            learner=make("learner", "ridge", {}),
+            center=np.zeros(DIM, dtype=np.float32),
+            features_of=features.__getitem__,
+            levels_of=lambda _: np.zeros((20, 20), dtype=np.float32),
+            seed=0,
+        ).facts
+
+    assert facts_of(labelled).neck > 0
+    as_one = encode_rle(discs[0] | discs[1])
+    together = [LabelledPhoto(p.digest, (LabelledRegion(as_one, "cell"),)) for p in labelled]
+    assert facts_of(together).neck == 0
