@@ -32,6 +32,9 @@ FOLDS = 5
 _MOST_PHOTOS = 300
 """Photos that levels and classes are fitted to, the labelled ones among them."""
 
+_MOST_LABELLED = 100
+"""Labelled photos that are left out in turn."""
+
 
 @dataclass(frozen=True)
 class Score:
@@ -87,7 +90,7 @@ class LeaveOut:
 
     def __init__(self, photos: PhotoSet, labels: Dataset) -> None:
         """Raises UserError for labels of fewer than ``LEAST`` photos."""
-        self._matched = match(labels, photos.photos)
+        self._matched = draw_sample(match(labels, photos.photos), most=_MOST_LABELLED, seed=0)
         self._labels = labels
         self._require(len(self._matched), "labelled photos")
         self._photos = photos
