@@ -10,43 +10,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from prelabel import config
 from prelabel.errors import UserError
 from prelabel.model import FittedModel
-from prelabel.steps.levels import Clusters, Levels
+from prelabel.steps.taught import facts_json
 from support.messages import assert_says
-
-RNG = np.random.default_rng(0)
-
-
-def some(*shape: int) -> NDArray[np.float32]:
-    return RNG.random(shape).astype(np.float32)
-
-
-def make(n_groups: int = 2, n_classes: int = 3) -> FittedModel:
-    def clusters() -> Clusters:
-        return Clusters((some(2, 5), some(11, 5)), (some(2), some(11)))
-
-    return FittedModel(
-        config=config.load("fast", ["backbone.name=color-texture", "classes.count=3"]),
-        backbone={"weights": "näme", "weights_hash": "ab12"},
-        origins={"backbone": "prelabel 0.1.0"},
-        levels=Levels(
-            center=some(5),
-            dataset=clusters(),
-            groups=some(n_groups, 5),
-            reach=some(n_groups),
-            categories=tuple(clusters() for _ in range(n_groups)),
-        ),
-        classes=some(n_classes, 5) if n_classes else np.zeros((0, 0), dtype=np.float32),
-        n_photos=41,
-    )
+from support.small_models import small_model, some_taught
 
 
 def flat(value: object) -> object:
     """A model as nested plain values."""
+    if isinstance(value, dict):
+        return {key: flat(own) for key, own in value.items()}
     if isinstance(value, np.ndarray):
         return (value.dtype.str, value.shape, value.tolist())
     if isinstance(value, tuple):
@@ -58,7 +34,7 @@ def flat(value: object) -> object:
 
 @pytest.mark.parametrize(("n_groups", "n_classes"), [(2, 3), (12, 3), (0, 0)])
 def test_model__round_trip(tmp_path: Path, n_groups: int, n_classes: int) -> None:
-    model = make(n_groups, n_classes)
+    model = small_model(n_groups, n_classes)
     model.save(tmp_path / "m")
     loaded = FittedModel.load(tmp_path / "m")
     assert flat(loaded) == flat(model)
@@ -68,7 +44,7 @@ def test_model__round_trip(tmp_path: Path, n_groups: int, n_classes: int) -> Non
 
 
 def test_model__version_follows_what_was_learned() -> None:
-    model = make()
+    model = small_model()
     assert model.version.endswith("-0")
     other = dataclasses.replace(model, classes=model.classes + 1)
     assert other.version != model.version
@@ -92,10 +68,79 @@ def test_model__version_follows_what_was_learned() -> None:
     assert dataclasses.replace(model, n_photos=1).version == model.version
 
 
+def test_model__round_trip_of_what_labels_have_taught(tmp_path: Path) -> None:
+    model = dataclasses.replace(small_model(), taught=some_taught())
+    model.save(tmp_path / "m")
+    loaded = FittedModel.load(tmp_path / "m")
+    assert flat(loaded) == flat(model)
+    assert loaded.version == model.version
+    assert loaded.segment_hash == model.segment_hash
+    assert loaded.class_names == ("café", "dog", "object 1", "object 2", "object 3")
+    small_model().save(tmp_path / "m")
+    assert FittedModel.load(tmp_path / "m").taught is None
+
+
+def test_model__version_and_regions_follow_what_was_taught() -> None:
+    plain = small_model()
+    taught = dataclasses.replace(plain, taught=some_taught())
+    facts = some_taught().facts
+    assert taught.taught is not None
+    others = [
+        dataclasses.replace(plain, taught=dataclasses.replace(taught.taught, **change))
+        for change in (
+            {"facts": dataclasses.replace(facts, weight=0.75)},
+            {"learned": some_taught().learned},  # other numbers
+        )
+    ]
+    models = [plain, taught, *others]
+    assert len({model.version for model in models}) == len(models)
+    assert len({model.segment_hash for model in models}) == len(models)
+    renamed = dataclasses.replace(facts, classes=("cat", "dog"))
+    named = dataclasses.replace(taught, taught=dataclasses.replace(taught.taught, facts=renamed))
+    assert named.version != taught.version
+    assert named.segment_hash == taught.segment_hash  # regions do not depend on names
+
+
+def test_model__settings_of_the_learner_matter_only_if_something_was_taught() -> None:
+    plain = small_model()
+    taught = dataclasses.replace(plain, taught=some_taught())
+    other = config.change(plain.config, ["learner.regularization=7"])
+    assert dataclasses.replace(plain, config=other).segment_hash == plain.segment_hash
+    assert dataclasses.replace(taught, config=other).segment_hash != taught.segment_hash
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"classes": 3},
+        {"classes": ["cat"]},  # fewer than labelled regions are of
+        {"weight": "much"},
+        {"weight": 1.5},
+        {"name_weight": -1},
+        {"scores": [0.1]},
+        {"photos": None},
+    ],
+)
+def test_model__damaged_facts_of_what_was_taught(tmp_path: Path, change: dict[str, object]) -> None:
+    dataclasses.replace(small_model(), taught=some_taught()).save(tmp_path)
+    facts = json.loads((tmp_path / "model.json").read_text())
+    edit(taught={**facts["taught"], **change})(tmp_path)
+    with pytest.raises(UserError) as raised:
+        FittedModel.load(tmp_path)
+    assert_says(raised.value, str(tmp_path), "damaged", "fit again")
+
+
+def test_model__tensors_of_what_was_taught_are_missing(tmp_path: Path) -> None:
+    small_model().save(tmp_path)
+    edit(taught=facts_json(some_taught().facts))(tmp_path)
+    with pytest.raises(UserError, match=r"damaged.*fit again"):
+        FittedModel.load(tmp_path)
+
+
 def test_model__saved_over_another(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    make().save(tmp_path)
-    second = make()
+    small_model().save(tmp_path)
+    second = small_model()
     second.save(tmp_path)
     assert flat(FittedModel.load(tmp_path)) == flat(second)
     assert len(list(tmp_path.iterdir())) == 3  # the first one's tensors are gone
@@ -106,7 +151,7 @@ def test_model__saved_over_another(tmp_path: Path) -> None:
 def test_model__a_full_disk_leaves_the_earlier_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    first = make()
+    first = small_model()
     first.save(tmp_path)
 
     def full(file: Path, data: bytes | str, **_: object) -> int:
@@ -117,7 +162,7 @@ def test_model__a_full_disk_leaves_the_earlier_model(
     with monkeypatch.context() as patch:
         patch.setattr(Path, kind, full)
         with pytest.raises(OSError, match="No space left"):
-            make().save(tmp_path)
+            small_model().save(tmp_path)
     assert flat(FittedModel.load(tmp_path)) == flat(first)
     assert not list(tmp_path.glob(".tmp-*"))
     first.save(tmp_path)  # tensors of the one that failed are cleared away
@@ -179,7 +224,7 @@ def cut_json(folder: Path) -> None:
 def test_model__damaged_folder(
     tmp_path: Path, damage: Callable[[Path], object], parts: tuple[str, ...]
 ) -> None:
-    make().save(tmp_path)
+    small_model().save(tmp_path)
     damage(tmp_path)
     with pytest.raises(UserError) as raised:
         FittedModel.load(tmp_path)

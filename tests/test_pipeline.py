@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image as PilImage
 
+import builders
 from prelabel.data import images
+from prelabel.data.dataset import Dataset
 from prelabel.data.masks import decode_rle
 from prelabel.data.records import Image, ImageFile
 from prelabel.errors import UserError
@@ -23,6 +25,7 @@ from prelabel.steps.features import Extractor
 from prelabel.steps.photos import PhotoSet, find_photos
 from prelabel.storage.progress import RunLog
 from prelabel.storage.shards import ShardStore
+from support.command_line import disc_labels, write_discs
 from support.small_photos import as_picture, tiny_config, without_name, write_scenes
 
 pytestmark = pytest.mark.usefixtures("empty_cache")
@@ -316,3 +319,58 @@ def test_store__of_features_depends_on_size_and_backbone(photos: Path, tmp_path:
     fit(photos, tiny_config("backbone.patch=8"))
     folders = list((tmp_path / "cache" / "features").iterdir())
     assert [len(ShardStore(folder)) for folder in folders] == [20, 20, 20]
+
+
+def _discs(tmp_path: Path, n: int = 5) -> Path:
+    return write_discs(tmp_path / "discs", n)
+
+
+def _regions(model: FittedModel, photos: Path) -> list[tuple[str, list[tuple[object, ...]]]]:
+    """Of each photo, without their classes."""
+    return [
+        (p.photo, [(r.rle["counts"], r.box, r.area, r.score) for r in p.regions])
+        for p in predict(model, photos)
+    ]
+
+
+def test_fit__labels_without_a_learner_leave_regions_as_they_are(tmp_path: Path) -> None:
+    photos = _discs(tmp_path)
+    settings = tiny_config("learner.name=none")
+    labels = disc_labels(photos, ["photo 0.png", "photo 1.png", "photo 3.png"])
+    plain, named = fit(photos, settings), fit(photos, settings, labels=labels)
+    assert _regions(named, photos) == _regions(plain, photos)
+    assert named.class_names[:2] == ("blue", "red")
+    assert named.version != plain.version
+
+
+def test_fit__labels_without_objects_leave_regions_as_they_are(tmp_path: Path) -> None:
+    photos = _discs(tmp_path)
+    empty = [builders.prediction(f"photo {i}.png", size=(64, 96)) for i in range(3)]
+    labels = Dataset(photos, ("cat",), lambda: iter(empty))
+    plain, taught = fit(photos, tiny_config()), fit(photos, tiny_config(), labels=labels)
+    assert _regions(taught, photos) == _regions(plain, photos)
+    assert taught.class_names == plain.class_names
+
+
+def test_fit__the_model_that_was_saved_predicts_the_same(tmp_path: Path) -> None:
+    photos = _discs(tmp_path)
+    labels = disc_labels(photos, ["photo 0.png", "photo 1.png", "photo 2.png"])
+    model = fit(photos, tiny_config(), labels=labels)
+    model.save(tmp_path / "model")
+    expected = list(predict(model, photos))
+    forget(tmp_path)
+    assert list(predict(FittedModel.load(tmp_path / "model"), photos)) == expected
+
+
+def test_fit__a_wrong_label_that_was_corrected_leaves_no_trace(tmp_path: Path) -> None:
+    photos = _discs(tmp_path)
+    settings = tiny_config("foreground.name=border")
+    names = [f"photo {i}.png" for i in range(4)]
+    full = disc_labels(photos, names)
+    wrong = [builders.prediction(p.photo, size=(64, 96)) for p in full.stream()]
+    half = Dataset(photos, full.classes, lambda: iter([*list(full.stream())[:2], *wrong[2:]]))
+    models = [fit(photos, settings, labels=labels) for labels in (full, half)]
+    assert models[0].segment_hash != models[1].segment_hash
+    again = fit(photos, settings, labels=full)
+    assert again.version == models[0].version
+    assert list(predict(again, photos)) == list(predict(models[0], photos))

@@ -147,7 +147,7 @@ def _taught(
     segmenter = PhotoSegmenter(model, model.config, keep_features=True)
     with log.stage("labels", len(matched)):
         known = []
-        for photo in labelled_photos(matched, labels, segmenter, log, complete=complete):
+        for _, photo in labelled_photos(matched, labels, segmenter, log, complete=complete):
             known.append(photo)
             log.advance()
         return replace(model, taught=Teacher(model, segmenter.known_features).teach(known))

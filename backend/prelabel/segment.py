@@ -16,6 +16,7 @@ from prelabel.data.records import Image, LevelResult, PatchFeatures, Prediction,
 from prelabel.errors import UserError
 from prelabel.model import FittedModel
 from prelabel.steps import levels
+from prelabel.steps.cutting import Cutting
 from prelabel.steps.regions import PhotoRegions, agreement, find_regions, upsample
 from prelabel.steps.taught import points_of, region_shares
 from prelabel.strategies.checks import assign, check_array
@@ -144,7 +145,8 @@ class Segmenter:
         classes, foreground = taught.foreground(self.learner, points, combined)
         weight = taught.facts.weight
         own = 1 - np.abs(classes.sum(axis=1).reshape(combined.shape) - foreground)
-        found = self.to_regions(image, foreground, (1 - weight) * agreed + weight * own)
+        agreed = (1 - weight) * agreed + weight * own
+        found = self.to_regions(image, foreground, agreed, taught.cutting)
         rles = [region.rle for region in found.regions]
         return replace(found, shares=region_shares(classes, rles, *combined.shape))
 
@@ -168,10 +170,14 @@ class Segmenter:
             seed=config.fit.seed,
         )
 
-    def to_regions(self, image: Image, foreground: Float, agreed: Float) -> PhotoRegions:
+    def to_regions(
+        self, image: Image, foreground: Float, agreed: Float, cutting: Cutting | None = None
+    ) -> PhotoRegions:
         """Refine P(foreground) and cut it into regions; ``agreed`` is the levels' agreement. Both are
         float32 on the patch grid."""
         config = self.model.config
+        cutting = cutting or Cutting()
+        smallest = cutting.smallest
         height, width = image.pixels.shape[:2]
         coarse = upsample(foreground, height=height, width=width)
         refined = self.refiner.refine(coarse, image.pixels)
@@ -181,7 +187,8 @@ class Segmenter:
             coarse=coarse,
             agreed=upsample(agreed, height=height, width=width),
             threshold=config.regions.threshold,
-            min_area=config.regions.min_area,
+            min_area=config.regions.min_area if smallest is None else smallest,
+            neck=cutting.neck,
             max_frame=config.regions.max_frame,
             min_hole=config.regions.min_hole,
             min_part=config.regions.min_part,

@@ -43,6 +43,7 @@ class Teacher:
                 features_of=self._features_of,
                 levels_of=self._levels_of,
                 seed=model.config.fit.seed,
+                min_area=model.config.regions.min_area,
             )
 
     def _levels_of(self, digest: str) -> Float:

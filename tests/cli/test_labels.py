@@ -166,6 +166,15 @@ def test_run__of_an_unknown_format(photos: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_fit__a_folder_that_has_the_name_of_a_class(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("cat").mkdir()
+    line = refused("fit", photos, "--out", "out", *LIGHT, "--labels", "cat")
+    assert_says(line, "'cat'", "--labels-from", "where it is a name: --set")
+
+
 def test_fit__names_set_the_number_of_classes(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "model"
     assert cli("fit", photos, "--out", out, *LIGHT, "--labels", "cat, dog").exit_code == 0

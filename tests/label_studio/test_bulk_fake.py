@@ -10,8 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+import builders
 from prelabel.errors import UserError
 from prelabel.label_studio import bulk, prediction_writer
 from prelabel.label_studio.api.client import Client
@@ -19,12 +21,14 @@ from prelabel.label_studio.api.errors import ServerFault
 from prelabel.label_studio.api.photos import Fetcher
 from prelabel.label_studio.bulk import Options, Totals, predict_project
 from prelabel.label_studio.fit import fit_tasks
+from prelabel.label_studio.format.items import decode_item
 from prelabel.label_studio.format.labels import is_unnamed
 from prelabel.label_studio.format.unnamed_labels import has_labels
 from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.label_studio.predict.task_prediction import ResultOptions
 from prelabel.label_studio.project_folder import ProjectFolder
 from prelabel.model import FittedModel
+from support.faint_things import SIDE, faint_thing
 from support.fake_label_studio import BRUSH, TOKEN, FakeLabelStudio, running
 from support.small_photos import tiny_config
 
@@ -196,6 +200,49 @@ def test_predict_project__names_are_learned_from_annotations(
     assert second.model_version == first.model_version.replace("-0", "-1")
     (twin,) = server.tasks[twins[1]]["predictions"]
     assert [item["value"]["brushlabels"] for item in twin["result"]] == [["dog"]] * len(items)
+
+
+@pytest.mark.slow
+def test_predict_project__annotations_teach_masks_and_the_totals_say_so(
+    project: Project, server: FakeLabelStudio
+) -> None:
+    things = [faint_thing(number) for number in range(8)]
+    tasks = [
+        server.task(project.id, image=server.upload(500 + number, thing.png))["id"]
+        for number, thing in enumerate(things)
+    ]
+
+    def mean_iou() -> float:
+        """Of the newest predictions of photos without an annotation."""
+        found = []
+        for task, thing in list(zip(tasks, things, strict=True))[3:]:
+            mask = np.zeros_like(thing.mask)
+            for one in server.tasks[task]["predictions"][-1]["result"]:
+                own = decode_item(one, height=SIDE, width=SIDE)
+                assert own is not None
+                mask |= own
+            found.append((mask & thing.mask).sum() / (mask | thing.mask).sum())
+        return float(np.mean(found))
+
+    first = project.predict("features.size=224")
+    assert first.learning == ""
+    before = mean_iou()
+    for task, thing in list(zip(tasks, things, strict=True))[:3]:
+        server.annotate(
+            task, [builders.item(thing.mask, "dog", from_name="label", to_name="image")]
+        )
+    second = project.predict("features.size=224", options=Options(replace_own=True))
+    assert second.learned_from == 3
+    assert second.learning.startswith(
+        "3 photos (dog); on annotated photos left out, foreground IoU"
+    )
+    assert mean_iou() > before + 0.1
+    # That they are partial changes what they teach, and stays.
+    third = project.predict("features.size=224", options=Options(replace_own=True, partial=True))
+    assert third.learned_from == 3
+    assert third.model_version != second.model_version
+    fourth = project.predict("features.size=224", options=Options(replace_own=True))
+    assert (fourth.learned_from, fourth.model_version) == (0, third.model_version)
 
 
 def test_predict_project__without_tasks_says_what_to_do(

@@ -7,21 +7,25 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from prelabel.data.masks import Mask
+from prelabel.data.masks import Mask, decode_rle
 from prelabel.data.records import LabelledPatches
 from prelabel.label_studio import teaching
 from prelabel.label_studio.format.shapes import Kind
 from prelabel.label_studio.learning_curve import LearningCurve
 from prelabel.label_studio.names.exemplars import ExemplarFile
+from prelabel.label_studio.names.table import classes_of
 from prelabel.model import FittedModel
 from prelabel.pipeline import fit
+from prelabel.steps.patch_labels import LabelledPhoto
+from prelabel.steps.taught import Taught
 from prelabel.teacher import Teacher
 from support.faint_things import SIDE, faint_thing
 from support.project_of_photos import ProjectOfPhotos, label_xml
@@ -204,6 +208,24 @@ def test_features_that_are_gone__are_computed_again(project: ProjectOfPhotos) ->
     assert project.folder.state.revision == revision
 
 
+def test_features_that_are_damaged__cost_their_photo(project: ProjectOfPhotos) -> None:
+    for number in (1, 2, 3):
+        project.annotate(number, truth(number))
+    known = ExemplarFile(project.folder.names).photos["2/image"].labels
+    assert known
+    [file] = project.folder.path.glob(f"features/*/{known.digest}.safetensors")
+    file.write_bytes(file.read_bytes()[:1000])
+    taught = project.taught()
+    assert taught
+    assert taught.facts.photos == 2
+    assert project.problems == []
+    assert project.folder.outdated_tasks() == [2]
+    project.learn(2)
+    whole = project.taught()
+    assert whole
+    assert whole.facts.photos == 3
+
+
 def test_other_weights__the_photos_are_learned_from_again_and_nothing_is_lost(
     project: ProjectOfPhotos, tmp_path: Path
 ) -> None:
@@ -313,6 +335,23 @@ def test_two_annotators_who_contradict__ground_truth_counts_then_the_newest(
     assert taught.facts.classes == ("polyp", "tool")
 
 
+def test_class_whose_name_was_taken_away__is_unknown_and_not_background(
+    project: ProjectOfPhotos,
+) -> None:
+    project.annotate(1, truth(1))
+    names = ExemplarFile(project.folder.names)
+    [exemplar] = names.exemplars
+    model = project.model
+    clusterer = model.config.strategy("clusterer")
+    [cluster] = classes_of([exemplar], model.classes, clusterer)
+    names.name_class(int(cluster), "", centroids=model.classes, clusterer=clusterer)
+    photo = teaching.labelled_photo(names.photos["1/image"], model.vectors_origin)
+    assert photo.regions == ()
+    assert photo.unknown == (exemplar.rle,)
+    project.taught()
+    assert project.problems == []
+
+
 def test_skipped_annotations__teach_nothing(project: ProjectOfPhotos) -> None:
     project.annotate(1, truth(1), was_cancelled=True)
     assert project.taught() is None
@@ -362,6 +401,22 @@ def test_partial__photos_in_which_one_of_two_was_drawn_teach_more(
     assert found[True] > found[False]
 
 
+def test_deleted_region_that_was_found_by_what_was_taught__counts(
+    project: ProjectOfPhotos,
+) -> None:
+    """Without corrections, the swelling and the bright spot of photo 4 are two regions of their own;
+    taught that all bright spots are things, another region is shown, and deleted."""
+    for number in (1, 2, 3):
+        project.annotate(number, (THINGS[number].glare, "tool"))
+    project.taught()
+    project.annotate(4, parent_prediction=5)
+    known = ExemplarFile(project.folder.names).photos["4/image"]
+    masks = [decode_rle(e.rle) for e in known.exemplars if e.rle is not None and not e.name]
+    alone = [r.mask for r in project.predictor.segment(PHOTOS[4]).regions]
+    assert len(masks) > len(alone)
+    assert max(iou(mask, THINGS[4].glare) for mask in masks) > 0.8
+
+
 # What goes wrong ----------------------------------------------------------------------------------
 
 
@@ -396,6 +451,33 @@ def test_curve__has_a_point_for_each_revision(project: ProjectOfPhotos) -> None:
     assert points[-1].after is not None
     assert points[-1].after > points[-1].before + 0.1
     assert "4 photos (polyp)" in points[-1].text()
+
+
+def test_learning__holds_up_nobody_who_needs_what_is_live(
+    project: ProjectOfPhotos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.annotate(1, truth(1))
+    live = project.folder.go_live(project.model.config, now=True).revision
+    teacher = teaching.ProjectTeacher(project.folder, project.model)
+    first = teacher.taught(live, project.problems.append)
+    project.annotate(2, truth(2))
+    following = project.folder.go_live(project.model.config, now=True).revision
+    begun, go_on = threading.Event(), threading.Event()
+    teach = Teacher.teach
+
+    def slow(self: Teacher, photos: Sequence[LabelledPhoto]) -> Taught:
+        begun.set()
+        assert go_on.wait(30)
+        return teach(self, photos)
+
+    monkeypatch.setattr(Teacher, "teach", slow)
+    thread = threading.Thread(target=teacher.taught, args=(following, project.problems.append))
+    thread.start()
+    assert begun.wait(30)
+    assert teacher.taught(live, project.problems.append) is first
+    go_on.set()
+    thread.join(30)
+    assert project.problems == []
 
 
 TEACH = """

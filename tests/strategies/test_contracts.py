@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from prelabel.data.dataset import ExportContext
-from prelabel.data.records import LevelResult, PatchFeatures, Prediction
+from prelabel.data.records import LabelledPatches, LevelResult, PatchFeatures, Prediction
 from prelabel.errors import UserError
 from prelabel.strategies import contracts, registry
 from prelabel.strategies.protocols import Backbone
@@ -114,6 +114,153 @@ def test_check__a_case_that_only_one_size_shows(broken: Broken) -> None:
     (promise,) = broken("refiner", _refine(lambda p, _: p if p.size > 1 else 1 / 0))
     assert promise.startswith("refine (1 × 1 pixels of noise, P random; 5 more): ")
     assert "ZeroDivisionError" in promise
+
+
+# Learners
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Learns how much of the patches is background and each class; P is the same for every patch."""
+
+    def summarize(self, photos: Iterable[LabelledPatches], *, seed: int) -> Mapping[str, Float]:
+        sums = [photo.shares.sum(axis=0) for photo in photos]
+        return {"counts": np.sum(sums, axis=0, dtype=np.float32)} if sums else {}
+
+    def fit(self, summaries: Sequence[Mapping[str, Float]]) -> Mapping[str, Float]:
+        known = [summary["counts"] for summary in summaries if summary]
+        counts = np.stack(known).sum(axis=0) if known else np.zeros(2, dtype=np.float32)
+        if not (counts[0] and counts[1:].any()):
+            return {}
+        return {"shares": (counts / counts.sum()).astype(np.float32)}
+
+    def predict(self, learned: Mapping[str, Float], vectors: Float) -> object:
+        return np.tile(learned["shares"], (len(vectors), 1))
+
+
+@dataclass(frozen=True)
+class OneColumn(Counts):
+    def predict(self, learned: Mapping[str, Float], vectors: Float) -> object:
+        return np.full(len(vectors), 0.5, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class WithoutBackground(Counts):
+    def predict(self, learned: Mapping[str, Float], vectors: Float) -> object:
+        return np.tile(learned["shares"][1:], (len(vectors), 1))
+
+
+@dataclass(frozen=True)
+class NotANumber(Counts):
+    def predict(self, learned: Mapping[str, Float], vectors: Float) -> object:
+        return np.full((len(vectors), 4), np.nan, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class AboveOne(Counts):
+    def predict(self, learned: Mapping[str, Float], vectors: Float) -> object:
+        return np.tile(learned["shares"] * 3, (len(vectors), 1))
+
+
+@dataclass(frozen=True)
+class RowsOfAHalf(Counts):
+    def predict(self, learned: Mapping[str, Float], vectors: Float) -> object:
+        return np.tile(learned["shares"] / 2, (len(vectors), 1))
+
+
+@dataclass(frozen=True)
+class FavoursTheUnseen(Counts):
+    def predict(self, learned: Mapping[str, Float], vectors: Float) -> object:
+        return np.full((len(vectors), 4), 0.25, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class ComparesPatches(Counts):
+    """P depends on how many patches there are."""
+
+    def predict(self, learned: Mapping[str, Float], vectors: Float) -> object:
+        p = np.tile(learned["shares"], (len(vectors), 1))
+        p[:, 0] /= len(vectors)
+        return (p / p.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class AlwaysLearns(Counts):
+    def fit(self, summaries: Sequence[Mapping[str, Float]]) -> Mapping[str, Float]:
+        return {"shares": np.array([0.4, 0.3, 0.3, 0], dtype=np.float32)}
+
+
+_SEEN: list[LabelledPatches] = []
+
+
+@dataclass(frozen=True)
+class Remembers(Counts):
+    """Adds what it is given to what it was given before."""
+
+    def summarize(self, photos: Iterable[LabelledPatches], *, seed: int) -> Mapping[str, Float]:
+        _SEEN.extend(photos)
+        return super().summarize(_SEEN, seed=seed)
+
+
+@dataclass(frozen=True)
+class Unseeded(Counts):
+    def summarize(self, photos: Iterable[LabelledPatches], *, seed: int) -> Mapping[str, Float]:
+        found = super().summarize(photos, seed=seed)
+        return {
+            k: v + np.random.default_rng().random(v.shape, np.float32) for k, v in found.items()
+        }
+
+
+@dataclass(frozen=True)
+class ReturnsAList(Counts):
+    def fit(self, summaries: Sequence[Mapping[str, Float]]) -> Any:
+        return [summary for summary in summaries if summary]
+
+
+@dataclass(frozen=True)
+class LearnsWholeNumbers(Counts):
+    def fit(self, summaries: Sequence[Mapping[str, Float]]) -> Any:
+        return {name: array.astype(np.int64) for name, array in super().fit(summaries).items()}
+
+
+@dataclass(frozen=True)
+class ScalesPatches(Counts):
+    """Writes to what it is given."""
+
+    def predict(self, learned: Mapping[str, Float], vectors: Float) -> object:
+        vectors /= 2
+        return super().predict(learned, vectors)
+
+
+def test_check__a_simple_learner_keeps_the_contract(broken: Broken) -> None:
+    assert broken("learner", Counts) == []
+
+
+@pytest.mark.parametrize(
+    ("strategy", "problem"),
+    [
+        (OneColumn, r"predict .*\(7,\).*\(7, 4\)"),
+        (WithoutBackground, r"predict .*\(7, 3\).*\(7, 4\)"),
+        (NotANumber, "predict .*not finite"),
+        (AboveOne, r"predict .*from 0 to 1\.2.*0 to 1"),
+        (RowsOfAHalf, "predict .*rows sum to 0.5 to 0.5, expected 1"),
+        (FavoursTheUnseen, "predict .*no photo shows got 0.25, expected 0"),
+        (ComparesPatches, "predict .*changed with the other patches"),
+        (AlwaysLearns, r"fit \(background alone; 2 more\).*expected none"),
+        (Remembers, "summarize .*two calls"),
+        (Unseeded, "summarize .*two calls"),
+        (ReturnsAList, "fit .*list, expected arrays by name"),
+        (LearnsWholeNumbers, "fit .*int64.*float32"),
+        (ScalesPatches, "predict .*read-only"),
+    ],
+)
+def test_check__a_learner_that_breaks_its_promise(
+    broken: Broken, strategy: type, problem: str
+) -> None:
+    _SEEN.clear()
+    promises = broken("learner", strategy)
+    assert any(re.search(problem, promise) for promise in promises), promises
+    assert all("\n" not in promise for promise in promises)
 
 
 # The other kinds

@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from support.command_line import LIGHT, write_discs, write_labels
+
 pytestmark = pytest.mark.slow
 
 PLUGIN = Path(__file__).parent / "third_party"
@@ -124,6 +126,26 @@ def test_run__with_a_third_party_refiner_and_rule(cli: Cli, photos: Path, tmp_pa
     assert facts["origins"]["refiner"] == "prelabel-example-plugin 0.1.0"
     assert facts["origins"]["foreground"] == "prelabel-example-plugin 0.1.0"
     assert facts["origins"]["clusterer"].startswith("prelabel ")
+
+
+def test_run__with_a_third_party_learner(cli: Cli, tmp_path: Path) -> None:
+    assert "keeps the contract" in cli("plugins", "check", "example-nearest-mean").stdout
+    photos = write_discs(tmp_path / "photos", 5)
+    labels = write_labels(photos, tmp_path / "labels", 4)
+    done = cli(
+        *("run", photos, "--out", tmp_path / "out", *LIGHT, "--labels", labels),
+        *("--set", "learner.name=example-nearest-mean", "--set", "learner.sharpness=3"),
+    )
+    assert done.returncode == 0, done.stderr
+    facts = json.loads((tmp_path / "out" / "model" / "model.json").read_text())
+    assert facts["config"]["learner"] == {"name": "example-nearest-mean", "sharpness": 3.0}
+    assert facts["origins"]["learner"] == "prelabel-example-plugin 0.1.0"
+    assert facts["taught"]["classes"] == ["blue", "red"]
+    assert facts["taught"]["weight"] > 0
+    again = cli("predict", tmp_path / "out", photos, "--out", tmp_path / "again")
+    assert again.returncode == 0, again.stderr
+    (first, second) = (tmp_path / name / "predictions.jsonl" for name in ("out", "again"))
+    assert first.read_bytes() == second.read_bytes()
 
 
 def test_run__settings_of_a_plugin_are_checked(cli: Cli, photos: Path, tmp_path: Path) -> None:

@@ -19,20 +19,21 @@ def job(
     token: str = "",
     folder: Path = Path("1"),
     model: str = "",
+    revision: int = 0,
     version: str = "m-1",
     task_id: int = 1,
     data: Mapping[str, object] | None = None,
     context: Mapping[str, object] | None = None,
     number: int = 0,
 ) -> Job:
-    """A job of revision 0; what is left out does not matter."""
+    """A job; what is left out does not matter."""
     return Job(
         kind=kind,
         server=server,
         token=token,
         folder=folder,
         model=model,
-        revision=0,
+        revision=revision,
         version=version,
         label_config=parse_label_config(label_xml),
         task_id=task_id,

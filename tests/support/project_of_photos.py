@@ -93,8 +93,15 @@ class ProjectOfPhotos:
             self.predictor,
             ResultOptions(),
             lambda photo: self._read(task, photo),
+            shown=self._shown(),
         )
         return memory.names.learn(lessons)
+
+    def _shown(self) -> Predictor:
+        """What annotators see predictions of."""
+        revision = self.folder.state.revision
+        taught = ProjectTeacher(self.folder, self.model).taught(revision, self.problems.append)
+        return self.predictor.taught_with(taught) if taught else self.predictor
 
     def taught(self) -> Taught | None:
         """What the newest names teach, as a process that has just started finds it."""

@@ -16,8 +16,11 @@ from prelabel.data.dataset import Dataset
 from prelabel.data.masks import Mask
 from prelabel.errors import UserError
 from prelabel.evaluation import evaluate
+from prelabel.photo_segmenter import PhotoSegmenter
+from prelabel.steps.features import Extractor
 from prelabel.steps.photos import PhotoSet, find_photos
 from prelabel.storage.progress import Silent
+from prelabel.tuning import leave_out
 from prelabel.tuning.leave_out import LeaveOut, Score, standard_error
 from support.command_line import disc_labels, write_discs
 from support.messages import assert_says
@@ -78,6 +81,33 @@ def test_measure__is_deterministic_and_the_same_from_the_cache(photos: PhotoSet)
     settings = config.load("fast", SETTINGS)
     scores = [LeaveOut(photos, _labels(photos, 3)).measure(settings, Silent()) for _ in range(2)]
     assert scores[0] == scores[1]
+
+
+def test_measure__continues_from_the_cache(
+    photos: PhotoSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = config.load("fast", SETTINGS)
+    expected = LeaveOut(photos, _labels(photos, 3)).measure(settings, Silent())
+
+    def computed(_: object, of: object, *__: object) -> list[object]:
+        assert not of, "features, regions or vectors were computed again"
+        return []
+
+    for owner, name in (
+        (Extractor, "extract"),
+        (PhotoSegmenter, "find"),
+        (PhotoSegmenter, "embed"),
+    ):
+        monkeypatch.setattr(owner, name, computed)
+    assert LeaveOut(photos, _labels(photos, 3)).measure(settings, Silent()) == expected
+
+
+def test_leave_out__at_most_so_many_photos(
+    photos: PhotoSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leave_out, "_MOST_LABELLED", 3)
+    score = LeaveOut(photos, _labels(photos, 6)).measure(config.load("fast", SETTINGS), Silent())
+    assert len(score.photos) == 3
 
 
 def test_measure__time_saved_is_that_of_evaluation(photos: PhotoSet) -> None:

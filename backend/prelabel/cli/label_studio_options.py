@@ -41,6 +41,16 @@ UNNAMED = (
     "project's label config until the classes are named; the likeliest label of the project, noted "
     "as a guess; or none, and are almost invisible."
 )
+Partial = Annotated[
+    bool | None,
+    typer.Option(
+        "--partial/--complete",
+        help="Whether annotated photos of this project may show more objects than were drawn, so that "
+        "the rest of them is not learned as background; kept for the project. Default: as it was, at "
+        "first complete.",
+        show_default=False,
+    ),
+]
 MaxPoints = Annotated[
     int,
     typer.Option(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _LIKE_A_PATH = re.compile(r"[/\\]|\.[A-Za-z][A-Za-z0-9]{0,8}$")
 """A separator, or a suffix."""
+_AS_A_NAME = "--set 'classes.labels=[\"…\"]'"
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,12 @@ class LabelsOption:
             return None
         from prelabel.runs.datasets import open_dataset
 
-        found = open_dataset(self.source, format=self.format, photos=photos)
+        try:
+            found = open_dataset(self.source, format=self.format, photos=photos)
+        except UserError as error:
+            if _LIKE_A_PATH.search(str(self.source)):
+                raise
+            raise UserError(f"{error}; where it is a name: {_AS_A_NAME}") from error
         if found.model_version:
             raise UserError(
                 f"--labels {str(self.source)!r} holds predictions of prelabel, which teach it "
@@ -55,8 +61,7 @@ def read_labels_option(text: str, *, format: str = "", partial: bool = False) ->
     for name in names:
         if _LIKE_A_PATH.search(name):
             raise UserError(
-                f"--labels {name!r}: no such file or folder; a name like that is given by "
-                f"--set 'classes.labels=[\"…\"]'"
+                f"--labels {name!r}: no such file or folder; where it is a name: {_AS_A_NAME}"
             )
     for option, given in (("--labels-from", format), ("--partial", partial)):
         if given:

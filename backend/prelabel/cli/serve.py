@@ -83,6 +83,15 @@ def serve(
     tolerance: ls_options.Tolerance = 1.0,
     unnamed: Annotated[ls_options.Unnamed, typer.Option(help=ls_options.UNNAMED)] = "first",
     max_points: ls_options.MaxPoints = 60,
+    partial: Annotated[
+        bool,
+        typer.Option(
+            "--partial",
+            help="Annotated photos may show more objects than were drawn, so that the rest of them is "
+            "not learned as background; for projects that have no setting of their own (prelabel "
+            "label-studio predict --partial or --complete).",
+        ),
+    ] = False,
     allow_host: ls_options.AllowHost,
     local_files: ls_options.LocalFiles = None,
     max_photo_mb: ls_options.MaxPhotoMb = 100,
@@ -124,6 +133,7 @@ def serve(
                     min_score, max_regions, gap, tolerance, max_points, unnamed=unnamed
                 ),
                 fit_after=fit_after,
+                partial=partial,
             )
         )
         server = http_server(create_app(service, access), host=host, port=port)

@@ -40,11 +40,13 @@ def learn_task(
     predictor: Predictor,
     options: ResultOptions,
     read: Callable[[TaskPhoto], bytes],
+    *,
+    shown: Predictor | None = None,
 ) -> Lessons:
     """The lessons of a task, as the server's API gives it, that are not in ``memory`` yet. If its
     annotations are gone, the lessons are empty. What other code has computed is computed again. The
     photos' features are kept in ``memory`` before this returns. ``read``: returns a photo's bytes.
-    Raises PhotoError, UserError and OSError."""
+    ``shown``: what annotators see predictions of, if that is another than ``predictor``. Raises PhotoError, UserError and OSError."""
     annotation = newest_annotation(task)
     stamp = stamp_of(annotation, label_config)
     least = max(options.min_score, label_config.score_threshold)
@@ -62,6 +64,8 @@ def learn_task(
             exemplars = lesson.again(known.exemplars, predictor)
         else:
             exemplars = lesson.exemplars(predictor, least, options.max_regions)
+            if shown is not None and shown is not predictor:
+                exemplars += lesson.deleted(shown, least, options.max_regions)
         labels = lesson.labels(predictor.vectors_origin, partial=memory.partial)
         memory.features.put(labels.digest, predictor.features(lesson.data))
         found[photo.name] = PhotoExemplars(stamp, exemplars, labels)
@@ -157,6 +161,24 @@ class _Lesson:
                 weight=lesson.weight,
             )
             for number, lesson in enumerate(taught)
+        )
+
+    def deleted(self, shown: Predictor, least: float, most: int) -> tuple[Exemplar, ...]:
+        """What was deleted of the regions of another predictor."""
+        if not self.corrected:
+            return ()
+        segment = shown.segment(self.data)
+        regions = [r for r in segment.regions if r.score >= least][:most]
+        return tuple(
+            Exemplar(
+                self.photo.name,
+                lesson.rle,
+                segment.embeddings[lesson.predicted],
+                "",
+                origin=shown.vectors_origin,
+            )
+            for lesson in find_lessons(self.drawing, regions)
+            if not lesson.name and lesson.predicted is not None
         )
 
     def again(self, known: Sequence[Exemplar], predictor: Predictor) -> tuple[Exemplar, ...]:

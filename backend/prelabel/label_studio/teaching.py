@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,6 +29,8 @@ from prelabel.storage.files import replacing
 from prelabel.teacher import Teacher
 
 _FACTS = "facts"
+_Found = tuple[Taught | None, frozenset[str]]
+"""What was taught, and the digests of photos whose features were missing."""
 _KEPT = 2
 """Revisions that stay in memory: the live one, and the one that goes live next."""
 
@@ -49,29 +51,36 @@ class ProjectTeacher:
         self._features = KeptFeatures(folder.path / "features", self._origin)
         self._teacher = Teacher(model, self._features_of)
         self._lock = threading.Lock()
-        self._known: dict[int, tuple[Taught | None, frozenset[str]]] = {}
+        self._known: dict[int, _Found] = {}
 
     def taught(self, revision: int, report: Callable[[str], None]) -> Taught | None:
         """What the annotations of a revision teach; None without any, or if that failed, which costs no
         prediction. ``report``: called once with the reason then."""
+        known = self._held(revision)  # without the lock: another thread may be learning
+        if known:
+            return known[0]
         with self._lock:
-            if revision in self._known:
-                taught, missing = self._known[revision]
-                if not any(digest in self._features for digest in missing):
-                    return taught
+            known = self._held(revision)
+            if known:
+                return known[0]
             try:
-                taught, missing = self._find(revision)
+                found = self._find(revision)
             except Exception as error:  # of a learner or a damaged file: masks are as without
                 log.exception("learning from annotations")
                 reason = str(error) if isinstance(error, UserError) else repr(error)
                 report(f"masks are found without what annotations teach: {reason}")
-                taught, missing = None, frozenset()
-            self._known[revision] = taught, missing
-            for old in list(self._known)[:-_KEPT]:
-                del self._known[old]
-            return taught
+                found = None, frozenset()
+            self._known = dict([*self._known.items(), (revision, found)][-_KEPT:])
+            return found[0]
 
-    def _find(self, revision: int) -> tuple[Taught | None, frozenset[str]]:
+    def _held(self, revision: int) -> _Found | None:
+        """What is in memory, unless features have come that were missing."""
+        found = self._known.get(revision)
+        if found is None or any(digest in self._features for digest in found[1]):
+            return None
+        return found
+
+    def _find(self, revision: int) -> _Found:
         """From the file, or learned now; and the photos whose features are missing."""
         file = self._folder.path / f"taught-{self._code}-{revision}.safetensors"
         found = _read(file)
@@ -84,16 +93,25 @@ class ProjectTeacher:
             for known in photos.values()
             if known.labels and known.labels.origin == self._origin
         ]
-        usable = [photo for photo in labelled if photo.digest in self._features]
-        missing = frozenset(p.digest for p in labelled) - {p.digest for p in usable}
-        if not usable:
+        taught = self._teach(labelled)
+        missing = frozenset(p.digest for p in labelled if p.digest not in self._features)
+        if taught is None:
             return None, missing
-        taught = self._teacher.teach(usable)
         LearningCurve(self._folder.path).add(revision, taught.facts)
         if not missing:  # else they come, and this is learned again
             _write(file, taught)
         self._clean_up(photos)
         return taught, missing
+
+    def _teach(self, photos: Sequence[LabelledPhoto]) -> Taught | None:
+        """What the photos teach of which there are features; one whose file is damaged is left out."""
+        while usable := [photo for photo in photos if photo.digest in self._features]:
+            try:
+                return self._teacher.teach(usable)
+            except UserError:
+                if all(photo.digest in self._features for photo in usable):
+                    raise
+        return None
 
     def _clean_up(self, photos: Mapping[str, PhotoExemplars]) -> None:
         """Remove what was taught by revisions that nobody uses, and features of photos that teach
@@ -115,10 +133,13 @@ class ProjectTeacher:
 
 
 def labelled_photo(known: PhotoExemplars, origin: str) -> LabelledPhoto:
-    """What a learner takes of a photo with labels. ``origin``: of vectors that may be compared."""
+    """What a learner takes of a photo with labels. An object whose class has lost its name is unknown,
+    not background. ``origin``: of vectors that may be compared."""
     labels = known.labels
     if labels is None:
         raise ValueError("a photo without labels teaches nothing")
+    drawn = [exemplar for exemplar in known.exemplars if exemplar.rle is not None]
+    nameless = [e.rle for e in drawn if e.name and not e.counts_as and e.rle is not None]
     return LabelledPhoto(
         digest=labels.digest,
         regions=tuple(
@@ -128,10 +149,10 @@ def labelled_photo(known: PhotoExemplars, origin: str) -> LabelledPhoto:
                 weight=exemplar.weight,
                 vector=exemplar.embedding if is_of_space(exemplar, origin) else None,
             )
-            for exemplar in known.exemplars
-            if exemplar.rle is not None
+            for exemplar in drawn
+            if exemplar.rle is not None and exemplar.rle not in nameless
         ),
-        unknown=tuple(labels.unknown),
+        unknown=(*labels.unknown, *nameless),
         complete=labels.complete,
     )
 

@@ -7,9 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from prelabel.data.masks import rle_area
 from prelabel.data.records import LabelledPatches, PatchFeatures
+from prelabel.steps.blending import WEIGHTS, Blend, LeftOut, choose_blend, reach_of
+from prelabel.steps.cutting import Cutting, Drawn, choose_cutting
 from prelabel.steps.levels import unit
-from prelabel.steps.patch_labels import LabelledPhoto, class_names, patch_shares
+from prelabel.steps.patch_labels import LabelledPhoto, class_names, patch_coverage, patch_shares
+from prelabel.steps.regions import upsample
 from prelabel.steps.taught import (
     Facts,
     Taught,
@@ -24,14 +28,16 @@ from prelabel.strategies.protocols import Learner
 Float = NDArray[np.float32]
 FOLDS = 8
 """Groups of labelled photos, each of which is left out once to see how well the others teach."""
-WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""Weights of the learner that are compared."""
-_UNTRIED, _UNTRIED_NAMES = 0.25, 0.5
-"""The learner's weights while no photo can be left out."""
+_UNTRIED_NAMES = 0.5
+"""The learner's weight in names while no photo can be left out."""
 _MOST_TRIED = 64
 """Photos on which weights are compared; the labelled photos are drawn evenly."""
 _MOST_EXEMPLARS = 200
 """Vectors that are kept of a class, drawn evenly."""
+_MOST_MEANS = 200
+"""Labelled photos whose mean patch is kept, drawn evenly."""
+_FINER = 4
+"""Pixels for each patch, along one side, of the foreground on which cutting is compared."""
 
 
 def learn(
@@ -42,6 +48,7 @@ def learn(
     features_of: Callable[[str], PatchFeatures],
     levels_of: Callable[[str], Float],
     seed: int,
+    min_area: float = 0.0,
 ) -> Taught:
     """Learn from labelled photos.
 
@@ -52,6 +59,7 @@ def learn(
         features_of: the features of the photo with a digest.
         levels_of: P(foreground) float32 (h, w) of the levels alone, of the photo with a digest.
         seed: of everything that is drawn.
+        min_area: share of a photo from which on parts are kept, if labels do not tell.
     """
     classes = class_names(photos)
 
@@ -63,7 +71,8 @@ def learn(
 
     folds = [photos[i::FOLDS] for i in range(min(FOLDS, len(photos)))]
     summaries = [learner.summarize(map(labelled, fold), seed=seed) for fold in folds]
-    foregrounds, names = [], []
+    left_out: list[tuple[LabelledPhoto, LeftOut]] = []
+    names: list[list[float]] = []
     for number, fold in enumerate(folds):
         others = learner.fit([s for i, s in enumerate(summaries) if i != number])
         if not others:
@@ -74,22 +83,30 @@ def learn(
             patches = labelled(photo)
             levels = levels_of(photo.digest)
             p = predict_patches(learner, others, patches.vectors, len(classes))[:, 1:]
-            foregrounds.append(_ious(p.sum(axis=1), levels.ravel(), patches.shares))
+            left_out.append((photo, _left_out(p.sum(axis=1), levels, patches.shares)))
             names += _named_right(photo, classes, p, levels.shape, exemplars)
     learned = learner.fit(summaries)
-    scores = _means(foregrounds)
+    blend, scores = choose_blend([photo for _, photo in left_out])
+    cutting = _choose_cutting(left_out, blend, photos, min_area) if learned else Cutting()
+    means, spread = _mean_patches(photos, center, features_of)
     name_scores = _means(names)
     vectors, vector_classes = _exemplars(photos, classes)
     return Taught(
         facts=Facts(
             classes=classes,
             photos=len(photos),
-            weight=_best(scores, _UNTRIED) if learned else 0.0,
+            weight=blend.weight if learned else 0.0,
+            smoothing=blend.smoothing,
+            peak=blend.peak,
+            reach=reach_of(means, spread),
+            neck=cutting.neck,
+            smallest=cutting.smallest,
             name_weight=_best(name_scores, _UNTRIED_NAMES),
             scores=scores,
             name_scores=name_scores,
         ),
         learned=learned,
+        means=means,
         exemplars=vectors,
         exemplar_classes=vector_classes,
     )
@@ -108,19 +125,51 @@ def _best(scores: Mapping[str, float], untried: float) -> float:
     return float(max(scores, key=lambda weight: scores[weight])) if scores else untried
 
 
-def _ious(learned: Float, levels: Float, shares: Float) -> list[float]:
-    """The foreground IoU of a photo for each of ``WEIGHTS``, over its patches as far as they are
-    known. Without an object, the share of background that is left as it is."""
+def _left_out(learned: Float, levels: Float, shares: Float) -> LeftOut:
+    grid = levels.shape
     truth, known = shares[:, 1:].sum(axis=1), shares.sum(axis=1)
-    found = []
-    for weight in WEIGHTS:
-        mask = (weight * learned + (1 - weight) * levels > 0.5) * known
-        if truth.sum() < 0.5:
-            found.append(1 - float(mask.sum() / max(known.sum(), 1e-6)))
-        else:
-            both = np.minimum(mask, truth).sum()
-            found.append(float(both / np.maximum(mask, truth).sum()))
-    return found
+    return LeftOut(learned.reshape(grid), levels, truth.reshape(grid), known.reshape(grid))
+
+
+def _choose_cutting(
+    left_out: Sequence[tuple[LabelledPhoto, LeftOut]],
+    blend: Blend,
+    photos: Sequence[LabelledPhoto],
+    min_area: float,
+) -> Cutting:
+    """How the foreground of photos that were left out is best cut into what was drawn."""
+    drawn, areas = [], []
+    for photo, known in left_out:
+        if any(r.weight < 1 for r in photo.regions) or not photo.complete:
+            continue  # of boxes and of photos that are labelled in part the objects are not known
+        height, width = (_FINER * n for n in known.levels.shape)
+        p = upsample(blend(known.learned, known.levels), height=height, width=width)
+        own = [r.rle for r in photo.regions if r.name]
+        objects = [patch_coverage([rle], height, width) >= 0.5 for rle in own]
+        masks = np.stack(objects) if objects else np.zeros((0, height, width), dtype=np.bool_)
+        drawn.append(Drawn(p > 0.5, masks[masks.any(axis=(1, 2))]))
+    for photo in photos:
+        for region in photo.regions:
+            if region.name and region.weight == 1:
+                height, width = region.rle["size"]
+                areas.append(rle_area(region.rle) / (height * width))
+    return choose_cutting(drawn, areas, min_area=min_area)[0]
+
+
+def _mean_patches(
+    photos: Sequence[LabelledPhoto], center: Float, features_of: Callable[[str], PatchFeatures]
+) -> tuple[Float, float]:
+    """The mean patch of labelled photos float32 (n, dim), and the root mean square distance of patches
+    from it."""
+    chosen = np.unique(np.linspace(0, len(photos) - 1, min(len(photos), _MOST_MEANS)).astype(int))
+    means, squares = [], []
+    for i in chosen:
+        points = points_of(features_of(photos[i].digest), center)
+        means.append(points.mean(axis=0))
+        squares.append(float(((points - means[-1]) ** 2).sum(axis=1).mean()))
+    if not means:
+        return np.zeros((0, len(center)), dtype=np.float32), 0.0
+    return np.stack(means).astype(np.float32), float(np.sqrt(np.mean(squares)))
 
 
 def _named_right(

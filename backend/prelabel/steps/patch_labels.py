@@ -72,8 +72,10 @@ def patch_shares(
             covered = weight * patch_coverage(rles, height, width)
             shares[..., column] = np.maximum(shares[..., column], covered)
     drawn = [region.rle for region in labels.regions if region.name]
-    rest = 1 - patch_coverage(drawn, height, width)
-    shares[..., 1:] /= np.maximum(shares[..., 1:].sum(axis=-1, keepdims=True), 1)
+    inside = patch_coverage(drawn, height, width)
+    rest = 1 - inside
+    together = shares[..., 1:].sum(axis=-1)
+    shares[..., 1:] *= (inside / np.maximum(np.maximum(together, inside), 1e-9))[..., None]
     shares[..., 0] = rest if labels.complete else np.minimum(shares[..., 0], rest)
     shares *= 1 - patch_coverage(labels.unknown, height, width)[..., None]
     return shares
@@ -85,6 +87,6 @@ def patch_coverage(rles: Sequence[Rle], height: int, width: int) -> Float:
         return np.zeros((height, width), dtype=np.float32)
     together = rles[0] if len(rles) == 1 else coco_mask.merge(list(rles))
     mask = decode_rle(together).astype(np.float32)
-    if mask.shape[0] < height or mask.shape[1] < width:  # INTER_AREA takes single pixels then
-        return np.asarray(cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR))
-    return np.asarray(cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA))
+    larger = mask.shape[0] < height or mask.shape[1] < width  # INTER_AREA takes single pixels then
+    way = cv2.INTER_LINEAR if larger else cv2.INTER_AREA
+    return np.clip(cv2.resize(mask, (width, height), interpolation=way), 0, 1)

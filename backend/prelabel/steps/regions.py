@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import find_objects
 
 from prelabel.data.masks import Mask, encode_rle, rle_area, rle_box
 from prelabel.data.records import LevelResult, Region
+from prelabel.steps.cutting import cut_parts
 from prelabel.steps.tidying import drop_parts, fill_holes
 
 Float = NDArray[np.float32]
@@ -54,8 +56,9 @@ def find_regions(
     min_part: float,
     full_width: int,
     full_height: int,
+    neck: float = 0.0,
 ) -> PhotoRegions:
-    """Connected parts (8 neighbours) of ``refined`` above ``threshold``.
+    """Connected parts (8 neighbours) of ``refined`` above ``threshold``, cut as `Cutting` says.
 
     ``refined``, ``coarse`` (P before refinement) and ``agreed`` are float32 (h, w) at working size.
     A region's score is its mean of coarse × agreed. Parts smaller than ``min_area`` (a share of the
@@ -66,20 +69,17 @@ def find_regions(
     score is of the region as it was found.
     """
     height, width = refined.shape
-    mask = (refined > threshold).astype(np.uint8)
-    n_parts, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    labels = cut_parts(refined > threshold, neck)
+    n_parts = int(labels.max()) + 1
+    areas = np.bincount(labels.ravel(), minlength=n_parts)
+    windows = find_objects(labels)
     smallest = max(1.0, min_area * height * width)
     frame = np.concatenate([labels[0], labels[-1], labels[1:-1, 0], labels[1:-1, -1]])
     on_frame = np.bincount(frame, minlength=n_parts) / len(frame)
-    kept = [
-        i
-        for i in range(1, n_parts)
-        if stats[i, cv2.CC_STAT_AREA] >= smallest and on_frame[i] <= max_frame
-    ]
+    kept = [i for i in range(1, n_parts) if areas[i] >= smallest and on_frame[i] <= max_frame]
     scores = {}
     for i in kept:
-        x, y, w, h = (int(v) for v in stats[i, :4])
-        window = np.s_[y : y + h, x : x + w]
+        window = windows[i - 1]
         inside = labels[window] == i
         product = float(coarse[window][inside].mean()) * float(agreed[window][inside].mean())
         scores[i] = min(max(product, 0.0), 1.0)

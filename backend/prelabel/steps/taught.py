@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 
 from prelabel.data.masks import Rle
 from prelabel.data.records import PatchFeatures
+from prelabel.steps.blending import Blend, trust
+from prelabel.steps.cutting import Cutting
 from prelabel.steps.levels import unit
 from prelabel.steps.patch_labels import patch_coverage
 from prelabel.strategies.checks import check_array
@@ -23,6 +26,12 @@ _SHARPNESS = 20.0
 """Steepness of a class's score over the cosine of its nearest exemplar: one that is nearer by 0.1
 counts 7 times as much."""
 _LEARNED = "learned."
+Weight = Annotated[float, msgspec.Meta(ge=0, le=1)]
+AtLeast0 = Annotated[float, msgspec.Meta(ge=0)]
+
+
+def _none() -> Float:
+    return np.zeros((0, 0), dtype=np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +44,10 @@ class Facts:
         weight: in [0, 1], how much of P(foreground) is the learner's; the levels have the rest.
         scores: for each weight that was tried the mean foreground IoU, over patches of photos that
             were left out, by weight; empty while none could be.
+        smoothing, peak: as in `Blend`.
+        reach: distance of a photo's mean patch from the nearest labelled photo's up to which the
+            learner is believed wholly; from twice that on, it is not.
+        neck, smallest: as in `Cutting`.
         name_weight: in [0, 1], how much of a region's class is the learner's; exemplars have the
             rest.
         name_scores: for each weight that was tried the share of the regions of photos that were
@@ -43,10 +56,15 @@ class Facts:
 
     classes: tuple[str, ...]
     photos: int
-    weight: float
-    name_weight: float
+    weight: Weight
+    name_weight: Weight
     scores: dict[str, float]
     name_scores: dict[str, float]
+    smoothing: AtLeast0 = 0.0
+    peak: Weight = 0.0
+    reach: AtLeast0 = 0.0
+    neck: Weight = 0.0
+    smallest: Weight | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,12 +76,15 @@ class Taught:
         learned: the learner's arrays, by name; none if the photos teach nothing.
         exemplars: float32 (n, dim), vectors of labelled regions; of length 1.
         exemplar_classes: float32 (n,), index of the class of each.
+        means: float32 (n, dim), the mean patches of labelled photos, relative to the dataset's;
+            without any, photos are not told apart.
     """
 
     facts: Facts
     learned: Mapping[str, Float]
     exemplars: Float
     exemplar_classes: Float
+    means: Float = field(default_factory=_none)
 
     def foreground(self, learner: Learner, points: Float, combined: Float) -> tuple[Float, Float]:
         """P of each class float32 (h · w, n_classes), and P(foreground) float32 (h, w).
@@ -72,9 +93,15 @@ class Taught:
         levels' P(foreground) float32 (h, w). Raises ContractError.
         """
         classes = predict_patches(learner, self.learned, points, len(self.facts.classes))[:, 1:]
-        learned = classes.sum(axis=1).reshape(combined.shape)
-        weight = np.float32(self.facts.weight)
-        return classes, np.asarray((1 - weight) * combined + weight * learned, dtype=np.float32)
+        learned = np.asarray(classes.sum(axis=1).reshape(combined.shape), dtype=np.float32)
+        known = trust(points.mean(axis=0), self.means, self.facts.reach)
+        blend = Blend(self.facts.weight, self.facts.smoothing, self.facts.peak)
+        return classes, blend(learned, combined, known)
+
+    @property
+    def cutting(self) -> Cutting:
+        """How foreground becomes objects."""
+        return Cutting(self.facts.neck, self.facts.smallest)
 
     def region_scores(self, shares: Float, vectors: Float) -> Float:
         """How far each region is of each class, float32 (n, n_classes) in [0, 1].
@@ -101,8 +128,10 @@ class Taught:
     @property
     def digest(self) -> str:
         """16 hex digits of everything that decides a photo's regions."""
-        result = hashlib.blake2b(repr(self.facts.weight).encode(), digest_size=8)
-        for name, array in sorted(self.learned.items()):
+        facts = self.facts
+        decisive = facts.weight, facts.smoothing, facts.peak, facts.reach, self.cutting
+        result = hashlib.blake2b(repr(decisive).encode(), digest_size=8)
+        for name, array in sorted({**self.learned, "means": self.means}.items()):
             result.update(f"{name} {array.shape}".encode())
             result.update(array.tobytes())
         return result.hexdigest()
@@ -110,7 +139,11 @@ class Taught:
     def to_arrays(self) -> dict[str, Float]:
         """Arrays by name, which ``from_arrays`` reads back; the facts are not in them."""
         arrays = {f"{_LEARNED}{name}": array for name, array in self.learned.items()}
-        arrays |= {"exemplars": self.exemplars, "exemplar_classes": self.exemplar_classes}
+        arrays |= {
+            "means": self.means,
+            "exemplars": self.exemplars,
+            "exemplar_classes": self.exemplar_classes,
+        }
         return {k: np.ascontiguousarray(v, dtype=np.float32) for k, v in arrays.items()}
 
     @classmethod
@@ -121,11 +154,16 @@ class Taught:
             for name, array in arrays.items()
             if name.startswith(_LEARNED)
         }
+        known = msgspec.convert(facts, Facts)
+        classes = arrays["exemplar_classes"]
+        if len(classes) != len(arrays["exemplars"]) or np.any(classes >= len(known.classes)):
+            raise ValueError("its labelled regions are of other classes than it has")
         return cls(
-            facts=msgspec.convert(facts, Facts),
+            facts=known,
             learned=learned,
+            means=arrays.get("means", _none()),
             exemplars=arrays["exemplars"],
-            exemplar_classes=arrays["exemplar_classes"],
+            exemplar_classes=classes,
         )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from prelabel.errors import UserError
 from prelabel.storage.files import cache_folder
 
-_STORES = ("features", "segments", "recent")
+_STORES = ("features", "segments", "recent", "labels")
 """Folders of the cache that hold a folder for each kind of content."""
 
 

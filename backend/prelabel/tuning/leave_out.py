@@ -32,6 +32,9 @@ FOLDS = 5
 _MOST_PHOTOS = 300
 """Photos that levels and classes are fitted to, the labelled ones among them."""
 
+_MOST_LABELLED = 100
+"""Labelled photos that are left out in turn."""
+
 
 @dataclass(frozen=True)
 class Score:
@@ -87,7 +90,7 @@ class LeaveOut:
 
     def __init__(self, photos: PhotoSet, labels: Dataset) -> None:
         """Raises UserError for labels of fewer than ``LEAST`` photos."""
-        self._matched = match(labels, photos.photos)
+        self._matched = draw_sample(match(labels, photos.photos), most=_MOST_LABELLED, seed=0)
         self._labels = labels
         self._require(len(self._matched), "labelled photos")
         self._photos = photos
@@ -140,17 +143,14 @@ class LeaveOut:
             labels = self._labels
             if not first:  # what is wrong with labels is counted once
                 labels = dataclasses.replace(labels, problems=Problems())
-            known, usable = [], []
-            with log.stage("labels", self.n_photos):
-                for pair in self._usable or self._matched:
-                    for photo in labelled_photos([pair], labels, segmenter, log, complete=True):
-                        known.append(photo)
-                        usable.append(pair)
-                    log.advance()
+            matched = self._usable or self._matched
+            with log.stage("labels", len(matched)):
+                stream = labelled_photos(matched, labels, segmenter, log, complete=True)
+                known = {file.name: photo for file, photo in log.advancing(stream)}
             if first:
-                self._require(len(usable), "labelled photos that can be used")
-                self._usable = usable
-            self._fitted[key] = _Fitted(model, tuple(known), segmenter)
+                self._require(len(known), "labelled photos that can be used")
+                self._usable = [pair for pair in matched if pair[0].name in known]
+            self._fitted[key] = _Fitted(model, tuple(known.values()), segmenter)
         return self._fitted[key]
 
     def _sample(self, seed: int) -> PhotoSet:

@@ -124,6 +124,19 @@ def test_request__holds_what_a_fit_needs(make: Callable[..., Harness]) -> None:
 # --- the first fit ---
 
 
+def test_first_fit__a_model_that_was_fitted_a_moment_ago_is_used_at_once(
+    make: Callable[..., Harness],
+) -> None:
+    """By a fit that began when the backend was connected; nobody has made the model live yet."""
+    harness = make(n_photos=20)
+    assert harness.project.state.version.startswith("image-level-")
+    harness.project.folder.update(newest="0123456789ab", n_tasks=20)
+    assert harness.first_fit(harness.tasks)
+    assert harness.fits.requests == []
+    assert harness.project.state.model == "0123456789ab"
+    assert not harness.project.state.version.startswith("image-level-")
+
+
 def test_first_fit__few_tasks_are_predicted_now_and_the_project_is_fitted(
     make: Callable[..., Harness],
 ) -> None:

@@ -17,6 +17,7 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 import pytest
 
+import builders
 from prelabel.data.masks import Mask
 from prelabel.label_studio.api.photos import Sources
 from prelabel.label_studio.format.items import decode_item
@@ -31,6 +32,7 @@ from prelabel.label_studio.server.worker import work
 from prelabel.model import FittedModel
 from prelabel.pipeline import fit
 from prelabel.storage import shards
+from prelabel.teacher import Teacher
 from support.fake_label_studio import BRUSH, TOKEN, FakeLabelStudio, Task, wait_for
 from support.hostile_server import hostile_server
 from support.jobs import job
@@ -55,6 +57,7 @@ class Options(TypedDict, total=False):
     kind: JobKind
     xml: str
     version: str
+    revision: int
     context: Mapping[str, object]
 
 
@@ -84,6 +87,7 @@ class Worker:
                 token=TOKEN,
                 folder=self.folder.path,
                 model=self.model,
+                revision=options.get("revision", 0),
                 version=options.get("version", f"{self.model}-0"),
                 task_id=task["id"],
                 data=task.get("data"),
@@ -359,6 +363,53 @@ def test_learn__what_other_code_has_embedded_is_embedded_again(
         np.testing.assert_allclose(new.embedding, first.embedding, atol=0.05)
     assert worker.do({"id": task["id"]}, kind="learn").problem == ""
     assert ExemplarFile(again.file).revision == again.revision  # now there is nothing to do
+
+
+def drawn(worker: Worker, server: FakeLabelStudio, task: Task, mask: Mask) -> int:
+    """Submit a dog of this mask, learn from it, and have it live: the revision."""
+    server.annotate(task["id"], [builders.item(mask, "dog", from_name="label", to_name="image")])
+    assert worker.do({"id": task["id"]}, kind="learn").problem == ""
+    return worker.folder.go_live(tiny_config(), now=True).revision
+
+
+def test_learn__changes_the_masks_of_other_photos_and_a_click_is_answered_as_before(
+    worker: Worker, server: FakeLabelStudio
+) -> None:
+    """What is found without annotations is ground, and all the rest is a dog."""
+    task = with_regions(server)
+    before = worker.items(task)
+    rest = ~np.any([mask_of(one) for one in before], axis=0)
+    click = {"x": 50, "y": 50, "keypointlabels": ["dog"]}
+    tag = {"type": "keypointlabels", "from_name": "click", "to_name": "image", "value": click}
+    context = {"result": [tag]}
+    clicked = worker.items(task, kind="interactive", context=context)
+    revision = 0
+    for _ in range(3):
+        revision = drawn(worker, server, with_regions(server), rest)
+    after = worker.items(task, revision=revision, version=f"{worker.model}-{revision}")
+    assert [i["value"]["rle"] for i in after] != [i["value"]["rle"] for i in before]
+    assert {i["value"]["brushlabels"][0] for i in after} == {"dog"}
+    assert worker.items(task) == before  # the revision before is live still
+    again = worker.items(task, kind="interactive", context=context, revision=revision)
+    assert [i["value"] for i in again] == [i["value"] for i in clicked]
+
+
+def test_predict__a_learner_that_fails_costs_no_prediction(
+    worker: Worker, server: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise np.linalg.LinAlgError("singular matrix")
+
+    monkeypatch.setattr(Teacher, "teach", fail)
+    task = with_regions(server)
+    before = worker.items(task)
+    revision = drawn(worker, server, with_regions(server), np.ones((64, 96), dtype=np.bool_))
+    after = worker.items(task, revision=revision)
+    assert [i["value"]["rle"] for i in after] == [i["value"]["rle"] for i in before]
+    worker.items(with_regions(server), revision=revision)
+    [problem] = worker.problems
+    assert "project 1: masks are found without what annotations teach" in problem
+    assert "singular matrix" in problem
 
 
 def test_interactive__answers_where_the_click_is(worker: Worker, server: FakeLabelStudio) -> None:

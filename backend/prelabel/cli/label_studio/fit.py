@@ -22,6 +22,7 @@ def fit(
     recipe: options.Recipe = "default",
     settings: options.Set,
     backbone: options.Backbone = "",
+    partial: ls_options.Partial = None,
     allow_host: ls_options.AllowHost,
     local_files: ls_options.LocalFiles = None,
     max_photo_mb: ls_options.MaxPhotoMb = 100,
@@ -45,6 +46,8 @@ def fit(
         facts = client.project(project)
     label_config = parse_label_config(facts.label_config)
     folder = open_folder(client.url, facts.name)
+    if partial is not None:
+        folder.update(partial=partial)
     request = FitRequest(
         folder=folder.path,
         server=url,

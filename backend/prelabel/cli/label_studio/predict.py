@@ -74,6 +74,7 @@ def predict(
             show_default=False,
         ),
     ] = None,
+    partial: ls_options.Partial = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Change nothing on the server.")
     ] = False,
@@ -119,6 +120,7 @@ def predict(
                 refit=refit,
                 keep_project_settings=keep_project_settings,
                 dry_run=dry_run,
+                partial=partial,
                 result_options=ResultOptions(
                     min_score, max_regions, gap, tolerance, max_points, unnamed=chosen
                 ),
@@ -219,7 +221,7 @@ def totals_rows(totals: Totals, *, dry_run: bool) -> list[tuple[str, str]]:
         iou = 1 - lost.iou_lost / lost.simplified
         rows.append(("simplified", f"{lost.simplified} outlines, at a mean IoU of {iou:.3f}"))
     if totals.learned_from:
-        rows.append(("names", f"learned from {totals.learned_from} annotated photos"))
+        rows.append(("learned", f"anew from {totals.learned_from} annotated photos"))
     if totals.failed:
         rows.append(("failed", f"{len(totals.failed)} tasks"))
     shown = list(totals.failed.items())[:_SHOWN]
@@ -228,5 +230,7 @@ def totals_rows(totals: Totals, *, dry_run: bool) -> list[tuple[str, str]]:
         rows.append(("", f"… and {len(totals.failed) - _SHOWN} more"))
     if totals.shown:
         rows.append(("annotators", f"see {totals.shown}"))
+    if totals.learning:
+        rows.append(("taught by", totals.learning))
     rows.append(("model", totals.model_version))
     return rows

@@ -42,7 +42,7 @@ class PhotoLabels(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     digest: str
-    origin: str
+    origin: str = ""
     unknown: list[Rle] = []
     unreadable: bool = False
     partial: bool = False

@@ -33,10 +33,14 @@ class KeptFeatures:
         return self._file(str(digest)).exists()
 
     def get(self, digest: str) -> PatchFeatures | None:
-        """A photo's features; None if they are missing or damaged."""
+        """A photo's features; None if they are missing. A damaged file is removed."""
+        file = self._file(digest)
         try:
-            return from_arrays(load_file(self._file(digest)))
+            return from_arrays(load_file(file))
+        except FileNotFoundError:
+            return None
         except (OSError, KeyError, TypeError, SafetensorError):
+            file.unlink(missing_ok=True)
             return None
 
     def put(self, digest: str, features: PatchFeatures) -> None:

@@ -102,10 +102,14 @@ class FitScheduler:
         A project that has more photos than a first fit takes is fitted anew later, as one that has
         grown is.
         """
-        # Without a token there is no fit, as the page says; a newer model goes live with /setup.
-        if not project.token or project.folder.state.newest:
-            return True
         try:
+            if project.folder.state.newest:
+                # A fit has just ended: else these tasks would have a prediction without a model, and
+                # a moment later a second one.
+                project.state = project.folder.go_live(self._settings.config)
+                return True
+            if not project.token:  # as the page says
+                return True
             if len(tasks) < _ENOUGH:
                 self.request(project, label_config, most=_FIRST)
                 return True

@@ -165,7 +165,9 @@ class Service:
         """For people and statistics: without secrets."""
         return {
             "projects": [
-                project_status(project, self.fits.of(project), self.refresher)
+                project_status(
+                    project, self.fits.of(project), self.refresher, partial=self._partial
+                )
                 for project in self.projects.all()
             ],
             "queue": self.queue.sizes(),

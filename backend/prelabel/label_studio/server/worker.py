@@ -210,6 +210,7 @@ class _Worker:
             predictor,
             self._settings.result_options,
             lambda photo: self.photos.read(job, photo),
+            shown=self._models.taught(job),
         )
         memory.names.learn(lessons)
 

@@ -1,0 +1,113 @@
+"""What the levels and a learner say of a photo, combined as is best on photos that were left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Float = NDArray[np.float32]
+WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Weights of the learner that are compared."""
+_UNTRIED = 0.5
+"""The learner's weight while no photo can be left out."""
+_SMOOTHED = ((0.0, 0.0), (0.8, 0.0), (0.8, 0.83))
+"""Smoothing and peak that are compared."""
+_MARGIN = 0.005
+"""What smoothing must gain before it is done."""
+_REACH_OF_ONE = 0.25
+"""How far a lone labelled photo is believed, as a share of the spread of its patches."""
+
+
+@dataclass(frozen=True)
+class Blend:
+    """How P(foreground) is made of the learner's and the levels'.
+
+    Attributes:
+        weight: in [0, 1], of the learner; the levels have the rest.
+        smoothing: in patches, ≥ 0: the Gaussian that P is smoothed with.
+        peak: in [0, 1]: P of a photo is raised until its highest is this, as is right where every
+            photo shows an object; 0 raises nothing.
+    """
+
+    weight: float
+    smoothing: float = 0.0
+    peak: float = 0.0
+
+    def __call__(self, learned: Float, levels: Float, trust: float = 1.0) -> Float:
+        """P(foreground) float32 (h, w) of the two's. ``trust``: in [0, 1], how far the learner knows
+        photos like this one."""
+        weight = np.float32(self.weight * trust)
+        p = np.asarray((1 - weight) * levels + weight * learned, dtype=np.float32)
+        if self.smoothing and weight:
+            blurred = cv2.GaussianBlur(p, (0, 0), self.smoothing, borderType=cv2.BORDER_REPLICATE)
+            p = np.asarray(blurred, dtype=np.float32)
+        if self.peak and weight and 0 < (highest := float(p.max())) < self.peak:
+            p = p * np.float32(self.peak / highest)
+        return np.asarray(p, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A labelled photo that the learner was not taught with. ``learned``, ``levels``: P(foreground);
+    ``truth``, ``known``: shares of each patch that are foreground, and that are known; all float32
+    (h, w)."""
+
+    learned: Float
+    levels: Float
+    truth: Float
+    known: Float
+
+    def iou(self, blend: Blend) -> float:
+        """Foreground IoU over patches as far as they are known. Without an object, the share of
+        background that is left as it is."""
+        mask = (blend(self.learned, self.levels) > 0.5) * self.known
+        if self.truth.sum() < 0.5:
+            return 1 - float(mask.sum() / max(float(self.known.sum()), 1e-6))
+        return float(np.minimum(mask, self.truth).sum() / np.maximum(mask, self.truth).sum())
+
+
+def choose_blend(photos: Sequence[LeftOut]) -> tuple[Blend, dict[str, float]]:
+    """The blend with the highest mean IoU, and the mean for each weight with its smoothing, by weight.
+    Of several the one with the lowest weight; no means without photos."""
+    if not photos:
+        return Blend(_UNTRIED), {}
+    best: tuple[float, Blend, dict[str, float]] | None = None
+    for smoothing, peak in _SMOOTHED:
+        blends = [Blend(weight, smoothing, peak) for weight in WEIGHTS]
+        means = [round(float(np.mean([p.iou(blend) for p in photos])), 4) for blend in blends]
+        top = int(np.argmax(means))
+        if best is None or means[top] > best[0] + _MARGIN:
+            scores = {f"{weight:g}": mean for weight, mean in zip(WEIGHTS, means, strict=True)}
+            best = means[top], blends[top], scores
+    assert best is not None
+    return best[1], best[2]
+
+
+def reach_of(means: Float, spread: float) -> float:
+    """How far from the nearest labelled photo another one may be: as far as the labelled ones are
+    from each other.
+
+    ``means``: float32 (n, dim), the mean patch of each labelled photo. ``spread``: root mean square
+    distance of patches from their photo's mean, which decides while there is one photo.
+    """
+    if len(means) < 2:
+        return _REACH_OF_ONE * spread
+    return max(float(np.sort(distances(mean, means))[1]) for mean in means)
+
+
+def trust(mean: Float, means: Float, reach: float) -> float:
+    """How far a learner knows photos like the one with this mean patch: 1 within reach of a labelled
+    photo, 0 from twice as far on."""
+    if not len(means):
+        return 1.0
+    nearest = float(distances(mean, means).min())
+    return float(np.clip(2 - nearest / reach, 0, 1)) if reach > 0 else float(nearest <= 1e-6)
+
+
+def distances(mean: Float, means: Float) -> Float:
+    """Of a vector (dim,) from each row of float32 (n, dim)."""
+    return np.asarray(np.linalg.norm(means - mean, axis=1), dtype=np.float32)

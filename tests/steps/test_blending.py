@@ -1,0 +1,79 @@
+"""The learner is believed as far as it is right on photos left out, and of photos like those."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from prelabel.steps.blending import Blend, LeftOut, choose_blend, reach_of, trust
+
+Float = NDArray[np.float32]
+
+
+def row(*values: float) -> Float:
+    return np.array([values], dtype=np.float32)
+
+
+def test_blend__by_weight_and_trust() -> None:
+    learned, levels = row(1, 0), row(0, 0.5)
+    assert Blend(0.25)(learned, levels).tolist() == [[0.25, 0.375]]
+    assert Blend(1)(learned, levels).tolist() == [[1, 0]]
+    assert Blend(1)(learned, levels, 0.5).tolist() == [[0.5, 0.25]]
+    assert Blend(1, 0.8, 0.9)(learned, levels, 0).tolist() == levels.tolist()
+
+
+def test_blend__raised_to_its_peak() -> None:
+    low = row(0.1, 0.4)
+    assert Blend(1, peak=0.8)(low, low) == pytest.approx(row(0.2, 0.8))
+    assert Blend(1, peak=0.4)(low, low).tolist() == low.tolist()
+    nothing = row(0, 0)
+    assert Blend(1, peak=0.8)(nothing, nothing).tolist() == [[0, 0]]
+
+
+def test_left_out__iou_of_what_is_known() -> None:
+    photo = LeftOut(row(1, 1, 1, 0), row(0, 0, 0, 0), row(1, 0.5, 0, 0), row(1, 1, 0, 1))
+    assert photo.iou(Blend(1)) == pytest.approx(1.5 / 2)
+    assert photo.iou(Blend(0)) == 0
+    background = LeftOut(row(1, 0), row(0, 0), row(0, 0), row(1, 1))
+    assert background.iou(Blend(1)) == 0.5
+    assert background.iou(Blend(0)) == 1
+
+
+def test_choose_blend__the_one_that_is_right() -> None:
+    truth, wrong, known = row(1, 0), row(0, 1), row(1, 1)
+    blend, scores = choose_blend([LeftOut(truth, wrong, truth, known)])
+    assert blend == Blend(0.75)
+    assert scores == {"0": 0, "0.25": 0, "0.5": 0, "0.75": 1, "1": 1}
+    blend, scores = choose_blend([LeftOut(wrong, truth, truth, known)])
+    assert blend == Blend(0)
+    assert scores["0"] == 1
+    assert choose_blend([])[1] == {}
+
+
+def test_choose_blend__a_photo_in_which_nothing_is_sure() -> None:
+    unsure, truth = np.zeros((9, 9), np.float32), np.zeros((9, 9), np.float32)
+    truth[2:7, 2:7], unsure[2:7, 2:7] = 1, 0.4
+    photo = LeftOut(unsure, unsure * 0, truth, np.ones((9, 9), np.float32))
+    blend, scores = choose_blend([photo])
+    assert blend.peak > 0.5
+    assert scores["1"] == 0.84  # without the corners, which smoothing rounds off
+
+
+def test_reach_and_trust__photos_unlike_all_labelled_ones() -> None:
+    means = np.array([[0, 0], [3, 4], [0, 1]], dtype=np.float32)
+    reach = reach_of(means, spread=0)
+    assert reach == pytest.approx(np.hypot(3, 3))  # of (3, 4) from (0, 1)
+    assert trust(np.array([0, 1], np.float32), means, 2) == 1
+    assert trust(np.array([0, -2], np.float32), means, 2) == 1
+    assert trust(np.array([0, -3], np.float32), means, 2) == 0.5
+    assert trust(np.array([0, -9], np.float32), means, 2) == 0
+
+
+def test_reach_and_trust__one_photo_or_none() -> None:
+    one = np.zeros((1, 2), np.float32)
+    assert reach_of(one, spread=8) == 2
+    assert trust(np.array([0, 3], np.float32), one, 2) == 0.5
+    assert trust(np.array([0, 3], np.float32), one[:0], 0) == 1
+    assert trust(np.array([0, 0], np.float32), one, 0) == 1
+    assert trust(np.array([0, 3], np.float32), one, 0) == 0

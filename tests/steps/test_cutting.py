@@ -1,0 +1,83 @@
+"""Touching objects come apart where they have a neck, and only if people drew them so."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from prelabel.data.masks import Mask
+from prelabel.steps.cutting import Cutting, Drawn, choose_cutting, cut_parts
+
+ROWS, COLUMNS = np.mgrid[:40, :60]
+
+
+def disc(row: int, column: int, radius: float) -> Mask:
+    found: NDArray[np.bool_] = (ROWS - row) ** 2 + (COLUMNS - column) ** 2 <= radius**2
+    return found
+
+
+LEFT, RIGHT = disc(20, 20, 10), disc(20, 36, 10)
+"""Discs that overlap: their outlines meet 6 from the axis, 0.6 of the radius."""
+
+
+@pytest.mark.parametrize(("neck", "objects"), [(0.0, 1), (0.4, 1), (0.85, 2)])
+def test_cut_parts__two_discs(neck: float, objects: int) -> None:
+    labels = cut_parts(LEFT | RIGHT, neck)
+    assert labels.max() == objects
+    assert ((labels > 0) == (LEFT | RIGHT)).all()
+    if objects == 2:
+        assert len(np.unique(labels[LEFT & (COLUMNS < 27)])) == 1
+        assert labels[20, 20] != labels[20, 36]
+
+
+@pytest.mark.parametrize(
+    "mask", [LEFT, disc(20, 0, 12), np.ones((40, 60), np.bool_), (ROWS > 15) & (ROWS < 25)]
+)
+def test_cut_parts__without_a_neck_nothing_is_cut(mask: Mask) -> None:
+    assert cut_parts(mask, 0.85).max() == 1
+
+
+def test_cut_parts__nothing() -> None:
+    assert not cut_parts(np.zeros((5, 5), np.bool_), 0.85).any()
+
+
+def test_cut_parts__one_pixel_and_parts_that_touch_at_a_corner() -> None:
+    assert cut_parts(np.eye(2, dtype=np.bool_), 0.85).tolist() == [[1, 0], [0, 1]]
+    assert cut_parts(np.ones((1, 1), np.bool_), 0.85).tolist() == [[1]]
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.6, 0.95]))
+def test_cut_parts__keeps_the_foreground_and_never_joins(seed: int, neck: float) -> None:
+    mask = np.random.default_rng(seed).random((12, 15)) < 0.6
+    labels, parts = cut_parts(mask, neck), cut_parts(mask, 0)
+    assert ((labels > 0) == mask).all()
+    assert set(np.unique(labels)) == set(range(int(labels.max()) + 1)) | {0}
+    for number in range(1, int(labels.max()) + 1):
+        assert len(np.unique(parts[labels == number])) == 1
+
+
+def test_choose_cutting__as_people_drew_them() -> None:
+    apart = Drawn(LEFT | RIGHT, np.stack([LEFT, RIGHT & ~LEFT]))
+    together = Drawn(LEFT | RIGHT, (LEFT | RIGHT)[None])
+    areas = [0.13, 0.13]
+    chosen, f1 = choose_cutting([apart, apart], areas, min_area=0.002)
+    assert chosen.neck > 0.6
+    assert f1 == 1
+    assert choose_cutting([together, together], areas, min_area=0.002) == (Cutting(), 1)
+
+
+def test_choose_cutting__sizes_as_they_were_drawn() -> None:
+    small = np.stack([disc(8, 8, 2), disc(8, 20, 2), disc(30, 50, 2)])
+    photo = Drawn(np.asarray(small.any(axis=0), dtype=np.bool_), small)
+    areas = [13 / 2400] * 3
+    chosen, f1 = choose_cutting([photo], areas, min_area=0.02)
+    assert chosen == Cutting(0, 13 / 4800)
+    assert f1 == 1
+    assert choose_cutting([photo], areas, min_area=0.002)[0] == Cutting()
+
+
+def test_choose_cutting__nothing_is_known() -> None:
+    assert choose_cutting([], [], min_area=0.1) == (Cutting(), 0)
