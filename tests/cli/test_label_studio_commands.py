@@ -19,6 +19,7 @@ from prelabel.label_studio.demo.demo import Backend
 from prelabel.label_studio.demo.local_server import Login
 from prelabel.label_studio.demo.session import Demo
 from prelabel.label_studio.format.unnamed_labels import add_labels
+from prelabel.label_studio.project_home import open_folder
 from prelabel.storage.progress import Progress
 from support.command_line import LIGHT, cli, refused
 from support.fake_label_studio import BRUSH, TOKEN, FakeLabelStudio, running
@@ -166,3 +167,20 @@ def test_predict__asks_for_consent_in_a_terminal(
     assert predict._unnamed(BRUSH, ask=False) == "first"
     # Who has agreed once is not asked again.
     assert predict._unnamed(add_labels(BRUSH, ["object 1"]), ask=False) == "add"
+
+
+def test_predict__says_what_annotations_have_taught_and_partial_is_kept(
+    server: FakeLabelStudio,
+) -> None:
+    """An annotation without a region says that all of its photo is background."""
+    server.annotate(1, [])
+    words = (*_where(server), *LIGHT)
+    first = cli("label-studio", "predict", *words, "--partial", env=_access(server))
+    assert "taught by   1 photo (background alone)" in first.stdout
+    folder = open_folder(server.url, "1.1767323045")
+    assert folder.state.partial is True
+    assert cli("label-studio", "fit", *words, env=_access(server)).exit_code == 0
+    assert folder.state.partial is True
+    complete = cli("label-studio", "fit", *words, "--complete", env=_access(server))
+    assert complete.exit_code == 0
+    assert folder.state.partial is False

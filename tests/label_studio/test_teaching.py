@@ -248,6 +248,27 @@ def test_other_weights__the_photos_are_learned_from_again_and_nothing_is_lost(
     assert moved.problems == []
 
 
+def test_refit__keeps_what_was_taught_and_needs_no_photo(
+    project: ProjectOfPhotos, tmp_path: Path
+) -> None:
+    for number in (1, 2):
+        project.annotate(number, truth(number))
+    before = project.taught()
+    for number, data in PHOTOS.items():
+        (tmp_path / f"{number}.png").write_bytes(data)
+    again = ProjectOfPhotos(
+        project.folder.path, fit(tmp_path, tiny_config(*SETTINGS, "levels.dataset_k=[4]")), PHOTOS
+    )
+    assert again.model.fit_hash != project.model.fit_hash
+    assert again.folder.outdated_tasks() == []
+    taught = again.taught()
+    assert before
+    assert taught
+    assert taught.facts.classes == before.facts.classes
+    assert taught.facts.photos == 2
+    assert again.reads == 0
+
+
 def test_file_of_an_earlier_version__its_photos_are_learned_from_again(
     project: ProjectOfPhotos,
 ) -> None:

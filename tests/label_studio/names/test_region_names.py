@@ -65,6 +65,16 @@ def test_both__a_class_without_exemplars_has_a_name_if_the_learner_is_sure() -> 
     assert name(exemplars, 90, NORTH, NEITHER) == (None, False)
 
 
+def test_both__the_only_class_so_far_is_not_that_of_every_object() -> None:
+    exemplars = [at(0, "cat")]
+    names = Names(exemplars, CENTROIDS, clusterer=CLUSTERER)
+    learner = taught(*exemplars)
+    alone = replace(learner, facts=replace(learner.facts, classes=("cat",)))
+    vectors, shares = np.stack([vector(5), vector(90)]), np.array([[0.9], [0.9]], np.float32)
+    found = name_by_both(names, alone, vectors, [EAST, NORTH], shares)
+    assert found == [("cat", True), (None, False)]
+
+
 def test_both__a_class_that_was_named_outright_keeps_its_name() -> None:
     outright = Exemplar("centroid:x", None, vector(0), "cat")
     assert name([outright], 0, EAST, DOG) == ("cat", True)

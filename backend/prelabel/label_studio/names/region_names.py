@@ -26,7 +26,8 @@ def name_by_both(
     """For each region its name, or None, and whether people have said it.
 
     A region gets the class that its vector and its patches speak for most, if its class has exemplars
-    or the learner is sure of some class. A class that was named outright keeps its name, and regions
+    or the learner is sure of some class; not of the only one that anybody has named yet, as then all
+    that is an object would be of that class. A class that was named outright keeps its name, and regions
     most like a deleted one have none. Without a learner, exemplars alone name regions.
 
     Args:
@@ -42,7 +43,7 @@ def name_by_both(
     if taught is None or not shares.shape[1]:
         return list(zip(by_exemplars, known, strict=True))
     best = taught.region_scores(shares, embeddings).argmax(axis=1)
-    sure = shares.sum(axis=1) >= _SURE
+    sure = (shares.sum(axis=1) >= _SURE) & (shares.shape[1] > 1)
     found: list[tuple[str | None, bool]] = []
     for i, (name, cluster) in enumerate(zip(by_exemplars, clusters, strict=True)):
         if names.is_outright(cluster) or not (known[i] or sure[i]):
