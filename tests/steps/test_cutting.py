@@ -81,3 +81,12 @@ def test_choose_cutting__sizes_as_they_were_drawn() -> None:
 
 def test_choose_cutting__nothing_is_known() -> None:
     assert choose_cutting([], [], min_area=0.1) == (Cutting(), 0)
+
+
+def test_choose_cutting__one_photo_of_many_is_chance() -> None:
+    apart = Drawn(LEFT | RIGHT, np.stack([LEFT, RIGHT & ~LEFT]))
+    plain = Drawn(LEFT, LEFT[None])
+    assert choose_cutting([apart, *[plain] * 9], [0.13] * 11, min_area=0.002)[0] == Cutting()
+    assert choose_cutting([apart, apart, plain], [0.13] * 5, min_area=0.002)[0] == Cutting()
+    chosen, _ = choose_cutting([*[apart] * 9, plain], [0.13] * 19, min_area=0.002)
+    assert chosen.neck > 0.6

@@ -14,7 +14,7 @@ WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Weights of the learner that are compared."""
 _UNTRIED = 0.5
 """The learner's weight while no photo can be left out."""
-_SMOOTHED = ((0.0, 0.0), (0.8, 0.0), (0.8, 0.83))
+_SMOOTHED = ((0.0, 0.0), (0.8, 0.83))
 """Smoothing and peak that are compared."""
 _MARGIN = 0.005
 """What smoothing must gain before it is done."""
