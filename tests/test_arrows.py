@@ -37,6 +37,7 @@ photo_segmenter              model+ segment
 teacher                      model+ segment
 labelled_photos              photo_segmenter+
 label_classes                model+ segment
+instructive                  photo_segmenter+
 pipeline                     photo_segmenter+ overrides teacher labelled_photos label_classes
 runs.facts
 report                       errors storage data runs.facts
@@ -56,11 +57,12 @@ label_studio.prediction_writer errors storage label_studio.format label_studio.a
 label_studio.learning_curve  errors storage steps
 label_studio.teaching        model+ teacher label_studio.names label_studio.project_folder label_studio.learning_curve
 label_studio.predict         pipeline+ interactive label_studio.format label_studio.names
-label_studio.learn           label_studio.predict+ label_studio.api label_studio.project_folder
+label_studio.learn           label_studio.predict+ label_studio.api label_studio.project_folder label_studio.teaching
 label_studio.shared_fit      errors storage model label_studio.project_folder
 label_studio.fit             label_studio.learn+ label_studio.shared_fit
 label_studio.unnamed         label_studio.names+ label_studio.api
 label_studio.bulk            label_studio.fit+ label_studio.teaching label_studio.learning_curve label_studio.model_version label_studio.prediction_writer label_studio.unnamed
+label_studio.leading         label_studio.fit+ label_studio.teaching label_studio.unnamed instructive
 label_studio.server          label_studio.fit+ label_studio.teaching label_studio.learning_curve label_studio.project_home label_studio.project_state label_studio.model_version label_studio.prediction_writer label_studio.unnamed
 label_studio.demo            errors storage config samples runs label_studio.api label_studio.project_folder label_studio.project_home label_studio.bulk label_studio.predict
 prelabel_plugins             strategies+ weights

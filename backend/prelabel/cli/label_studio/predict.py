@@ -14,7 +14,10 @@ from prelabel.cli.options import example
 from prelabel.storage.text import one_line, table
 
 if TYPE_CHECKING:
+    from prelabel.label_studio.api.client import Client
+    from prelabel.label_studio.api.photos import Fetcher
     from prelabel.label_studio.bulk import Totals
+    from prelabel.storage.progress import Progress
 
 app = typer.Typer()
 
@@ -59,6 +62,15 @@ def predict(
         ls_options.Unnamed | None,
         typer.Option(
             help=f"{ls_options.UNNAMED} Default: asked in a terminal, else first.",
+            show_default=False,
+        ),
+    ] = None,
+    order: Annotated[
+        bool | None,
+        typer.Option(
+            "--order/--no-order",
+            help="Have Label Studio give the tasks first that would teach most; --no-order puts its "
+            "settings back. Default: leave them as they are.",
             show_default=False,
         ),
     ] = None,
@@ -115,7 +127,19 @@ def predict(
             ),
             progress=progress,
         )
-    print(table(totals_rows(totals, dry_run=dry_run)))
+        rows = totals_rows(totals, dry_run=dry_run)
+        if order is not None and not dry_run:
+            rows.append(
+                _ordered(
+                    client,
+                    open_fetcher(client, sources),
+                    project,
+                    order=order,
+                    keep_project_settings=keep_project_settings,
+                    progress=progress,
+                )
+            )
+    print(table(rows))
     if strict and totals.failed:
         raise typer.Exit(1)
 
@@ -137,6 +161,38 @@ def _unnamed(label_xml: str, *, ask: bool) -> ls_options.Unnamed:
         "can be added to the project's label config, and are taken out when all classes have names"
     )
     return "add" if typer.confirm("add them?", default=True, err=True) else "first"
+
+
+def _ordered(
+    client: Client,
+    fetcher: Fetcher,
+    project: int,
+    *,
+    order: bool,
+    keep_project_settings: bool,
+    progress: Progress | None,
+) -> tuple[str, str]:
+    """Lead annotators, or put back what that changed; the row of the summary."""
+    from prelabel.label_studio.api.leading import TAB
+    from prelabel.label_studio.leading import lead, put_back, read_leading
+    from prelabel.label_studio.project_home import open_folder
+
+    folder = open_folder(client.url, client.project(project).name)
+    if not order:
+        changed = put_back(client, project, folder)
+        return "order", "put back as it was" if changed else "was not changed"
+    led = lead(
+        client,
+        fetcher,
+        project,
+        folder,
+        keep_project_settings=keep_project_settings,
+        progress=progress,
+    )
+    where = f"in the tab {TAB!r}"
+    if read_leading(folder.path).sampling is not None:
+        where += ", and with Label All Tasks"
+    return "order", f"the {len(led)} tasks that teach most come first {where}"
 
 
 def totals_rows(totals: Totals, *, dry_run: bool) -> list[tuple[str, str]]:

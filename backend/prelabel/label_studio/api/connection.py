@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from types import TracebackType
 from typing import Self, TypeVar
 
 import msgspec
 
+from prelabel.label_studio.api.errors import NotFoundError
 from prelabel.label_studio.api.transport import Transport
 from prelabel.storage.json import JsonObject
 
@@ -60,6 +62,11 @@ class Connection:
         if not isinstance(answer, dict):
             raise self._transport.unexpected("JSON that is not an object")
         return answer
+
+    def delete(self, path: str) -> None:
+        """Remove what is at a path; what is gone already is not an error. Raises UserError."""
+        with suppress(NotFoundError):
+            self._transport.json("DELETE", path)
 
     def convert(self, answer: object, kind: type[T]) -> T:
         """An answer as a struct. Raises UserError if it is something else."""

@@ -22,7 +22,8 @@ class ProjectInfo(msgspec.Struct, frozen=True):
 
     ``label_config``: XML. ``created_at``: ISO 8601. ``model_version``: what the label stream shows:
     the predictions of that version, or those of the backend with that title; "" shows none.
-    ``show_collab_predictions``: whether it shows any.
+    ``show_collab_predictions``: whether it shows any. ``sampling``: in which order the label stream
+    gives tasks.
     """
 
     id: int
@@ -31,6 +32,7 @@ class ProjectInfo(msgspec.Struct, frozen=True):
     created_at: str = ""
     model_version: str = ""
     show_collab_predictions: bool = True
+    sampling: str = ""
 
     @property
     def name(self) -> str:

@@ -142,8 +142,7 @@ class TaskRequests(ProjectRequests):
 
     def delete_prediction(self, prediction_id: int) -> None:
         """Remove a prediction; one that is gone already is not an error. Raises UserError."""
-        with suppress(NotFoundError):
-            self._transport.json("DELETE", f"/api/predictions/{prediction_id}/")
+        self.delete(f"/api/predictions/{prediction_id}/")
 
 
 def _encoded(query: JsonObject) -> str:
