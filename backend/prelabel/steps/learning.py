@@ -88,8 +88,8 @@ def learn(
     learned = learner.fit(summaries)
     tried = [photo for _, photo in left_out]
     areas = _areas(photos)
-    patches = float(np.median(areas)) * tried[0].levels.size if areas and tried else np.inf
-    blend, scores = choose_blend(tried, patches=patches)
+    size = float(np.median(areas)) * tried[0].levels.size if areas and tried else np.inf
+    blend, scores = choose_blend(tried, patches=size)
     cutting = _choose_cutting(left_out, blend, areas, min_area) if learned else Cutting()
     means, spread = _mean_patches(photos, center, features_of)
     name_scores = _means(names)
