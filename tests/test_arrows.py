@@ -57,7 +57,7 @@ label_studio.prediction_writer errors storage label_studio.format label_studio.a
 label_studio.learning_curve  errors storage steps
 label_studio.teaching        model+ teacher label_studio.names label_studio.project_folder label_studio.learning_curve
 label_studio.predict         pipeline+ interactive label_studio.format label_studio.names
-label_studio.learn           label_studio.predict+ label_studio.api label_studio.project_folder
+label_studio.learn           label_studio.predict+ label_studio.api label_studio.project_folder label_studio.teaching
 label_studio.shared_fit      errors storage model label_studio.project_folder
 label_studio.fit             label_studio.learn+ label_studio.shared_fit
 label_studio.unnamed         label_studio.names+ label_studio.api

@@ -22,7 +22,7 @@ def test_learn_tasks__a_task_that_is_gone_meanwhile_costs_that_one(
         def find_tasks(self, project: int, numbers: list[int]) -> dict[int, dict[str, Any]]:
             return {n: {"id": n, "project": project} for n in numbers if n != 2}
 
-    def lesson(task: dict[str, Any], *_: object) -> Lessons:
+    def lesson(task: dict[str, Any], *_: object, **__: object) -> Lessons:
         return {f"{task['id']}/image": PhotoExemplars("1:x")}
 
     monkeypatch.setattr(learn, "learn_task", lesson)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -22,12 +23,14 @@ from prelabel.label_studio.names.table import Exemplar, is_outdated
 from prelabel.label_studio.predict.predictor import Predictor
 from prelabel.label_studio.predict.task_prediction import ResultOptions
 from prelabel.label_studio.project_folder import ProjectFolder
+from prelabel.label_studio.teaching import ProjectTeacher
 from prelabel.model import FittedModel
 from prelabel.segment import Segment
 from prelabel.steps.patch_labels import BOX_WEIGHT
 from prelabel.storage.json import JsonObject
 from prelabel.storage.progress import RunLog
 
+_log = logging.getLogger(__name__)
 _AT_ONCE = 50
 """Tasks that are read, and whose lessons are written, together: each time the whole file is
 replaced."""
@@ -97,6 +100,7 @@ def learn_tasks(
     if not changed:
         return 0
     predictor = Predictor(model, model.config)
+    shown = _shown(folder, model, predictor, log)
     learned = 0
     with log.stage("names", len(changed)):
         for start in range(0, len(changed), _AT_ONCE):
@@ -111,7 +115,13 @@ def learn_tasks(
                 if number in whole:
                     try:
                         found |= learn_task(
-                            whole[number], label_config, memory, predictor, options, read
+                            whole[number],
+                            label_config,
+                            memory,
+                            predictor,
+                            options,
+                            read,
+                            shown=shown,
                         )
                     except PhotoError as error:
                         log.skip(f"{number}", str(error))
@@ -122,6 +132,19 @@ def learn_tasks(
             learned += len(found)
     predictor.flush()
     return learned
+
+
+def _shown(
+    folder: ProjectFolder, model: FittedModel, predictor: Predictor, log: RunLog
+) -> Predictor:
+    """What annotators have seen predictions of: the model with what the live names teach."""
+    revision = folder.state.revision
+    if not revision:
+        return predictor
+    with log.stage("masks", 1):
+        taught = ProjectTeacher(folder, model).taught(revision, _log.warning)
+        log.advance()
+    return predictor.taught_with(taught) if taught and taught.learned else predictor
 
 
 @dataclass(frozen=True)
