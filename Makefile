@@ -1,6 +1,6 @@
 # make label-studio  Label Studio with sample photos that already have masks; Ctrl-C stops it
 # make demo     a run over the sample photos, with exports and a report
-# make test     all checks and tests, with coverage      make quick    the fast ones: about a minute
+# make test     all checks and tests, with coverage      make quick    the fast ones: about two minutes
 # make quality  quality on photos with masks (DATA)      make bench    speed and memory
 # make bench-label-studio  names learned from corrections, clicks, the backend with a real server
 # make bench-learning      how corrections make the next pre-labels better, on photos with masks (DATA)

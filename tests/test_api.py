@@ -194,10 +194,11 @@ def test_open_dataset__photos_take_the_place_of_what_the_source_says(
 
 @pytest.mark.parametrize("document", ["README.md", "docs/python.md"])
 def test_documents__their_code_runs(
-    document: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    document: str, result: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").symlink_to(photos)
+    (tmp_path / "labels.json").symlink_to(result / "coco" / "instances.json")
     monkeypatch.setattr("prelabel.pipeline.Config", tiny_config)  # whoever names no settings
     load = config.load
     small = ["backbone.name=color-texture"]

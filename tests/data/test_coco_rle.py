@@ -85,6 +85,7 @@ def test_measure__masks(masks: list[Mask]) -> None:
     assert measured(*map(encode_rle, masks)) == (totals, areas, boxes)
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(
     rles=st.lists(

@@ -202,7 +202,9 @@ def _many(n: int) -> Dataset:
     )
 
 
-@pytest.mark.parametrize("fast", [False, pytest.param(True, marks=needs_hotcoco)])
+@pytest.mark.parametrize(
+    "fast", [pytest.param(False, marks=pytest.mark.slow), pytest.param(True, marks=needs_hotcoco)]
+)
 def test_coco__no_region_is_cut_off_unless_it_is_asked_for(fast: bool) -> None:
     many = _many(150)
     coco = evaluate(many, many, only=["coco"], classes="by-name", fast=fast).figures.coco

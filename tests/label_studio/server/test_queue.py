@@ -196,6 +196,7 @@ def test_put__data_in_memory_are_limited(harness: Harness, monkeypatch: pytest.M
     assert not harness.put("7").result.done()
 
 
+@pytest.mark.slow
 def test_deprioritize__many_at_once(harness: Harness) -> None:
     entries = harness.put_all(10_000)
     began = time.process_time()
