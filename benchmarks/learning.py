@@ -3,7 +3,7 @@
     python benchmarks/learning.py DATA --weights NAME=FILE [--weights NAME=FILE …] [--seeds 3]
 
 DATA holds sets as for quality.py, whose objects are those of ``instances.json`` (COCO) or
-``instances/``, or else connected parts. A simulated annotator opens photos, in a random order for
+``instances/``, or else connected parts (specks under 100 pixels are void). A simulated annotator opens photos, in a random order for
 each seed, and makes each one equal to the ground truth. After 0, 1, 3, 5, 10 and 20 of them the tool
 learns, and what it predicts of all others is compared with their ground truth:
 

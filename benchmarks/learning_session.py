@@ -34,6 +34,7 @@ from prelabel.steps.taught import Taught
 from prelabel.teacher import Teacher
 
 Float = NDArray[np.float32]
+LEAST = 100
 MODES = ("blended", "names only", "learner alone")
 
 
@@ -169,7 +170,8 @@ class _KnownLevels(Segmenter):
 
 def ground_truth(folder: Path) -> tuple[tuple[str, ...], dict[str, Prediction]]:
     """Names of classes, and the objects of each photo by its name: of ``instances.json``, of
-    ``instances/`` (PNG, a number an object), or connected parts (8 neighbours) of each class."""
+    ``instances/`` (PNG, a number an object), or connected parts (8 neighbours) of each class, of which
+    those under ``LEAST`` pixels are void: nobody drew them."""
     if (folder / "instances.json").exists():
         labels = open_dataset(folder / "instances.json", photos=folder / "images")
         return labels.classes, {p.photo.rpartition("/")[2]: p for p in labels.stream()}
@@ -184,8 +186,12 @@ def ground_truth(folder: Path) -> tuple[tuple[str, ...], dict[str, Prediction]]:
             _region(own, numbers.index(number), crowd=False)
             for number, own in _objects(mask, instances if instances.exists() else None)
         ]
-        if (mask == VOID).any():
-            regions.append(_region(mask == VOID, -1, crowd=True))
+        inside = np.zeros(mask.shape, dtype=np.bool_)
+        for region in regions:
+            inside |= region.mask
+        void = (mask > 0) & ~inside
+        if void.any():
+            regions.append(_region(void, -1, crowd=True))
         height, width = mask.shape
         truths[files[file.stem]] = Prediction(
             photo=files[file.stem],
@@ -212,7 +218,8 @@ def _objects(
     for number in np.unique(mask):
         if number not in (0, VOID):
             n, parts = cv2.connectedComponents((mask == number).astype(np.uint8), connectivity=8)
-            found += [(int(number), parts == i) for i in range(1, n)]
+            areas = np.bincount(parts.ravel(), minlength=n)
+            found += [(int(number), parts == i) for i in range(1, n) if areas[i] >= LEAST]
     return found
 
 
