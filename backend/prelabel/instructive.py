@@ -1,7 +1,8 @@
-"""What a photo could teach: the facts that the order of photos is chosen by."""
+"""What photos could teach, and the order in which they are best labelled."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,9 +10,13 @@ from numpy.typing import NDArray
 
 from prelabel.data.images import read_image
 from prelabel.data.records import ImageFile
+from prelabel.errors import PhotoError
+from prelabel.model import FittedModel
 from prelabel.photo_segmenter import PhotoSegmenter
+from prelabel.steps.photos import PhotoSet
 from prelabel.steps.taught import points_of
-from prelabel.steps.teaching_order import photo_descriptor, photo_doubt
+from prelabel.steps.teaching_order import photo_descriptor, photo_doubt, teaching_order
+from prelabel.storage.progress import RunLog
 
 Float = NDArray[np.float32]
 
@@ -50,3 +55,34 @@ def photo_facts(file: ImageFile, photos: PhotoSegmenter) -> PhotoFacts:
         doubt=photo_doubt(levels, learned),
         classes=frozenset(r.cluster for r in prediction.regions if r.cluster >= 0),
     )
+
+
+def order_photos(
+    model: FittedModel, photos: PhotoSet, labelled: Collection[str], log: RunLog
+) -> list[str]:
+    """The names of photos without labels, those first that would teach most (see `teaching_order`).
+
+    ``labelled``: names of the photos that have labels. Photos that cannot be used are named in the
+    log. Raises UserError if weights cannot be loaded.
+    """
+    segmenter = PhotoSegmenter(model, model.config, keep_features=True)
+    names: list[str] = []
+    found: list[PhotoFacts] = []
+    with log.stage("what photos teach", len(photos.photos)):
+        for file in photos.photos:
+            try:
+                found.append(photo_facts(file, segmenter))
+                names.append(file.name)
+            except PhotoError as error:
+                log.skip(file.name, str(error))
+            log.advance()
+    if not found:
+        return []
+    order = teaching_order(
+        np.stack([facts.descriptor for facts in found]),
+        classes=[facts.classes for facts in found],
+        doubt=np.array([facts.doubt for facts in found], dtype=np.float32),
+        taught=[i for i, name in enumerate(names) if name in labelled],
+        seed=model.config.fit.seed,
+    )
+    return [names[i] for i in order]

@@ -44,7 +44,14 @@ def test_each_class_without_a_name_comes_before_anything_else() -> None:
 def test_of_photos_that_are_alike_the_most_doubtful_comes_first() -> None:
     alike = _photos((1, 0), (1, 0), (1, 0), (-1, 0), (-1, 0), (-1, 0))
     doubt = np.array([0.1, 0.3, 0.2, 0.1, 0.1, 0.4], dtype=np.float32)
-    assert teaching_order(alike, doubt=doubt)[:2] == [5, 1]
+    assert teaching_order(alike, doubt=doubt)[:2] == [0, 5]
+    assert teaching_order(alike, doubt=doubt, taught=[3])[0] == 1
+
+
+def test_doubt_does_not_choose_the_first_photo() -> None:
+    odd = _photos((1, 0), (1, 0), (1, 0), (-9, 0))
+    doubt = np.array([0, 0.01, 0.02, 1], dtype=np.float32)
+    assert teaching_order(odd, doubt=doubt)[:2] == [0, 3]
 
 
 def test_after_the_first_200_doubt_alone_decides() -> None:

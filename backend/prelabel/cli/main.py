@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from prelabel.cli import console, evaluate, export, label_studio, plugins, run, serve, tune
+from prelabel.cli import console, evaluate, export, label_studio, order, plugins, run, serve, tune
 from prelabel.cli.options import example
 from prelabel.errors import UserError
 from prelabel.storage.text import one_line
@@ -85,6 +85,7 @@ app = typer.Typer(
 for commands in (
     run.app,
     tune.app,
+    order.app,
     evaluate.app,
     export.app,
     serve.app,

@@ -14,10 +14,12 @@ WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Weights of the learner that are compared."""
 _UNTRIED = 0.5
 """The learner's weight while no photo can be left out."""
-_SMOOTHED = ((0.0, 0.0), (0.8, 0.83))
-"""Smoothing and peak that are compared."""
+_SMOOTHING, _PEAK = 0.8, 0.83
+"""Smoothing and peak that are compared with none."""
+_LARGE = 9
+"""Patches of an object that smoothing does not blur away."""
 _MARGIN = 0.005
-"""What smoothing must gain before it is done."""
+"""What they must gain before they are used, beside the standard error of the gain over photos."""
 _REACH_OF_ONE = 0.25
 """How far a lone labelled photo is believed, as a share of the spread of its patches."""
 
@@ -70,21 +72,41 @@ class LeftOut:
         return float(np.minimum(mask, self.truth).sum() / np.maximum(mask, self.truth).sum())
 
 
-def choose_blend(photos: Sequence[LeftOut]) -> tuple[Blend, dict[str, float]]:
+def choose_blend(
+    photos: Sequence[LeftOut], *, patches: float = np.inf
+) -> tuple[Blend, dict[str, float]]:
     """The blend with the highest mean IoU, and the mean for each weight with its smoothing, by weight.
-    Of several the one with the lowest weight; no means without photos."""
+    Of several the one with the lowest weight; no means without photos. ``patches``: that the median
+    object covers; nothing is smoothed where that would blur it away."""
     if not photos:
         return Blend(_UNTRIED), {}
-    best: tuple[float, Blend, dict[str, float]] | None = None
-    for smoothing, peak in _SMOOTHED:
-        blends = [Blend(weight, smoothing, peak) for weight in WEIGHTS]
-        means = [round(float(np.mean([p.iou(blend) for p in photos])), 4) for blend in blends]
-        top = int(np.argmax(means))
-        if best is None or means[top] > best[0] + _MARGIN:
-            scores = {f"{weight:g}": mean for weight, mean in zip(WEIGHTS, means, strict=True)}
-            best = means[top], blends[top], scores
-    assert best is not None
-    return best[1], best[2]
+    best = plain = _best(photos, 0.0, 0.0)
+    if patches < _LARGE:
+        return best.blend, best.scores
+    other = _best(photos, _SMOOTHING, _PEAK)
+    gains = other.ious - plain.ious
+    error = float(gains.std(ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else 0.0
+    if gains.mean() > max(_MARGIN, error):
+        best = other
+    return best.blend, best.scores
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """The best weight with some smoothing. ``ious``: of each photo; ``scores``: means by weight."""
+
+    blend: Blend
+    ious: NDArray[np.float64]
+    scores: dict[str, float]
+
+
+def _best(photos: Sequence[LeftOut], smoothing: float, peak: float) -> _Tried:
+    blends = [Blend(weight, smoothing, peak) for weight in WEIGHTS]
+    ious = np.array([[photo.iou(blend) for photo in photos] for blend in blends])
+    means = ious.mean(axis=1).round(4).tolist()
+    top = int(np.argmax(means))  # the first of several
+    scores = {f"{weight:g}": mean for weight, mean in zip(WEIGHTS, means, strict=True)}
+    return _Tried(blends[top], ious[top], scores)
 
 
 def reach_of(means: Float, spread: float) -> float:

@@ -86,8 +86,11 @@ def learn(
             left_out.append((photo, _left_out(p.sum(axis=1), levels, patches.shares)))
             names += _named_right(photo, classes, p, levels.shape, exemplars)
     learned = learner.fit(summaries)
-    blend, scores = choose_blend([photo for _, photo in left_out])
-    cutting = _choose_cutting(left_out, blend, photos, min_area) if learned else Cutting()
+    tried = [photo for _, photo in left_out]
+    areas = _areas(photos)
+    size = float(np.median(areas)) * tried[0].levels.size if areas and tried else np.inf
+    blend, scores = choose_blend(tried, patches=size)
+    cutting = _choose_cutting(left_out, blend, areas, min_area) if learned else Cutting()
     means, spread = _mean_patches(photos, center, features_of)
     name_scores = _means(names)
     vectors, vector_classes = _exemplars(photos, classes)
@@ -134,11 +137,11 @@ def _left_out(learned: Float, levels: Float, shares: Float) -> LeftOut:
 def _choose_cutting(
     left_out: Sequence[tuple[LabelledPhoto, LeftOut]],
     blend: Blend,
-    photos: Sequence[LabelledPhoto],
+    areas: Sequence[float],
     min_area: float,
 ) -> Cutting:
     """How the foreground of photos that were left out is best cut into what was drawn."""
-    drawn, areas = [], []
+    drawn = []
     for photo, known in left_out:
         if any(r.weight < 1 for r in photo.regions) or not photo.complete:
             continue  # of boxes and of photos that are labelled in part the objects are not known
@@ -148,12 +151,13 @@ def _choose_cutting(
         objects = [patch_coverage([rle], height, width) >= 0.5 for rle in own]
         masks = np.stack(objects) if objects else np.zeros((0, height, width), dtype=np.bool_)
         drawn.append(Drawn(p > 0.5, masks[masks.any(axis=(1, 2))]))
-    for photo in photos:
-        for region in photo.regions:
-            if region.name and region.weight == 1:
-                height, width = region.rle["size"]
-                areas.append(rle_area(region.rle) / (height * width))
     return choose_cutting(drawn, areas, min_area=min_area)[0]
+
+
+def _areas(photos: Sequence[LabelledPhoto]) -> list[float]:
+    """Of the objects whose masks were drawn, as shares of their photos."""
+    drawn = [r.rle for photo in photos for r in photo.regions if r.name and r.weight == 1]
+    return [rle_area(rle) / (rle["size"][0] * rle["size"][1]) for rle in drawn]
 
 
 def _mean_patches(

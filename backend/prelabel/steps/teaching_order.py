@@ -16,6 +16,9 @@ _LEADING = 200
 _COMPARED = 2000
 """Photos that the chosen ones have to explain; of more, a sample is drawn."""
 
+_DOUBT = 0.3
+"""Weight of a photo's doubt, relative to the mean doubt, beside what it explains."""
+
 
 def photo_descriptor(features: PatchFeatures, foreground: Float) -> Float:
     """What a photo and its objects are like: float32 (2, dim), the CLS token and the mean patch by
@@ -48,7 +51,8 @@ def teaching_order(
     First come photos with a class that has no name and that no photo before them has. Beyond these,
     a photo comes early if many photos are more like it than like any labelled one or any before it,
     the more so the more doubtful its own regions are beside those of other photos (greedy facility
-    location). After 200 photos the others follow by their doubt alone.
+    location); for the very first photo, doubt does not count. After 200 photos the others follow by
+    their doubt alone.
 
     Args:
         descriptors: float32 (n, parts, dim), as ``photo_descriptor`` makes them.
@@ -62,7 +66,7 @@ def teaching_order(
     """
     n = len(descriptors)
     doubts = np.zeros(n, dtype=np.float32) if doubt is None else doubt
-    weights = 1 + doubts / max(float(doubts.mean()) if n else 0.0, 1e-6)
+    weights = 1 + _DOUBT * doubts / max(float(doubts.mean()) if n else 0.0, 1e-6)
     own = [frozenset(numbers) for numbers in classes] if classes is not None else [frozenset()] * n
     likeness = _likeness(descriptors, seed)
     left = np.ones(n, dtype=np.bool_)
@@ -83,7 +87,9 @@ def teaching_order(
         if new.any():
             candidates = candidates[new]
         gains = np.maximum(likeness[candidates] - explained, 0).mean(axis=1)
-        chosen = int(candidates[np.argmax(gains * weights[candidates])])
+        if explained.any():  # the very first is one that the most others are like
+            gains *= weights[candidates]
+        chosen = int(candidates[np.argmax(gains)])
         label(chosen)
         order.append(chosen)
     rest = np.flatnonzero(left)
