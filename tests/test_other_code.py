@@ -114,8 +114,8 @@ def test_run__a_step_of_ours_is_edited(tmp_path: Path, photos: Path) -> None:
     assert area(tmp_path / "first") > 0
     edit(
         ours / "prelabel" / "steps" / "regions.py",
-        "    n_parts, labels, stats",
-        "    mask[:] = 0\n    n_parts, labels, stats",
+        "    labels = cut_parts(refined > threshold, neck)",
+        "    labels = cut_parts(refined > 2, neck)",
     )
     run(photos, tmp_path / "second", paths=[ours])
     assert area(tmp_path / "second") == 0
