@@ -17,8 +17,9 @@ from prelabel.errors import UserError
 from prelabel.model import FittedModel
 from prelabel.steps import levels
 from prelabel.steps.cutting import Cutting
+from prelabel.steps.region_classes import region_shares
 from prelabel.steps.regions import PhotoRegions, agreement, find_regions, upsample
-from prelabel.steps.taught import points_of, region_shares
+from prelabel.steps.taught import points_of
 from prelabel.strategies.checks import assign, check_array
 from prelabel.strategies.protocols import Clusterer
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from prelabel.data.records import PatchFeatures
 from prelabel.model import FittedModel
 from prelabel.segment import Segmenter
+from prelabel.steps.kept import Kept
 from prelabel.steps.learning import learn
 from prelabel.steps.patch_labels import LabelledPhoto
 from prelabel.steps.taught import Taught
@@ -30,6 +31,7 @@ class Teacher:
         self._segmenter = Segmenter(replace(model, taught=None))
         self._features_of = features_of
         self._levels: dict[str, Float] = {}
+        self._kept = Kept()
 
     def teach(self, photos: Sequence[LabelledPhoto]) -> Taught:
         """What all of these photos teach, and no others. Photos that are added at the end change
@@ -44,6 +46,7 @@ class Teacher:
                 levels_of=self._levels_of,
                 seed=model.config.fit.seed,
                 min_area=model.config.regions.min_area,
+                kept=self._kept,
             )
 
     def _levels_of(self, digest: str) -> Float:

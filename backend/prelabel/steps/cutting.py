@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from prelabel.data.masks import Mask
 
@@ -41,19 +40,41 @@ class Cutting:
 
 def cut_parts(mask: Mask, neck: float) -> Labels:
     """Numbers of the parts (8 neighbours) of a mask from 1, int32 (h, w), cut at necks."""
-    _, parts = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
-    if neck <= 0 or not mask.any():
-        return np.asarray(parts, dtype=np.int32)
-    raw = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
-    depth: Float = np.asarray(cv2.GaussianBlur(raw, (0, 0), 1.0) * mask, dtype=np.float32)
-    basins = _basins(depth, mask)
-    return _numbered(_joined(basins, depth, neck)[basins])
+    return _Bulges.of(mask).cut(neck)
+
+
+@dataclass(frozen=True)
+class _Bulges:
+    """The bulges of a mask. ``depth``: float32 (h, w), of each pixel in the mask. ``basins``: numbers
+    of the bulges from 1. ``peaks``: float64 (1 + n,), the greatest depth of each."""
+
+    mask: Mask
+    depth: Float
+    basins: Labels
+    peaks: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, mask: Mask) -> _Bulges:
+        raw = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+        depth: Float = np.asarray(cv2.GaussianBlur(raw, (0, 0), 1.0) * mask, dtype=np.float32)
+        basins = _basins(depth, mask)
+        peaks = np.zeros(int(basins.max()) + 1)
+        np.maximum.at(peaks, basins.ravel(), depth.ravel())
+        return cls(mask, depth, basins, peaks)
+
+    def cut(self, neck: float) -> Labels:
+        """Numbers of the parts from 1, cut at necks."""
+        if neck <= 0 or not self.mask.any():
+            _, parts = cv2.connectedComponents(self.mask.astype(np.uint8), connectivity=8)
+            return np.asarray(parts, dtype=np.int32)
+        return _numbered(_joined(self, neck)[self.basins])
 
 
 def _numbered(values: NDArray[np.int64] | Labels) -> Labels:
     """The same parts with numbers from 1 without gaps; 0 stays."""
-    numbers = np.unique(np.append(0, values), return_inverse=True)[1]
-    return np.asarray(numbers[1:].reshape(values.shape), dtype=np.int32)
+    is_there = np.bincount(values.ravel()) > 0
+    is_there[0] = False
+    return np.asarray(np.cumsum(is_there)[values] * (values > 0), dtype=np.int32)
 
 
 def _basins(depth: Float, mask: Mask) -> Labels:
@@ -70,11 +91,11 @@ def _basins(depth: Float, mask: Mask) -> Labels:
     return _numbered(np.where(mask, following.reshape(mask.shape) + 1, 0))
 
 
-def _joined(basins: Labels, depth: Float, neck: float) -> Labels:
+def _joined(bulges: _Bulges, neck: float) -> Labels:
     """For each bulge the number of its object: neighbours join, the widest neck first, while the neck
     is not narrower than ``neck`` of the thinner one."""
-    n = int(basins.max()) + 1
-    peaks = np.asarray(ndimage.maximum(depth, basins, np.arange(n)), dtype=np.float64)
+    basins, depth, peaks = bulges.basins, bulges.depth, bulges.peaks.copy()
+    n = len(peaks)
     first, second, width = [], [], []
     for a, b, da, db in (
         (basins[:, :-1], basins[:, 1:], depth[:, :-1], depth[:, 1:]),
@@ -126,11 +147,15 @@ def choose_cutting(
     if not photos or not areas:
         return Cutting(), 0.0
     smallest = [float(np.quantile(areas, q)) / 2 if q else None for q in _SMALLEST]
-    plain = [_Overlaps.of(photo, 0) for photo in photos]
+    bulges = [_Bulges.of(photo.foreground) for photo in photos]
+    plain = [_Overlaps.of(b.cut(0), p.objects) for b, p in zip(bulges, photos, strict=True)]
     best, best_score = Cutting(), _f1(plain, min_area)
     unchanged = np.array([_f1([photo], min_area) for photo in plain])
     for neck in NECKS:
-        overlaps = [_Overlaps.of(photo, neck) for photo in photos] if neck else plain
+        overlaps = plain
+        if neck:
+            cut = [bulge.cut(neck) for bulge in bulges]
+            overlaps = [_Overlaps.of(c, p.objects) for c, p in zip(cut, photos, strict=True)]
         for least in smallest:
             area = min_area if least is None else least
             score = _f1(overlaps, area)
@@ -150,18 +175,18 @@ class _Overlaps:
     objects: int
 
     @classmethod
-    def of(cls, photo: Drawn, neck: float) -> _Overlaps:
-        labels = cut_parts(photo.foreground, neck).ravel()
+    def of(cls, parts: Labels, objects: NDArray[np.bool_]) -> _Overlaps:
+        labels = parts.ravel()
         n = int(labels.max()) + 1
         areas = np.bincount(labels, minlength=n)[1:]
         is_object = np.zeros(n - 1, dtype=np.bool_)
-        for drawn in photo.objects:
+        for drawn in objects:
             both = np.bincount(labels[drawn.ravel()], minlength=n)[1:]
             if len(both):
                 top = int(both.argmax())
                 union = areas[top] + int(drawn.sum()) - both[top]
                 is_object[top] |= bool(both[top] >= _FOUND * union)
-        return cls(areas / len(labels), is_object, len(photo.objects))
+        return cls(areas / len(labels), is_object, len(objects))
 
 
 def _f1(overlaps: Sequence[_Overlaps], least: float) -> float:

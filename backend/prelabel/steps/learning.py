@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,17 +12,15 @@ from prelabel.data.masks import rle_area
 from prelabel.data.records import LabelledPatches, PatchFeatures
 from prelabel.steps.blending import WEIGHTS, Blend, LeftOut, choose_blend, reach_of
 from prelabel.steps.cutting import Cutting, Drawn, choose_cutting
-from prelabel.steps.levels import unit
+from prelabel.steps.kept import Kept
 from prelabel.steps.patch_labels import LabelledPhoto, class_names, patch_coverage, patch_shares
+from prelabel.steps.region_classes import exemplars_of, named_right
 from prelabel.steps.regions import upsample
 from prelabel.steps.taught import (
     Facts,
     Taught,
-    exemplar_scores,
-    mix,
     points_of,
     predict_patches,
-    region_shares,
 )
 from prelabel.strategies.protocols import Learner
 
@@ -32,8 +31,6 @@ _UNTRIED_NAMES = 0.5
 """The learner's weight in names while no photo can be left out."""
 _MOST_TRIED = 64
 """Photos on which weights are compared; the labelled photos are drawn evenly."""
-_MOST_EXEMPLARS = 200
-"""Vectors that are kept of a class, drawn evenly."""
 _MOST_MEANS = 200
 """Labelled photos whose mean patch is kept, drawn evenly."""
 _FINER = 4
@@ -49,6 +46,7 @@ def learn(
     levels_of: Callable[[str], Float],
     seed: int,
     min_area: float = 0.0,
+    kept: Kept | None = None,
 ) -> Taught:
     """Learn from labelled photos.
 
@@ -60,43 +58,24 @@ def learn(
         levels_of: P(foreground) float32 (h, w) of the levels alone, of the photo with a digest.
         seed: of everything that is drawn.
         min_area: share of a photo from which on parts are kept, if labels do not tell.
+        kept: of an earlier call with the same learner, center and seed; changed for the next one.
     """
-    classes = class_names(photos)
-
-    def labelled(photo: LabelledPhoto) -> LabelledPatches:
-        features = features_of(photo.digest)
-        height, width = features.attention.shape
-        shares = patch_shares(photo, classes, height=height, width=width)
-        return LabelledPatches(points_of(features, center), shares.reshape(height * width, -1))
-
+    labels = _Labels(class_names(photos), learner, center, features_of, seed, kept or Kept())
     folds = [photos[i::FOLDS] for i in range(min(FOLDS, len(photos)))]
-    summaries = [learner.summarize(map(labelled, fold), seed=seed) for fold in folds]
-    left_out: list[tuple[LabelledPhoto, LeftOut]] = []
-    names: list[list[float]] = []
-    for number, fold in enumerate(folds):
-        others = learner.fit([s for i, s in enumerate(summaries) if i != number])
-        if not others:
-            continue
-        rest = [photo for i, other in enumerate(folds) if i != number for photo in other]
-        exemplars = _exemplars(rest, classes)
-        for photo in fold[: max(1, _MOST_TRIED // len(folds))]:
-            patches = labelled(photo)
-            levels = levels_of(photo.digest)
-            p = predict_patches(learner, others, patches.vectors, len(classes))[:, 1:]
-            left_out.append((photo, _left_out(p.sum(axis=1), levels, patches.shares)))
-            names += _named_right(photo, classes, p, levels.shape, exemplars)
+    summaries = [labels.summarize(fold) for fold in folds]
+    left_out, names = _leave_out(folds, summaries, labels, levels_of)
     learned = learner.fit(summaries)
     tried = [photo for _, photo in left_out]
     areas = _areas(photos)
     size = float(np.median(areas)) * tried[0].levels.size if areas and tried else np.inf
     blend, scores = choose_blend(tried, patches=size)
     cutting = _choose_cutting(left_out, blend, areas, min_area) if learned else Cutting()
-    means, spread = _mean_patches(photos, center, features_of)
+    means, spread = _mean_patches(photos, labels.mean_of)
     name_scores = _means(names)
-    vectors, vector_classes = _exemplars(photos, classes)
+    vectors, vector_classes = exemplars_of(photos, labels.classes)
     return Taught(
         facts=Facts(
-            classes=classes,
+            classes=labels.classes,
             photos=len(photos),
             weight=blend.weight if learned else 0.0,
             smoothing=blend.smoothing,
@@ -113,6 +92,72 @@ def learn(
         exemplars=vectors,
         exemplar_classes=vector_classes,
     )
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """Labelled photos as a learner takes them. The attributes are those of ``learn``."""
+
+    classes: tuple[str, ...]
+    learner: Learner
+    center: Float
+    features_of: Callable[[str], PatchFeatures]
+    seed: int
+    kept: Kept
+
+    def __post_init__(self) -> None:
+        self.kept.begin()
+
+    def patches(self, photo: LabelledPhoto) -> LabelledPatches:
+        """The patches of a photo and their labels."""
+        key = "shares", self.classes, photo.key
+        shares = self.kept.get(key, lambda: self._shares(photo))
+        return LabelledPatches(points_of(self.features_of(photo.digest), self.center), shares)
+
+    def summarize(self, photos: Sequence[LabelledPhoto]) -> Mapping[str, Float]:
+        """The learner's summary of some photos."""
+        key = "summary", self.classes, tuple(photo.key for photo in photos)
+        own = map(self.patches, photos)
+        return self.kept.get(key, lambda: self.learner.summarize(own, seed=self.seed))
+
+    def mean_of(self, digest: str) -> tuple[Float, float]:
+        """A photo's mean patch float32 (dim,), and the mean square distance of its patches from it."""
+        return self.kept.get(("mean", digest), lambda: self._mean(digest))
+
+    def _shares(self, photo: LabelledPhoto) -> Float:
+        height, width = self.features_of(photo.digest).attention.shape
+        shares = patch_shares(photo, self.classes, height=height, width=width)
+        return shares.reshape(height * width, -1)
+
+    def _mean(self, digest: str) -> tuple[Float, float]:
+        points = points_of(self.features_of(digest), self.center)
+        mean = np.asarray(points.mean(axis=0), dtype=np.float32)
+        return mean, float(((points - mean) ** 2).sum(axis=1).mean())
+
+
+def _leave_out(
+    folds: Sequence[Sequence[LabelledPhoto]],
+    summaries: Sequence[Mapping[str, Float]],
+    labels: _Labels,
+    levels_of: Callable[[str], Float],
+) -> tuple[list[tuple[LabelledPhoto, LeftOut]], list[list[float]]]:
+    """What the photos of the other folds teach about those of each; and for each of their regions what
+    ``named_right`` says."""
+    left_out: list[tuple[LabelledPhoto, LeftOut]] = []
+    names: list[list[float]] = []
+    classes = labels.classes
+    for number, fold in enumerate(folds):
+        others = labels.learner.fit([s for i, s in enumerate(summaries) if i != number])
+        if not others:
+            continue
+        rest = [photo for i, other in enumerate(folds) if i != number for photo in other]
+        exemplars = exemplars_of(rest, classes)
+        for photo in fold[: max(1, _MOST_TRIED // len(folds))]:
+            patches, levels = labels.patches(photo), levels_of(photo.digest)
+            p = predict_patches(labels.learner, others, patches.vectors, len(classes))[:, 1:]
+            left_out.append((photo, _left_out(p.sum(axis=1), levels, patches.shares)))
+            names += named_right(photo, classes, p, levels.shape, exemplars)
+    return left_out, names
 
 
 def _means(rows: Sequence[Sequence[float]]) -> dict[str, float]:
@@ -161,56 +206,13 @@ def _areas(photos: Sequence[LabelledPhoto]) -> list[float]:
 
 
 def _mean_patches(
-    photos: Sequence[LabelledPhoto], center: Float, features_of: Callable[[str], PatchFeatures]
+    photos: Sequence[LabelledPhoto], mean_of: Callable[[str], tuple[Float, float]]
 ) -> tuple[Float, float]:
     """The mean patch of labelled photos float32 (n, dim), and the root mean square distance of patches
-    from it."""
+    from it. ``mean_of``: of the photo with a digest, as ``_Labels`` gives it."""
     chosen = np.unique(np.linspace(0, len(photos) - 1, min(len(photos), _MOST_MEANS)).astype(int))
-    means, squares = [], []
-    for i in chosen:
-        points = points_of(features_of(photos[i].digest), center)
-        means.append(points.mean(axis=0))
-        squares.append(float(((points - means[-1]) ** 2).sum(axis=1).mean()))
-    if not means:
-        return np.zeros((0, len(center)), dtype=np.float32), 0.0
+    found = [mean_of(photos[i].digest) for i in chosen]
+    if not found:
+        return np.zeros((0, 0), dtype=np.float32), 0.0
+    means, squares = zip(*found, strict=True)
     return np.stack(means).astype(np.float32), float(np.sqrt(np.mean(squares)))
-
-
-def _named_right(
-    photo: LabelledPhoto,
-    classes: Sequence[str],
-    p: Float,
-    grid: tuple[int, ...],
-    exemplars: tuple[Float, Float],
-) -> list[list[float]]:
-    """For each region with a name and a vector: for each of ``WEIGHTS``, whether it gets its own
-    class. ``p``: the learner's P of each class at the patches."""
-    own = [region for region in photo.regions if region.name and region.vector is not None]
-    if not own or len(classes) < 2:
-        return []
-    shares = region_shares(p, [region.rle for region in own], *grid[:2])
-    vectors = np.stack([region.vector for region in own if region.vector is not None])
-    nearest = exemplar_scores(vectors, *exemplars, len(classes))
-    truth = np.array([classes.index(region.name) for region in own])
-    right = [mix(shares, nearest, weight).argmax(axis=1) == truth for weight in WEIGHTS]
-    found: list[list[float]] = np.stack(right, axis=1).astype(float).tolist()
-    return found
-
-
-def _exemplars(photos: Sequence[LabelledPhoto], classes: Sequence[str]) -> tuple[Float, Float]:
-    """Vectors float32 (n, dim) of length 1 of regions with a name, and their classes float32 (n,)."""
-    vectors: list[Float] = []
-    numbers: list[float] = []
-    for number, name in enumerate(classes):
-        own = [
-            region.vector
-            for photo in photos
-            for region in photo.regions
-            if region.name == name and region.vector is not None
-        ]
-        chosen = np.unique(np.linspace(0, len(own) - 1, min(len(own), _MOST_EXEMPLARS)).astype(int))
-        vectors += [own[i] for i in chosen]
-        numbers += [float(number)] * len(chosen)
-    if not vectors:
-        return np.zeros((0, 0), dtype=np.float32), np.zeros(0, dtype=np.float32)
-    return unit(np.stack(vectors)), np.array(numbers, dtype=np.float32)

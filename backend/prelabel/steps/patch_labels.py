@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -49,6 +52,17 @@ class LabelledPhoto:
     regions: tuple[LabelledRegion, ...]
     unknown: tuple[Rle, ...] = ()
     complete: bool = True
+
+    @cached_property
+    def key(self) -> str:
+        """32 hex digits of the photo and of what is drawn on it, but not of the regions' vectors."""
+        facts = [
+            self.digest,
+            [[region.name, region.weight, region.rle] for region in self.regions],
+            self.unknown,
+            self.complete,
+        ]
+        return hashlib.blake2b(json.dumps(facts).encode(), digest_size=16).hexdigest()
 
 
 def class_names(photos: Iterable[LabelledPhoto]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -12,19 +12,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from prelabel.data.masks import Rle
 from prelabel.data.records import PatchFeatures
 from prelabel.steps.blending import Blend, trust
 from prelabel.steps.cutting import Cutting
-from prelabel.steps.levels import unit
-from prelabel.steps.patch_labels import patch_coverage
+from prelabel.steps.region_classes import exemplar_scores, mix
 from prelabel.strategies.checks import check_array
 from prelabel.strategies.protocols import Learner
 
 Float = NDArray[np.float32]
-_SHARPNESS = 20.0
-"""Steepness of a class's score over the cosine of its nearest exemplar: one that is nearer by 0.1
-counts 7 times as much."""
 _LEARNED = "learned."
 Weight = Annotated[float, msgspec.Meta(ge=0, le=1)]
 AtLeast0 = Annotated[float, msgspec.Meta(ge=0)]
@@ -181,43 +176,6 @@ def predict_patches(
     name = f"learner {type(learner).__name__}"
     checked = check_array(name, answer, (len(points), 1 + n_classes), probability=True)
     return np.asarray(checked, dtype=np.float32)
-
-
-def region_shares(classes: Float, rles: Sequence[Rle], height: int, width: int) -> Float:
-    """Means of P of each class over regions, float32 (n, n_classes).
-
-    ``classes``: float32 (height · width, n_classes), of the patches.
-    """
-    found = np.zeros((len(rles), classes.shape[1]), dtype=np.float32)
-    for row, rle in zip(found, rles, strict=True):
-        covered = patch_coverage([rle], height, width).ravel()
-        row[:] = covered @ classes / max(float(covered.sum()), 1e-9)
-    return found
-
-
-def exemplar_scores(
-    vectors: Float, exemplars: Float, exemplar_classes: Float, n_classes: int
-) -> Float:
-    """How near each region is to each class, float32 (n, n_classes); rows sum to 1, or are 0 without
-    an exemplar or a vector. What counts of a class is its nearest exemplar, by cosine."""
-    scores = np.zeros((len(vectors), n_classes), dtype=np.float32)
-    if not len(exemplars) or vectors.shape[1:] != exemplars.shape[1:]:
-        return scores
-    cosines = np.stack([(exemplars * vector).sum(axis=1) for vector in unit(vectors)])
-    for c in range(n_classes):
-        own = exemplar_classes == c
-        if own.any():
-            scores[:, c] = np.exp(_SHARPNESS * (cosines[:, own].max(axis=1) - 1))
-    return np.asarray(scores / np.maximum(scores.sum(axis=1, keepdims=True), 1e-30), np.float32)
-
-
-def mix(shares: Float, nearest: Float, weight: float) -> Float:
-    """Scores of classes, float32 (n, n_classes), with the weight of the learner's ``shares``; what
-    one of the two knows nothing of is the other's."""
-    total = shares.sum(axis=1, keepdims=True)
-    learned = np.where(total > 0, shares / np.maximum(total, 1e-9), nearest)
-    nearest = np.where(nearest.sum(axis=1, keepdims=True) > 0, nearest, learned)
-    return np.asarray(weight * learned + (1 - weight) * nearest, dtype=np.float32)
 
 
 def facts_json(facts: Facts) -> dict[str, object]:
