@@ -31,6 +31,7 @@ from prelabel.steps.patch_labels import LabelledPhoto, LabelledRegion
 from prelabel.steps.photos import find_photos
 from prelabel.steps.regions import enlarge_or_point
 from prelabel.steps.taught import Taught
+from prelabel.steps.teaching_order import photo_descriptor, photo_doubt, teaching_order
 from prelabel.teacher import Teacher
 
 Float = NDArray[np.float32]
@@ -71,6 +72,24 @@ class Session:
             mode: Teacher(self._untaught(mode), lambda digest: self._by_digest[digest].features)
             for mode in MODES[:2]
         }
+
+    def proposed_order(self) -> list[str]:
+        """The names of the photos as `prelabel order` gives them before anything is labelled, but that
+        their classes are not looked at."""
+        names = sorted(self.photos)
+        segmenter = _KnownLevels(self.model, self._levels)
+        descriptors, doubts = [], []
+        for name in names:
+            features = self.photos[name].features
+            levels = segmenter.apply_levels(features)
+            descriptors.append(photo_descriptor(features, segmenter.combine(features, levels)))
+            doubts.append(photo_doubt(levels))
+        order = teaching_order(
+            np.stack(descriptors),
+            doubt=np.array(doubts, dtype=np.float32),
+            seed=self.model.config.fit.seed,
+        )
+        return [names[i] for i in order]
 
     def teach(self, mode: str, opened: Sequence[str]) -> tuple[Taught | None, float]:
         """What the opened photos teach, and the seconds that learning took."""
