@@ -51,6 +51,19 @@ def test_choose_blend__the_one_that_is_right() -> None:
     assert choose_blend([])[1] == {}
 
 
+def test_choose_blend__both_count_alike_where_another_weight_is_hardly_better() -> None:
+    truth, known = row(1, 0), row(1, 1)
+    learner, even = ((0.6, 0.2), (0.4, 0.8))  # right at 1 alone; right up to 0.5
+    photos = [
+        LeftOut(learned * truth, levels * truth, truth, known)
+        for learned, levels in [*[learner] * 4, *[even] * 3, *[(1.0, 1.0)] * 3]
+    ]
+    blend, scores = choose_blend(photos, patches=1)
+    assert (scores["0.5"], scores["1"]) == (0.6, 0.7)
+    assert blend == Blend(0.5)  # four better and three worse may be chance
+    assert choose_blend([*photos[:4], *photos[7:]], patches=1)[0] == Blend(1)
+
+
 def test_choose_blend__a_photo_in_which_nothing_is_sure() -> None:
     unsure, truth = np.zeros((9, 9), np.float32), np.zeros((9, 9), np.float32)
     truth[2:7, 2:7], unsure[2:7, 2:7] = 1, 0.4

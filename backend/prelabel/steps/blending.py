@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 Float = NDArray[np.float32]
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Weights of the learner that are compared."""
-_UNTRIED = 0.5
-"""The learner's weight while no photo can be left out."""
+_EVEN = 0.5
+"""The learner's weight while no photo can be left out, and where another is hardly better: two opinions
+are right more often than either."""
+_HARDLY = 0.5
+"""Of the standard error of the gain over photos: what another weight must gain at least."""
 _SMOOTHING, _PEAK = 0.8, 0.83
 """Smoothing and peak that are compared with none."""
 _LARGE = 9
@@ -75,11 +78,11 @@ class LeftOut:
 def choose_blend(
     photos: Sequence[LeftOut], *, patches: float = np.inf
 ) -> tuple[Blend, dict[str, float]]:
-    """The blend with the highest mean IoU, and the mean for each weight with its smoothing, by weight.
-    Of several the one with the lowest weight; no means without photos. ``patches``: that the median
+    """The blend with the highest mean IoU, and the mean for each weight with its smoothing, by weight;
+    no means without photos. Where another weight is hardly better, both count alike. ``patches``: that the median
     object covers; nothing is smoothed where that would blur it away."""
     if not photos:
-        return Blend(_UNTRIED), {}
+        return Blend(_EVEN), {}
     best = plain = _best(photos, 0.0, 0.0)
     if patches < _LARGE:
         return best.blend, best.scores
@@ -104,7 +107,10 @@ def _best(photos: Sequence[LeftOut], smoothing: float, peak: float) -> _Tried:
     blends = [Blend(weight, smoothing, peak) for weight in WEIGHTS]
     ious = np.array([[photo.iou(blend) for photo in photos] for blend in blends])
     means = ious.mean(axis=1).round(4).tolist()
-    top = int(np.argmax(means))  # the first of several
+    top, even = int(np.argmax(means)), WEIGHTS.index(_EVEN)
+    gains = ious[top] - ious[even]
+    if len(gains) > 1 and gains.mean() <= _HARDLY * gains.std(ddof=1) / np.sqrt(len(gains)):
+        top = even
     scores = {f"{weight:g}": mean for weight, mean in zip(WEIGHTS, means, strict=True)}
     return _Tried(blends[top], ious[top], scores)
 

@@ -6,6 +6,7 @@ import io
 import json
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -113,11 +114,22 @@ def _photos(coco: COCO) -> dict[str, list[tuple[str, Mask]]]:
     names = {c["id"]: c["name"] for c in coco.dataset["categories"]}
     return {
         image["file_name"]: [
-            (names[a["category_id"]], coco.annToMask(a).astype(bool))
+            (names[a["category_id"]], _drawn(coco, a))
             for a in coco.loadAnns(coco.getAnnIds(image["id"]))
         ]
         for image in coco.dataset["images"]
     }
+
+
+def _drawn(coco: COCO, annotation: dict[str, Any]) -> Mask:
+    """Its mask; of a rectangle, which has none, the box."""
+    if annotation["segmentation"]:
+        return np.asarray(coco.annToMask(annotation), dtype=np.bool_)
+    image = coco.imgs[annotation["image_id"]]
+    x, y, width, height = annotation["bbox"]
+    found = np.zeros((image["height"], image["width"]), dtype=np.bool_)
+    found[y : y + height, x : x + width] = True
+    return found
 
 
 def _same(found: list[tuple[str, Mask]], expected: list[tuple[str, Mask]]) -> bool:
