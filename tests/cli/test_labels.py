@@ -131,13 +131,15 @@ def test_run__problems_of_labels_are_warnings(photos: Path, tmp_path: Path) -> N
     assert warning in result.stderr
 
 
-def test_run__partial_teaches_less_background(photos: Path, tmp_path: Path) -> None:
+def test_run__partial_background_is_where_nothing_is_found_either(
+    photos: Path, tmp_path: Path
+) -> None:
     labels = write_labels(photos, tmp_path / "labels", 3)
     out = tmp_path / "out"
     assert cli("fit", photos, "--out", out, *LIGHT, "--labels", labels, "--partial").exit_code == 0
     model = load_model(out)
     assert model.taught is not None
-    assert not model.taught.learned  # nobody has said what is background
+    assert model.taught.learned
     assert model.taught.facts.classes == ("blue", "red")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -252,3 +253,21 @@ def test_learn__touching_objects_as_they_were_drawn() -> None:
     as_one = encode_rle(discs[0] | discs[1])
     together = [LabelledPhoto(p.digest, (LabelledRegion(as_one, "cell"),)) for p in labelled]
     assert facts_of(together).neck == 0
+
+
+def test_learn__of_partial_photos_background_is_where_levels_find_nothing_either(
+    photos: Photos,
+) -> None:
+    partial = [replace(photo, complete=False) for photo in photos.all()[:4]]
+    everything = photos.learn(partial, lambda mask: np.ones(mask.shape, dtype=np.float32))
+    assert not everything.learned  # nobody has said what is background
+    taught = photos.learn(partial, _true)
+    points = photos.features["5"].patches.reshape(-1, DIM).astype(np.float32)
+    p = make("learner", "ridge", {}).predict(taught.learned, points)[:, 1:].sum(axis=1)
+    assert np.array_equal(p.reshape(GRID) > 0.5, photos.masks[5])
+    # A mask that teaches nothing is not background.
+    rest = [
+        replace(photo, unknown=(encode_rle(~mask),))
+        for photo, mask in zip(partial, photos.masks, strict=False)
+    ]
+    assert not photos.learn(rest, _true).learned

@@ -27,6 +27,8 @@ from prelabel.strategies.protocols import Learner
 Float = NDArray[np.float32]
 FOLDS = 8
 """Groups of labelled photos, each of which is left out once to see how well the others teach."""
+_PRESUMED = 0.3
+"""How far what the levels find no object in counts as background on a photo that is not complete."""
 _UNTRIED_NAMES = 0.5
 """The learner's weight in names while no photo can be left out."""
 _MOST_TRIED = 64
@@ -60,10 +62,12 @@ def learn(
         min_area: share of a photo from which on parts are kept, if labels do not tell.
         kept: of an earlier call with the same learner, center and seed; changed for the next one.
     """
-    labels = _Labels(class_names(photos), learner, center, features_of, seed, kept or Kept())
+    known = kept or Kept()
+    known.begin()
+    labels = _Labels(class_names(photos), learner, center, features_of, levels_of, seed, known)
     folds = [photos[i::FOLDS] for i in range(min(FOLDS, len(photos)))]
     summaries = [labels.summarize(fold) for fold in folds]
-    left_out, names = _leave_out(folds, summaries, labels, levels_of)
+    left_out, names = _leave_out(folds, summaries, labels)
     learned = learner.fit(summaries)
     tried = [photo for _, photo in left_out]
     areas = _areas(photos)
@@ -102,11 +106,9 @@ class _Labels:
     learner: Learner
     center: Float
     features_of: Callable[[str], PatchFeatures]
+    levels_of: Callable[[str], Float]
     seed: int
     kept: Kept
-
-    def __post_init__(self) -> None:
-        self.kept.begin()
 
     def patches(self, photo: LabelledPhoto) -> LabelledPatches:
         """The patches of a photo and their labels."""
@@ -127,6 +129,10 @@ class _Labels:
     def _shares(self, photo: LabelledPhoto) -> Float:
         height, width = self.features_of(photo.digest).attention.shape
         shares = patch_shares(photo, self.classes, height=height, width=width)
+        if not photo.complete:
+            teaches_nothing = patch_coverage(photo.unknown, height, width)
+            unknown = np.maximum(1 - shares.sum(axis=-1) - teaches_nothing, 0)
+            shares[..., 0] += _PRESUMED * unknown * (self.levels_of(photo.digest) < 0.5)
         return shares.reshape(height * width, -1)
 
     def _mean(self, digest: str) -> tuple[Float, float]:
@@ -139,7 +145,6 @@ def _leave_out(
     folds: Sequence[Sequence[LabelledPhoto]],
     summaries: Sequence[Mapping[str, Float]],
     labels: _Labels,
-    levels_of: Callable[[str], Float],
 ) -> tuple[list[tuple[LabelledPhoto, LeftOut]], list[list[float]]]:
     """What the photos of the other folds teach about those of each; and for each of their regions what
     ``named_right`` says."""
@@ -153,7 +158,7 @@ def _leave_out(
         rest = [photo for i, other in enumerate(folds) if i != number for photo in other]
         exemplars = exemplars_of(rest, classes)
         for photo in fold[: max(1, _MOST_TRIED // len(folds))]:
-            patches, levels = labels.patches(photo), levels_of(photo.digest)
+            patches, levels = labels.patches(photo), labels.levels_of(photo.digest)
             p = predict_patches(labels.learner, others, patches.vectors, len(classes))[:, 1:]
             left_out.append((photo, _left_out(p.sum(axis=1), levels, patches.shares)))
             names += named_right(photo, classes, p, levels.shape, exemplars)
