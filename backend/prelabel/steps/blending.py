@@ -17,6 +17,9 @@ _EVEN = 0.5
 are right more often than either."""
 _HARDLY = 0.5
 """Of the standard error of the gain over photos: what another weight must gain at least."""
+_FEW, _CLEARLY = 5, 0.1
+"""With fewer photos than this, what a lower weight must gain at least: few photos that differ say little
+of each other, and yet teach what the photos that are like them show."""
 _SMOOTHING, _PEAK = 0.8, 0.83
 """Smoothing and peak that are compared with none."""
 _LARGE = 9
@@ -59,17 +62,18 @@ class Blend:
 class LeftOut:
     """A labelled photo that the learner was not taught with. ``learned``, ``levels``: P(foreground);
     ``truth``, ``known``: shares of each patch that are foreground, and that are known; all float32
-    (h, w)."""
+    (h, w). ``trust``: in [0, 1], how far the learner knows photos like it."""
 
     learned: Float
     levels: Float
     truth: Float
     known: Float
+    trust: float = 1.0
 
     def iou(self, blend: Blend) -> float:
         """Foreground IoU over patches as far as they are known. Without an object, the share of
         background that is left as it is."""
-        mask = (blend(self.learned, self.levels) > 0.5) * self.known
+        mask = (blend(self.learned, self.levels, self.trust) > 0.5) * self.known
         if self.truth.sum() < 0.5:
             return 1 - float(mask.sum() / max(float(self.known.sum()), 1e-6))
         return float(np.minimum(mask, self.truth).sum() / np.maximum(mask, self.truth).sum())
@@ -109,8 +113,12 @@ def _best(photos: Sequence[LeftOut], smoothing: float, peak: float) -> _Tried:
     means = ious.mean(axis=1).round(4).tolist()
     top, even = int(np.argmax(means)), WEIGHTS.index(_EVEN)
     gains = ious[top] - ious[even]
-    if len(gains) > 1 and gains.mean() <= _HARDLY * gains.std(ddof=1) / np.sqrt(len(gains)):
-        top = even
+    if (n := len(gains)) > 1:
+        least = _HARDLY * gains.std(ddof=1) / np.sqrt(n)
+        if top < even and n < _FEW:
+            least = max(least, _CLEARLY)
+        if gains.mean() <= least:
+            top = even
     scores = {f"{weight:g}": mean for weight, mean in zip(WEIGHTS, means, strict=True)}
     return _Tried(blends[top], ious[top], scores)
 

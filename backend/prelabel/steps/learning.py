@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from prelabel.data.masks import rle_area
 from prelabel.data.records import LabelledPatches, PatchFeatures
-from prelabel.steps.blending import WEIGHTS, Blend, LeftOut, choose_blend, reach_of
+from prelabel.steps.blending import WEIGHTS, Blend, LeftOut, choose_blend, reach_of, trust
 from prelabel.steps.cutting import Cutting, Drawn, choose_cutting
 from prelabel.steps.kept import Kept
 from prelabel.steps.patch_labels import LabelledPhoto, class_names, patch_coverage, patch_shares
@@ -157,10 +157,13 @@ def _leave_out(
             continue
         rest = [photo for i, other in enumerate(folds) if i != number for photo in other]
         exemplars = exemplars_of(rest, classes)
+        means, spread = _mean_patches(rest, labels.mean_of)
+        reach = reach_of(means, spread)
         for photo in fold[: max(1, _MOST_TRIED // len(folds))]:
             patches, levels = labels.patches(photo), labels.levels_of(photo.digest)
             p = predict_patches(labels.learner, others, patches.vectors, len(classes))[:, 1:]
-            left_out.append((photo, _left_out(p.sum(axis=1), levels, patches.shares)))
+            believed = trust(labels.mean_of(photo.digest)[0], means, reach)
+            left_out.append((photo, _left_out(p.sum(axis=1), levels, patches.shares, believed)))
             names += named_right(photo, classes, p, levels.shape, exemplars)
     return left_out, names
 
@@ -178,10 +181,11 @@ def _best(scores: Mapping[str, float], untried: float) -> float:
     return float(max(scores, key=lambda weight: scores[weight])) if scores else untried
 
 
-def _left_out(learned: Float, levels: Float, shares: Float) -> LeftOut:
+def _left_out(learned: Float, levels: Float, shares: Float, believed: float) -> LeftOut:
     grid = levels.shape
     truth, known = shares[:, 1:].sum(axis=1), shares.sum(axis=1)
-    return LeftOut(learned.reshape(grid), levels, truth.reshape(grid), known.reshape(grid))
+    learned, truth, known = (array.reshape(grid) for array in (learned, truth, known))
+    return LeftOut(learned, levels, truth, known, believed)
 
 
 def _choose_cutting(
@@ -196,7 +200,8 @@ def _choose_cutting(
         if any(r.weight < 1 for r in photo.regions) or not photo.complete:
             continue  # of boxes and of photos that are labelled in part the objects are not known
         height, width = (_FINER * n for n in known.levels.shape)
-        p = upsample(blend(known.learned, known.levels), height=height, width=width)
+        p = blend(known.learned, known.levels, known.trust)
+        p = upsample(p, height=height, width=width)
         own = [r.rle for r in photo.regions if r.name]
         objects = [patch_coverage([rle], height, width) >= 0.5 for rle in own]
         masks = np.stack(objects) if objects else np.zeros((0, height, width), dtype=np.bool_)
