@@ -19,6 +19,7 @@ from prelabel.label_studio.demo.demo import Backend
 from prelabel.label_studio.demo.local_server import Login
 from prelabel.label_studio.demo.session import Demo
 from prelabel.label_studio.format.unnamed_labels import add_labels
+from prelabel.label_studio.leading import Leading
 from prelabel.label_studio.project_home import open_folder
 from prelabel.storage.progress import Progress
 from support.command_line import LIGHT, cli, refused
@@ -184,3 +185,36 @@ def test_predict__says_what_annotations_have_taught_and_partial_is_kept(
     complete = cli("label-studio", "fit", *words, "--complete", env=_access(server))
     assert complete.exit_code == 0
     assert folder.state.partial is False
+
+
+def test_predict__order_leads_annotators_and_no_order_puts_it_back(
+    server: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What leads them is tested with a real server; here, that the options reach it."""
+    asked: list[tuple[int, bool]] = []
+
+    def lead(*place: object, keep_project_settings: bool, **_: object) -> list[int]:
+        asked.append((int(str(place[2])), keep_project_settings))
+        return [3, 1]
+
+    monkeypatch.setattr("prelabel.label_studio.leading.lead", lead)
+    words = (*_where(server), *LIGHT)
+    kept = cli(
+        "label-studio", "predict", *words, "--order", "--keep-project-settings", env=_access(server)
+    )
+    assert kept.exit_code == 0, kept.output
+    assert "the 2 tasks that teach most come first in the tab 'Teaches most first'" in kept.stdout
+    assert asked == [(1, True)]
+    monkeypatch.setattr(
+        "prelabel.label_studio.leading.read_leading", lambda _: Leading(sampling="Sequential")
+    )
+    both = cli("label-studio", "predict", *words, "--order", env=_access(server))
+    assert both.exit_code == 0, both.output
+    assert "first', and with Label All Tasks" in both.stdout
+    assert asked[1:] == [(1, False)]
+    for changed, said in ((True, "put back as it was"), (False, "was not changed")):
+        monkeypatch.setattr("prelabel.label_studio.leading.put_back", lambda *_, done=changed: done)
+        back = cli("label-studio", "predict", *words, "--no-order", env=_access(server))
+        assert back.exit_code == 0, back.output
+        assert said in back.stdout
+    assert len(asked) == 2
