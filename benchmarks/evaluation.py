@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import csv
 import io
 import json
 import os
@@ -38,6 +37,7 @@ from typing import Any
 import cv2
 import hotcoco
 import numpy as np
+from csv_file import write_csv
 from msgspec import structs
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -222,11 +222,7 @@ def write(file: Path, rows: list[dict[str, Any]], *, n_photos: int) -> None:
         "cores": os.cpu_count(),
         "hotcoco": hotcoco.__version__,
     }
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w", newline="", encoding="utf-8") as out:
-        writer = csv.DictWriter(out, ["what", "seconds", "value", *facts], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({**row, **facts} for row in rows)
+    write_csv(file, ["what", "seconds", "value", *facts], [{**row, **facts} for row in rows])
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:

@@ -24,7 +24,6 @@ give the same bytes. Written to benchmarks/results/exports.csv: a row for each w
 from __future__ import annotations
 
 import argparse
-import csv
 import io
 import json
 import re
@@ -40,6 +39,7 @@ from typing import Any
 import cv2
 import httpx
 import numpy as np
+from csv_file import write_csv
 from label_studio_sdk.converter import brush
 from PIL import Image
 from pycocotools import mask as coco_mask
@@ -95,10 +95,7 @@ def main() -> None:
     for row in rows:
         row["brush_rle_ms"] = round(own_ms if row["way"] == "prelabel" else sdk_ms, 2)
         print(", ".join(f"{name} {row[name]}" for name in FIELDS))
-    with args.out.open("w", newline="", encoding="utf-8") as out:
-        writer = csv.DictWriter(out, FIELDS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(args.out, FIELDS, rows)
 
 
 def measure(server: LocalServer, data: Path, n_photos: int, folder: Path) -> list[dict[str, Any]]:

@@ -21,7 +21,6 @@ out, and seconds for one object of a photo whose features are known, median and 
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 import time
 from collections.abc import Iterator
@@ -29,6 +28,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from csv_file import write_csv
 from numpy.typing import NDArray
 from PIL import Image as PilImage
 
@@ -77,18 +77,9 @@ def main() -> int:
             ):
                 rows.append({"weights": name, "recipe": arguments.recipe, **row})
                 print(" ".join(str(rows[-1][f]) for f in FIELDS), flush=True)
-            write(arguments.out, rows)
+            write_csv(arguments.out, FIELDS, rows)
     print(f"written to {arguments.out}")
     return 0
-
-
-def write(file: Path, rows: list[Row]) -> None:
-    """The rows as CSV."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w", newline="", encoding="utf-8") as out:
-        writer = csv.DictWriter(out, FIELDS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def measure(folder: Path, recipe: str, source: str, seed: int, *, half: str) -> Iterator[Row]:

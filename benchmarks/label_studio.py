@@ -43,6 +43,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from csv_file import write_csv
 from real_label_studio import Backend, Bench, Project, Task, click
 
 from prelabel import config
@@ -320,11 +321,7 @@ def write(file: Path, part: str, rows: Sequence[Row], labels: Mapping[str, Any])
         }
         for row in rows
     ]
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w", newline="", encoding="utf-8") as out:
-        writer = csv.DictWriter(out, FIELDS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(sorted([*kept, *new], key=lambda row: [*PARTS].index(row["part"])))
+    write_csv(file, FIELDS, sorted([*kept, *new], key=lambda row: [*PARTS].index(row["part"])))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,6 @@ without corrections; ``learner alone`` does not use what was found without corre
 from __future__ import annotations
 
 import argparse
-import csv
 import multiprocessing
 import os
 import sys
@@ -34,6 +33,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from csv_file import write_csv
 from learning_session import MODES, Session
 
 from prelabel import config
@@ -106,7 +106,7 @@ def main() -> int:
             for step in future.result():
                 steps.append(step)
                 print(" ".join(str(step.row[f]) for f in FIELDS), flush=True)
-            write(arguments.out, [step.row for step in steps])
+            write_csv(arguments.out, FIELDS, [step.row for step in steps])
     print("\n".join(["", *summary([step.row for step in steps]), "", *comparisons(steps)]))
     print(f"\nwritten to {arguments.out}")
     return 0
@@ -258,15 +258,6 @@ def comparisons(steps: Sequence[Step], *, rounds: int = 10_000) -> list[str]:
                 f"  {' '.join(key)} {figure}: {values.mean():+.4f} [{low:+.4f}, {high:+.4f}]{worse}"
             )
     return lines
-
-
-def write(file: Path, rows: Sequence[Row]) -> None:
-    """The rows as CSV."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w", newline="", encoding="utf-8") as out:
-        writer = csv.DictWriter(out, FIELDS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 if __name__ == "__main__":

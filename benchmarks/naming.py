@@ -14,12 +14,12 @@ seeds; a seed decides the fit and which photos are corrected.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import sys
 from pathlib import Path
 
 import numpy as np
+from csv_file import write_csv
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -59,11 +59,7 @@ def main() -> int:
                 for row in measure(arguments.data, arguments.recipe, source or name, seed)
             ]
             print(" ".join(str(rows[-1][f]) for f in FIELDS), flush=True)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    with arguments.out.open("w", newline="", encoding="utf-8") as out:
-        writer = csv.DictWriter(out, FIELDS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(arguments.out, FIELDS, rows)
     for name in dict.fromkeys(str(row["weights"]) for row in rows):
         for n in CORRECTED:
             own = [r for r in rows if (r["weights"], r["corrected_per_class"]) == (name, n)]

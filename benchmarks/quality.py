@@ -17,7 +17,6 @@ connected part of the true foreground.
 from __future__ import annotations
 
 import argparse
-import csv
 import io
 import multiprocessing
 import os
@@ -30,6 +29,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from csv_file import write_csv
 from numpy.typing import NDArray
 from PIL import Image as PilImage
 
@@ -122,7 +122,7 @@ def main() -> int:
         for future in running:
             measured.append(future.result())
             print(_line(measured[-1].row), flush=True)
-            write(arguments.out, [m.row for m in measured])
+            write_csv(arguments.out, FIELDS, [m.row for m in measured])
     measured = measured[len(arguments.weights) :]  # without the few photos
     print("\n".join(["", *summary([m.row for m in measured]), "", *intervals(measured)]))
     print(f"\nwritten to {arguments.out}")
@@ -233,15 +233,6 @@ def intervals(measured: Sequence[Measured], *, rounds: int = 10_000) -> list[str
         mean = np.mean([d.mean() for d in sets])
         lines.append(f"  {level}: {mean:+.4f} [{low:+.4f}, {high:+.4f}]")
     return lines
-
-
-def write(file: Path, rows: Sequence[Row]) -> None:
-    """The rows as CSV."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w", newline="", encoding="utf-8") as out:
-        writer = csv.DictWriter(out, FIELDS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def _alone(
