@@ -37,6 +37,8 @@ photo_segmenter              model+ segment
 teacher                      model+ segment
 labelled_photos              photo_segmenter+
 label_classes                model+ segment
+examples                     labelled_photos+
+finding                      photo_segmenter+
 instructive                  photo_segmenter+
 pipeline                     photo_segmenter+ overrides teacher labelled_photos label_classes
 runs.facts
@@ -44,7 +46,7 @@ report                       errors storage data runs.facts
 samples                      errors extras storage data
 evaluation                   errors extras storage data overrides report
 tuning                       pipeline+ evaluation
-runs                         pipeline+ report runs.facts
+runs                         pipeline+ examples finding report runs.facts
 api                          errors data model runs
 label_studio.format          errors storage data
 label_studio.model_version   errors config model_code model_facts
@@ -61,7 +63,10 @@ label_studio.learn           label_studio.predict+ label_studio.api label_studio
 label_studio.shared_fit      errors storage model label_studio.project_folder
 label_studio.fit             label_studio.learn+ label_studio.shared_fit
 label_studio.unnamed         label_studio.names+ label_studio.api
-label_studio.bulk            label_studio.fit+ label_studio.teaching label_studio.learning_curve label_studio.model_version label_studio.prediction_writer label_studio.unnamed
+label_studio.found_regions   label_studio.prediction_writer+
+label_studio.find_examples   label_studio.names+
+label_studio.find            label_studio.predict+ label_studio.api label_studio.project_folder label_studio.project_home label_studio.found_regions label_studio.find_examples finding
+label_studio.bulk            label_studio.found_regions label_studio.fit+ label_studio.teaching label_studio.learning_curve label_studio.model_version label_studio.prediction_writer label_studio.unnamed
 label_studio.leading         label_studio.fit+ label_studio.teaching label_studio.unnamed instructive
 label_studio.server          label_studio.fit+ label_studio.teaching label_studio.learning_curve label_studio.project_home label_studio.project_state label_studio.model_version label_studio.prediction_writer label_studio.unnamed
 label_studio.demo            errors storage config samples runs label_studio.api label_studio.project_folder label_studio.project_home label_studio.bulk label_studio.predict

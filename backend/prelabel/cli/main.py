@@ -19,7 +19,18 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from prelabel.cli import console, evaluate, export, label_studio, order, plugins, run, serve, tune
+from prelabel.cli import (
+    console,
+    evaluate,
+    export,
+    find,
+    label_studio,
+    order,
+    plugins,
+    run,
+    serve,
+    tune,
+)
 from prelabel.cli.options import example
 from prelabel.errors import UserError
 from prelabel.storage.text import one_line
@@ -86,6 +97,7 @@ for commands in (
     run.app,
     tune.app,
     order.app,
+    find.app,
     evaluate.app,
     export.app,
     serve.app,

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 import msgspec
 
 from prelabel.label_studio.api.client import Client
-from prelabel.label_studio.api.errors import NotFoundError
 
 UNCERTAINTY = "Uncertainty sampling"
 """The task sampling that gives the task with the lowest score of its predictions first."""
@@ -22,8 +19,7 @@ class _View(msgspec.Struct, frozen=True):
 
 def set_score(client: Client, prediction: int, score: float) -> None:
     """Change the score of a prediction; one that is gone is not an error. Raises UserError."""
-    with suppress(NotFoundError):
-        client.ask("PATCH", f"/api/predictions/{prediction}/", body={"score": score})
+    client.change_prediction(prediction, {"score": score})
 
 
 def set_sampling(client: Client, project_id: int, sampling: str) -> None:
