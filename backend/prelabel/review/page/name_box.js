@@ -64,6 +64,7 @@ function choose(index) {
 
 function finish(text, option) {
   const { done } = asked;
+  asked = null;
   box.close();
   done(text, option);
 }
@@ -104,4 +105,5 @@ box.querySelector("form").addEventListener("submit", (event) => {
 find("box-cancel").addEventListener("click", () => box.close());
 // What is outside of the form is the backdrop.
 box.addEventListener("click", (event) => { if (event.target === box) box.close(); });
-box.addEventListener("close", () => { asked.near?.focus?.({ preventScroll: true }); });
+// After a cancel; where a name was given, the focus is at the next class by now.
+box.addEventListener("close", () => { asked?.near?.focus({ preventScroll: true }); });
