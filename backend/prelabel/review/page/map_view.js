@@ -76,7 +76,7 @@ function drawPoints() {
   const density = canvas.width / canvas.clientWidth;
   const { kx, ky, tx, ty } = scale();
   const place = { kx: kx * density, ky: ky * density, tx: tx * density, ty: ty * density };
-  const radius = density * Math.min(Math.max(1.1 + 40 / Math.sqrt(view.points.n), 1.5) * Math.sqrt(Math.sqrt(view.zoom.k)), 6);
+  const radius = density * Math.min(Math.max(1.1 + 40 / Math.sqrt(view.points.n), 1.5) * Math.sqrt(Math.sqrt(view.zoom.k)), 5);
   const shown = view.class ?? selection.current;
   const chosen = (id) => id === shown || selection.classes.has(id);
   raster.clear(ink.page);
