@@ -146,7 +146,7 @@ def test_create__goes_on_after_an_interruption(
     message = _refused(
         _create(server, photos, "--title", "cut off", "--backend", "http://x.invalid")
     )
-    assert_says(message, "x.invalid")  # connected last
+    assert_says(message, "cannot connect the backend http://x.invalid", "run the same command")
     assert _create(server, photos, "--title", "cut off").exit_code == 0
     names = [task["data"]["image"].rpartition("/")[2][9:] for task in server.tasks(begun["id"])]
     assert len(names) == 4
@@ -174,7 +174,7 @@ def test_create__a_bucket_that_cannot_be_read(server: Server) -> None:
             **secrets,
         )
     )
-    assert_says(message, "s3")
+    assert_says(message, "cannot use the storage s3 bucket/cats")
     assert "very-secret-key" not in message
 
 

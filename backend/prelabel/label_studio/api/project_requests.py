@@ -12,7 +12,7 @@ import msgspec
 
 from prelabel.errors import UserError
 from prelabel.label_studio.api.connection import LONG, Connection
-from prelabel.label_studio.api.errors import ForbiddenError, NotFoundError
+from prelabel.label_studio.api.errors import ForbiddenError, NotFoundError, ServerFault
 from prelabel.storage.json import JsonObject
 
 
@@ -157,6 +157,12 @@ class ProjectRequests(Connection):
                 f"{self.url} refuses the backend {url}, as it is at a private address: start Label "
                 "Studio with ML_BLOCK_LOCAL_IP=false SSRF_PROTECTION_ENABLED=false"
             ) from None
+        except ServerFault as fault:
+            raise UserError(
+                f"{self.url} cannot connect the backend {url} ({fault.reason}): see whether prelabel "
+                "serve can be reached there from Label Studio's machine; then run the same command "
+                "again"
+            ) from fault
         return self.convert(answer, _Titled).id
 
     def webhooks(self, project_id: int) -> list[Webhook]:

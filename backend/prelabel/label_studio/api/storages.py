@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
@@ -14,6 +14,7 @@ import msgspec
 from prelabel.errors import UserError
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.connection import LONG
+from prelabel.label_studio.api.errors import ServerFault
 from prelabel.storage.json import JsonObject
 
 PHOTOS = r"(?i).*\.(jpe?g|png|gif|bmp|webp|avif)$"
@@ -32,10 +33,10 @@ class StoragePlace:
 
     kind: str
     where: Mapping[str, str]
-    secrets: Mapping[str, str]
+    secrets: Mapping[str, str] = field(repr=False)
 
-    def __repr__(self) -> str:
-        return f"StoragePlace({self.kind!r}, {dict(self.where)!r})"
+    def __str__(self) -> str:
+        return f"{self.kind} {'/'.join(part for part in self.where.values() if part)}"
 
 
 class _Storage(msgspec.Struct, frozen=True):
@@ -109,6 +110,11 @@ def link_storage(client: Client, project_id: int, place: StoragePlace) -> int:
     }
     try:
         storage = own[0] if own else client.ask("POST", f"{path}/", body=facts, repeatable=False)
+    except ServerFault as fault:
+        raise UserError(
+            f"{client.url} cannot use the storage {place} ({fault.reason}): see whether the place is "
+            "right and what lets Label Studio in; then run the same command again"
+        ) from None
     except UserError as error:
         raise UserError(_without(str(error), place)) from None
     number = client.convert(storage, _Storage).id

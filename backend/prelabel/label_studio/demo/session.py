@@ -12,6 +12,7 @@ from prelabel.data.records import ImageFile
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.dataset import project_dataset
 from prelabel.label_studio.api.photos import Fetcher, Sources, open_fetcher
+from prelabel.label_studio.api.versions import choose_version
 from prelabel.label_studio.bulk import Options, Totals, predict_project
 from prelabel.label_studio.create import (
     Backend,
@@ -79,6 +80,8 @@ def running_demo(
             Options(result_options=ResultOptions(unnamed="add")),
             progress=progress,
         )
+        # Label Studio fills the column with scores only while a version is shown, not a backend.
+        choose_version(client, project, totals.model_version)
         yield Demo(
             page=f"{server.url}/projects/{project}/data",
             login=server.login,

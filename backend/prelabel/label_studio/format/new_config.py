@@ -11,11 +11,7 @@ from prelabel.label_studio.format.labels import is_unnamed
 
 _KEYS = "1234567890"
 _ROW = "display: flex; flex-wrap: wrap; align-items: baseline; column-gap: 8px"
-_CAPTIONS = {
-    "brush": "Regions: press V, choose a region, press the key of its label",
-    "click": "Smart click (with Auto-Annotation): choose a label, click an object",
-    "box": "Smart box (with Auto-Annotation): choose a label, draw a box around an object",
-}
+_CAPTIONS = {"brush": "V selects, a key names", "click": "Smart click", "box": "Smart box"}
 
 
 def read_labels(text: str) -> list[str]:
