@@ -150,7 +150,7 @@ def test_create__goes_on_after_an_interruption(
     assert _create(server, photos, "--title", "cut off").exit_code == 0
     names = [task["data"]["image"].rpartition("/")[2][9:] for task in server.tasks(begun["id"])]
     assert len(names) == 4
-    assert sorted(names)[:2] == ["1.png", "1.png"]
+    assert names.count("1.png") == 2
     tabs = server.json("GET", "/api/dm/views/", params={"project": begun["id"]})
     assert len(tabs) == 4
     assert_says(_refused(_create(server, photos, "--title", "cut off")), "already")

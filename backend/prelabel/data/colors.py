@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 import cv2
 import numpy as np
@@ -27,6 +27,11 @@ def class_color(index: int) -> Color:
 def distinct_colors(count: int, *, taken: Sequence[Color] = ()) -> list[Color]:
     """Bright colours, each as different as can be (CIELAB) from those before it and from ``taken``;
     fewer are the beginning of more. Neither dark, pale nor grey, so that masks of them are seen."""
+    return list(_distinct_colors(count, tuple(taken)))
+
+
+@lru_cache(64)
+def _distinct_colors(count: int, taken: tuple[Color, ...]) -> tuple[Color, ...]:
     candidates, lab = _bright_candidates()
     found: list[Color] = []
     distance = np.hypot(lab[:, 1], lab[:, 2]) - np.abs(lab[:, 0] - _LIGHTNESS)
@@ -40,7 +45,7 @@ def distinct_colors(count: int, *, taken: Sequence[Color] = ()) -> list[Color]:
         away = np.linalg.norm(lab - lab[best], axis=1)
         distance = np.minimum(distance, away) if found or taken else away
         found.append((red, green, blue))
-    return found
+    return tuple(found)
 
 
 def hex_color(color: Color) -> str:
