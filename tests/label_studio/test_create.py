@@ -166,12 +166,12 @@ def test_create__local_files_stay_where_they_are(server: Server) -> None:
 
 
 def test_create__a_bucket_that_cannot_be_read(server: Server) -> None:
-    secrets = {"AWS_ACCESS_KEY_ID": "who", "AWS_SECRET_ACCESS_KEY": "very-secret-key"}
     message = _refused(
         _create(
             *(server, "--storage", "s3://bucket/cats", "--title", "bucket"),
             AWS_ENDPOINT_URL_S3="http://127.0.0.1:1",
-            **secrets,
+            AWS_ACCESS_KEY_ID="who",
+            AWS_SECRET_ACCESS_KEY="very-secret-key",
         )
     )
     assert_says(message, "cannot use the storage s3 bucket/cats")
