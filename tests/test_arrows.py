@@ -46,7 +46,9 @@ evaluation                   errors extras storage data overrides report
 tuning                       pipeline+ evaluation
 review                       errors storage data report evaluation
 runs                         pipeline+ report runs.facts
-review.result_folder         runs+ review labelled_photos
+review.outputs               runs+ review
+review.carried_names         model+ review label_studio.names
+review.result_folder         runs+ review review.outputs review.carried_names
 api                          errors data model runs
 label_studio.format          errors storage data
 label_studio.model_version   errors config model_code model_facts
