@@ -21,6 +21,7 @@ from prelabel.label_studio.api.deadline import Deadline
 from prelabel.label_studio.api.errors import (
     KEPT,
     AttemptError,
+    ForbiddenError,
     NotFoundError,
     RedirectedAwayError,
     ServerFault,
@@ -226,12 +227,13 @@ class Transport:
     def _refusal(self, request: str, status: int, answer: bytes) -> UserError:
         if status == 401:
             return self.token.refused()
-        if status == 403:
-            return UserError(
-                f"{self.url} forbids {request} to this token's user (403): use the token of a user "
-                "who may change the project"
-            )
         reason = self._without_secrets(answer.decode("utf-8", "replace"))
+        if status == 403:
+            return ForbiddenError(
+                f"{self.url} forbids {request} to this token's user (403): use the token of a user "
+                "who may change the project",
+                reason=reason,
+            )
         kind = NotFoundError if status == 404 else UserError
         return kind(
             f"{self.url} answered {status} to {request}{f' ({reason})' if reason else ''}: see "
