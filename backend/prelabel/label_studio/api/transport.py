@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from prelabel.errors import UserError
+from prelabel.label_studio.api.address import server_place
 from prelabel.label_studio.api.deadline import Deadline
 from prelabel.label_studio.api.errors import (
     KEPT,
@@ -264,13 +265,8 @@ class _Request:
 def _checked(url: str) -> str:
     """The server's address without a slash at the end. Raises UserError."""
     expected = "expected http://HOST:PORT or https://HOST, as in a browser"
-    try:
-        place = urlsplit(url.strip())
-        named = place.scheme in ("http", "https") and place.hostname and place.port != 0
-        httpx.URL(url.strip())
-    except (ValueError, httpx.InvalidURL):
-        named = False
-    if not named:
+    place = server_place(url)
+    if place is None:
         raise UserError(f"the Label Studio address is not valid: {expected}")
     if "@" in place.netloc:
         raise UserError(
