@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +20,10 @@ from prelabel.label_studio.server.projects import Project
 from prelabel.label_studio.server.queue import Queue
 from prelabel.label_studio.server.supervisor import Supervisor
 
-_AGAIN = 15.0
-"""Seconds until a project is looked at again."""
+_AGAIN = 4.0
+"""Seconds until a project is looked at again; the page is loaded anew every 5."""
+_PATIENCE = 1.0
+"""Seconds that the page waits for what is found, at most."""
 _WAIT = 60.0
 """Seconds for the worker to say which classes have no name."""
 
@@ -58,14 +61,30 @@ class Overviews:
         """What is known of a project."""
         return self._known.get(project.folder.path, Overview())
 
-    def look(self, project: Project) -> None:
-        """Look at a project in the background, unless that was done a moment ago."""
+    def look(self, projects: Sequence[Project]) -> None:
+        """Look at projects in the background, unless that was done a moment ago; wait a little for what
+        is found."""
+        begun = [event for project in projects if (event := self._begin(project))]
+        until = time.monotonic() + _PATIENCE
+        for event in begun:
+            event.wait(max(0.0, until - time.monotonic()))
+
+    def _begin(self, project: Project) -> threading.Event | None:
         path, now = project.folder.path, time.monotonic()
         with self._lock:
             if not project.token or now < self._looked_at.get(path, now - _AGAIN) + _AGAIN:
-                return
+                return None
             self._looked_at[path] = now
-        self._supervisor.once("overview", lambda: self._look(project))
+        done = threading.Event()
+
+        def look() -> None:
+            try:
+                self._look(project)
+            finally:
+                done.set()
+
+        self._supervisor.once("overview", look)
+        return done
 
     def _look(self, project: Project) -> None:
         try:

@@ -186,8 +186,7 @@ class Service:
 
     def page(self) -> Status:
         """As ``status``, for the page: projects are looked at in the background while it is open."""
-        for project in self.projects.all():
-            self.overviews.look(project)
+        self.overviews.look(self.projects.all())
         return self.status()
 
     def statistics(self) -> bytes:
