@@ -154,3 +154,14 @@ def test_a_server_that_was_started_anew__still_takes_names(
     until(lambda: named(review)[0] == "cat", tab)
     assert [error for error in tab.errors if "403" in error]  # the old token's
     tab.errors.clear()
+
+
+def test_caps_lock__makes_no_command_of_a_letter(open_review: Open) -> None:
+    tab, review = open_review()
+    press = """([key, shiftKey]) => document.body.dispatchEvent(new KeyboardEvent(
+        "keydown", {key, shiftKey, modifierCapsLock: true, bubbles: true}))"""
+    tab.page.evaluate(press, ["S", False])
+    assert tab.page.input_value("#box-text") == "S"
+    tab.press("Escape")
+    tab.page.evaluate(press, ["s", True])
+    until(lambda: len(named(review)) == 4, tab)

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator
 
 
+_MAP_EDGE = 14
+"""CSS pixels around the points of the map."""
+
+
 class PushedSource(SyntheticSource):
     """Its predictions lie elsewhere; ``go_on`` lets them be brought up to date."""
 
@@ -116,6 +120,22 @@ class ReviewTab(Tab):
         """The regions that a class shows."""
         cells = self.row(number).locator(".cell")
         return [int(i) for i in cells.evaluate_all("cells => cells.map(c => c.dataset.region)")]
+
+    def wait_for_map(self) -> None:
+        """Until it is drawn."""
+        self.until("document.getElementById('map-note').hidden")
+
+    def point(self, review: Review, region: int) -> tuple[float, float]:
+        """Where the map has a region, on the page, as long as nobody has zoomed."""
+        content = review.map_bytes()
+        assert content is not None
+        x, y = np.frombuffer(content[4:], [("xy", "<f4", 2), ("more", "u1", 8)])["xy"][region]
+        place = self.page.locator("#points").bounding_box()
+        assert place is not None
+        return (
+            place["x"] + _MAP_EDGE + float(x) * (place["width"] - 2 * _MAP_EDGE),
+            place["y"] + _MAP_EDGE + float(y) * (place["height"] - 2 * _MAP_EDGE),
+        )
 
     def current(self) -> int:
         """The class that keys act on."""

@@ -18,8 +18,8 @@ export function cell(region, place, total) {
 
 /** Show whether a cell is selected. */
 export function mark(element) {
-  const selected = selection.regions.has(Number(element.dataset.region));
-  element.setAttribute("aria-pressed", String(selected));
+  const selected = String(selection.regions.has(Number(element.dataset.region)));
+  if (element.ariaPressed !== selected) element.ariaPressed = selected;
 }
 
 export const cellsIn = (element) => [...element.querySelectorAll(".cell")];

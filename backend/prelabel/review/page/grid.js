@@ -38,8 +38,7 @@ export function start(given) {
     find("filter").append(make("label", {}, radio, make("span", {}, name), make("small", { "data-filter": name })));
   }
   const size = find("size").querySelector("input");
-  size.value = localStorage.getItem("prelabel-size") ?? "84";
-  size.addEventListener("input", () => { localStorage.setItem("prelabel-size", size.value); resize(); });
+  size.addEventListener("input", resize);
   new ResizeObserver(resize).observe(scroller);
   on("state", update);
   on("selection", markAll);

@@ -16,9 +16,9 @@ function drawProgress({ regions, named, classes_left: left, classes, seconds_sav
 }
 
 function drawSaving({ state, message }) {
-  const texts = { idle: "", waiting: "Saving…", running: "Saving…", done: "Saved", failed: message };
+  const texts = { idle: "", waiting: "Saving…", running: "Saving…", done: "Saved", failed: "Not saved yet" };
   const shown = find("saving");
-  shown.textContent = texts[state] ?? message ?? "";
+  shown.textContent = texts[state] ?? "";
   shown.title = message ?? "";
   shown.classList.toggle("wrong", state === "failed");
 }
@@ -39,10 +39,13 @@ function drawPush(state) {
   }[state.state] ?? "Update predictions";
 }
 
-function drawProblems(problems) {
+function drawProblems({ problems = [], applying, push: pushed }) {
   const shown = find("problems");
-  shown.hidden = !problems?.length;
-  shown.replaceChildren(...(problems ?? []).map((text) => make("li", {}, text)));
+  const texts = [...problems];
+  if (applying.state === "failed") texts.push(`Names are kept, but do not count yet; it is tried again: ${applying.message}`);
+  if (pushed?.state === "failed") texts.push(`Predictions are not up to date: ${pushed.message}`);
+  shown.hidden = !texts.length;
+  shown.replaceChildren(...texts.map((text) => make("li", {}, text)));
 }
 
 function draw() {
@@ -52,7 +55,7 @@ function draw() {
   drawProgress(state.progress);
   drawSaving(state.applying);
   drawPush(state.push);
-  drawProblems(state.problems);
+  drawProblems(state);
   const last = state.undo.at(-1);
   const shown = find("undo");
   shown.disabled = last === undefined;

@@ -20,6 +20,7 @@ let tree = null;
 let stale = true;
 let loading = false;
 let lassoing = false;
+let drawn = false; // the click that follows is the end of a lasso
 
 const zooming = zoom()
   .scaleExtent([1, 400])
@@ -102,7 +103,7 @@ function pointAt(event) {
 
 /** Go to a point's class in the list, with the region selected. */
 function click(event) {
-  if (event.shiftKey || lassoing) return;
+  if (event.shiftKey || lassoing || drawn) return;
   const region = regionAt(pointer(event, canvas));
   if (region === null) return;
   if (event.ctrlKey || event.metaKey) selectRegions([region], !selection.regions.has(region));
@@ -121,6 +122,7 @@ function setLasso(active) {
 }
 
 function startLasso(event) {
+  drawn = false;
   if (!view.points || event.button || !(lassoing || event.shiftKey)) return;
   canvas.setPointerCapture(event.pointerId);
   leave();
@@ -138,6 +140,7 @@ function endLasso(event) {
   if (!view.lasso.length) return;
   const outline = view.lasso;
   view.lasso = [];
+  drawn = true;
   draw();
   if (event.type === "pointercancel" || outline.length < 3) return;
   const found = inside(outline);

@@ -33,17 +33,20 @@ export function readPoints(buffer) {
   return points;
 }
 
-/** A disc's pixels as offsets from its middle, each with its share of the colour in [0, 256]. */
-function disc(radius, opacity) {
+/** A disc's pixels in an image of a width: their places beside the middle's, and the share of the
+ * colour that each takes, in [0, 256]. */
+function disc(radius, opacity, width) {
   const reach = Math.ceil(radius + 0.5);
-  const parts = [];
+  const places = [], shares = [];
   for (let y = -reach; y <= reach; y++) {
     for (let x = -reach; x <= reach; x++) {
       const share = Math.min(Math.max(radius + 0.5 - Math.hypot(x, y), 0), 1);
-      if (share > 0.05) parts.push([x, y, Math.round(256 * share * opacity)]);
+      if (share <= 0.05) continue;
+      places.push(y * width + x);
+      shares.push(Math.round(256 * share * opacity));
     }
   }
-  return { reach, parts };
+  return { reach, places: Int32Array.from(places), shares: Int32Array.from(shares) };
 }
 
 export const pack = ([red, green, blue]) => (255 << 24) | (blue << 16) | (green << 8) | red;
@@ -59,37 +62,31 @@ export class Raster {
     this.pixels.fill(pack(color));
   }
 
-  /** Draw the points of ids, or all: `place` is {kx, ky, tx, ty}, from [0, 1] to pixels; `colors`
-   * the packed colour of each class; `only(class)` leaves others out. */
-  draw(points, place, colors, { radius, opacity, ids = null, only = null }) {
+  /** Draw points: `place` is {kx, ky, tx, ty}, from [0, 1] to pixels; `colors` has the packed colour
+   * of each class by its id, and 0 for classes that are left out. */
+  draw(points, place, colors, { radius, opacity }) {
     const { width, height } = this.image;
-    const { reach, parts } = disc(radius, opacity);
-    const n = ids ? ids.length : points.n;
-    for (let k = 0; k < n; k++) {
-      const i = ids ? ids[k] : k;
-      const x = Math.round(points.x[i] * place.kx + place.tx);
-      const y = Math.round(points.y[i] * place.ky + place.ty);
+    const { kx, ky, tx, ty } = place;
+    const { reach, places, shares } = disc(radius, opacity, width);
+    const { x: xs, y: ys, class: classes } = points;
+    for (let i = 0; i < points.n; i++) {
+      const color = colors[classes[i]];
+      if (!color) continue;
+      const x = Math.round(xs[i] * kx + tx), y = Math.round(ys[i] * ky + ty);
       if (x < reach || y < reach || x >= width - reach || y >= height - reach) continue;
-      if (only && !only(points.class[i])) continue;
-      this.stamp(y * width + x, width, parts, colors.get(points.class[i]) ?? 0xff888888);
+      stamp(this.pixels, y * width + x, places, shares, color);
     }
   }
+}
 
-  stamp(at, width, parts, color) {
-    const { pixels } = this;
-    const red = color & 255, green = (color >> 8) & 255, blue = (color >> 16) & 255;
-    for (let k = 0; k < parts.length; k++) {
-      const [dx, dy, share] = parts[k];
-      const place = at + dy * width + dx;
-      if (share >= 250) {
-        pixels[place] = color;
-        continue;
-      }
-      const under = pixels[place];
-      const r = under & 255, g = (under >> 8) & 255, b = (under >> 16) & 255;
-      pixels[place] = (255 << 24) | ((b + (((blue - b) * share) >> 8)) << 16)
-        | ((g + (((green - g) * share) >> 8)) << 8) | (r + (((red - r) * share) >> 8));
-    }
+function stamp(pixels, at, places, shares, color) {
+  const red = color & 255, green = (color >> 8) & 255, blue = (color >> 16) & 255;
+  for (let k = 0; k < places.length; k++) {
+    const place = at + places[k], share = shares[k];
+    const under = pixels[place];
+    const r = under & 255, g = (under >> 8) & 255, b = (under >> 16) & 255;
+    pixels[place] = 0xff000000 | ((b + (((blue - b) * share) >> 8)) << 16)
+      | ((g + (((green - g) * share) >> 8)) << 8) | (r + (((red - r) * share) >> 8));
   }
 }
 

@@ -18,7 +18,7 @@ const marks = find("marks");
 export const view = { points: null, zoom: zoomIdentity, region: null, class: null, lasso: [] };
 
 let raster = null;
-let colors = new Map();
+let colors = new Uint32Array();
 let names = new Map();
 let ink = {};
 let waiting = false;
@@ -43,7 +43,8 @@ export function recolor() {
   const style = getComputedStyle(document.documentElement);
   const value = (name) => style.getPropertyValue(name).trim();
   ink = { page: rgb(value("--plot")), text: value("--ink"), halo: value("--plot"), accent: value("--link") };
-  colors = new Map([...store.classes.values()].map((item) => [item.id, pack(legible(rgb(item.color), ink.page))]));
+  colors = new Uint32Array(Math.max(...store.classes.keys(), -1) + 1);
+  for (const item of store.classes.values()) colors[item.id] = pack(legible(rgb(item.color), ink.page));
   draw();
 }
 
@@ -76,12 +77,12 @@ function drawPoints() {
   const density = canvas.width / canvas.clientWidth;
   const { kx, ky, tx, ty } = scale();
   const place = { kx: kx * density, ky: ky * density, tx: tx * density, ty: ty * density };
-  const radius = density * Math.min(Math.max(1.1 + 40 / Math.sqrt(view.points.n), 1.5) * Math.sqrt(Math.sqrt(view.zoom.k)), 6);
-  const shown = view.class ?? selection.current;
-  const chosen = (id) => id === shown || selection.classes.has(id);
+  const radius = density * Math.min(Math.max(1.1 + 40 / Math.sqrt(view.points.n), 1.5) * Math.sqrt(Math.sqrt(view.zoom.k)), 5);
+  const chosen = new Set([view.class ?? selection.current, ...selection.classes]);
+  const pick = (strong) => colors.map((color, id) => (chosen.has(id) === strong ? color : 0));
   raster.clear(ink.page);
-  raster.draw(view.points, place, colors, { radius, opacity: 0.55, only: (id) => !chosen(id) });
-  raster.draw(view.points, place, colors, { radius: radius * 1.25, opacity: 1, only: chosen });
+  raster.draw(view.points, place, pick(false), { radius, opacity: 0.55 });
+  raster.draw(view.points, place, pick(true), { radius: radius * 1.25, opacity: 1 });
   canvas.getContext("2d").putImageData(raster.image, 0, 0);
 }
 
@@ -139,9 +140,11 @@ function drawNames(context, place) {
   context.textBaseline = "middle";
   context.lineJoin = "round";
   for (const item of named) {
-    const x = names.get(item.id).x * place.kx + place.tx, y = names.get(item.id).y * place.ky + place.ty;
     const text = item.name.length > 24 ? `${item.name.slice(0, 23)}…` : item.name;
     const half = context.measureText(text).width / 2 + 4;
+    const at = names.get(item.id).x * place.kx + place.tx, y = names.get(item.id).y * place.ky + place.ty;
+    if (at < 0 || at > canvas.clientWidth) continue;
+    const x = Math.min(Math.max(at, half), canvas.clientWidth - half);
     if (taken.some((other) => Math.abs(other.x - x) < other.half + half && Math.abs(other.y - y) < 18)) continue;
     taken.push({ x, y, half });
     context.lineWidth = 4;

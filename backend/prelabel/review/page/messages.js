@@ -9,7 +9,14 @@ const SECONDS = 6;
 
 let timer = 0;
 
+/** Where a dialog is open, all else is out of reach. */
+function place() {
+  const open = [...document.querySelectorAll("dialog[open]")].at(-1) ?? document.body;
+  if (toast.parentElement !== open) open.append(toast);
+}
+
 export function say(text, ...actions) {
+  place();
   clearTimeout(timer);
   toast.classList.remove("wrong");
   toast.replaceChildren(make("span", {}, text), ...actions);

@@ -92,7 +92,7 @@ function drawLabels() {
   drawn = now;
   find("labels").replaceChildren(...names.map(({ name, color }, i) => {
     const key = i < DIGITS ? [make("kbd", {}, String(i + 1))] : [];
-    const made = button("", () => give(name), { class: "label", "aria-label": `Name: ${name}` });
+    const made = button("", () => give(name), { class: "label" });
     made.append(...key, swatch(color), make("bdi", {}, name));
     return made;
   }));

@@ -41,8 +41,9 @@ const nameOf = (region) => {
 function draw() {
   find("photo-name").textContent = shown.name;
   const { width, height } = shown;
-  const svg = make("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `Photo ${shown.name} with its regions` },
-    make("image", { href: image(shown.photo), width, height, preserveAspectRatio: "none" }));
+  const photo = make("image", { href: image(shown.photo), width, height, preserveAspectRatio: "none" });
+  photo.addEventListener("error", () => body.append(make("p", {}, "This photo cannot be read.")));
+  const svg = make("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `Photo ${shown.name} with its regions` }, photo);
   for (const region of shown.regions) {
     const color = colorOf(region);
     const path = make("path", { d: region.path, fill: color, stroke: color, "fill-rule": "evenodd", "data-region": region.id },

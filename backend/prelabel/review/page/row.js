@@ -62,9 +62,12 @@ export class Row {
   /** Show whether it is current or selected. Tab stops at the current class alone. */
   mark() {
     const current = selection.current === this.id;
+    const selected = selection.classes.has(this.id);
+    this.pick.checked = selected; // a click may have changed it by itself
+    if (this.marked === `${current} ${selected}`) return;
+    this.marked = `${current} ${selected}`;
     this.element.classList.toggle("current", current);
-    this.pick.checked = selection.classes.has(this.id);
-    this.element.classList.toggle("selected", this.pick.checked);
+    this.element.classList.toggle("selected", selected);
     for (const item of [this.name, this.pick, ...this.tools.children]) item.tabIndex = current ? 0 : -1;
   }
 }

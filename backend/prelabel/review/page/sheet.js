@@ -91,8 +91,8 @@ export class Sheet {
     if (last) {
       const rest = first.total - head - tail;
       const more = button(`+${number(rest)}`, this.onExpand, {
-        class: "rest", tabindex: "-1", title: "Show all cut-outs; the last ones are those farthest from the middle of the class",
-        "aria-label": `Show ${number(rest)} more cut-outs` });
+        class: "rest", tabindex: "-1", title: "Show all cut-outs; the last ones are farthest from the middle of the class",
+        "aria-label": `+${number(rest)} outliers › Show all cut-outs` });
       more.append(make("small", {}, "outliers ›"));
       cells.push(more);
       last.regions.forEach((region, i) => {

@@ -7,7 +7,7 @@ import { askClass, askName } from "./names.js";
 import { clear, selection } from "./selection.js";
 import { on } from "./state.js";
 
-const PREVIEW = 12;
+const PREVIEW = 7;
 const tray = find("tray");
 
 function previews(regions) {
