@@ -141,7 +141,9 @@ def test_demo__prints_where_to_look(
         given.extend([command, folder, backbone])
         backend = Backend("http://backend", "user", "secret")
         login = Login("me@example.com", "password", "token")
-        yield Demo("http://page", login, backend, Totals(), {"coco": folder / "coco"})
+        yield Demo(
+            "http://page", "http://review", login, backend, Totals(), {"coco": folder / "coco"}
+        )
 
     def interrupted() -> None:
         given.append("waited")
@@ -160,6 +162,7 @@ def test_demo__prints_where_to_look(
     assert given == [Path("label-studio"), tmp_path, "color-texture", *waited]
     rows = _rows(result)
     assert rows["open"] == "http://page"
+    assert "http://review" in rows["begin"]
     assert "me@example.com" in rows["log"]
     assert "secret" in rows["backend"]
     assert str(tmp_path / "coco") in result.stdout
