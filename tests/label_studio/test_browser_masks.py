@@ -13,6 +13,7 @@ import pytest
 
 from builders import prediction, region
 from prelabel.data.masks import Mask
+from prelabel.label_studio.create import Backend
 from prelabel.label_studio.demo import demo
 from prelabel.label_studio.format.items import decode_item, encode_regions
 from prelabel.label_studio.format.label_config import parse_label_config
@@ -37,7 +38,7 @@ class Stage:
     """All that runs, and the project."""
 
     server: Server
-    backend: demo.Backend
+    backend: Backend
     tab: LabelStudioTab
     project: int
 
@@ -70,7 +71,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
                 server.upload(project, [(name, made.png) for name, made in THINGS.items()])
                 tab.connect(project, backend.url, backend.user, backend.password)
                 found = Stage(server, backend, tab, project)
-                _wait(lambda: "fitted on" in _page(found), seconds=120)
+                _wait(lambda: "Model fitted" in _page(found), seconds=120)
                 tab.retrieve(project)
                 yield found
         finally:

@@ -21,7 +21,13 @@ from prelabel.runs.folder import (
     output_folder,
     write_facts,
 )
-from prelabel.runs.formats import NothingKeptError, Settings, make_exporters, write_formats
+from prelabel.runs.formats import (
+    NothingKeptError,
+    Settings,
+    make_exporters,
+    named_settings,
+    write_formats,
+)
 from prelabel.runs.predictions import FILE, read_predictions, write_predictions
 from prelabel.runs.tally import Tally
 from prelabel.storage.marker import DONE, MARKER
@@ -69,7 +75,8 @@ def export_predictions(
         )
     version = tally.model_version or dataset.model_version
     context = ExportContext(folder, dataset.classes, version)
-    is_own_folder = facts is not None and out.resolve() == predictions.parent.resolve()
+    run = source if source.is_dir() else source.parent
+    is_own_folder = facts is not None and out.resolve() == run.resolve()
     folders = {name: out / name for name in exporters}
     log = RunLog(progress)
 
@@ -88,7 +95,7 @@ def export_predictions(
         with locked(out):
             files = write()
             if facts and facts.state == DONE:
-                add_formats(out, exporters)
+                add_formats(out, exporters, named_settings(exporters, settings))
     else:
         files = _write_into(out, "export", version, write)
     return ExportSummary(files, tally.photos, tally.regions, tuple(context.problems.lines()))

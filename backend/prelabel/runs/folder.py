@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+
+from msgspec import structs
 
 from prelabel.data.records import ImageFile
 from prelabel.errors import UserError
 from prelabel.runs.facts import FolderFacts, RunFacts, facts_json
 from prelabel.runs.predictions import FILE, read_predictions
+from prelabel.runs.reviewed import read_reviewed, reviewed_file
 from prelabel.steps.photos import PhotoSet
 from prelabel.storage.files import LOCK, is_clutter, remove_leftovers, replacing
 from prelabel.storage.json import decode
@@ -86,16 +89,24 @@ def write_facts(out: Path, facts: RunFacts | FolderFacts) -> None:
     _write(out, facts_json(facts))
 
 
-def add_formats(out: Path, formats: Iterable[str]) -> None:
-    """Note in a finished folder's ``run.json`` that these exports lie in it too; all else stays."""
+def add_formats(
+    out: Path, formats: Iterable[str], settings: Mapping[str, Mapping[str, object]] | None = None
+) -> None:
+    """Note in a finished folder's ``run.json`` that these exports lie in it too, with their settings;
+    all else stays."""
     facts = json.loads((out / MARKER).read_bytes())
-    facts["formats"] = list(dict.fromkeys([*facts.get("formats", []), *formats]))
+    written = list(formats)
+    facts["formats"] = list(dict.fromkeys([*facts.get("formats", []), *written]))
+    known = {k: v for k, v in facts.pop("format_settings", {}).items() if k not in written}
+    if known := {**known, **(settings or {})}:
+        facts["format_settings"] = known
     _write(out, json.dumps(facts, indent=1) + "\n")
 
 
 def find_predictions(source: Path) -> tuple[Path, FolderFacts | None]:
-    """The predictions file in the folder of a run or predict, or ``source`` itself if it is a file;
-    and the folder's facts, None if there are none. Raises UserError."""
+    """The predictions file of the folder of a run or predict, or ``source`` itself if it is a file;
+    and the folder's facts, None if there are none. Of a run that was reviewed, both have the names of
+    the review. Raises UserError."""
     if not source.is_dir():
         if not source.exists():
             raise UserError(f"{str(source)!r}: no such folder or file")
@@ -111,6 +122,10 @@ def find_predictions(source: Path) -> tuple[Path, FolderFacts | None]:
             f"{str(source)!r} holds what `prelabel {facts.command}` wrote, not predictions: "
             "name the folder of a run or predict"
         )
+    if reviewed := read_reviewed(source):
+        names, version = reviewed.class_names, reviewed.model_version
+        facts = structs.replace(facts, class_names=names, model_version=version)
+        return reviewed_file(source, reviewed), facts
     return source / FILE, facts
 
 

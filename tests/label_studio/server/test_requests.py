@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tracemalloc
 from collections.abc import Callable
 from typing import Any
@@ -89,6 +90,19 @@ def test_decode__nesting_beyond_the_decoder(depth: int) -> None:
             PredictRequest.decode(text)
 
 
+@pytest.mark.parametrize("half", ["\\ud83d", "\\uDC00", "\\udc00\\ud83d", "\\ud83d\\\\"])
+def test_predict__half_a_character_does_not_cost_the_others(half: str) -> None:
+    """Label Studio imports such a task."""
+    text = (
+        '{"tasks":[{"id":1,"annotations":["%s"],"data":{"a":"%s", "b":"\\ud83d\\ude00"}},{"id":2}]}'
+    )
+    one, other = PredictRequest.decode((text % (half, half)).encode()).tasks
+    assert (one.id, other.id) == (1, 2)
+    found = read_object(one.data, "task 1")
+    assert found["b"] == "\U0001f600"
+    assert str(found["a"]).startswith("\ufffd")
+
+
 def test_predict__too_many_tasks() -> None:
     most = requests.MOST_TASKS
     assert len(PredictRequest.decode(body(tasks=[{"id": 1}] * most)).tasks) == most
@@ -107,7 +121,6 @@ def test_predict__too_many_tasks() -> None:
         b'{"tasks":[{"id":1.5}]}',
         b'{"tasks":[{"id":1,"data":{"a":NaN}}]}',
         b'{"tasks":[],"project":[]}',
-        b'{"tasks":[],"project":"\\ud800"}',
         b'{"tasks":[]}{}',
         b'{"tasks":[]',
         b"\xef\xbb\xbf{}",
@@ -162,6 +175,34 @@ def test_read_object__limits() -> None:
         read_object(b'{"a": [%s0]}' % (b"[]," * 400_000), "task 1")
     with pytest.raises(UserError, match="not JSON"):
         read_object(b"{", "task 1")
+
+
+@given(
+    st.lists(st.sampled_from(['a"b', "\\", '\\\\"', "x", "", "\U0001f600", 1])), st.integers(2, 9)
+)
+def test_read_object__parts_are_counted_beside_texts(values: list[object], at_once: int) -> None:
+    text = json.dumps({"a": values}).encode()
+    size = len(re.sub(rb'"(?:[^"\\]|\\.)*"', b'""', text))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(requests, "_AT_ONCE", at_once)
+        patch.setattr(requests, "_STRUCTURE", size)
+        assert read_object(text, "task 1") == {"a": values}
+        patch.setattr(requests, "_STRUCTURE", size - 1)
+        with pytest.raises(UserError, match="too many parts"):
+            read_object(text, "task 1")
+
+
+@pytest.mark.parametrize("part", [b'{"a":1},', b'"",', b"[],", b'"\\"",'])
+def test_predict__a_prompt_of_many_parts_costs_no_memory(part: bytes) -> None:
+    text = b'{"tasks":[],"params":{"context":{"result":[%s0]}}}' % (part * 1_000_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError, match="too many parts"):
+            PredictRequest.decode(text)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < len(text) + 30_000_000
 
 
 def test_event__keeps_numbers_alone() -> None:
