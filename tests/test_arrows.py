@@ -44,7 +44,9 @@ report                       errors storage data runs.facts
 samples                      errors extras storage data
 evaluation                   errors extras storage data overrides report
 tuning                       pipeline+ evaluation
+review                       errors storage data report evaluation
 runs                         pipeline+ report runs.facts
+review.result_folder         runs+ review labelled_photos
 api                          errors data model runs
 label_studio.format          errors storage data
 label_studio.model_version   errors config model_code model_facts

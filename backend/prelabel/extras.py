@@ -31,9 +31,10 @@ EXTRAS: dict[str, Extra] = {
     "heif": Extra("photos of the format HEIC", {"pillow-heif": "pillow_heif"}),
     "label-studio": Extra("talking to Label Studio", {"httpx": "httpx"}),
     "labelformat": Extra("the formats yolo-seg and boxes", {"labelformat": "labelformat"}),
+    "map": Extra("a map of alike regions by UMAP in prelabel review", {"umap-learn": "umap"}),
     "samples": Extra("the sample photos", {"scikit-image": "skimage"}),
     "serve": Extra(
-        "prelabel serve, the ML backend of Label Studio",
+        "prelabel serve, the ML backend of Label Studio, and prelabel review",
         {
             "anyio": "anyio",
             "label-studio-ml": "label_studio_ml",

@@ -93,7 +93,7 @@ def labelled_photos(
             continue
         [features] = segmenter.features([image])
         own = [region for region in labelled.regions if _is_named(region, labels.classes)]
-        vectors = _vectors(image, features, own, segmenter, store)
+        vectors = region_vectors(image, features, own, segmenter, store)
         yield (
             file,
             LabelledPhoto(
@@ -115,7 +115,7 @@ def labelled_photos(
         store.flush()
 
 
-def _vectors(
+def region_vectors(
     image: Image,
     features: PatchFeatures,
     regions: Sequence[Region],

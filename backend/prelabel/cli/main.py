@@ -19,7 +19,18 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from prelabel.cli import console, evaluate, export, label_studio, order, plugins, run, serve, tune
+from prelabel.cli import (
+    console,
+    evaluate,
+    export,
+    label_studio,
+    order,
+    plugins,
+    review,
+    run,
+    serve,
+    tune,
+)
 from prelabel.cli.options import example
 from prelabel.errors import UserError
 from prelabel.storage.text import one_line
@@ -88,6 +99,7 @@ for commands in (
     order.app,
     evaluate.app,
     export.app,
+    review.app,
     serve.app,
     plugins.app,
     label_studio.app,

@@ -20,20 +20,20 @@ def view_size(width: int, height: int) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def svg_path(mask: Mask) -> str:
+def svg_path(mask: Mask, *, view: int = VIEW_SIDE) -> str:
     """The outline of a mask at the photo's full size, for ``fill-rule="evenodd"``, holes included,
-    in whole view units.
+    in whole units of a view whose long side is ``view``.
 
     It runs along the pixels' edges, simplified by ``_TOLERANCE``.
     Empty for an empty mask.
     """
     side = max(mask.shape)
     # Of a large photo's mask every n-th pixel says as much as the view can show.
-    step = max(1, side // VIEW_SIDE)
+    step = max(1, side // view)
     sampled = mask[step // 2 :: step, step // 2 :: step]
     paths = []
     for outline in outlines(sampled, holes=True):
-        in_view = (outline * (step * VIEW_SIDE / side)).astype(np.float32)
+        in_view = (outline * (step * view / side)).astype(np.float32)
         corners = cv2.approxPolyDP(in_view[:, None], _TOLERANCE, closed=True)[:, 0]
         points = np.rint(corners).astype(int)
         x, y = points[0].tolist()

@@ -69,7 +69,8 @@ def export_predictions(
         )
     version = tally.model_version or dataset.model_version
     context = ExportContext(folder, dataset.classes, version)
-    is_own_folder = facts is not None and out.resolve() == predictions.parent.resolve()
+    run = source if source.is_dir() else source.parent
+    is_own_folder = facts is not None and out.resolve() == run.resolve()
     folders = {name: out / name for name in exporters}
     log = RunLog(progress)
 

@@ -8,9 +8,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from msgspec import structs
+
 from prelabel.errors import UserError
 from prelabel.runs.facts import FolderFacts, RunFacts, facts_json
 from prelabel.runs.predictions import FILE
+from prelabel.runs.reviewed import read_reviewed, reviewed_file
 from prelabel.storage.files import LOCK, is_clutter, remove_leftovers, replacing
 from prelabel.storage.json import decode
 from prelabel.storage.locks import exclusive
@@ -92,8 +95,9 @@ def add_formats(out: Path, formats: Iterable[str]) -> None:
 
 
 def find_predictions(source: Path) -> tuple[Path, FolderFacts | None]:
-    """The predictions file in the folder of a run or predict, or ``source`` itself if it is a file;
-    and the folder's facts, None if there are none. Raises UserError."""
+    """The predictions file of the folder of a run or predict, or ``source`` itself if it is a file;
+    and the folder's facts, None if there are none. Of a run that was reviewed, both have the names of
+    the review. Raises UserError."""
     if not source.is_dir():
         if not source.exists():
             raise UserError(f"{str(source)!r}: no such folder or file")
@@ -109,6 +113,10 @@ def find_predictions(source: Path) -> tuple[Path, FolderFacts | None]:
             f"{str(source)!r} holds what `prelabel {facts.command}` wrote, not predictions: "
             "name the folder of a run or predict"
         )
+    if reviewed := read_reviewed(source):
+        names, version = reviewed.class_names, reviewed.model_version
+        facts = structs.replace(facts, class_names=names, model_version=version)
+        return reviewed_file(source, reviewed), facts
     return source / FILE, facts
 
 

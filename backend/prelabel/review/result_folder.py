@@ -1,0 +1,207 @@
+"""The result of a run as the source of a review: names count in its exports and its report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+from msgspec import structs
+from numpy.typing import NDArray
+
+from prelabel.data.dataset import Problems
+from prelabel.data.images import read_image
+from prelabel.data.masks import rles_share
+from prelabel.data.records import Image, Prediction
+from prelabel.errors import PhotoError, UserError
+from prelabel.labelled_photos import region_vectors
+from prelabel.model import FittedModel
+from prelabel.photo_segmenter import PhotoSegmenter
+from prelabel.review.source import Decisions, Name, ReviewedPhoto, ReviewPhoto
+from prelabel.runs.facts import RunFacts
+from prelabel.runs.folder import find_predictions, locked
+from prelabel.runs.predictions import FILE, read_predictions
+from prelabel.runs.reviewed import FOLDER, predictions_key, write_reviewed
+from prelabel.storage.files import cache_folder
+from prelabel.storage.json import decode
+from prelabel.storage.marker import MARKER
+from prelabel.storage.progress import Progress, RunLog
+from prelabel.storage.shards import ShardStore
+
+
+class ResultFolder:
+    """The folder that `prelabel run` has left.
+
+    Its predictions stay as they are; those with the names of the review lie beside them, and count.
+    Photos that were moved away or changed have no picture, and regions of which no vector is known
+    come last in their class.
+    """
+
+    def __init__(
+        self, folder: Path, *, photos: Path | None = None, progress: Progress | None = None
+    ) -> None:
+        """``photos``: where the photos lie now. Raises UserError if it is not such a folder."""
+        self.folder = folder
+        self._facts = _read_facts(folder)
+        self._photos = photos or Path(self._facts.photos.folder)
+        self._progress = progress
+        self._key = predictions_key(folder)
+        self.problems = Problems()
+
+    @property
+    def place(self) -> Path:
+        """Where the review keeps what it needs."""
+        return self.folder / FOLDER
+
+    @property
+    def title(self) -> str:
+        """The folder's name."""
+        return self.folder.resolve().name
+
+    @property
+    def key(self) -> str:
+        """Of the predictions."""
+        return self._key
+
+    def labels(self) -> Mapping[str, str]:
+        """The labels that the run was told of; exports choose their colours themselves."""
+        classes = self._facts.config.get("classes")
+        asked = classes.get("labels") if isinstance(classes, dict) else None
+        return dict.fromkeys([*self._taught, *(asked if isinstance(asked, list) else [])], "")
+
+    def regions(self) -> Iterator[ReviewPhoto]:
+        """The predicted photos; vectors are taken from the cache, or computed again."""
+        log = RunLog(self._progress)
+        total = self._facts.photos.predicted or 0
+        vectors = _Vectors(self.folder / "model", self._photos, self.problems)
+        with log.stage("review", total):
+            for prediction in log.advancing(read_predictions(self.folder / FILE)):
+                yield ReviewPhoto(
+                    id=prediction.photo,
+                    name=prediction.photo,
+                    width=prediction.width,
+                    height=prediction.height,
+                    regions=prediction.regions,
+                    vectors=vectors.of(prediction),
+                    names=[self._name(region.cluster) for region in prediction.regions],
+                )
+
+    def image(self, photo: str) -> Image:
+        """A photo. Raises PhotoError."""
+        return read_image(self._photos / photo)
+
+    def apply(self, decisions: Decisions) -> None:
+        """Write the predictions with their names. Raises UserError if the run was run again."""
+        names = self._class_names(decisions)
+        classes = list(dict.fromkeys(names.values()))
+        numbers = {number: classes.index(name) for number, name in names.items()}
+        version = f"{self._facts.model_version.rpartition('-')[0]}-{decisions.revision}"
+        with locked(self.folder):
+            if predictions_key(self.folder) != self._key:
+                raise UserError(
+                    f"{str(self.folder)!r} was run again meanwhile: stop this review, and start it anew"
+                )
+            pairs = zip(read_predictions(self.folder / FILE), decisions.photos(), strict=True)
+            write_reviewed(
+                self.folder,
+                (_named(one, reviewed, numbers, version) for one, reviewed in pairs),
+                key=self._key,
+                class_names=classes,
+                model_version=version,
+            )
+
+    @property
+    def _taught(self) -> list[str]:
+        """Names of the classes that come first, those of the labels that the run has learned from."""
+        return list(self._facts.taught.classes) if self._facts.taught else []
+
+    def _name(self, cluster: int) -> Name:
+        return self._taught[cluster] if 0 <= cluster < len(self._taught) else ""
+
+    def _class_names(self, decisions: Decisions) -> dict[int, str]:
+        """The name that each class which is no background has in exports; those that people have
+        named first."""
+        found: dict[int, str] = {}
+        own = self._facts.class_names
+        for number, name in sorted(
+            decisions.names.items(), key=lambda item: (not item[1], item[0])
+        ):
+            if name is None:
+                continue
+            unnamed = (
+                own[number] if number < len(own) else f"object {number - len(self._taught) + 1}"
+            )
+            found[number] = name or unnamed
+        return found
+
+
+class _Vectors:
+    """The vectors of predicted regions."""
+
+    def __init__(self, model: Path, photos: Path, problems: Problems) -> None:
+        self._photos = photos
+        self._problems = problems
+        self._model = FittedModel.load(model)
+        self._segmenter = PhotoSegmenter(self._model, self._model.config)
+        origin = self._segmenter.vectors_origin
+        self._store = ShardStore(cache_folder() / "labels" / origin)
+
+    def of(self, prediction: Prediction) -> NDArray[np.float32]:
+        """float32 (n, dim); zeros if the photo is not there any more."""
+        regions = prediction.regions
+        if not regions:
+            return self._none(0)
+        segment = self._segmenter.stored(prediction.digest) if prediction.digest else None
+        if segment and [r.rle for r in segment.regions] == [r.rle for r in regions]:
+            return segment.embeddings
+        try:
+            image = read_image(self._photos / prediction.photo)
+            if prediction.digest not in ("", image.digest):
+                raise PhotoError("is another photo than the one that was predicted")
+        except PhotoError as error:
+            self._problems.note(
+                "photos whose regions cannot be compared", f"{prediction.photo}: {error}"
+            )
+            return self._none(len(regions))
+        [features] = self._segmenter.features([image])
+        found = region_vectors(image, features, regions, self._segmenter, self._store)
+        with suppress(OSError):
+            self._store.flush()
+        return found
+
+    def _none(self, n: int) -> NDArray[np.float32]:
+        dim = self._model.classes.shape[1] if self._model.classes.ndim == 2 else 0
+        return np.zeros((n, dim), dtype=np.float32)
+
+
+def _named(
+    prediction: Prediction, reviewed: ReviewedPhoto, numbers: Mapping[int, int], version: str
+) -> Prediction:
+    """The prediction with the review's classes; background is no region any more."""
+    regions = tuple(
+        structs.replace(region, cluster=numbers[number])
+        for region, number in zip(prediction.regions, reviewed.classes.tolist(), strict=True)
+        if number in numbers
+    )
+    foreground = prediction.foreground
+    if len(regions) < len(prediction.regions):
+        size = {"height": prediction.height, "width": prediction.width}
+        foreground = rles_share([region.rle for region in regions], **size)
+    return structs.replace(
+        prediction, regions=regions, foreground=foreground, model_version=version
+    )
+
+
+def _read_facts(folder: Path) -> RunFacts:
+    """The facts of a run that is done. Raises UserError."""
+    find_predictions(folder)  # says what is wrong with other folders
+    if not folder.is_dir():
+        raise UserError(f"{str(folder)!r} is a file: name the folder that `prelabel run` has left")
+    facts = decode((folder / MARKER).read_bytes(), RunFacts)
+    if facts.command != "run":
+        raise UserError(
+            f"{str(folder)!r} holds what `prelabel {facts.command}` wrote, which has no model: name "
+            "the folder of a run"
+        )
+    return facts

@@ -1,0 +1,80 @@
+"""What a review has made of a run's predictions: beside them, so that nothing is overwritten."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from prelabel.data.records import Prediction
+from prelabel.runs.predictions import FILE, write_predictions
+from prelabel.storage.files import replacing
+from prelabel.storage.json import decode, encode
+
+FOLDER = "review"
+"""Of a run's folder."""
+_NAMES = "names.json"
+_CHUNK = 2**20
+
+
+class Reviewed(msgspec.Struct):
+    """``key``: of the run's predictions that were reviewed. ``file``: those with the review's names,
+    in the review's folder. ``class_names``: of their classes."""
+
+    key: str
+    file: str
+    class_names: list[str]
+    model_version: str
+
+
+def predictions_key(run: Path) -> str:
+    """12 hex digits of a run's predictions as it has written them."""
+    content = hashlib.blake2b(digest_size=6)
+    with (run / FILE).open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            content.update(chunk)
+    return content.hexdigest()
+
+
+def read_reviewed(run: Path) -> Reviewed | None:
+    """What counts in place of a run's own predictions; None if they were not reviewed, or are others
+    by now."""
+    try:
+        found = decode((run / FOLDER / _NAMES).read_bytes(), Reviewed)
+    except (OSError, ValueError):
+        return None
+    folder = run / FOLDER
+    if found.file not in {file.name for file in folder.glob("predictions-*.jsonl")}:
+        return None
+    return found if found.key == predictions_key(run) else None
+
+
+def reviewed_file(run: Path, reviewed: Reviewed) -> Path:
+    """The predictions that count."""
+    return run / FOLDER / reviewed.file
+
+
+def write_reviewed(
+    run: Path,
+    predictions: Iterable[Prediction],
+    *,
+    key: str,
+    class_names: Sequence[str],
+    model_version: str,
+) -> Reviewed:
+    """Have other predictions count in place of a run's own. Raises UserError and OSError; what counted
+    before then counts on."""
+    folder = run / FOLDER
+    found = Reviewed(
+        key, f"predictions-{secrets.token_hex(4)}.jsonl", list(class_names), model_version
+    )
+    write_predictions(folder / found.file, predictions)
+    with replacing(folder / _NAMES) as beside:
+        beside.write_bytes(encode(found))
+    for old in folder.glob("predictions-*.jsonl"):
+        if old.name != found.file:
+            old.unlink(missing_ok=True)
+    return found
