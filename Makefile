@@ -4,6 +4,7 @@
 # make quality  quality on photos with masks (DATA)      make bench    speed and memory
 # make bench-label-studio  names learned from corrections, clicks, the backend with a real server
 # make bench-learning      how corrections make the next pre-labels better, on photos with masks (DATA)
+# make bench-review        names of regions after some seconds at the review page, and its memory
 # make bench-formats       exports compared with Label Studio's, evaluation with pycocotools, hotcoco
 PYTHON ?= python3
 VENV ?= .venv
@@ -14,7 +15,7 @@ READERS ?= .venv-voc-readers
 RUN := $(VENV)/bin
 PIP := $(RUN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: label-studio demo test quick check quality bench bench-formats bench-label-studio bench-learning label-studio-server voc-readers clean
+.PHONY: label-studio demo test quick check quality bench bench-formats bench-label-studio bench-learning bench-review label-studio-server voc-readers clean
 
 label-studio: $(VENV)/.demo label-studio-server
 	$(RUN)/prelabel weights pull stand-in
@@ -63,6 +64,12 @@ bench-learning: $(VENV)/.demo
 	$(RUN)/prelabel weights pull stand-in
 	$(RUN)/python benchmarks/learning.py $(DATA) --per-class \
 		--weights distilled=$(DISTILLED) --weights stand-in=stand-in
+
+bench-review: $(VENV)/.demo
+	$(RUN)/prelabel weights pull stand-in
+	$(RUN)/python benchmarks/review.py $(DATA)/voc_animals $(DATA)/coco \
+		--weights distilled=$(DISTILLED) --weights stand-in=stand-in
+	$(RUN)/python benchmarks/review_memory.py
 
 bench-formats: $(VENV)/.test label-studio-server
 	$(RUN)/python benchmarks/evaluation.py

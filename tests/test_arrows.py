@@ -46,7 +46,9 @@ evaluation                   errors extras storage data overrides report
 tuning                       pipeline+ evaluation
 review                       errors storage data report evaluation
 runs                         pipeline+ report runs.facts
-review.result_folder         runs+ review labelled_photos
+review.outputs               runs+ review
+review.carried_names         model+ review label_studio.names
+review.result_folder         runs+ review review.outputs review.carried_names
 api                          errors data model runs
 label_studio.format          errors storage data
 label_studio.model_version   errors config model_code model_facts
@@ -66,7 +68,9 @@ label_studio.unnamed         label_studio.names+ label_studio.api
 label_studio.bulk            label_studio.fit+ label_studio.teaching label_studio.learning_curve label_studio.model_version label_studio.prediction_writer label_studio.unnamed
 label_studio.leading         label_studio.fit+ label_studio.teaching label_studio.unnamed instructive
 label_studio.server          label_studio.fit+ label_studio.teaching label_studio.learning_curve label_studio.project_home label_studio.project_state label_studio.model_version label_studio.prediction_writer label_studio.unnamed
-label_studio.demo            errors storage config samples runs label_studio.api label_studio.project_folder label_studio.project_home label_studio.bulk label_studio.predict
+label_studio.upload          errors storage data label_studio.api
+label_studio.create          errors storage data label_studio.format label_studio.api label_studio.upload
+label_studio.demo            errors storage config data samples steps runs label_studio.api label_studio.create label_studio.project_folder label_studio.project_home label_studio.bulk label_studio.predict
 prelabel_plugins             strategies+ weights
 prelabel_exporters           strategies+ weights label_studio.format
 """

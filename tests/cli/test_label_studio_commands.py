@@ -14,8 +14,8 @@ from typer.testing import Result
 from prelabel.cli.label_studio import demo, predict
 from prelabel.config import Config
 from prelabel.label_studio.bulk import Totals
+from prelabel.label_studio.create import Backend
 from prelabel.label_studio.demo import session
-from prelabel.label_studio.demo.demo import Backend
 from prelabel.label_studio.demo.local_server import Login
 from prelabel.label_studio.demo.session import Demo
 from prelabel.label_studio.format.unnamed_labels import add_labels

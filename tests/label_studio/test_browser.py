@@ -20,10 +20,12 @@ from pycocotools.coco import COCO
 
 import builders
 from prelabel.data.masks import encode_rle
+from prelabel.label_studio.create import Backend
 from prelabel.label_studio.demo import demo
 from prelabel.label_studio.format.items import decode_item, encode_regions
 from prelabel.label_studio.format.label_config import Control, Label, parse_label_config
 from prelabel.label_studio.format.labels import is_unnamed
+from prelabel.label_studio.format.new_config import new_label_config
 from prelabel.label_studio.format.unnamed_labels import add_labels
 from prelabel.label_studio.model_version import is_own
 from support.browser import LabelStudioTab, chromium
@@ -58,7 +60,7 @@ class Stage:
     """All that runs. ``project``: with brushes and all photos, not connected yet."""
 
     server: Server
-    backend: demo.Backend
+    backend: Backend
     tab: LabelStudioTab
     project: int
 
@@ -93,7 +95,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 def _project(server: Server, local: Path) -> int:
     """Uploads, one of them broken, and a local file."""
-    project = server.project(demo.label_xml(LABELS))
+    project = server.project(new_label_config(LABELS))
     server.upload(project, [(n, _file(n)) for n in SHAPES if n != "local.png"])
     server.upload(project, [(BROKEN, as_rotated_jpeg(shape("box", 20))[:900])])
     storage = {"project": project, "path": str(local), "title": "local", "use_blob_urls": True}

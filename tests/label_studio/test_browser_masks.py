@@ -13,6 +13,7 @@ import pytest
 
 from builders import prediction, region
 from prelabel.data.masks import Mask
+from prelabel.label_studio.create import Backend
 from prelabel.label_studio.demo import demo
 from prelabel.label_studio.format.items import decode_item, encode_regions
 from prelabel.label_studio.format.label_config import parse_label_config
@@ -37,7 +38,7 @@ class Stage:
     """All that runs, and the project."""
 
     server: Server
-    backend: demo.Backend
+    backend: Backend
     tab: LabelStudioTab
     project: int
 

@@ -313,3 +313,18 @@ def test_names__that_were_moved_away_get_new_revisions(tmp_path: Path) -> None:
     _name(folder, "3/image", seconds_ago=60)
     assert folder.go_live(tiny_config()).revision == 3
     assert [e.photo for e in ExemplarFile(folder.names_file(3)).exemplars] == ["3/image"]
+
+
+@pytest.mark.parametrize("listed", ["", ".", "..", "../../other"])
+def test_go_live__removes_models_alone_whatever_a_damaged_file_lists(
+    tmp_path: Path, models: tuple[FittedModel, FittedModel], listed: str
+) -> None:
+    folder = ProjectFolder(tmp_path / "1")
+    (tmp_path / "other").mkdir()
+    for model in models:
+        folder.save_model(model, n_tasks=4)
+    folder.update(models=(listed, *folder.state.models))
+    kept = [model.fit_hash for model in models]
+    assert list(folder.go_live(tiny_config()).models) == kept
+    assert all(folder.model_folder(fit_hash).is_dir() for fit_hash in kept)
+    assert (tmp_path / "other").is_dir()

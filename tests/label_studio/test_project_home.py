@@ -91,3 +91,13 @@ def test_no_model__names_the_models_that_are_there(home: Path) -> None:
 def test_project_info__name() -> None:
     assert ProjectInfo(id=3, created_at="2026-01-02T03:04:05+00:00").name == "3.1767323045"
     assert ProjectInfo(id=3).name == "3"
+
+
+def test_known_folders__what_is_no_project_is_passed_over(home: Path) -> None:
+    known = open_folder(LOCAL, "1").path
+    for name in ("notes", "1 copy"):
+        (known.parent / name).mkdir(parents=True)
+        (known.parent / name / "project.json").write_text("{}")
+    open_folder(LOCAL, "1").update(project="1.5")
+    assert [folder.path for folder in known_folders()] == [known]
+    assert open_folder(LOCAL, "1.5").path == known

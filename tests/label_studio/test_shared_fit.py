@@ -74,8 +74,8 @@ class Asking:
         return self.model
 
     def ask(self) -> FittedModel:
-        newest = self.folder.state.newest
-        return fit_once(self.folder, newest, self.make, RunLog(self.progress))
+        fits = self.folder.state.fits
+        return fit_once(self.folder, fits, self.make, RunLog(self.progress))
 
 
 @pytest.fixture
@@ -122,6 +122,16 @@ def test_fit_once__the_second_fits_if_the_first_fails(two: tuple[Asking, Asking]
     assert (len(first.made), len(second.made)) == (1, 1)
 
 
+def test_fit_once__refitted_to_an_equal_model_the_second_joins_too(
+    tmp_path: Path, model: FittedModel
+) -> None:
+    ProjectFolder(tmp_path / "1").save_model(model, n_tasks=4)
+    first, second = Asking(tmp_path / "1", model), Asking(tmp_path / "1", model)
+    one, other = _ask_both(first, second)
+    assert one.result().fit_hash == other.result().fit_hash == model.fit_hash
+    assert (len(first.made), len(second.made)) == (1, 0)
+
+
 def test_fit_once__asked_later_it_fits_anew(two: tuple[Asking, Asking]) -> None:
     for asking in two:
         asking.go_on.set()
@@ -150,7 +160,7 @@ def make(log):
     with log.stage("levels", 7):
         print("fits", flush=True)
         time.sleep(60)
-fit_once(ProjectFolder(Path(sys.argv[1])), "", make, RunLog())
+fit_once(ProjectFolder(Path(sys.argv[1])), 0, make, RunLog())
 """
 
 

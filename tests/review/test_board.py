@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prelabel.errors import UserError
@@ -20,7 +20,7 @@ from prelabel.review.edits import (
     SplitEdit,
     UndoEdit,
 )
-from prelabel.review.history import History
+from prelabel.review.history import Change, Done, History
 from prelabel.review.journal import Journal
 from support.messages import assert_says
 
@@ -152,6 +152,8 @@ _EDITS = st.one_of(
 )
 
 
+@pytest.mark.slow
+@settings(max_examples=50)
 @given(edits=st.lists(_EDITS, max_size=25))
 def test_any_edits__are_undone_one_by_one_and_come_back_from_the_journal(
     edits: list[Edit], tmp_path_factory: pytest.TempPathFactory
@@ -212,9 +214,22 @@ def test_a_line_that_a_killed_process_left__is_not_read(tmp_path: Path) -> None:
     assert dict(third.snapshot().names) == {0: "cat", 1: "dog", 2: "", 3: ""}
 
 
-def test_history__forgets_the_oldest_where_many_regions_moved(tmp_path: Path) -> None:
-    own = board(tmp_path)
-    for i in range(1200):
-        own.edit(MoveEdit([i % 10], int(own.class_of((i + 1) % 10))))
-    assert 0 < len(own.undo_texts(5000)) <= 1000
-    assert not History(3).pop()
+def test_history__forgets_the_oldest_where_many_regions_moved() -> None:
+    history = History(100)
+    half = np.arange(50, dtype=np.int32)
+    for i in range(100):
+        history.add(Done(f"move {i}", Change({}, half, half)))
+    kept = history.texts(99)
+    assert kept == [f"move {i}" for i in range(64, 100)]  # 8 · 100 + 1000 regions
+    for text in reversed(kept):
+        done = history.pop()
+        assert done is not None
+        assert done.text == text
+    assert history.pop() is None
+
+
+def test_history__forgets_the_oldest_of_many_edits() -> None:
+    history = History(100)
+    for i in range(1100):
+        history.add(Done(str(i), Change({0: ""})))
+    assert len(history.texts(2000)) == 1000

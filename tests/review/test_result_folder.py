@@ -10,8 +10,9 @@ import pytest
 
 from prelabel.data.records import Prediction
 from prelabel.errors import UserError
-from prelabel.review.edits import BackgroundEdit, MoveEdit, NameEdit
-from prelabel.review.result_folder import ResultFolder
+from prelabel.review.edits import BackgroundEdit, MoveEdit, NameEdit, UndoEdit
+from prelabel.review.outputs import write_outputs
+from prelabel.review.result_folder import ResultFolder, keep_names, review_of_run
 from prelabel.review.review import Review
 from prelabel.runs.datasets import open_dataset
 from prelabel.runs.predictions import read_predictions
@@ -182,6 +183,7 @@ def _write(run: Path, predictions: list[Prediction]) -> None:
     write_predictions(run / "predictions.jsonl", predictions)
 
 
+@pytest.mark.slow
 def test_other_folders__are_refused_with_one_line(finished: Finished, tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
         ResultFolder(tmp_path)
@@ -195,6 +197,7 @@ def test_other_folders__are_refused_with_one_line(finished: Finished, tmp_path: 
     assert "prelabel predict" in refused("review", predicted)
 
 
+@pytest.mark.slow
 def test_a_run_with_labels__has_their_names_from_the_start(
     finished: Finished, tmp_path: Path
 ) -> None:
@@ -209,3 +212,91 @@ def test_a_run_with_labels__has_their_names_from_the_start(
     assert state is not None
     assert {label.name for label in state.labels} == {"red", "blue"}
     assert {"red", "blue"} <= {c.name for c in state.classes}
+
+
+# --- the end of a review, and a run that is done again ---
+
+
+def test_outputs__have_the_names_and_keep_their_settings(run: Path) -> None:
+    options = ("--format", "coco", "--set", "coco.polygons=true", "--out", run)
+    assert cli("export", run, *options).exit_code == 0
+    review = opened(run)
+    review.edit(NameEdit([0], "red disc"))
+    review.edit(BackgroundEdit([1]))
+    applied(review)
+    files = write_outputs(run)
+    assert set(files) == {"voc", "coco", "report"}
+    coco = json.loads((run / "coco" / "instances.json").read_text())
+    assert [c["name"] for c in coco["categories"]] == ["red disc"]
+    assert all(isinstance(a["segmentation"], list) for a in coco["annotations"])
+    assert "red disc" in (run / "voc" / "labels.txt").read_text()
+    report = (run / "report" / "index.html").read_text()
+    assert "red disc" in report
+    assert "object 2" not in report
+    named = [line for line in report.splitlines() if '"cuts":"thumbs/' in line]
+    assert named
+    assert write_outputs(run) == {}
+    review.edit(UndoEdit())
+    review = opened(run)
+    applied(review)
+    assert set(write_outputs(run)) == {"voc", "coco", "report"}
+    assert "object 2" in (run / "report" / "index.html").read_text()
+
+
+def test_outputs__of_a_run_without_a_review_stay(run: Path) -> None:
+    assert write_outputs(run) == {}
+
+
+@pytest.mark.slow
+def test_the_same_run_again__has_the_names(finished: Finished, run: Path) -> None:
+    review = opened(run)
+    review.edit(NameEdit([0], "red disc"))  # and killed before it counts
+    options = (*LIGHT, "--set", "classes.count=2", "--format", "voc")
+    result = cli("run", finished.photos, "--out", run, *options)
+    assert result.exit_code == 0, result.output
+    assert "names of the review" in result.stderr
+    assert "red disc" in open_dataset(run).classes
+    assert "red disc" in (run / "voc" / "labels.txt").read_text()
+    assert "red disc" in (run / "report" / "index.html").read_text()
+
+
+@pytest.mark.slow
+def test_a_run_with_more_photos_and_classes__has_the_names(
+    finished: Finished, run: Path, tmp_path: Path
+) -> None:
+    review = opened(run)
+    red, blue = of_class(run, 0), of_class(run, 1)
+    assert not red & blue
+    review.edit(NameEdit([0], "red disc"))
+    review.edit(BackgroundEdit([1]))
+    more = write_discs(tmp_path / "photos", 9)
+    options = (*LIGHT, "--set", "classes.count=3", "--format", "coco")
+    result = cli("run", more, "--out", run, *options)
+    assert result.exit_code == 0, result.output
+    names = names_of(run)
+    assert [names[photo] for photo in red] == [["red disc"]] * 3
+    assert [names[photo] for photo in blue] == [[]] * 3
+    like_red, like_blue = ("photo 6.png", "photo 7.png")[:: 1 if "photo 0.png" in red else -1]
+    assert (names[like_red], names[like_blue]) == (["red disc"], [])
+    again = opened(run)
+    assert again.index.n_photos == 9
+    assert "red disc" in again.board.snapshot().names.values()
+
+
+@pytest.mark.slow
+def test_while_a_review_is_open__it_is_not_opened_again_and_a_run_says_so(
+    finished: Finished, run: Path
+) -> None:
+    review = opened(run)
+    review.edit(NameEdit([0], "red disc"))
+    with review_of_run(ResultFolder(run)):
+        assert "in use by process" in refused("review", run, "--port", 0)
+        options = (*LIGHT, "--set", "classes.count=2")
+        result = cli("run", finished.photos, "--out", run, *options)
+        assert result.exit_code == 0
+        assert_says(result.stderr.splitlines()[-1], "not in this result yet", "in use")
+
+
+def test_a_run_without_a_review__stays_as_it_is(run: Path) -> None:
+    assert not keep_names(run)
+    assert not (run / "review").exists()

@@ -10,7 +10,6 @@ import typer
 from prelabel import extras
 from prelabel.cli import console
 from prelabel.cli.options import example
-from prelabel.storage.locks import exclusive
 
 app = typer.Typer()
 _HOST = "127.0.0.1"
@@ -37,19 +36,19 @@ def review(
 ) -> None:
     """Name, merge and split the classes of a run, on a page that this machine alone can open.
 
-    Open the address that is printed; Ctrl-C ends it. Names count at once: prelabel export and
-    prelabel evaluate use them, and regions that are background are left out.
+    Open the address that is printed. Names count at once in prelabel export and prelabel evaluate, and
+    regions that are background are left out. Ctrl-C ends it; the run's exports and its report are
+    written again then.
     """
     with console.stage(console.progress(), "start"), extras.required("serve"):
         from prelabel.label_studio.server.connections import bind, http_server
         from prelabel.review.app import create_app
-        from prelabel.review.result_folder import ResultFolder
-        from prelabel.review.review import Review
+        from prelabel.review.outputs import write_outputs
+        from prelabel.review.result_folder import ResultFolder, review_of_run
 
         source = ResultFolder(result, photos=photos, progress=console.progress())
-    with exclusive(source.place / "review.lock", f"the review of {str(result)!r}"):
         place = bind(_HOST, port)
-        found = Review(source, source.place)
+    with place, review_of_run(source) as found:
         for line in (*source.problems.lines(), *found.board.problems):
             console.say(line)
         server = http_server(create_app(lambda: found), host=_HOST, port=port)
@@ -62,3 +61,4 @@ def review(
             server.run([place])
         finally:
             found.stop()
+            write_outputs(result, photos=photos, progress=console.progress())

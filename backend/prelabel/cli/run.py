@@ -13,6 +13,7 @@ from prelabel.storage.text import one_line, table
 
 if TYPE_CHECKING:
     from prelabel.runs.run import Summary
+    from prelabel.storage.progress import Progress
 
 app = typer.Typer()
 
@@ -69,6 +70,7 @@ def run(
         single_file=single_file,
         progress=progress,
     )
+    _keep_names(out, progress)
     _end(summary, strict=strict)
 
 
@@ -162,6 +164,18 @@ def samples(
         ("objects", f"{objects}; {written.n_empty} photos without any"),
     ]
     print(table(rows))
+
+
+def _keep_names(out: Path, progress: Progress) -> None:
+    """Names that were given on the review page outlive a run that is done again."""
+    from prelabel.review.result_folder import keep_names
+    from prelabel.storage.locks import InUseError
+
+    try:
+        if keep_names(out, progress=progress):
+            console.say(f"the names of the review of {str(out)!r} count in its exports and report")
+    except InUseError as error:
+        console.say(f"names of the review are not in this result yet: {error}")
 
 
 def _end(summary: Summary, *, strict: bool) -> None:

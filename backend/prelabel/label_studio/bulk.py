@@ -123,6 +123,7 @@ def predict_project(
     log = RunLog(progress)
     if options.partial is not None:
         folder.update(partial=options.partial)
+    fits = folder.state.fits  # before another one that begins now can have ended
     project = client.project(project_id)
     label_config = parse_label_config(project.label_config)
     tasks = read_tasks(client, project_id, project.task_number, label_config, log)
@@ -132,7 +133,7 @@ def predict_project(
         fit_config = project_config(config, label_config)
         model = fit_once(
             folder,
-            folder.state.newest,
+            fits,
             lambda own_log: fit_tasks(fetcher, tasks, folder, fit_config, own_log),
             log,
         )

@@ -36,8 +36,8 @@ class FitRequest:
     """A fit of a project's model.
 
     ``folder``: the project's. ``tasks``: as the server sent them, or None for all of the project's.
-    ``newest``: the newest model when the fit was requested; if there is a newer one when it begins,
-    that one is taken instead. ``partial``: as for ``ProjectFolder.memory``. ``most``: the largest number of tasks, drawn with the seed; 0 for all.
+    ``fits``: how many fits had been saved when it was requested; if there are more when it begins,
+    the newest model is taken instead. ``partial``: as for ``ProjectFolder.memory``. ``most``: the largest number of tasks, drawn with the seed; 0 for all.
     """
 
     folder: Path
@@ -48,7 +48,7 @@ class FitRequest:
     config: Config
     sources: Sources
     result_options: ResultOptions
-    newest: str
+    fits: int
     partial: bool = False
     tasks: tuple[JsonObject, ...] | None = None
     most: int = 0
@@ -64,7 +64,7 @@ def fit_project(request: FitRequest, log: RunLog) -> None:
         config = project_config(request.config, request.label_config)
         model = fit_once(
             folder,
-            request.newest,
+            request.fits,
             lambda own_log: fit_tasks(fetcher, tasks, folder, config, own_log),
             log,
         )

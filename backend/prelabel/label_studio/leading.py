@@ -12,12 +12,12 @@ from prelabel.instructive import PhotoFacts, photo_facts
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.leading import (
     UNCERTAINTY,
-    add_tab,
-    remove_tab,
+    add_leading_tab,
     set_sampling,
     set_score,
 )
 from prelabel.label_studio.api.photos import Fetcher
+from prelabel.label_studio.api.tabs import remove_tab
 from prelabel.label_studio.api.tasks import Task, download, own_predictions, read_tasks, task_of
 from prelabel.label_studio.format.label_config import parse_label_config
 from prelabel.label_studio.led_tasks import LED, Leading, read_leading, write_leading
@@ -70,7 +70,7 @@ def lead(
             "so none can come first"
         )
     before = read_leading(folder.path)
-    tab = before.tab or add_tab(client, project_id)
+    tab = before.tab or add_leading_tab(client, project_id)
     shows_own = project.model_version == version and project.sampling != UNCERTAINTY
     shows_own = shows_own and not keep_project_settings
     sampling = before.sampling

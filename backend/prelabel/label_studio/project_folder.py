@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Iterable
@@ -20,6 +21,7 @@ from prelabel.label_studio.project_state import ProjectState, read_state, write_
 from prelabel.model import FittedModel
 from prelabel.storage.files import replacing
 
+_FIT_HASH = re.compile(r"[0-9a-f]{8,64}")
 _QUIET, _LONGEST = 3.0, 30.0
 """Seconds without a new name, or since the first, after which new names go live."""
 
@@ -98,6 +100,7 @@ class ProjectFolder:
                     newest=model.fit_hash,
                     models=tuple(dict.fromkeys((*state.models, model.fit_hash))),
                     n_tasks=n_tasks,
+                    fits=state.fits + 1,
                     fit_requested=False,
                 )
             )
@@ -186,7 +189,8 @@ class ProjectFolder:
         """Remove models that were replaced. What is in the folder for other reasons stays."""
         replaced = [fit_hash for fit_hash in state.models if fit_hash not in keep]
         for fit_hash in replaced:
-            shutil.rmtree(self.model_folder(fit_hash), ignore_errors=True)
+            if _FIT_HASH.fullmatch(fit_hash):  # else, as in a damaged file, it is another folder
+                shutil.rmtree(self.model_folder(fit_hash), ignore_errors=True)
         left = tuple(fit_hash for fit_hash in state.models if fit_hash in keep)
         return msgspec.structs.replace(state, models=left)
 

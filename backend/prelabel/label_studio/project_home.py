@@ -13,6 +13,7 @@ from prelabel.label_studio.project_folder import ProjectFolder
 from prelabel.label_studio.project_state import FILE
 from prelabel.storage.files import data_folder
 
+_NAME = re.compile(r"([0-9]{1,18})(\.[0-9]{1,18})?")
 _THIS_MACHINE = re.compile(r"(localhost|\[::1\]|0\.0\.0\.0)(?=:|/|$)")
 
 
@@ -28,8 +29,9 @@ def open_folder(server: str, name: str) -> ProjectFolder:
             others; or ``id`` where no more is known: the folder that was used last is taken then.
 
     Raises:
-        UserError: the folder's ``project.json`` is damaged.
+        UserError: that is no name, or the folder's ``project.json`` is damaged.
     """
+    project_number(name)
     number, _, created = name.partition(".")
     here = _server_folder(server)
     usual = ProjectFolder(here / number)
@@ -47,10 +49,21 @@ def open_folder(server: str, name: str) -> ProjectFolder:
     return found
 
 
+def project_number(name: str) -> int:
+    """The number in a project's ``id.timestamp`` or ``id``. Raises UserError for all else: folders are
+    called by the name."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        shown = repr(name[:40])
+        raise UserError(f"project is {shown}: expected id.timestamp, as Label Studio sends it")
+    return int(match[1])
+
+
 def known_folders() -> Iterator[ProjectFolder]:
-    """The folders of all projects that have one."""
+    """The folders of all projects that have one; what else is among them is passed over."""
     for file in sorted(_all_projects().glob(f"*/*/{FILE}")):
-        yield ProjectFolder(file.parent)
+        if _NAME.fullmatch(file.parent.name):
+            yield ProjectFolder(file.parent)
 
 
 def no_model(server: str, project_id: int) -> UserError:

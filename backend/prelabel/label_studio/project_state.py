@@ -27,7 +27,7 @@ class ProjectState(msgspec.Struct, frozen=True, kw_only=True):
     next; ``models``: those of all models that were saved and may be removed once they are neither.
     ``revision``: of the live names. ``gathering_since``: when a name that is not live yet was first
     seen, in seconds since 1970; 0 for none. ``version``: the live model version; ``versions``: those
-    given out before it. ``n_tasks``: tasks that the project had at the newest fit.
+    given out before it. ``n_tasks``: tasks that the project had at the newest fit. ``fits``: models that were saved.
     ``fit_requested``: a fit was requested and has not ended. ``shown_backend``: the title of the
     backend whose predictions the project shows, while Label Studio is told a version in its place,
     until the earlier predictions are removed; else "". ``partial``: whether on annotated photos there
@@ -46,6 +46,7 @@ class ProjectState(msgspec.Struct, frozen=True, kw_only=True):
     versions: tuple[str, ...] = ()
     shown_backend: str = ""
     n_tasks: int = 0
+    fits: int = 0
     partial: bool | None = None
     fit_requested: bool = msgspec.field(default=False, name="fit_wanted")
 

@@ -33,7 +33,7 @@ class _Report(msgspec.Struct, frozen=True):
 
 
 def fit_once(
-    folder: ProjectFolder, newest: str, make: Callable[[RunLog], FittedModel], log: RunLog
+    folder: ProjectFolder, fits: int, make: Callable[[RunLog], FittedModel], log: RunLog
 ) -> FittedModel:
     """A project's model, fitted now, or by another process that is at it already.
 
@@ -42,8 +42,9 @@ def fit_once(
 
     Args:
         folder: the project's.
-        newest: the fit hash of its newest model when the fit was requested, "" for none. If there
-            is a newer one once nobody else is fitting, it is taken.
+        fits: how many fits of it had been saved when this one was requested, as its state says. If
+            there are more once nobody else is fitting, the newest model is taken: it may well be equal
+            to the one before.
         make: fits, with its progress in the log that it is given, and saves the model as the newest.
         log: takes the progress, also that of another process, which is named.
 
@@ -52,7 +53,7 @@ def fit_once(
     """
     with _taking_turns(folder.path, log):
         model = usable_model(folder)
-        if model is not None and folder.state.newest != newest:
+        if model is not None and folder.state.fits != fits:
             return model
         file = folder.path / _REPORT
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -28,17 +28,18 @@ def write_report(
     facts: RunFacts,
     *,
     single_file: bool = False,
+    kept: Collection[str] = (),
 ) -> Path:
     """Write ``report_folder/index.html`` and return its path.
 
     ``predictions`` is read once; memory grows with the names of the thumbnails only. Their small
     pictures are those that ``Thumbnails(report_folder / "thumbs")`` has; one that is missing is a
-    hatched field. Thumbnails of no prediction are removed. ``single_file``: the pictures go into the
-    page itself. Raises OSError if a file cannot be written; a page that was there before then stays.
+    hatched field. Thumbnails of no prediction are removed, but for those named in ``kept``.
+    ``single_file``: the pictures go into the page itself. Raises OSError if a file cannot be written; a page that was there before then stays.
     """
     thumbnails = Thumbnails(report_folder / THUMBS)
     totals = Totals()
-    used: set[str] = set()
+    used = set(kept)
     page = report_folder / "index.html"
     # The head of the page needs the totals, so the photos wait in a file, not in memory.
     with tempfile.TemporaryFile("w+", dir=report_folder, encoding="ascii") as rows:

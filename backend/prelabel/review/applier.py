@@ -78,6 +78,10 @@ class Applier:
         if self._thread.is_alive():
             self._thread.join()
 
+    def apply_now(self) -> None:
+        """Apply in this thread, where none was started. Raises what ``apply`` raises."""
+        self._note(self._apply())
+
     def _run(self) -> None:
         while True:
             with self._condition:
@@ -100,8 +104,7 @@ class Applier:
         self._set(Applying("running"))
         try:
             applied = self._apply()
-            with replacing(self._file, sync=False) as beside:
-                beside.write_text(str(applied), encoding="ascii")
+            self._note(applied)
         except Exception as error:
             message = str(error)
             if not isinstance(error, UserError | OSError):
@@ -116,6 +119,10 @@ class Applier:
             self._first = time.monotonic()
         self._set(Applying("waiting" if self._asked > applied else "idle"))
         return True
+
+    def _note(self, applied: int) -> None:
+        with replacing(self._file, sync=False) as beside:
+            beside.write_text(str(applied), encoding="ascii")
 
     def _set(self, applying: Applying) -> None:
         self.applying = applying

@@ -15,7 +15,7 @@ Ints = NDArray[np.int32]
 _KEPT = 4
 """Orders of classes that are kept, by the number of all regions: 8 bytes each."""
 _ROUNDS = 30
-_SAMPLE = 20_000
+_SAMPLE = 2000
 """Regions of a class whose middles are searched for; all are assigned to them."""
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 import shutil
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +22,7 @@ from prelabel.storage.files import LEFTOVERS, remove_leftovers
 from prelabel.storage.json import decode, encode
 
 _VERSION = 1
-_AT_ONCE = 4096
+_AT_ONCE = 2048
 """Vectors in memory."""
 
 
@@ -100,11 +102,15 @@ class RegionIndex:
         """Vectors of length 1, float32 (n, dim), of some regions; zeros where one is not known."""
         if not len(ids) or not self.dim:
             return np.zeros((len(ids), self.dim), dtype=np.float32)
-        # Mapped for this call alone, so that pages of the file do not count as this process's.
-        mapped = np.memmap(
-            self.folder / "vectors.f16", dtype="<f2", mode="r", shape=(len(self), self.dim)
-        )
-        return np.asarray(mapped[ids], dtype=np.float32)
+        found = np.empty((len(ids), self.dim), dtype="<f2")
+        row = found.itemsize * self.dim
+        starts = [0, *(np.flatnonzero(np.diff(ids) != 1) + 1).tolist(), len(ids)]
+        # Read, not mapped: pages of a mapped file count as this process's memory.
+        with (self.folder / "vectors.f16").open("rb", buffering=0) as file:
+            for start, end in itertools.pairwise(starts):
+                file.seek(row * int(ids[start]))
+                file.readinto(found[start:end].data)
+        return found.astype(np.float32)
 
     def chunks(self, ids: NDArray[np.int32]) -> Iterator[tuple[slice, NDArray[np.float32]]]:
         """The vectors of regions, a few thousand at a time, each time with their place in ``ids``."""
@@ -142,12 +148,12 @@ class _Writer:
         self._folder = folder
         self._dim = 0
         self._without = 0  # regions without a vector before the first with one
-        self._counts: list[int] = []
-        self._offsets: list[int] = []
-        self._scores: list[NDArray[np.float32]] = []
-        self._areas: list[NDArray[np.int32]] = []
-        self._clusters: list[NDArray[np.int32]] = []
-        self._numbers: list[NDArray[np.int32]] = []  # of the names
+        self._counts = array("i")
+        self._offsets = array("q")
+        self._scores = array("f")
+        self._areas = array("i")
+        self._clusters = array("i")
+        self._numbers = array("i")  # of the names
         self._names: dict[Name, int] = {}
 
     def write(self, source: ReviewSource) -> None:
@@ -163,17 +169,19 @@ class _Writer:
         counts = np.array(self._counts, dtype=np.int64)
         numbers = np.arange(len(counts), dtype=np.int32)
         start, names = start_classes(
-            _joined(self._clusters, np.int32), _joined(self._numbers, np.int32), list(self._names)
+            np.array(self._clusters, dtype=np.int32),
+            np.array(self._numbers, dtype=np.int32),
+            list(self._names),
         )
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             "photo": np.repeat(numbers, counts),
-            "score": _joined(self._scores, np.float32),
-            "area": _joined(self._areas, np.int32),
+            "score": np.array(self._scores, dtype=np.float32),
+            "area": np.array(self._areas, dtype=np.int32),
             "start": start,
             "offsets": np.array(self._offsets, dtype=np.int64),
         }
-        for name, array in arrays.items():
-            np.save(self._folder / f"{name}.npy", array)
+        for name, values in arrays.items():
+            np.save(self._folder / f"{name}.npy", values)
         facts = encode(_Facts(_VERSION, self._dim, names))
         (self._folder / "facts.json").write_bytes(facts)
 
@@ -190,11 +198,10 @@ class _Writer:
         if not n:
             return
         self._write_vectors(photo.vectors, n, vectors)
-        self._scores.append(np.array([r.score for r in photo.regions], dtype=np.float32))
-        self._areas.append(np.array([r.area for r in photo.regions], dtype=np.int32))
-        self._clusters.append(np.array([r.cluster for r in photo.regions], dtype=np.int32))
-        found = [self._names.setdefault(name, len(self._names)) for name in photo.names]
-        self._numbers.append(np.array(found, dtype=np.int32))
+        self._scores.extend(region.score for region in photo.regions)
+        self._areas.extend(region.area for region in photo.regions)
+        self._clusters.extend(region.cluster for region in photo.regions)
+        self._numbers.extend(self._names.setdefault(n, len(self._names)) for n in photo.names)
 
     def _write_vectors(self, vectors: NDArray[np.float32], n: int, file: BinaryIO) -> None:
         """Of length 1; zeros where they are not known, also of photos before the first known one."""
@@ -231,10 +238,6 @@ def start_classes(
             found[own[numbers[own] == kinds[kind]]] = number
             named[number] = names[int(kinds[kind])]
     return found, named
-
-
-def _joined(parts: Sequence[NDArray[Any]], dtype: type[np.generic]) -> NDArray[Any]:
-    return np.concatenate(parts) if parts else np.zeros(0, dtype=dtype)
 
 
 def _stored(line: bytes) -> StoredPhoto:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from prelabel.data.colors import bright_color, class_color
+from prelabel.data.colors import class_color, distinct_colors, hex_color, read_hex_color
 from prelabel.review.source import Name
 
 _BACKGROUND = "#808080"
@@ -17,19 +17,16 @@ class Palette:
 
     def __init__(self, labels: Mapping[str, str], used: Iterable[str]) -> None:
         names = dict.fromkeys([*labels, *used])
-        self.of_names = {
-            name: labels[name] if _CSS.fullmatch(labels.get(name, "")) else _bright(i)
-            for i, name in enumerate(names)
-        }
+        own = {name: color for name, color in labels.items() if _CSS.fullmatch(color)}
+        taken = [known for color in own.values() if (known := read_hex_color(color))]
+        others = iter(distinct_colors(len(names) + 1, taken=taken))
+        self.of_names = {name: own.get(name) or hex_color(next(others)) for name in names}
+        self._following = hex_color(next(others))
 
     def color(self, number: int, name: Name) -> str:
         """The colour of a class, as CSS writes it."""
         if name is None:
             return _BACKGROUND
         if name:
-            return self.of_names.get(name) or _bright(len(self.of_names))
-        return "#{:02x}{:02x}{:02x}".format(*class_color(number % 255))
-
-
-def _bright(index: int) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*bright_color(index))
+            return self.of_names.get(name) or self._following
+        return hex_color(class_color(number % 255))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +18,18 @@ from prelabel.errors import PhotoError, UserError
 from prelabel.labelled_photos import region_vectors
 from prelabel.model import FittedModel
 from prelabel.photo_segmenter import PhotoSegmenter
+from prelabel.review.carried_names import ORIGIN, CarriedNames, last_reviewed
+from prelabel.review.journal import FILE as JOURNAL
+from prelabel.review.outputs import write_outputs
+from prelabel.review.review import Review
 from prelabel.review.source import Decisions, Name, ReviewedPhoto, ReviewPhoto
 from prelabel.runs.facts import RunFacts
 from prelabel.runs.folder import find_predictions, locked
 from prelabel.runs.predictions import FILE, read_predictions
-from prelabel.runs.reviewed import FOLDER, predictions_key, write_reviewed
-from prelabel.storage.files import cache_folder
+from prelabel.runs.reviewed import FOLDER, predictions_key, read_reviewed, write_reviewed
+from prelabel.storage.files import LOCK, cache_folder
 from prelabel.storage.json import decode
+from prelabel.storage.locks import exclusive
 from prelabel.storage.marker import MARKER
 from prelabel.storage.progress import Progress, RunLog
 from prelabel.storage.shards import ShardStore
@@ -75,16 +80,25 @@ class ResultFolder:
         log = RunLog(self._progress)
         total = self._facts.photos.predicted or 0
         vectors = _Vectors(self.folder / "model", self._photos, self.problems)
+        earlier = last_reviewed(self.place, key=self.key)
+        carried = CarriedNames(earlier, vectors.model, vectors.origin) if earlier else None
+        (self.place / self.key).mkdir(parents=True, exist_ok=True)
+        (self.place / self.key / ORIGIN).write_text(vectors.origin, encoding="utf-8")
         with log.stage("review", total):
             for prediction in log.advancing(read_predictions(self.folder / FILE)):
+                own = vectors.of(prediction)
+                names = carried.of(prediction, own) if carried else [""] * len(own)
                 yield ReviewPhoto(
                     id=prediction.photo,
                     name=prediction.photo,
                     width=prediction.width,
                     height=prediction.height,
                     regions=prediction.regions,
-                    vectors=vectors.of(prediction),
-                    names=[self._name(region.cluster) for region in prediction.regions],
+                    vectors=own,
+                    names=[
+                        self._name(region.cluster) if name == "" else name
+                        for region, name in zip(prediction.regions, names, strict=True)
+                    ],
                 )
 
     def image(self, photo: str) -> Image:
@@ -136,16 +150,39 @@ class ResultFolder:
         return found
 
 
+@contextmanager
+def review_of_run(source: ResultFolder) -> Iterator[Review]:
+    """The review of a run, which no other process has open meanwhile; names that an earlier review
+    gave count in it from the start. Raises UserError and OSError."""
+    lock = source.place / f"{LOCK}.review"
+    with exclusive(lock, f"the review of {str(source.folder)!r}"):
+        review = Review(source, source.place)
+        names = review.board.snapshot().names.values()
+        if any(name != "" for name in names) and not read_reviewed(source.folder):
+            review.apply_now()
+        yield review
+
+
+def keep_names(run: Path, *, progress: Progress | None = None) -> bool:
+    """Have the names of earlier reviews count in a run that was just done, its exports and its report.
+    Returns whether there were any. Raises UserError and OSError."""
+    if not any((run / FOLDER).glob(f"*/{JOURNAL}")):
+        return False
+    with review_of_run(ResultFolder(run, progress=progress)) as review:
+        review.apply_now()  # edits of a killed process, too
+        return bool(write_outputs(run, progress=progress))
+
+
 class _Vectors:
     """The vectors of predicted regions."""
 
     def __init__(self, model: Path, photos: Path, problems: Problems) -> None:
         self._photos = photos
         self._problems = problems
-        self._model = FittedModel.load(model)
-        self._segmenter = PhotoSegmenter(self._model, self._model.config)
-        origin = self._segmenter.vectors_origin
-        self._store = ShardStore(cache_folder() / "labels" / origin)
+        self.model = FittedModel.load(model)
+        self._segmenter = PhotoSegmenter(self.model, self.model.config)
+        self.origin = self._segmenter.vectors_origin
+        self._store = ShardStore(cache_folder() / "labels" / self.origin)
 
     def of(self, prediction: Prediction) -> NDArray[np.float32]:
         """float32 (n, dim); zeros if the photo is not there any more."""
@@ -171,7 +208,7 @@ class _Vectors:
         return found
 
     def _none(self, n: int) -> NDArray[np.float32]:
-        dim = self._model.classes.shape[1] if self._model.classes.ndim == 2 else 0
+        dim = self.model.classes.shape[1] if self.model.classes.ndim == 2 else 0
         return np.zeros((n, dim), dtype=np.float32)
 
 

@@ -86,6 +86,10 @@ class Review:
         """Have the last edits count, and end."""
         self._applier.stop()
 
+    def apply_now(self) -> None:
+        """Have the names count, without any thread. Raises what the source raises."""
+        self._applier.apply_now()
+
     def state(self, since: int | None) -> StateAnswer | None:
         """The state; None if it still is version ``since``."""
         with self._lock:

@@ -21,7 +21,13 @@ from prelabel.runs.folder import (
     output_folder,
     write_facts,
 )
-from prelabel.runs.formats import NothingKeptError, Settings, make_exporters, write_formats
+from prelabel.runs.formats import (
+    NothingKeptError,
+    Settings,
+    make_exporters,
+    named_settings,
+    write_formats,
+)
 from prelabel.runs.predictions import FILE, read_predictions, write_predictions
 from prelabel.runs.tally import Tally
 from prelabel.storage.marker import DONE, MARKER
@@ -89,7 +95,7 @@ def export_predictions(
         with locked(out):
             files = write()
             if facts and facts.state == DONE:
-                add_formats(out, exporters)
+                add_formats(out, exporters, named_settings(exporters, settings))
     else:
         files = _write_into(out, "export", version, write)
     return ExportSummary(files, tally.photos, tally.regions, tuple(context.problems.lines()))

@@ -70,8 +70,10 @@ class RunFacts(msgspec.Struct, omit_defaults=True, kw_only=True):
     """What `prelabel run`, `fit` and `predict` did; in run.json, in the terminal and in the report.
 
     ``prelabel``: its version. ``weights``: their ``name``, and what else decides the features.
-    ``strategies``: distribution and version by kind. ``taught``: None without labels. ``seconds``: by stage, and ``total``. What fit
-    alone does not know is None, and left out of JSON.
+    ``strategies``: distribution and version by kind. ``taught``: None without labels. ``seconds``: by
+    stage, and ``total``. ``formats``: exports that lie in the folder, ``format_settings``: their
+    settings; ``single_file``: whether the report has its pictures inside. What fit alone does not know
+    is None, and left out of JSON.
     """
 
     command: str
@@ -93,6 +95,8 @@ class RunFacts(msgspec.Struct, omit_defaults=True, kw_only=True):
     peak_memory_mb: float
     photos_per_second: float | None = None
     formats: list[str] | None = None
+    format_settings: dict[str, dict[str, object]] = {}
+    single_file: bool = False
 
 
 class PhotoFolder(msgspec.Struct):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -87,10 +87,17 @@ def write_facts(out: Path, facts: RunFacts | FolderFacts) -> None:
     _write(out, facts_json(facts))
 
 
-def add_formats(out: Path, formats: Iterable[str]) -> None:
-    """Note in a finished folder's ``run.json`` that these exports lie in it too; all else stays."""
+def add_formats(
+    out: Path, formats: Iterable[str], settings: Mapping[str, Mapping[str, object]] | None = None
+) -> None:
+    """Note in a finished folder's ``run.json`` that these exports lie in it too, with their settings;
+    all else stays."""
     facts = json.loads((out / MARKER).read_bytes())
-    facts["formats"] = list(dict.fromkeys([*facts.get("formats", []), *formats]))
+    written = list(formats)
+    facts["formats"] = list(dict.fromkeys([*facts.get("formats", []), *written]))
+    known = {k: v for k, v in facts.pop("format_settings", {}).items() if k not in written}
+    if known := {**known, **(settings or {})}:
+        facts["format_settings"] = known
     _write(out, json.dumps(facts, indent=1) + "\n")
 
 

@@ -26,6 +26,14 @@ def make_exporters(formats: Iterable[str], settings: Settings | None = None) -> 
     return {name: registry.make("exporter", name, own.get(name, {})) for name in formats}
 
 
+def named_settings(
+    formats: Iterable[str], settings: Settings | None
+) -> dict[str, dict[str, object]]:
+    """The settings that were chosen for these formats; those without any are left out."""
+    own = settings or {}
+    return {name: dict(own[name]) for name in formats if own.get(name)}
+
+
 class NothingKeptError(UserError):
     """A format would have none of the regions. ``written``: what to look at of the others, by name."""
 

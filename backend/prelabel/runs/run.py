@@ -18,7 +18,7 @@ from prelabel.pipeline import fit, predict
 from prelabel.report import Thumbnails, write_report
 from prelabel.runs.facts import FolderFacts, PhotoFacts, RunFacts, Skipped, TaughtFacts
 from prelabel.runs.folder import output_folder, write_facts
-from prelabel.runs.formats import Settings, make_exporters, write_formats
+from prelabel.runs.formats import Settings, make_exporters, named_settings, write_formats
 from prelabel.runs.predictions import FILE, read_predictions, write_predictions
 from prelabel.runs.tally import Tally
 from prelabel.runs.thumbnail_hook import ThumbnailHook
@@ -73,6 +73,8 @@ def run(
 
         facts = describe("run", model, photos, log, started=started, tally=tally, hook=hook)
         facts.formats = list(exporters)
+        facts.format_settings = named_settings(exporters, exporter_settings)
+        facts.single_file = single_file
         facts.warnings += _label_problems(labels)
         facts.warnings += _stale_exports(out, earlier, facts)
         facts.warnings += context.problems.lines()

@@ -34,7 +34,7 @@ class FeatureCache:
         try:
             os.utime(file)
             return from_arrays(load_file(file))
-        except (OSError, KeyError, TypeError, SafetensorError):
+        except (OSError, KeyError, TypeError, ValueError, SafetensorError):
             return None
 
     def put(self, digest: str, features: PatchFeatures) -> None:

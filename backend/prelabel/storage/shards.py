@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import time
+import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +24,8 @@ from prelabel.storage.memory import trim_heap
 Arrays = Mapping[str, NDArray[Any]]
 SHARD = 32
 """Entries in a shard, and so the most that a killed run loses."""
+_CHECKSUMS = "checksums"
+"""In a shard's header: that of each key's arrays, as JSON."""
 _TOUCH_EVERY = 60.0
 """Seconds between two notes that a store is used."""
 _ABANDONED = 3600
@@ -31,7 +35,7 @@ _ABANDONED = 3600
 class ShardStore:
     """A folder of safetensors shards, each of which lists its entries in its own header.
 
-    Entries are immutable. Several processes may add at once, and remove shards. Memory: about 200 bytes an entry. As a
+    Entries are immutable; one that was damaged on the disk counts as not there. Several processes may add at once, and remove shards. Memory: about 200 bytes an entry. As a
     context manager it writes the last, shorter shard when it is left.
     """
 
@@ -83,7 +87,7 @@ class ShardStore:
 
     def get(self, key: str) -> dict[str, NDArray[Any]] | None:
         """The arrays of a key; None if there are none, or not any more: another process may have
-        removed them to make room."""
+        removed them to make room, or they are damaged."""
         if key in self._pending:
             return self._pending[key]
         number = self._where.get(bytes.fromhex(key))
@@ -93,10 +97,14 @@ class ShardStore:
         try:
             with safe_open(self._shards[number], framework="numpy") as tensors:
                 names = [name for name in tensors.keys() if name.startswith(f"{key}/")]  # noqa: SIM118
-                return {name.partition("/")[2]: tensors.get_tensor(name) for name in names}
-        except (OSError, ValueError, SafetensorError):
-            self._where = {k: n for k, n in self._where.items() if n != number}
-            return None
+                found = {name.partition("/")[2]: tensors.get_tensor(name) for name in names}
+                facts = tensors.metadata() or {}  # shards of before have none
+            if json.loads(facts.get(_CHECKSUMS, "{}")).get(key) in (None, _checksum(found)):
+                return found
+        except (OSError, ValueError, AttributeError, SafetensorError):
+            pass
+        self._where = {k: n for k, n in self._where.items() if n != number}
+        return None
 
     def _touch(self) -> None:
         """The folder counts as used now: what was used longest ago is removed first."""
@@ -113,7 +121,8 @@ class ShardStore:
         name = hashlib.blake2b(keys.encode(), digest_size=16).hexdigest()
         tensors = {f"{k}/{n}": a for k, own in self._pending.items() for n, a in own.items()}
         shard = self.folder / f"{name}.safetensors"
-        data = save(tensors)
+        sums = {key: _checksum(self._pending[key]) for key in sorted(self._pending)}
+        data = save(tensors, {_CHECKSUMS: json.dumps(sums)})
         write_again_if_removed(shard, lambda beside: beside.write_bytes(data))
         self._pending = {}
         trim_heap()
@@ -128,3 +137,10 @@ class ShardStore:
         self._shards.append(shard)
         for key in keys:
             self._where[key] = len(self._shards) - 1
+
+
+def _checksum(arrays: Arrays) -> str:
+    found = 0
+    for name in sorted(arrays):
+        found = zlib.crc32(np.ascontiguousarray(arrays[name]).data, found)
+    return f"{found:08x}"

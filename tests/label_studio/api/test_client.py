@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -39,7 +38,10 @@ def test_project__with_its_settings(server: Server, client: Client) -> None:
     facts = {"id": 7, "label_config": "<View/>", "task_number": None, "title": "dogs"}
     server.route = lambda *_: answer({**facts, "created_at": "2026-01-02T03:04:05Z"})
     assert client.project(7) == ProjectInfo(
-        id=7, label_config="<View/>", task_number=0, created_at="2026-01-02T03:04:05Z"
+        id=7,
+        label_config="<View/>",
+        created_at="2026-01-02T03:04:05Z",
+        title="dogs",
     )
 
 
@@ -64,20 +66,19 @@ def test_find_project__by_its_whole_title(server: Server, client: Client) -> Non
 
 def test_create_project(server: Server, client: Client) -> None:
     server.route = lambda *_: answer({"id": 9}, 201)
-    assert client.create_project("dogs", "<View/>") == 9
-    assert json.loads(server.bodies[0]) == {"title": "dogs", "label_config": "<View/>"}
+    assert client.create_project("dogs", "<View/>", description="of mine") == 9
+    sent = {"title": "dogs", "label_config": "<View/>", "description": "of mine"}
+    assert json.loads(server.bodies[0]) == sent
 
 
-def test_upload__every_photo_is_sent(server: Server, client: Client, tmp_path: Path) -> None:
+def test_upload__every_photo_is_sent(server: Server, client: Client) -> None:
     server.route = lambda *_: answer({"task_count": 2}, 201)
-    photos = [tmp_path / "a.jpg", tmp_path / "b.jpg"]
-    for photo in photos:
-        photo.write_bytes(photo.name.encode() * 3)
+    photos = [("a.jpg", b"first"), ("b.jpg", b"second")]
     client.upload(7, photos)
     assert server.asked[0][:2] == ("POST", "/api/projects/7/import")
-    for photo in photos:
-        assert b"\r\n\r\n" + photo.name.encode() * 3 + b"\r\n" in server.bodies[0]
-        assert f'filename="{photo.name}"'.encode() in server.bodies[0]
+    for name, data in photos:
+        assert b"\r\n\r\n" + data + b"\r\n" in server.bodies[0]
+        assert f'filename="{name}"'.encode() in server.bodies[0]
 
 
 def test_connect_backend__takes_the_place_of_one_with_its_title(
@@ -101,6 +102,20 @@ def test_connect_backend__takes_the_place_of_one_with_its_title(
     sent = json.loads(server.bodies[-1])
     assert (sent["project"], sent["url"]) == (7, "http://b:9090")
     assert (sent["basic_auth_user"], sent["basic_auth_pass"]) == ("u", "p")
+
+
+def test_connect_backend__at_an_address_that_is_refused(server: Server, client: Client) -> None:
+    def route(method: str, path: str) -> Answer:
+        reason = {"detail": "reserved network address"}
+        return answer([]) if method == "GET" else answer(reason, 403)
+
+    server.route = route
+    with pytest.raises(UserError, match="private address: start Label Studio with ML_BLOCK"):
+        client.connect_backend(7, "http://b:9090", title="prelabel")
+    assert json.loads(server.bodies[-1])["auth_method"] == "NONE"
+    server.route = lambda method, _: answer([]) if method == "GET" else answer({}, 403)
+    with pytest.raises(UserError, match="who may change the project"):
+        client.connect_backend(7, "http://b:9090", title="prelabel")
 
 
 def selection(path: str) -> tuple[dict[str, str], list[int]]:

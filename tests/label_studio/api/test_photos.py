@@ -240,10 +240,23 @@ def test_cloud__resolved_by_the_server(
         ("data:image/jpeg;charset=x;base64,AAEC_w", b"\x00\x01\x02\xff", ".jpg"),
         ("data:;base64,AA%3D%3D", b"\x00", ""),
         ("data:image/gif,a%00b+c", b"a\x00b+c", ".gif"),
+        ("data:image/png;base64,AAEC\r\n /w= =\n", b"\x00\x01\x02\xff", ".png"),
+        ("data:image/png;base64,-%2B_%2f", b"\xfb\xef\xff", ".png"),
     ],
 )
 def test_data_url__bytes_and_ending(uri: str, data: bytes, suffix: str) -> None:
     assert (decode_data_url(uri, 100), file_ending(uri)) == (data, suffix)
+
+
+def test_data_url__decoded_without_many_copies() -> None:
+    uri = f"data:image/png;base64,{'A' * 8_000_000}"
+    tracemalloc.start()
+    try:
+        assert decode_data_url(uri, 10_000_000) == bytes(6_000_000)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 33_000_000
 
 
 def test_data_url(folder: Path) -> None:
@@ -258,6 +271,7 @@ def test_data_url(folder: Path) -> None:
         ("data:image/png;base64", "without a comma"),
         ("data:image/png;base64,A!", "base64 is broken"),
         ("data:image/png;base64,A", "base64 is broken"),
+        ("data:image/png;base64,AAE\u00e9", "base64 is broken"),
         ("data:image/png;base64,", "is empty"),
         (f"data:,{'a' * 101}", "more than"),
         (f"data:;base64,{'A' * 140}", "more than"),
@@ -281,6 +295,7 @@ def test_data_url__broken(folder: Path, uri: str, reason: str) -> None:
         ("http://[/a.jpg", "not valid"),
         ("http://127.0.0.1:port/a.jpg", "not valid"),
         ("/a\ud800.jpg", "not valid"),
+        (f"/{'a' * 20_000}.jpg", "20005 characters"),
     ],
 )
 def test_uri__of_no_use(

@@ -11,17 +11,9 @@ import pytest
 from prelabel.errors import UserError
 from prelabel.label_studio.demo import demo
 from prelabel.label_studio.demo.local_server import LocalServer, Login, free_port
-from prelabel.label_studio.format.label_config import parse_label_config
 from support.fake_label_studio import TOKEN
 
 LOGIN = Login("me@example.com", "password", TOKEN)
-
-
-def test_label_config__has_masks_and_prompts_in_each_label() -> None:
-    config = parse_label_config(demo.label_xml(["cat", "dog"]))
-    assert [control.kind for control in config.controls] == ["brush"]
-    assert [label.value for label in config.controls[0].labels] == ["cat", "dog"]
-    assert len(config.interactive) == 2
 
 
 def test_backend__that_does_not_start(tmp_path: Path) -> None:

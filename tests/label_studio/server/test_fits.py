@@ -206,7 +206,7 @@ def test_full_disk__during_a_fit_is_reported_with_what_to_do(
         config=tiny_config(),
         sources=Sources(),
         result_options=ResultOptions(),
-        newest="",
+        fits=0,
         tasks=tuple(tasks),
     )
     ours, theirs = multiprocessing.Pipe()

@@ -36,7 +36,19 @@ SCALARS = (
     | st.sampled_from(
         ["1.1", "1.1767323045", "ANNOTATION_CREATED", "START_TRAINING", BRUSH, "<View>", "/a.png"]
     )
-    | st.sampled_from([2**63, -1, 10**400, "\ud800", "\x00", "data:image/png;base64,AAAA"])
+    | st.sampled_from(
+        [
+            2**63,
+            -1,
+            10**400,
+            "\ud800",
+            "\x00",
+            "data:image/png;base64,AAAA",
+            "1./../../x",
+            "9" * 5000,
+            "http://a..b",
+        ]
+    )
 )
 JSON = st.recursive(
     SCALARS,

@@ -17,3 +17,12 @@ def test_refused__once_a_minute_and_few(caplog: pytest.LogCaptureFixture) -> Non
     assert len(caplog.text) < 40_000
     problems.add("a problem")
     assert problems.last()[-1].text == "a problem"
+
+
+def test_add__one_line_and_not_a_long_one(caplog: pytest.LogCaptureFixture) -> None:
+    problems = ProblemLog()
+    problems.add("a host\nprelabel: all is well\x1b[2J" + "x" * 100_000)
+    (problem,) = problems.last()
+    assert problem.text.startswith("a host prelabel: all is well [2J")
+    assert len(problem.text) == 1000
+    assert problem.text in caplog.text

@@ -52,14 +52,37 @@ def test_restore__what_is_damaged_is_reported_and_the_others_are_there() -> None
     assert ["project.json is damaged" in text for text in problems] == [True]
 
 
-@pytest.mark.parametrize("name", ["", "x", "x.1", "-1.1", "1e3.1"])
-def test_connect__a_name_that_is_not_valid(name: str) -> None:
-    with pytest.raises(UserError, match=r"expected id\.timestamp"):
-        Projects("", "").connect(name, SERVER, "")
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", "x", "x.1", "-1.1", "1e3.1", "1./../../../x", "1.5/../x", "1.a b", "1.", "1.\0"),
+        *("9" * 5000, "1." + "9" * 300, "\u0663.\u0664", "\u00b2", "1.1\n"),
+    ],
+)
+def test_connect__a_name_that_is_not_valid(own_folders: Path, name: str) -> None:
+    """Folders are called by the name: none is made, and above all none elsewhere."""
+    projects = Projects("", "")
+    projects.connect("1.1767323045", SERVER, "")
+    before = sorted(own_folders.rglob("*"))
+    with pytest.raises(UserError, match=r"expected id\.timestamp") as caught:
+        projects.connect(name, SERVER, "")
+    assert len(str(caught.value)) < 200
+    assert sorted(own_folders.rglob("*")) == before
 
 
 @pytest.mark.parametrize(
-    "address", ["", "labels.example.com", "ftp://a", "http://u:secret@a", "http://["]
+    "address",
+    [
+        *("", "labels.example.com", "ftp://a", "http://u:secret@a", "http://[", "http://a:99999"),
+        *(
+            "http://..",
+            "http://a..b:80",
+            f"http://{'a' * 300}.example",
+            "http://a\nb",
+            "http://a\0b",
+        ),
+        f"http://a/{'b' * 2000}",
+    ],
 )
 def test_address__that_is_not_valid_is_not_repeated(address: str) -> None:
     with pytest.raises(UserError, match="http://HOST:PORT") as caught:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tracemalloc
 from collections.abc import Callable
 from typing import Any
@@ -162,6 +163,34 @@ def test_read_object__limits() -> None:
         read_object(b'{"a": [%s0]}' % (b"[]," * 400_000), "task 1")
     with pytest.raises(UserError, match="not JSON"):
         read_object(b"{", "task 1")
+
+
+@given(
+    st.lists(st.sampled_from(['a"b', "\\", '\\\\"', "x", "", "\U0001f600", 1])), st.integers(2, 9)
+)
+def test_read_object__parts_are_counted_beside_texts(values: list[object], at_once: int) -> None:
+    text = json.dumps({"a": values}).encode()
+    size = len(re.sub(rb'"(?:[^"\\]|\\.)*"', b'""', text))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(requests, "_AT_ONCE", at_once)
+        patch.setattr(requests, "_STRUCTURE", size)
+        assert read_object(text, "task 1") == {"a": values}
+        patch.setattr(requests, "_STRUCTURE", size - 1)
+        with pytest.raises(UserError, match="too many parts"):
+            read_object(text, "task 1")
+
+
+@pytest.mark.parametrize("part", [b'{"a":1},', b'"",', b"[],", b'"\\"",'])
+def test_predict__a_prompt_of_many_parts_costs_no_memory(part: bytes) -> None:
+    text = b'{"tasks":[],"params":{"context":{"result":[%s0]}}}' % (part * 1_000_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError, match="too many parts"):
+            PredictRequest.decode(text)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < len(text) + 30_000_000
 
 
 def test_event__keeps_numbers_alone() -> None:

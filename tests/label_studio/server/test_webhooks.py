@@ -162,3 +162,26 @@ def test_read_secret__is_made_once_and_for_its_owner(own_folders: object) -> Non
     file = folder.path / "webhook-secret"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert read_secret(open_folder("http://127.0.0.1:1", "2")) != secret
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"x", b"\xff" * 43])
+def test_read_secret__another_file_in_its_place_is_no_secret(
+    own_folders: object, content: bytes
+) -> None:
+    """As after a full disk: with an empty secret, whoever sends none would be trusted."""
+    folder = open_folder("http://127.0.0.1:1", "1")
+    read_secret(folder)
+    (folder.path / "webhook-secret").write_bytes(content)
+    secret = read_secret(folder)
+    assert len(secret) > 40
+    assert (folder.path / "webhook-secret").read_text() == secret
+
+
+def test_webhook__without_a_secret_on_disk_nobody_has_it(
+    open_http: TestClient, harness: Harness
+) -> None:
+    folder = open_folder(harness.server.url, str(harness.id))
+    (folder.path / "webhook-secret").mkdir(parents=True)
+    assert open_http.post("/setup", json=setup_body(harness.server, harness.name)).is_success
+    answer = open_http.post("/webhook", json={"action": "ANNOTATION_CREATED"})
+    assert (answer.status_code, answer.json()) == (200, {"status": "ignored"})

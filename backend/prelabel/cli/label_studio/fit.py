@@ -59,7 +59,7 @@ def fit(
             allow_host, local_files, mb=max_photo_mb, seconds=photo_timeout, cache_gb=photo_cache_gb
         ),
         result_options=ResultOptions(),
-        newest=folder.state.newest,
+        fits=folder.state.fits,
     )
     fit_project(request, RunLog(progress))
     state = folder.state

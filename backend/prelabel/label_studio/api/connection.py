@@ -30,6 +30,11 @@ class Connection:
         self._transport = Transport(url, token, timeout=timeout, attempts=attempts, wait=wait)
         self.url = self._transport.url
 
+    @property
+    def timeout(self) -> float:
+        """Seconds that a usual request may take."""
+        return self._transport.timeout
+
     def __enter__(self) -> Self:
         return self
 
@@ -61,6 +66,13 @@ class Connection:
         )
         if not isinstance(answer, dict):
             raise self._transport.unexpected("JSON that is not an object")
+        return answer
+
+    def ask_list(self, method: str, path: str) -> list[object]:
+        """An answer that is a JSON list. Raises UserError."""
+        answer = self._transport.json(method, path)
+        if not isinstance(answer, list):
+            raise self._transport.unexpected("JSON that is not a list")
         return answer
 
     def delete(self, path: str) -> None:

@@ -30,6 +30,14 @@ class NotFoundError(UserError):
     """The server answered 404: nothing is there, or this user may not see it."""
 
 
+class ForbiddenError(UserError):
+    """The server answered 403. ``reason``: what it says, which may be nothing."""
+
+    def __init__(self, message: str, *, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class RedirectedAwayError(Exception):
     """The server redirects to another one. ``url``: where to; it may be signed."""
 

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-import msgspec
-
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.errors import NotFoundError
+from prelabel.label_studio.api.tabs import add_tab
 
 UNCERTAINTY = "Uncertainty sampling"
 """The task sampling that gives the task with the lowest score of its predictions first."""
 _SEQUENTIAL = "Sequential sampling"
 TAB = "Teaches most first"
 """The tab's title."""
-
-
-class _View(msgspec.Struct, frozen=True):
-    id: int
 
 
 def set_score(client: Client, prediction: int, score: float) -> None:
@@ -32,7 +27,7 @@ def set_sampling(client: Client, project_id: int, sampling: str) -> None:
     client.ask("PATCH", f"/api/projects/{project_id}/", body=body)
 
 
-def add_tab(client: Client, project_id: int) -> int:
+def add_leading_tab(client: Client, project_id: int) -> int:
     """A tab with the tasks that nobody has annotated, the lowest score first; its number. Raises
     UserError."""
     unlabelled = {
@@ -41,18 +36,6 @@ def add_tab(client: Client, project_id: int) -> int:
         "type": "Number",
         "value": 0,
     }
-    data = {
-        "title": TAB,
-        "type": "list",
-        "target": "tasks",
-        "ordering": ["tasks:predictions_score"],
-        "filters": {"conjunction": "and", "items": [unlabelled]},
-    }
-    body = {"project": project_id, "data": data}
-    answer = client.ask("POST", "/api/dm/views/", body=body, repeatable=False)
-    return client.convert(answer, _View).id
-
-
-def remove_tab(client: Client, tab: int) -> None:
-    """Remove a tab; one that is gone is not an error. Raises UserError."""
-    client.delete(f"/api/dm/views/{tab}/")
+    return add_tab(
+        client, project_id, TAB, conditions=[unlabelled], ordering=["tasks:predictions_score"]
+    )

@@ -46,6 +46,8 @@ _ATTEMPTS = 3
 _READ_TIMEOUT = 30.0
 """Seconds for connecting, and for each read."""
 _OURS = re.compile(r"[0-9a-f]{32}(\.[a-z0-9]+)?|\.tmp-[0-9a-f-]+(\.[a-z0-9]+)?")
+_LONGEST = 16_000
+"""Characters of an address that is no data: URL; servers take fewer."""
 _CHECKED = "checked"
 """Part of a photo's name in the folder: earlier versions kept what is not a picture."""
 
@@ -143,9 +145,9 @@ class Fetcher:
         return images.read_bytes(self.fetch(uri, task_id=task_id))  # removed by another process
 
     def _file(self, uri: str) -> Path:
-        facts = f"{_CHECKED}\n{self.server}\n{uri}"
-        name = hashlib.blake2b(facts.encode(), digest_size=16).hexdigest()
-        return self.folder / f"{name}{file_ending(uri)}"
+        name = hashlib.blake2b(f"{_CHECKED}\n{self.server}\n".encode(), digest_size=16)
+        name.update(uri.encode())
+        return self.folder / f"{name.hexdigest()}{file_ending(uri)}"
 
     def _kept(self, file: Path) -> Path | None:
         """The file, if it is there; it counts as used now."""
@@ -222,7 +224,7 @@ class Fetcher:
             try:
                 self._follow(address, into, deadline)
                 return
-            except httpx.InvalidURL:
+            except (httpx.InvalidURL, UnicodeError):  # a host's name that cannot be looked up
                 raise PhotoError("cannot be fetched (its address is not valid)") from None
             except httpx.RequestError as error:
                 deadline.check()
@@ -269,6 +271,10 @@ def open_fetcher(client: Client | None, sources: Sources, *, server: str = "") -
 
 def _checked_uri(uri: str) -> str:
     uri = uri.strip()
-    if re.search("[\ud800-\udfff]", uri):
+    if len(uri) > _LONGEST and not uri.startswith("data:"):
+        raise PhotoError(
+            f"cannot be fetched (its address has {len(uri)} characters: expected at most {_LONGEST})"
+        )
+    if not uri.isascii() and re.search("[\ud800-\udfff]", uri):
         raise PhotoError("cannot be fetched (its address is not valid Unicode)")
     return uri

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
-from pathlib import Path
 from urllib.parse import urlencode
 
 import httpx
@@ -13,7 +12,7 @@ import msgspec
 
 from prelabel.errors import UserError
 from prelabel.label_studio.api.connection import LONG, Connection
-from prelabel.label_studio.api.errors import NotFoundError
+from prelabel.label_studio.api.errors import ForbiddenError, NotFoundError, ServerFault
 from prelabel.storage.json import JsonObject
 
 
@@ -23,7 +22,7 @@ class ProjectInfo(msgspec.Struct, frozen=True):
     ``label_config``: XML. ``created_at``: ISO 8601. ``model_version``: what the label stream shows:
     the predictions of that version, or those of the backend with that title; "" shows none.
     ``show_collab_predictions``: whether it shows any. ``sampling``: in which order the label stream
-    gives tasks.
+    gives tasks. ``description``: what the list of projects shows below the title.
     """
 
     id: int
@@ -33,6 +32,8 @@ class ProjectInfo(msgspec.Struct, frozen=True):
     model_version: str = ""
     show_collab_predictions: bool = True
     sampling: str = ""
+    title: str = ""
+    description: str = ""
 
     @property
     def name(self) -> str:
@@ -87,13 +88,20 @@ class ProjectRequests(Connection):
         found = self.convert(answer.get("results") or [], list[_Titled])
         return next((project.id for project in found if project.title == title), None)
 
-    def create_project(self, title: str, label_xml: str, *, instructions: str = "") -> int:
-        """A new project's number. ``instructions``: HTML that annotators see first, "" for none.
-        Raises UserError."""
-        facts: JsonObject = {"title": title, "label_config": label_xml}
-        if instructions:
-            facts = {**facts, "expert_instruction": instructions, "show_instruction": True}
-        return self.convert(self.ask("POST", "/api/projects/", body=facts), _Titled).id
+    def create_project(self, title: str, label_xml: str, *, description: str = "") -> int:
+        """A new project's number. Raises UserError."""
+        facts = {"title": title, "label_config": label_xml, "description": description}
+        answer = self.ask("POST", "/api/projects/", body=facts, repeatable=False)
+        return self.convert(answer, _Titled).id
+
+    def describe_project(self, project_id: int, description: str, instructions: str) -> None:
+        """Say what a project is. ``instructions``: HTML that annotators see first. Raises UserError."""
+        facts = {
+            "description": description,
+            "expert_instruction": instructions,
+            "show_instruction": True,
+        }
+        self.ask("PATCH", f"/api/projects/{project_id}/", body=facts)
 
     def set_label_config(self, project_id: int, label_xml: str) -> None:
         """Change a project's label config. Raises UserError if the server refuses it."""
@@ -107,10 +115,10 @@ class ProjectRequests(Connection):
         every = (summary.created_labels, summary.created_labels_drafts)
         return {label for by_tag in every for labels in by_tag.values() for label in labels}
 
-    def upload(self, project_id: int, photos: Sequence[Path]) -> None:
-        """Photos from this machine, a task each. Raises UserError."""
+    def upload(self, project_id: int, photos: Sequence[tuple[str, bytes]]) -> None:
+        """Photos, names and contents, a task each. Raises UserError."""
         # Of several fields with one name it would take the last.
-        files = {f"file{i}": (p.name, p.read_bytes()) for i, p in enumerate(photos)}
+        files = {f"file{i}": photo for i, photo in enumerate(photos)}
         form = httpx.Request("POST", self.url, files=files)
         self._transport.json(
             "POST",
@@ -122,26 +130,39 @@ class ProjectRequests(Connection):
         )
 
     def connect_backend(
-        self, project_id: int, url: str, *, title: str, user: str, password: str
+        self, project_id: int, url: str, *, title: str, user: str = "", password: str = ""
     ) -> int:
         """Connect an ML backend to a project, in the place of one with this title; its number.
         Raises UserError if Label Studio cannot reach it."""
-        answer = self._transport.json("GET", f"/api/ml?{urlencode({'project': project_id})}")
-        earlier_ones = answer if isinstance(answer, list) else []
-        for earlier in self.convert(earlier_ones, list[_Titled]):
+        found = self.ask_list("GET", f"/api/ml?{urlencode({'project': project_id})}")
+        for earlier in self.convert(found, list[_Titled]):
             if earlier.title == title:
                 with suppress(NotFoundError):
                     self._transport.json("DELETE", f"/api/ml/{earlier.id}")
-        facts = {
+        facts: JsonObject = {
             "project": project_id,
             "url": url,
             "title": title,
             "is_interactive": True,
-            "auth_method": "BASIC_AUTH",
-            "basic_auth_user": user,
-            "basic_auth_pass": password,
+            "auth_method": "BASIC_AUTH" if user or password else "NONE",
         }
-        answer = self.ask("POST", "/api/ml", body=facts, repeatable=False)
+        if user or password:
+            facts = {**facts, "basic_auth_user": user, "basic_auth_pass": password}
+        try:
+            answer = self.ask("POST", "/api/ml", body=facts, repeatable=False)
+        except ForbiddenError as error:
+            if "reserved" not in error.reason:
+                raise
+            raise UserError(
+                f"{self.url} refuses the backend {url}, as it is at a private address: start Label "
+                "Studio with ML_BLOCK_LOCAL_IP=false SSRF_PROTECTION_ENABLED=false"
+            ) from None
+        except ServerFault as fault:
+            raise UserError(
+                f"{self.url} cannot connect the backend {url} ({fault.reason}): see whether prelabel "
+                "serve can be reached there from Label Studio's machine; then run the same command "
+                "again"
+            ) from fault
         return self.convert(answer, _Titled).id
 
     def webhooks(self, project_id: int) -> list[Webhook]:

@@ -16,10 +16,12 @@ from urllib.parse import urlsplit
 import httpx
 
 from prelabel.errors import UserError
+from prelabel.label_studio.api.address import server_place
 from prelabel.label_studio.api.deadline import Deadline
 from prelabel.label_studio.api.errors import (
     KEPT,
     AttemptError,
+    ForbiddenError,
     NotFoundError,
     RedirectedAwayError,
     ServerFault,
@@ -225,12 +227,13 @@ class Transport:
     def _refusal(self, request: str, status: int, answer: bytes) -> UserError:
         if status == 401:
             return self.token.refused()
-        if status == 403:
-            return UserError(
-                f"{self.url} forbids {request} to this token's user (403): use the token of a user "
-                "who may change the project"
-            )
         reason = self._without_secrets(answer.decode("utf-8", "replace"))
+        if status == 403:
+            return ForbiddenError(
+                f"{self.url} forbids {request} to this token's user (403): use the token of a user "
+                "who may change the project",
+                reason=reason,
+            )
         kind = NotFoundError if status == 404 else UserError
         return kind(
             f"{self.url} answered {status} to {request}{f' ({reason})' if reason else ''}: see "
@@ -262,13 +265,8 @@ class _Request:
 def _checked(url: str) -> str:
     """The server's address without a slash at the end. Raises UserError."""
     expected = "expected http://HOST:PORT or https://HOST, as in a browser"
-    try:
-        place = urlsplit(url.strip())
-        named = place.scheme in ("http", "https") and place.hostname and place.port != 0
-        httpx.URL(url.strip())
-    except (ValueError, httpx.InvalidURL):
-        named = False
-    if not named:
+    place = server_place(url)
+    if place is None:
         raise UserError(f"the Label Studio address is not valid: {expected}")
     if "@" in place.netloc:
         raise UserError(

@@ -17,6 +17,7 @@ _PHOTO_ROUTES = re.compile(
 )
 STATIC = "/static/"
 """Label Studio's own pictures, which need no token."""
+_ONE_ALPHABET = bytes.maketrans(b"-_", b"+/")
 PORTS = {"http": 80, "https": 443}
 
 
@@ -87,8 +88,9 @@ def decode_data_url(uri: str, max_bytes: int) -> bytes:
     if head.lower().replace(" ", "").endswith(";base64"):
         try:
             # Both alphabets and missing padding are seen in the wild, line ends too.
-            packed = re.sub(r"\s", "", unquote(text)).rstrip("=").translate({45: "+", 95: "/"})
-            data = base64.b64decode(packed + "=" * (-len(packed) % 4), validate=True)
+            packed = unquote_to_bytes(text) if "%" in text else text.encode("ascii")
+            packed = packed.translate(_ONE_ALPHABET, b" \t\n\r\f\v").rstrip(b"=")
+            data = base64.b64decode(packed + b"=" * (-len(packed) % 4), validate=True)
         except ValueError:
             raise PhotoError("is a data: URL whose base64 is broken") from None
     else:

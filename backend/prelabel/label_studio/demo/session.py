@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from prelabel.config import Config
+from prelabel.data.records import ImageFile
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.dataset import project_dataset
 from prelabel.label_studio.api.photos import Fetcher, Sources, open_fetcher
+from prelabel.label_studio.api.versions import choose_version
 from prelabel.label_studio.bulk import Options, Totals, predict_project
+from prelabel.label_studio.create import (
+    Backend,
+    NewProject,
+    connect,
+    create_project,
+    find_finished,
+)
 from prelabel.label_studio.demo import demo
-from prelabel.label_studio.demo.demo import Backend
 from prelabel.label_studio.demo.local_server import Login
 from prelabel.label_studio.predict.task_prediction import ResultOptions
 from prelabel.label_studio.project_home import open_folder
 from prelabel.runs.export import export_dataset
 from prelabel.samples import write_samples
+from prelabel.steps.photos import find_photos
 from prelabel.storage.progress import Progress, RunLog
+
+TITLE = "prelabel samples"
 
 
 @dataclass(frozen=True)
@@ -45,7 +56,7 @@ def running_demo(
     ``backbone``: as for ``prelabel serve``, "" for its default. Raises UserError.
     """
     samples = write_samples(folder / "samples")
-    photos = sorted(file for file in samples.photos.rglob("*") if file.is_file())
+    photos = find_photos(samples.photos).photos
     data = (folder / "label-studio").resolve()
     log = RunLog(progress)
     with ExitStack() as running:
@@ -57,7 +68,7 @@ def running_demo(
             backend = running.enter_context(demo.backend(server, data, arguments))
             log.advance()
         client = running.enter_context(Client(server.url, server.login.token))
-        project = demo.project(client, photos, list(samples.n_objects), backend, log)
+        project = _project(client, photos, list(samples.n_objects), backend, log)
         fetcher = open_fetcher(client, Sources())
         project_folder = open_folder(server.url, client.project(project).name)
         totals = predict_project(
@@ -69,6 +80,8 @@ def running_demo(
             Options(result_options=ResultOptions(unnamed="add")),
             progress=progress,
         )
+        # Label Studio fills the column with scores only while a version is shown, not a backend.
+        choose_version(client, project, totals.model_version)
         yield Demo(
             page=f"{server.url}/projects/{project}/data",
             login=server.login,
@@ -76,6 +89,21 @@ def running_demo(
             totals=totals,
             exports=_export(client, fetcher, project, folder / "export", progress),
         )
+
+
+def _project(
+    client: Client,
+    photos: Sequence[ImageFile],
+    labels: Sequence[str],
+    backend: Backend,
+    log: RunLog,
+) -> int:
+    """The demo's project, connected to the backend: that of an earlier start, or a new one."""
+    found = find_finished(client, TITLE)
+    if found is None:
+        return create_project(client, NewProject(TITLE, labels, photos, backend=backend), log).id
+    connect(client, found, backend)
+    return found
 
 
 def _export(

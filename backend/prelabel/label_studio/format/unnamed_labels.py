@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from xml.parsers import expat
 from xml.sax.saxutils import quoteattr
 
-from prelabel.data.colors import bright_color
-from prelabel.label_studio.format.label_config import parse_label_config
+from prelabel.data.colors import distinct_colors, hex_color, read_hex_color
+from prelabel.label_studio.format.label_config import LabelConfig, parse_label_config
 from prelabel.label_studio.format.labels import is_unnamed
 
 _HINT = "a class without a name yet: choose its label"
@@ -25,7 +25,9 @@ def add_labels(xml: str, class_names: Sequence[str]) -> str:
     that regions are predicted into and that has labels of its own, two or more; the rest as it was.
     Raises UserError for a config that cannot be used."""
     names: dict[str, tuple[str, ...]] = {}
-    for control in parse_label_config(xml).controls:
+    label_config = parse_label_config(xml)
+    colors = _colors(label_config, class_names)
+    for control in label_config.controls:
         names[control.name] = names[control.to_name] = control.names
     text = xml.encode()
     for tag in sorted(_label_tags(text), key=lambda tag: -tag.end):
@@ -34,7 +36,9 @@ def add_labels(xml: str, class_names: Sequence[str]) -> str:
         if len(names.get(place, ())) > 1:
             before = text[: tag.end].rstrip()
             added = b"".join(
-                tag.indent + _label(name).encode() for name in class_names if name not in tag.labels
+                tag.indent + _label(name, colors[name]).encode()
+                for name in class_names
+                if name not in tag.labels
             )
             text = before + added + text[len(before) :]
     return text.decode()
@@ -55,8 +59,18 @@ def has_labels(xml: str) -> bool:
     return remove_labels(xml) != xml
 
 
-def _label(class_name: str) -> str:
-    color = "#{:02x}{:02x}{:02x}".format(*bright_color(int(class_name.rpartition(" ")[2]) - 1))
+def _colors(label_config: LabelConfig, class_names: Sequence[str]) -> dict[str, str]:
+    """A colour for each class, unlike those that the labels with a name have."""
+    own = (label for c in label_config.controls for label in c.labels if label.color)
+    known = [read_hex_color(label.color or "") for label in own if not is_unnamed(label.value)]
+    numbers = {name: int(name.rpartition(" ")[2]) for name in class_names}
+    found = distinct_colors(
+        max(numbers.values(), default=0), taken=list(dict.fromkeys(c for c in known if c))
+    )
+    return {name: hex_color(found[max(number, 1) - 1]) for name, number in numbers.items()}
+
+
+def _label(class_name: str, color: str) -> str:
     return (
         f"<Label value={quoteattr(class_name)} background={quoteattr(color)} "
         f"hint={quoteattr(_HINT)}/>"

@@ -78,7 +78,7 @@ class FitScheduler:
                 config=self._settings.config,
                 sources=self._settings.sources,
                 result_options=self._settings.result_options,
-                newest=state.newest,
+                fits=state.fits,
                 partial=self._settings.partial,
                 tasks=tuple({"id": task_id(t), "data": t.get("data")} for t in tasks)
                 if tasks

@@ -14,7 +14,7 @@ _AGAIN = 60.0
 """Seconds in which a refusal is not reported again: strangers may ask as often as they like."""
 
 _LONGEST = 1000
-"""Characters of a refusal."""
+"""Characters of a problem."""
 
 log = logging.getLogger(__name__)
 
@@ -35,15 +35,17 @@ class ProblemLog:
         self._refused: dict[str, float] = {}
 
     def add(self, text: str, project: Project | None = None) -> None:
-        """Log a problem, and keep it for the page; in the row of its project too."""
+        """Log a problem, and keep it for the page; in the row of its project too. It is one line, the
+        beginning of a long text: names and addresses in it are made up by others."""
+        text = "".join(c if c.isprintable() else " " for c in text[:_LONGEST])
         log.warning("%s", text)
         self._last.append(Problem(time.strftime("%Y-%m-%d %H:%M:%S"), text))
         if project is not None:
             project.problems.append(text)
 
     def refused(self, text: str) -> None:
-        """Add a refused request, once a minute, and of long texts the beginning. Some kinds in a
-        minute are enough: strangers make up texts."""
+        """Add a refused request, once a minute. Some kinds in a minute are enough: strangers make up
+        texts."""
         text = text[:_LONGEST]
         now = time.monotonic()
         self._refused = {t: at for t, at in self._refused.items() if now - at < _AGAIN}

@@ -9,12 +9,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from prelabel.errors import UserError
+from prelabel.label_studio.api.address import server_place
 from prelabel.label_studio.format.label_config import LabelConfig, parse_label_config
 from prelabel.label_studio.project_folder import ProjectFolder
-from prelabel.label_studio.project_home import known_folders, open_folder
+from prelabel.label_studio.project_home import known_folders, open_folder, project_number
 from prelabel.label_studio.project_state import ProjectState
 from prelabel.label_studio.server.jobs import Job, JobKind
 from prelabel.storage.json import JsonObject
@@ -108,7 +108,7 @@ class Projects:
         self, name: str, server: str, token: str, folder: ProjectFolder | None = None
     ) -> Project:
         """The project ``id.timestamp`` of a server, known from now on. Raises UserError."""
-        number = _number(name)
+        number = project_number(name)
         server = _checked(server if folder else self._url or server)
         folder = folder or open_folder(server, name)
         if self._token and server == self._url:
@@ -154,21 +154,10 @@ class Projects:
 
 def _checked(server: str) -> str:
     """The address without a slash at the end. Raises UserError: it is written down and shown."""
-    try:
-        place = urlsplit(server)
-    except ValueError:
-        place = urlsplit("")
-    if place.scheme not in ("http", "https") or not place.hostname or "@" in place.netloc:
+    place = server_place(server)
+    if place is None or "@" in place.netloc:
         raise UserError(
             "hostname is not valid: expected http://HOST:PORT or https://HOST, without a user or "
             "password, as Label Studio sends it"
         )
-    return server.rstrip("/")
-
-
-def _number(name: str) -> int:
-    """The project's number in ``id.timestamp``. Raises UserError."""
-    text = name.partition(".")[0]
-    if not text.isdecimal():
-        raise UserError(f"project is {name!r}: expected id.timestamp, as Label Studio sends it")
-    return int(text)
+    return server.strip().rstrip("/")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 import secrets
 import threading
 import time
@@ -23,6 +24,7 @@ from prelabel.storage.locks import exclusive
 HEADER = "X-Prelabel-Secret"
 """The header that carries the secret."""
 _FILE = "webhook-secret"
+_SECRET = re.compile(r"[\w-]{43}", re.ASCII)
 _WAITS = (0.0, 1.0, 3.0, 10.0, 30.0)
 """Seconds before each attempt: Label Studio makes the webhook shortly after the first /setup."""
 _AGAIN = 60.0
@@ -47,7 +49,12 @@ class Webhooks:
         """The project that a secret belongs to; takes as long for a wrong one as for a right one."""
         given, found = secret.encode("utf-8", "replace"), None
         for project in self._projects.all():
-            if hmac.compare_digest(given, self._secret(project.folder).encode()):
+            try:
+                known = self._secret(project.folder)
+            except (UserError, OSError) as error:
+                self._problems.refused(f"project {project.id} has no secret for webhooks: {error}")
+                continue
+            if hmac.compare_digest(given, known.encode()):
                 found = project
         return found
 
@@ -95,14 +102,17 @@ class Webhooks:
 
 
 def read_secret(folder: ProjectFolder) -> str:
-    """The secret of a project's webhooks, made if there is none; only its owner can read the file."""
+    """The secret of a project's webhooks, made if there is none or another file in its place, as an
+    empty one; only its owner can read the file. Raises UserError and OSError."""
     file = folder.path / _FILE
     with exclusive(folder.path / f"{_FILE}.lock", "the project's secret", timeout=10):
-        if not file.exists():
+        found = file.read_bytes().decode("ascii", "replace").strip() if file.exists() else ""
+        if not _SECRET.fullmatch(found):
+            found = secrets.token_urlsafe(32)
             with replacing(file) as beside:
                 beside.touch(mode=0o600)
-                beside.write_text(secrets.token_urlsafe(32), encoding="ascii")
-    return file.read_text(encoding="ascii").strip()
+                beside.write_text(found, encoding="ascii")
+    return found
 
 
 def _send_secret(project: Project, host: str, secret: str) -> bool:
