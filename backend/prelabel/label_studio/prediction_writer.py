@@ -180,10 +180,10 @@ class PredictionWriter:
     def _entries(self, predictions: Mapping[int, PredictionJson]) -> list[JsonObject]:
         """Predictions as they are imported. Tasks that come first keep their place, by its score."""
         scores = read_leading(self._folder.path).scores
-        entries: list[JsonObject] = [{"task": t, **own} for t, own in predictions.items()]
-        for entry, task in zip(entries, predictions, strict=True):
-            entry["score"] = scores.get(task, entry["score"])
-        return entries
+        return [
+            {"task": task, **own, "score": scores.get(task, own["score"])}
+            for task, own in predictions.items()
+        ]
 
     def _look(self, tasks: Sequence[int]) -> Mapping[int, TaskVersions]:
         found = self._client.find_tasks(self._project_id, tasks, whole=False)

@@ -387,9 +387,9 @@ def test_learn__changes_the_masks_of_other_photos_and_of_boxes(
     tag = {"type": "rectanglelabels", "from_name": "box", "to_name": "image", "value": box}
     context = {"result": [tag]}
 
-    def boxed(**options: Unpack[Options]) -> Mask:
+    def boxed(revision: int = 0) -> Mask:
         xml = BRUSH.replace("</View>", f"{SMART_BOX}</View>")
-        [item] = worker.items(task, kind="interactive", xml=xml, context=context, **options)
+        [item] = worker.items(task, kind="interactive", xml=xml, context=context, revision=revision)
         return mask_of(item)
 
     assert builders.iou(boxed(), rest) < 0.5
