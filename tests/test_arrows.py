@@ -67,7 +67,9 @@ label_studio.fit             label_studio.learn+ label_studio.shared_fit
 label_studio.unnamed         label_studio.names+ label_studio.api
 label_studio.bulk            label_studio.fit+ label_studio.teaching label_studio.learning_curve label_studio.model_version label_studio.prediction_writer label_studio.unnamed
 label_studio.leading         label_studio.fit+ label_studio.teaching label_studio.unnamed instructive
-label_studio.server          label_studio.fit+ label_studio.teaching label_studio.learning_curve label_studio.project_home label_studio.project_state label_studio.model_version label_studio.prediction_writer label_studio.unnamed
+label_studio.review_source   label_studio.predict+ label_studio.api label_studio.project_folder review
+label_studio.review_command  label_studio.bulk+ label_studio.bulk label_studio.review_source label_studio.project_home review
+label_studio.server          label_studio.fit+ label_studio.review_source review label_studio.teaching label_studio.learning_curve label_studio.project_home label_studio.project_state label_studio.model_version label_studio.prediction_writer label_studio.unnamed
 label_studio.upload          errors storage data label_studio.api
 label_studio.create          errors storage data label_studio.format label_studio.api label_studio.upload
 label_studio.demo            errors storage config data samples steps runs label_studio.api label_studio.create label_studio.project_folder label_studio.project_home label_studio.bulk label_studio.predict

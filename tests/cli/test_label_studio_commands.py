@@ -103,7 +103,9 @@ def test_fit_and_names(server: FakeLabelStudio) -> None:
         assert part in refused("label-studio", "names", *_where(server), *words)
 
 
-def test_export__of_a_project(server: FakeLabelStudio, tmp_path: Path) -> None:
+def test_export__of_a_project(
+    server: FakeLabelStudio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cli("label-studio", "predict", *_where(server), *LIGHT, env=_access(server))
     result = cli(
         *("export", *_where(server), "--what", "predictions", "--format", "coco"),
@@ -114,6 +116,16 @@ def test_export__of_a_project(server: FakeLabelStudio, tmp_path: Path) -> None:
     coco = json.loads((tmp_path / "out" / "coco" / "instances.json").read_text("utf-8"))
     assert len(coco["images"]) == 4
     assert len(list((tmp_path / "photos").rglob("*.png"))) == 4
+
+    server.photos["/data/upload/1.png"] += bytes(1_000_000)
+    monkeypatch.setenv("PRELABEL_CACHE", str(tmp_path / "empty"))
+    result = cli(
+        *("export", *_where(server), "--what", "predictions", "--format", "coco"),
+        *("--out", tmp_path / "other", "--photos-into", tmp_path / "others", "--max-photo-mb", "1"),
+        env=_access(server),
+    )
+    assert "has more than 1 MB" in result.stdout
+    assert len(list((tmp_path / "others").rglob("*.png"))) == 3
 
 
 @pytest.mark.parametrize("once", [True, False])
@@ -129,7 +141,9 @@ def test_demo__prints_where_to_look(
         given.extend([command, folder, backbone])
         backend = Backend("http://backend", "user", "secret")
         login = Login("me@example.com", "password", "token")
-        yield Demo("http://page", login, backend, Totals(), {"coco": folder / "coco"})
+        yield Demo(
+            "http://page", "http://review", login, backend, Totals(), {"coco": folder / "coco"}
+        )
 
     def interrupted() -> None:
         given.append("waited")
@@ -148,6 +162,7 @@ def test_demo__prints_where_to_look(
     assert given == [Path("label-studio"), tmp_path, "color-texture", *waited]
     rows = _rows(result)
     assert rows["open"] == "http://page"
+    assert "http://review" in rows["begin"]
     assert "me@example.com" in rows["log"]
     assert "secret" in rows["backend"]
     assert str(tmp_path / "coco") in result.stdout

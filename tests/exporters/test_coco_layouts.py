@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from pycocotools.coco import COCO
 
 from builders import HEIGHT, WIDTH, box, prediction, region
@@ -283,3 +284,39 @@ def test_results__of_our_own_export(tmp_path: Path) -> None:
     assert [(r.box, r.cluster, r.score) for r in labels.regions] == [
         (r.box, r.cluster, r.score) for r in expected.regions
     ]
+
+
+@pytest.mark.parametrize(
+    ("place", "photos"),
+    [
+        ("annotations/instances_default.json", "images"),
+        ("annotations/instances_default.json", "images/default"),
+        ("annotations/instances_val2017.json", "val2017"),
+        ("instances.json", "images"),
+    ],
+)
+def test_photos__of_cvat_and_others_are_found_beside(
+    place: str, photos: str, tmp_path: Path
+) -> None:
+    """In their sizes, too: the second one has another than its labels."""
+    data = facts("a/x.jpg")
+    data["images"].append({"id": 2, "file_name": "y.jpg", "width": 4, "height": 4})
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    (tmp_path / place).write_text(json.dumps(data))
+    assert open_dataset(tmp_path).photos is None
+    for name in ("a/x.jpg", "y.jpg"):
+        (tmp_path / photos / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / photos / name)
+    found = open_dataset(tmp_path)
+    assert found.photos == tmp_path / photos
+    assert names(found) == ["a/x.jpg"]
+    (tmp_path / "other").mkdir()
+    assert open_dataset(tmp_path, photos=tmp_path / "other").photos == tmp_path / "other"
+
+
+@pytest.mark.parametrize("name", ["../x.jpg", "/etc/hostname", "", "x\0.jpg", "a" * 5000])
+def test_photos__a_name_that_leads_elsewhere_finds_none(name: str, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "x.jpg").touch()
+    (tmp_path / "instances.json").write_text(json.dumps(facts(name)))
+    assert open_dataset(tmp_path).photos is None

@@ -328,3 +328,13 @@ def test_go_live__removes_models_alone_whatever_a_damaged_file_lists(
     assert list(folder.go_live(tiny_config()).models) == kept
     assert all(folder.model_folder(fit_hash).is_dir() for fit_hash in kept)
     assert (tmp_path / "other").is_dir()
+
+
+def test_newest_model__that_is_gone(
+    tmp_path: Path, models: tuple[FittedModel, FittedModel]
+) -> None:
+    folder = ProjectFolder(tmp_path / "7")
+    folder.save_model(models[0], n_tasks=4)
+    shutil.rmtree(folder.model_folder(models[0].fit_hash))
+    with pytest.raises(UserError, match="prelabel label-studio fit --project 7"):
+        folder.newest_model()

@@ -20,6 +20,7 @@ from prelabel.storage.text import one_line, table
 
 if TYPE_CHECKING:
     from prelabel.data.dataset import Dataset
+    from prelabel.label_studio.api.photos import Sources
     from prelabel.runs.export import ExportSummary
 
 app = typer.Typer()
@@ -87,6 +88,9 @@ def export(
     token: ls_options.Token = "",
     allow_host: ls_options.AllowHost,
     local_files: ls_options.LocalFiles = None,
+    max_photo_mb: ls_options.MaxPhotoMb = 100,
+    photo_timeout: ls_options.PhotoTimeout = 120,
+    photo_cache_gb: ls_options.PhotoCacheGb = 20.0,
     photos_into: Annotated[
         Path | None,
         typer.Option(
@@ -111,7 +115,15 @@ def export(
         )
     elif source is None and project is not None:
         choice = LabelChoice(what, with_untouched, merge_by)
-        with _project(project, choice, url, token, allow_host, local_files, photos_into) as dataset:
+        with extras.required("label-studio"):
+            sources = ls_options.sources(
+                allow_host,
+                local_files,
+                mb=max_photo_mb,
+                seconds=photo_timeout,
+                cache_gb=photo_cache_gb,
+            )
+        with _project(project, choice, url, token, sources, photos_into) as dataset:
             found = export_dataset(dataset, out, formats, settings=own, progress=console.progress())
     else:
         raise UserError(
@@ -183,18 +195,17 @@ def _project(
     choice: LabelChoice,
     url: str,
     token: str,
-    hosts: Sequence[str],
-    local_files: Path | None,
+    sources: Sources,
     photos_into: Path | None,
 ) -> Iterator[Dataset]:
     """A project's labels; they can be read while the context is open."""
     with extras.required("label-studio"):
         from prelabel.label_studio.api.client import Client
         from prelabel.label_studio.api.dataset import project_dataset
-        from prelabel.label_studio.api.photos import Sources, open_fetcher
+        from prelabel.label_studio.api.photos import open_fetcher
 
     with Client(url, token) as client:
-        fetcher = open_fetcher(client, Sources(tuple(hosts), local_files))
+        fetcher = open_fetcher(client, sources)
         with project_dataset(
             client,
             fetcher,

@@ -12,6 +12,7 @@ import msgspec
 from filelock import FileLock
 
 from prelabel.config import Config
+from prelabel.errors import UserError
 from prelabel.label_studio.model_version import fitted_version, image_level_version, saved_facts
 from prelabel.label_studio.names.exemplar_lines import copies, read_revision
 from prelabel.label_studio.names.exemplars import ExemplarFile
@@ -106,8 +107,13 @@ class ProjectFolder:
             )
 
     def newest_model(self) -> FittedModel | None:
-        """The model that was fitted last. Raises UserError for a damaged one."""
+        """The model that was fitted last. Raises UserError for one that is damaged or missing."""
         newest = self.state.newest
+        if newest and not self.model_folder(newest).is_dir():
+            raise UserError(
+                f"{self.model_folder(newest)}: the project's model is not there: fit again with "
+                f"prelabel label-studio fit --project {self.project_id}"
+            )
         return FittedModel.load(self.model_folder(newest)) if newest else None
 
     def tasks_of_annotations(self, annotation_ids: Iterable[object]) -> list[int]:

@@ -17,7 +17,8 @@ from prelabel.storage.files import replacing
 _QUIET = 1.0
 """Seconds without an edit after which edits are applied …"""
 _LONGEST = 5.0
-"""… or at the latest, in seconds after the first."""
+"""… or at the latest, in seconds after the first. Both are longer where applying takes long, so that
+most of the processor is left for the page."""
 _AGAIN = 30.0
 """Seconds until a failure is tried again."""
 _log = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class Applier:
         self._first = self._last = time.monotonic() - _LONGEST
         self._condition = threading.Condition()
         self._again = 0.0
+        self._took = 0.0
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="review-apply", daemon=True)
         waits = self._asked > self._applied
@@ -97,14 +99,17 @@ class Applier:
         """Seconds until there is something to do."""
         if self._asked <= self._applied:
             return 3600.0
-        due = min(self._last + _QUIET, self._first + _LONGEST)
+        quiet, longest = max(_QUIET, self._took), max(_LONGEST, 3 * self._took)
+        due = min(self._last + quiet, self._first + longest)
         return max(due, self._again) - time.monotonic()
 
     def _try(self) -> bool:
         self._set(Applying("running"))
         try:
+            started = time.monotonic()
             applied = self._apply()
             self._note(applied)
+            self._took = time.monotonic() - started
         except Exception as error:
             message = str(error)
             if not isinstance(error, UserError | OSError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -10,6 +11,10 @@ import msgspec
 import numpy as np
 
 T = TypeVar("T")
+LONE_SURROGATE = re.compile(
+    rb"\\u[dD](?:[89abAB]..(?!\\u[dD][c-fC-F])|[c-fC-F](?<!\\u[dD][89abAB]..\\u[dD].)..)"
+)
+"""In JSON's bytes: the first half of a pair without the second, or the second without the first."""
 JsonObject = Mapping[str, object]
 """An object in JSON from elsewhere, whose values may be of any type."""
 

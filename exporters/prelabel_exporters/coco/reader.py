@@ -24,6 +24,7 @@ from prelabel_exporters.coco.file import (
 from prelabel_exporters.coco.items import attributes_of
 from prelabel_exporters.coco.masks import box_of, has_box_alone, holds, mask_of
 from prelabel_exporters.coco.numbers import normalize, score_of
+from prelabel_exporters.coco.source import photos_beside
 from prelabel_exporters.common import fits_photo
 from prelabel_exporters.photo_names import PhotoNames
 
@@ -39,7 +40,7 @@ def read_instances(
     Args:
         file: of instances, or of results if ``about`` says which instances they are about.
         photos: the folder that ``file_name`` is relative to, where sizes that the file does not say
-            are looked up and others compared.
+            are looked up and others compared; left out, ``images/`` beside the file is looked at.
         about: a file of instances.
         problems: takes what is wrong; left out, the dataset has its own.
 
@@ -49,6 +50,10 @@ def read_instances(
     data = load_instances(file) if about is None else load_results(file, about)
     problems = Problems() if problems is None else problems
     normalize(data, file, problems)
+    if photos is None:
+        names = (image.file_name for image in data.images)
+        first = next((name for name in names if isinstance(name, str)), "")
+        photos = photos_beside(about or file, first)
     reading = _Reading(file, data, photos, problems)
 
     def stream() -> Iterator[Prediction]:
@@ -79,6 +84,8 @@ def read_several(files: Sequence[Path], photos: Path | None) -> Dataset:
         return itertools.chain.from_iterable(part.stream() for part in parts)
 
     addresses = {name: address for part in parts for name, address in part.addresses.items()}
+    same = all(part.photos == first.photos for part in parts)
+    photos = first.photos if same else None
     return Dataset(
         photos, first.classes, stream, problems, first.model_version, addresses=addresses
     )

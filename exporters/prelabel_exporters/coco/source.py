@@ -33,6 +33,23 @@ def candidates(source: Path) -> list[Path]:
     return found if len(found) == 1 else []
 
 
+def photos_beside(file: Path, name: str) -> Path | None:
+    """The folder of photos in the layouts that tools write around a file of instances, if the photo of
+    this name is in it: ``images/``, ``images/<split>/`` or ``<split>/`` beside the file or its folder
+    ``annotations/``; None if it is in none of them."""
+    root = file.parent.parent if file.parent.name == "annotations" else file.parent
+    split = file.name.partition(".")[0].removeprefix("instances_")
+    for folder in (root / "images", root / "images" / split, root / split):
+        try:
+            if (folder / name).is_file() and (folder / name).resolve().is_relative_to(
+                folder.resolve()
+            ):
+                return folder
+        except (OSError, ValueError):
+            continue
+    return None
+
+
 def look(file: Path) -> tuple[bytes, bytes]:
     """The beginning of a file as UTF-8, and both ends; empty for one that cannot be read."""
     try:

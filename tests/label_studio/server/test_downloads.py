@@ -13,9 +13,9 @@ from prelabel.errors import PhotoError
 from prelabel.label_studio.api.photos import Sources
 from prelabel.label_studio.server import downloads as module
 from prelabel.label_studio.server.downloads import Downloads
-from prelabel.label_studio.server.job_photos import OWN, JobPhotos
+from prelabel.label_studio.server.job_photos import OWN, JobPhotos, photos_of
 from prelabel.label_studio.server.jobs import Job, JobKind, Urgency
-from support.fake_label_studio import wait_for
+from support.fake_label_studio import BRUSH, wait_for
 from support.jobs import job
 
 
@@ -172,3 +172,11 @@ def test_place(uri: str, place: str) -> None:
 @pytest.mark.parametrize(("kind", "place"), [("learn", "learned"), ("load", OWN), ("names", OWN)])
 def test_place__of_jobs_without_a_task(kind: JobKind, place: str) -> None:
     assert JobPhotos(Sources()).place(job(kind)) == place
+
+
+def test_photos_of__too_many_hold_up_others() -> None:
+    xml = BRUSH.replace('value="$image"', 'valueList="$images"')
+    pages = job("predict", label_xml=xml, data={"images": ["/data/upload/1/a.jpg"] * 201})
+    with pytest.raises(PhotoError, match=r"has 201 photos: .*at most 200"):
+        photos_of(pages)
+    assert len(photos_of(replace(pages, kind="interactive"))) == 201

@@ -139,6 +139,9 @@ def predict(
                     progress=progress,
                 )
             )
+    if totals.losses.unnamed and not dry_run:
+        rows.append(("names", f"prelabel label-studio review --project {project} --url {url}"))
+        rows.append(("", f"or the backend's page, /projects/{project}/review/"))
     print(table(rows))
     if strict and totals.failed:
         raise typer.Exit(1)

@@ -17,13 +17,9 @@ import numpy as np
 from prelabel.errors import UserError
 from prelabel.label_studio.format.region_attributes import ANSWERS
 from prelabel.label_studio.format.shapes import SHAPES
-from prelabel.storage.json import JsonObject
+from prelabel.storage.json import LONE_SURROGATE, JsonObject
 
 _BEGINNING = re.compile(rb'\s*\[\s*\{\s*"(id|data|annotations|completions|predictions)"')
-_LONE_SURROGATE = re.compile(
-    rb"\\u[dD](?:[89abAB]..(?!\\u[dD][c-fC-F])|[c-fC-F](?<!\\u[dD][89abAB]..\\u[dD].))"
-)
-"""In JSON: the first half of a pair without the second, or the second without the first."""
 _AT_ONCE = 1 << 28
 """Bytes up to which a file that ijson cannot read is read whole, to read it or to say why not."""
 _CHUNK = 1 << 16
@@ -141,7 +137,7 @@ def _suits_ijson(source: BinaryIO) -> bool:
         text, quote, rest = (rest + chunk).rpartition(b'"')  # no pair goes over a quote
         levels = level + np.cumsum(np.frombuffer(chunk.translate(_STEPS), dtype=np.int8))
         level = int(levels[-1])
-        suits = levels.max() <= _LEVELS and not _LONE_SURROGATE.search(text + quote)
+        suits = levels.max() <= _LEVELS and not LONE_SURROGATE.search(text + quote)
     source.seek(start)
     return suits
 

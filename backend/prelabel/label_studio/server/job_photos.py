@@ -17,6 +17,8 @@ from prelabel.label_studio.server.requests import read_object
 
 OWN = "own"
 """The place of photos that Label Studio itself has."""
+_MOST = 200
+"""Photos of a task that is predicted."""
 _LEARNED = "learned"
 """The place of photos that are learned from: the server says only then where they are."""
 
@@ -71,11 +73,16 @@ class JobPhotos:
 
 
 def photos_of(job: Job) -> tuple[TaskPhoto, ...]:
-    """All photos of a job's task. Raises PhotoError if there is none."""
+    """All photos of a job's task. Raises PhotoError if there is none, or too many to predict."""
     data = read_object(job.data, f"task {job.task_id}")
     photos = task_photos(job.task_id, data, job.label_config)
     if not photos:
         raise PhotoError(NO_IMAGE)
+    if job.kind == "predict" and len(photos) > _MOST:
+        raise PhotoError(
+            f"has {len(photos)} photos: the backend predicts a task with at most {_MOST}, so that "
+            "others do not wait: prelabel label-studio predict has no limit"
+        )
     return photos
 
 

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from prelabel.errors import UserError
-from prelabel.storage.json import JsonObject
+from prelabel.storage.json import LONE_SURROGATE, JsonObject
 
 T = TypeVar("T")
 MOST_TASKS = 20_000
@@ -170,10 +170,11 @@ class PredictRequest:
 
 
 def decode(body: bytes | bytearray, kind: type[T]) -> T:
-    """A request's body. Raises UserError; its message has nothing of the body."""
+    """A request's body. Half a character, which Label Studio may hold in the text of a task, costs the
+    others nothing. Raises UserError; its message has nothing of the body."""
     _Counted.counts.left = MOST_TASKS
     try:
-        return msgspec.json.decode(body, type=kind)
+        return _decoded(body, kind)
     except msgspec.ValidationError as error:
         if str(error).startswith("Expected `object`") and " at " not in str(error):
             raise UserError("the request is not a JSON object") from None
@@ -182,6 +183,19 @@ def decode(body: bytes | bytearray, kind: type[T]) -> T:
         raise UserError("the request is nested too deeply") from None
     except (msgspec.DecodeError, ValueError):  # ValueError: a number of thousands of digits
         raise UserError("the request is not JSON") from None
+
+
+def _decoded(body: bytes | bytearray, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.DecodeError as error:
+        whole = body
+        if not isinstance(error, msgspec.ValidationError):
+            whole = LONE_SURROGATE.sub(rb"\\ufffd", body)
+        if whole == body:
+            raise
+        _Counted.counts.left = MOST_TASKS
+        return msgspec.json.decode(whole, type=kind)
 
 
 def read_object(text: bytes, what: str) -> JsonObject:

@@ -7,8 +7,10 @@ import { chosenClasses, clear, selection } from "./selection.js";
 import { refresh, store, title } from "./state.js";
 
 const regionsOf = (classes) => classes.reduce((n, id) => n + (store.classes.get(id)?.count ?? 0), 0);
-const plural = (classes) => (classes.length === 1
-  ? `“${title(store.classes.get(classes[0]))}”` : `${classes.length} classes`);
+const plural = (classes) => {
+  const item = store.classes.get(classes[0]);
+  return classes.length === 1 && item ? `“${title(item)}”` : count(classes.length, "class", "classes");
+};
 
 /** Send an edit; the server's answer, or null with the reason shown. */
 async function send(edit, message) {

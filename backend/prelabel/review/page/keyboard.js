@@ -4,7 +4,7 @@ import { cellsIn, regionOf } from "./cells.js";
 import { find, make } from "./dom.js";
 import { merge, move, moveToNothing, split, undo } from "./edits.js";
 import { classAt, focusClass, order, rowOf } from "./grid.js";
-import { askClass, askName, give, giveNothing, nameOfDigit } from "./names.js";
+import { askClass, askName, giveNothing, nameOfDigit, use } from "./names.js";
 import { anchorAt, selectTo, toggle } from "./pointing.js";
 import { clear, selectClasses, selection, toggleClass } from "./selection.js";
 import { layout } from "./sheet.js";
@@ -58,7 +58,8 @@ function jump(place, event) {
 }
 
 function remove() {
-  if (selection.regions.size) moveToNothing([...selection.regions]);
+  const regions = chosenRegions();
+  if (regions.length) moveToNothing(regions);
   else giveNothing();
 }
 
@@ -95,7 +96,7 @@ const KEYS = [
     PageDown: (e) => jump(order().indexOf(selection.current) + screenful(), e) }],
   [["a letter", "Enter"], "name the class; with cut-outs selected: send them to a class", { F2: enter }],
   [["1", "…", "9"], "give the name with that number", {}],
-  [["Delete"], "this is nothing", { Delete: remove, Backspace: remove }],
+  [["Delete"], "this is nothing: the class, or the cut-outs that are selected or have the focus", { Delete: remove, Backspace: remove }],
   [["Space"], "select, or no longer; with Shift and an arrow: several", { " ": select }],
   [["Enter"], "at a cut-out: open its photo", {}],
   [["Shift+M"], "merge the selected classes", { "shift M": merge }],
@@ -114,7 +115,10 @@ const RUN = Object.assign({}, ...KEYS.map(([, , run]) => run));
 function named(event) {
   const letter = [...event.key].length === 1;
   if (event.ctrlKey || event.metaKey) return letter ? `ctrl ${event.key.toLowerCase()}` : event.key;
-  return event.shiftKey && /^[A-Z]$/.test(event.key) ? `shift ${event.key}` : event.key;
+  if (!/^[a-z]$/i.test(event.key)) return event.key;
+  // With Caps Lock a capital is no command, and Shift makes a small letter.
+  const shifted = event.getModifierState("CapsLock") ? event.shiftKey : /[A-Z]/.test(event.key);
+  return shifted ? `shift ${event.key.toUpperCase()}` : event.key;
 }
 
 /** Keys that a control of the page needs itself. */
@@ -126,9 +130,9 @@ function needsItself(target, key) {
 }
 
 function typed(key, event) {
-  if (/^[1-9]$/.test(key) && !selection.regions.size) {
+  if (/^[1-9]$/.test(key)) {
     const name = nameOfDigit(Number(key));
-    if (name !== undefined) give(name);
+    if (name !== undefined) use(name);
     return name !== undefined;
   }
   if (event.ctrlKey || event.metaKey || event.altKey || !/^[\p{L}\p{N}]$/u.test(key)) return false;

@@ -140,9 +140,11 @@ function drawNames(context, place) {
   context.textBaseline = "middle";
   context.lineJoin = "round";
   for (const item of named) {
-    const x = names.get(item.id).x * place.kx + place.tx, y = names.get(item.id).y * place.ky + place.ty;
     const text = item.name.length > 24 ? `${item.name.slice(0, 23)}…` : item.name;
     const half = context.measureText(text).width / 2 + 4;
+    const at = names.get(item.id).x * place.kx + place.tx, y = names.get(item.id).y * place.ky + place.ty;
+    if (at < 0 || at > canvas.clientWidth) continue;
+    const x = Math.min(Math.max(at, half), canvas.clientWidth - half);
     if (taken.some((other) => Math.abs(other.x - x) < other.half + half && Math.abs(other.y - y) < 18)) continue;
     taken.push({ x, y, half });
     context.lineWidth = 4;
