@@ -25,7 +25,7 @@ from prelabel.review.answers import (
     RegionsAnswer,
     StateAnswer,
 )
-from prelabel.review.applier import Applier
+from prelabel.review.applier import Applier, Applying
 from prelabel.review.board import Board, Snapshot
 from prelabel.review.closeness import ClosestFirst, kmeans
 from prelabel.review.edits import Edit, MoveEdit, SplitEdit
@@ -85,6 +85,11 @@ class Review:
     def apply_now(self) -> None:
         """Have the names count, without any thread. Raises what the source raises."""
         self._applier.apply_now()
+
+    @property
+    def applying(self) -> Applying:
+        """How far the last edits count."""
+        return self._applier.applying
 
     def state(self, since: int | None) -> StateAnswer | None:
         """The state; None if it still is version ``since``."""
@@ -202,7 +207,7 @@ class Review:
             classes=classes,
             progress=figures.progress({c.id: c.count for c in classes}, snapshot.names),
             undo=self.board.undo_texts(_UNDO_TEXTS),
-            applying=self._applier.applying,
+            applying=self.applying,
             push=self._pusher.pushed if self._pusher else None,
             map=MapAnswer(self._map.places is not None),
             problems=[*self.board.problems, *([self._map_problem] if self._map_problem else [])],
