@@ -84,6 +84,22 @@ def _coco(folder: Path) -> None:
     (folder / "instances.json").write_text(json.dumps(data), encoding="utf-8")
 
 
+def _datumaro(folder: Path) -> None:
+    shapes: list[dict[str, object]] = [
+        {"type": "polygon", "points": [2, 3, 4, 3, 4, 5, 2, 5], "group": 1},
+        {"type": "mask", "rle": encode_rle(RING), "attributes": {"is_crowd": True, "score": 0.5}},
+        {"type": "bbox", "bbox": [1, 1, 4, 4], "group": 1},
+        {"type": "ellipse", "points": [0, 0, 8, 6]},
+    ]
+    image = {"path": "a/x.jpg", "size": [HEIGHT, WIDTH]}
+    annotations = [{"id": 0, "group": 0, "label_id": 0, **one} for one in shapes]
+    labels = {"labels": [{"name": "cat", "parent": ""}], "label_groups": []}
+    items = [{"id": "a/x", "annotations": annotations, "image": image}]
+    data = {"infos": {}, "categories": {"label": labels}, "items": items}
+    (folder / "annotations").mkdir()
+    (folder / "annotations/train.json").write_text(json.dumps(data), encoding="utf-8")
+
+
 def _results(folder: Path) -> None:
     Coco().write(PHOTOS, folder, _context(folder))
 
@@ -256,6 +272,7 @@ READERS = {
     reader.name: reader
     for reader in (
         _reader("coco", "coco", _coco),
+        _reader("datumaro", "coco", _datumaro),
         _reader("results", "coco", _results, "results.json"),
         _reader("panoptic", "coco", _panoptic, "panoptic.json"),
         _reader("voc", "voc", _voc),
