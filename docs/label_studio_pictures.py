@@ -1,9 +1,12 @@
 """Make the pictures of docs/label-studio.md from a fresh `make label-studio` that is running.
 
     python docs/label_studio_pictures.py http://127.0.0.1:8080 EMAIL PASSWORD docs/images
+    python docs/label_studio_pictures.py http://127.0.0.1:8080 EMAIL PASSWORD docs/images \
+        --backend http://127.0.0.1:9090 USER PASSWORD
 
-The address and the login are what `make label-studio` prints. It names the person of the first
-photo, waits until the name has reached another task, and asks for a mask by a click.
+The addresses and logins are what `make label-studio` prints. It names the person of the first
+photo, waits until the name has reached another task, and asks for a mask by a click. With --backend, it
+takes those of the review page, once somebody has named all classes there, and of what came of it.
 """
 
 from __future__ import annotations
@@ -81,6 +84,33 @@ def main(server: str, email: str, password: str, out: Path) -> None:
         browser.close()
 
 
+def after_review(server: str, email: str, password: str, out: Path, backend: list[str]) -> None:
+    """The review page, the backend's own page, and a task whose masks have names."""
+    address, user, secret = backend
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
+        page = browser.new_context(
+            viewport={"width": 1180, "height": 720},
+            http_credentials={"username": user, "password": secret, "origin": address},
+        ).new_page()
+        page.set_default_timeout(120_000)
+        page.goto(f"{address}/projects/1/review/")
+        page.wait_for_selector(".cell img")
+        time.sleep(4)  # cut-outs and the map
+        keep(page, out / "label-studio-review.jpg")
+        page.goto(address)
+        page.wait_for_selector("text=classes named")
+        keep(page, out / "backend-page.jpg")
+        page.goto(f"{server}/user/login/")
+        page.fill("input[name=email]", email)
+        page.fill("input[name=password]", password)
+        page.click("button[type=submit]")
+        page.wait_for_load_state()
+        open_task(page, f"{server}/projects/1/data", 3)
+        keep(page, out / "label-studio-reviewed.jpg")
+        browser.close()
+
+
 def open_task(page: Page, data: str, task: int) -> None:
     """Show a task with its regions."""
     page.goto(f"{data}?task={task}")
@@ -109,4 +139,10 @@ if __name__ == "__main__":
     for name in ("server", "email", "password"):
         parser.add_argument(name)
     parser.add_argument("out", type=Path)
-    main(**vars(parser.parse_args()))
+    parser.add_argument("--backend", nargs=3, metavar=("URL", "USER", "PASSWORD"))
+    given = parser.parse_args()
+    if given.backend:
+        after_review(**vars(given))
+    else:
+        del given.backend
+        main(**vars(given))

@@ -1,23 +1,19 @@
-"""`prelabel label-studio fit`, `names` and `demo` against a real Label Studio."""
+"""`prelabel label-studio fit` and `names` against a real Label Studio."""
 
 from __future__ import annotations
 
 import io
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
-import httpx
 import pytest
 from PIL import Image
 
-from prelabel.label_studio.model_version import is_own
 from prelabel.label_studio.project_home import open_folder
-from support.label_studio_server import COMMAND, TOKEN, Server
-from support.places import require
+from support.label_studio_server import TOKEN, Server
 from support.small_photos import scene
 
 BRUSH = """<View><Image name="image" value="$image"/><BrushLabels name="label" toName="image">
@@ -128,59 +124,3 @@ def test_names__refuses_with_what_was_expected(
     assert answer.returncode == 2
     assert part in answer.stderr
     assert "Traceback" not in answer.stderr
-
-
-def test_demo__everything_runs_and_ctrl_c_stops_it(tmp_path: Path) -> None:
-    """What `make label-studio` does, with a backbone that needs no weights."""
-    require("label-studio", COMMAND.exists(), f"no {COMMAND}: make label-studio-server")
-    pytest.importorskip("skimage")
-    folder = tmp_path / "demo"
-    words = ("label-studio", "demo", "--command", str(COMMAND), "--folder", str(folder))
-    process = subprocess.Popen(
-        [*PRELABEL, *words, "--backbone", "color-texture"],
-        env={**os.environ, "PRELABEL_HOME": str(tmp_path / "home")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert process.stdout is not None
-    printed = ""
-    try:
-        for line in process.stdout:
-            printed += line
-            if "Ctrl-C stops" in line:
-                break
-        assert "33 got a prediction" in printed, printed
-        coco = json.loads((folder / "export" / "coco" / "instances.json").read_text())
-        assert len(coco["images"]) == 33
-        assert coco["annotations"]
-        rows = dict(row.split(maxsplit=1) for row in printed.splitlines() if " " in row.strip())
-        page, backend = rows["open"], rows["backend"].split()[0]
-        login = json.loads((folder / "label-studio" / "login.json").read_text())
-        assert login["password"] in printed
-        token = {"Authorization": f"Token {login['token']}"}
-        server = page.partition("/projects")[0]
-        (model,) = httpx.get(f"{server}/api/ml?project=1", headers=token).json()
-        assert model["state"] == "CO"
-        assert model["url"] == backend
-        assert httpx.get(f"{backend}/").status_code == 401
-
-        # One home, one model: the command finds what backend and demo have fitted together.
-        names = subprocess.run(
-            [*PRELABEL, "label-studio", "names", "--project", "1", "--url", server],
-            env={**os.environ, "PRELABEL_HOME": str(tmp_path / "home")},
-            capture_output=True,
-            text=True,
-        )
-        assert "not named yet" in names.stdout, names.stderr
-        assert len(list((tmp_path / "home").rglob("model.json"))) == 1
-        versions = httpx.get(f"{server}/api/projects/1/model-versions", headers=token).json()
-        assert [n for version, n in versions.items() if is_own(version)] == [33]
-    finally:
-        process.send_signal(signal.SIGINT)
-        code = process.wait(30)
-    assert code == 0
-    for address in (server, backend):
-        with pytest.raises(httpx.TransportError):
-            httpx.get(f"{address}/health", timeout=2)
-    assert (folder / "label-studio" / "login.json").stat().st_mode & 0o077 == 0

@@ -71,7 +71,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
                 server.upload(project, [(name, made.png) for name, made in THINGS.items()])
                 tab.connect(project, backend.url, backend.user, backend.password)
                 found = Stage(server, backend, tab, project)
-                _wait(lambda: "fitted on" in _page(found), seconds=120)
+                _wait(lambda: "Model fitted" in _page(found), seconds=120)
                 tab.retrieve(project)
                 yield found
         finally:

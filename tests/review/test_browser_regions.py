@@ -64,6 +64,21 @@ def test_move__several_by_shift_click_and_drag(open_review: Open) -> None:
     assert len(members(review, 0)) == 11
 
 
+def test_names_above_the_list__are_for_the_selected_cut_outs(open_review: Open) -> None:
+    tab, review = open_review(SyntheticSource(n_photos=10, expected={"cat": "", "dog": ""}))
+    first, second, third = tab.cells(0)[:3]
+    tab.press("ArrowRight", "Space")
+    tab.page.locator(".label", has_text="dog").click()
+    until(lambda: named(review).get(3) == "dog", tab)
+    assert members(review, 3) == [first]
+    tab.page.locator("#tray").wait_for(state="hidden")
+    until(lambda: tab.cells(0)[:2] == [second, third], tab)
+    tab.row(0).locator(".cell").first.click(modifiers=["Control"])
+    tab.press("2")
+    until(lambda: sorted([first, second]) == members(review, 3), tab)
+    assert named(review)[0] == ""
+
+
 def test_nothing__takes_the_selected_cut_outs(open_review: Open) -> None:
     tab, review = open_review()
     chosen = tab.cells(0)[0]
@@ -106,6 +121,14 @@ def test_photo__has_all_its_regions(open_review: Open) -> None:
     tab.press("Shift+T")
     tab.say("class 3")
     until(lambda: region in members(review, 2), tab)
+    order = [r.id for r in review.class_regions(0, offset=0, limit=40).regions]
+    chosen = "document.querySelector('#photo path.chosen').dataset.region"
+    tab.page.locator("#photo-regions bdi", has_text="class 3").first.wait_for()
+    for place in range(3):  # the one after it has taken its place
+        tab.press("ArrowRight")
+        tab.until(f"{chosen} === '{order[place]}'")
+    tab.press("ArrowLeft")
+    tab.until(f"{chosen} === '{order[1]}'")
     tab.press("Escape")
     assert dialog.is_hidden()
 

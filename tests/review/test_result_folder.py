@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from prelabel.data.records import Prediction
 from prelabel.errors import UserError
@@ -300,3 +301,26 @@ def test_while_a_review_is_open__it_is_not_opened_again_and_a_run_says_so(
 def test_a_run_without_a_review__stays_as_it_is(run: Path) -> None:
     assert not keep_names(run)
     assert not (run / "review").exists()
+
+
+def test_a_run_without_regions__has_an_empty_page(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for i in range(2):
+        Image.new("RGB", (64, 48), (20 * i, 90, 90)).save(photos / f"{i}.png")
+    out = tmp_path / "out"
+    options = (*LIGHT, "--set", "regions.min_area=0.99")
+    assert cli("run", photos, "--out", out, *options).exit_code == 0
+    assert not any(p.regions for p in read_predictions(out / "predictions.jsonl"))
+    review = opened(out)
+    state = review.state(None)
+    assert state is not None
+    assert (state.classes, state.progress.regions) == ([], 0)
+    applied(review)
+
+
+def test_facts_of_another_version__say_what_to_do(run: Path) -> None:
+    facts = json.loads((run / "run.json").read_text())
+    del facts["peak_memory_mb"]
+    (run / "run.json").write_text(json.dumps(facts))
+    assert "another version" in refused("review", run)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from support.label_studio_server import EMAIL, PASSWORD, Server
+from prelabel.label_studio.demo.local_server import LocalServer
 from support.places import require
 
 if TYPE_CHECKING:
@@ -71,15 +71,15 @@ class LabelStudioTab:
     """Label Studio in one tab, logged in. Photos' places are in pixels of the upright photo, x
     first. Screenshots go to $PRELABEL_ARTIFACTS or ``folder``."""
 
-    def __init__(self, browser: Browser, server: Server, folder: Path) -> None:
+    def __init__(self, browser: Browser, server: LocalServer, folder: Path) -> None:
         self.server = server
         self.folder = Path(os.environ.get("PRELABEL_ARTIFACTS", folder))
         self.folder.mkdir(parents=True, exist_ok=True)
         self.page = browser.new_page(viewport={"width": 1400, "height": 1150})
         self.page.set_default_timeout(30_000)
         self.page.goto(f"{server.url}/user/login/")
-        self.page.fill("input[name=email]", EMAIL)
-        self.page.fill("input[name=password]", PASSWORD)
+        self.page.fill("input[name=email]", server.login.email)
+        self.page.fill("input[name=password]", server.login.password)
         self.page.click("button[type=submit]")
         self.page.wait_for_url(lambda url: "/login" not in url)
 

@@ -48,6 +48,7 @@ class FakeLabelStudio:
         self.on_import: Callable[[], None] | None = None
         self.webhooks: dict[int, dict[str, Any]] = {}
         self._held = ""
+        self.titles: dict[int, str] = {}
         self._prediction_ids = itertools.count(100_000)
         self._changed = threading.Condition()
         self._server = _Server(("127.0.0.1", 0), _handler(self))
@@ -304,9 +305,12 @@ def _handler(server: FakeLabelStudio) -> type[BaseHTTPRequestHandler]:
                 return 204, None
             if kind == "projects" and int(number) in server.configs:
                 n = sum(t["project"] == int(number) for t in server.tasks.values())
+                own = [t for t in server.tasks.values() if t["project"] == int(number)]
                 return 200, {
                     "id": int(number),
+                    "title": server.titles.get(int(number), ""),
                     "task_number": n,
+                    "num_tasks_with_annotations": sum(bool(t["annotations"]) for t in own),
                     "label_config": server.configs[int(number)],
                     "created_at": CREATED,
                     "model_version": server.shown.get(int(number), ""),

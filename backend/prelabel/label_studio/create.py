@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from html import escape
 
 from prelabel.data.records import ImageFile
 from prelabel.errors import UserError
@@ -21,7 +22,7 @@ _MOST_TABS = 20
 _BACKEND = "prelabel"
 _ALL = "All photos"
 _UNFINISHED = "prelabel is setting this project up. Was that cut off? Run the same command again."
-_FINISHED = "Set up by prelabel. Open a task, name a region, correct masks, submit."
+_FINISHED = "Set up by prelabel. Name the classes of masks first, then correct masks and submit."
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,10 @@ class Backend:
     url: str
     user: str = ""
     password: str = field(default="", repr=False)
+
+    def review_page(self, project_id: int) -> str:
+        """Where the classes of a project are named."""
+        return f"{self.url.rstrip('/')}/projects/{project_id}/review/"
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,7 @@ def create_project(client: Client, new: NewProject, log: RunLog) -> Created:
     _add_tabs(client, project_id, new.labels)
     if new.backend:
         connect(client, project_id, new.backend)
-    client.describe_project(project_id, _FINISHED, INSTRUCTIONS)
+    describe(client, project_id, new.backend)
     return Created(project_id, tasks, left_out)
 
 
@@ -99,15 +104,30 @@ def connect(client: Client, project_id: int, backend: Backend) -> None:
     )
 
 
-INSTRUCTIONS = """<p><b>Name.</b> Masks have no names at first: give one region its label, and its class
-has it on every photo.</p>
+def describe(client: Client, project_id: int, backend: Backend | None) -> None:
+    """Say in the project what is to be done in it, and where. Raises UserError."""
+    page = backend.review_page(project_id) if backend else ""
+    client.describe_project(project_id, f"{_FINISHED} {page}".strip(), instructions(page))
+
+
+def instructions(review_page: str) -> str:
+    """What annotators see first, as HTML. ``review_page``: "" if there is none."""
+    naming = (
+        "Masks have no names at first: give one region its label, and its class has it everywhere."
+    )
+    if review_page:
+        address = escape(review_page, quote=True)
+        naming = (
+            f'First, one person names all classes on the <a href="{address}" target="_blank">review '
+            "page</a>; every photo has the names then."
+        )
+    return f"""<p><b>Name.</b> {naming}</p>
 <p><b>Correct.</b> Press V and choose a region. Press the key of a label to name it, change its edge with
 brush and eraser, or delete it. Then submit: what is drawn on a photo teaches the masks of the others.</p>
 <p><b>Smart.</b> Switch on <i>Auto-Annotation</i> and <i>Auto-Accept Suggestions</i> below the photo. Press
 M until the tool that you want is active: a point or a box. Choose a label in its row, and click an
 object, or draw a box around it. The label is chosen anew for each point. Alt+click says what does not
 belong to the object.</p>"""
-"""What annotators see first, as HTML."""
 
 
 def _check_title(title: str) -> None:

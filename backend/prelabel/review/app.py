@@ -122,7 +122,10 @@ class _Handlers:
         if found is None:
             return _error(404, f"no file {path} of the page")
         kind = _KINDS[path[path.rindex(".") :]]
-        return _kept(request, found, kind)
+        tag = hashlib.blake2b(found, digest_size=12).hexdigest()
+        if _is_known(request, tag):
+            return _not_modified(tag)
+        return Response(found, media_type=kind, headers=_tagged(tag))
 
     async def state(self, request: Request) -> Response:
         """What may have changed; nothing if it has not."""
@@ -144,12 +147,14 @@ class _Handlers:
     async def thumbnail(self, request: Request) -> Response:
         """A region's cut-out."""
         number = request.path_params["id"]
-        return await self._picture(request, lambda: self._review().thumbnail(number))
+        tag = f"{self._review().key}-{number}"
+        return await self._picture(request, tag, lambda: self._review().thumbnail(number))
 
     async def image(self, request: Request) -> Response:
         """A photo."""
         number = request.path_params["id"]
-        return await self._picture(request, lambda: self._review().photo_image(number))
+        tag = f"{self._review().key}-photo-{number}"
+        return await self._picture(request, tag, lambda: self._review().photo_image(number))
 
     async def photo(self, request: Request) -> Response:
         """A region's photo, with all its regions."""
@@ -177,9 +182,12 @@ class _Handlers:
         await self._run(lambda: self._review().push())
         return _json(EmptyAnswer())
 
-    async def _picture(self, request: Request, make: Callable[[], bytes]) -> Response:
+    async def _picture(self, request: Request, tag: str, make: Callable[[], bytes]) -> Response:
+        """A picture, made unless the browser has it: the same regions have the same pictures."""
+        if _is_known(request, tag):
+            return _not_modified(tag)
         found = await anyio.to_thread.run_sync(make, limiter=self._decoding)
-        return _kept(request, found, "image/jpeg")
+        return Response(found, media_type="image/jpeg", headers=_tagged(tag))
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await run_in_threadpool(work)
@@ -217,13 +225,17 @@ def _number(request: Request, name: str, default: int) -> int:
     return int(text)
 
 
-def _kept(request: Request, content: bytes, kind: str) -> Response:
-    """What a browser may keep, and asks about by its hash."""
-    tag = f'"{hashlib.blake2b(content, digest_size=12).hexdigest()}"'
-    headers = {**_KEPT, "ETag": tag}
-    if request.headers.get("if-none-match") == tag:
-        return Response(status_code=304, headers=headers)
-    return Response(content, media_type=kind, headers=headers)
+def _tagged(tag: str) -> dict[str, str]:
+    """Headers of what a browser may keep, and asks about by its tag."""
+    return {**_KEPT, "ETag": f'"{tag}"'}
+
+
+def _is_known(request: Request, tag: str) -> bool:
+    return request.headers.get("if-none-match") == f'"{tag}"'
+
+
+def _not_modified(tag: str) -> Response:
+    return Response(status_code=304, headers=_tagged(tag))
 
 
 def _json(value: msgspec.Struct) -> Response:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from prelabel.data.records import Region
 from prelabel.errors import UserError
-from prelabel.review.source import Name, ReviewPhoto, ReviewSource
+from prelabel.review.source import Name, RegionSource, ReviewPhoto
 from prelabel.storage.files import LEFTOVERS, remove_leftovers
 from prelabel.storage.json import decode, encode
 
@@ -122,7 +122,7 @@ class RegionIndex:
         return np.asarray(np.load(self.folder / f"{name}.npy", allow_pickle=False))
 
 
-def build_index(source: ReviewSource, folder: Path) -> RegionIndex:
+def build_index(source: RegionSource, folder: Path) -> RegionIndex:
     """The index of a source in ``folder``, which appears whole or not at all; one that is there is
     opened. Raises UserError and OSError."""
     if (folder / "facts.json").exists():
@@ -156,7 +156,7 @@ class _Writer:
         self._numbers = array("i")  # of the names
         self._names: dict[Name, int] = {}
 
-    def write(self, source: ReviewSource) -> None:
+    def write(self, source: RegionSource) -> None:
         """All photos of a source."""
         with (
             (self._folder / "photos.jsonl").open("wb") as photos,

@@ -235,7 +235,13 @@ def _read_facts(folder: Path) -> RunFacts:
     find_predictions(folder)  # says what is wrong with other folders
     if not folder.is_dir():
         raise UserError(f"{str(folder)!r} is a file: name the folder that `prelabel run` has left")
-    facts = decode((folder / MARKER).read_bytes(), RunFacts)
+    try:
+        facts = decode((folder / MARKER).read_bytes(), RunFacts)
+    except ValueError as error:
+        raise UserError(
+            f"{str(folder / MARKER)!r} was written by another version of prelabel ({error}): run the "
+            "same `prelabel run` again"
+        ) from error
     if facts.command != "run":
         raise UserError(
             f"{str(folder)!r} holds what `prelabel {facts.command}` wrote, which has no model: name "

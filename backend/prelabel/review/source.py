@@ -71,7 +71,14 @@ class Decisions:
     photos: Callable[[], Iterator[ReviewedPhoto]]
 
 
-class ReviewSource(Protocol):
+class RegionSource(Protocol):
+    """What the regions of a review are read from."""
+
+    def regions(self) -> Iterator[ReviewPhoto]:
+        """All photos, with their regions."""
+
+
+class ReviewSource(RegionSource, Protocol):
     """A dataset whose classes are reviewed.
 
     - ``regions`` is read once, and again only after ``key`` has changed.
@@ -92,9 +99,6 @@ class ReviewSource(Protocol):
 
     def labels(self) -> Mapping[str, str]:
         """Names that are expected, in order, each with its colour as CSS writes it, or ""."""
-
-    def regions(self) -> Iterator[ReviewPhoto]:
-        """All photos, with their regions."""
 
     def image(self, photo: str) -> Image:
         """A photo's pixels, upright. Raises PhotoError."""

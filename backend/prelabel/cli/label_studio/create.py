@@ -138,4 +138,6 @@ def _rows(new: NewProject, made: Created, url: str) -> list[tuple[str, str]]:
     rows += [("", one_line(f"{name}: {reason}")) for name, reason in made.left_out[:_SHOWN]]
     rows.append(("open", f"{url}/projects/{made.id}/data"))
     rows.append(("masks", f"prelabel label-studio predict --project {made.id} --url {url}"))
+    review = f"prelabel label-studio review --project {made.id} --url {url}"
+    rows.append(("names", new.backend.review_page(made.id) if new.backend else review))
     return rows

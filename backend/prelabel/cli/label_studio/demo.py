@@ -58,6 +58,7 @@ def demo(
             ("open", running.page),
             ("log in as", f"{login.email}, password {login.password}"),
             ("backend", f"{backend.url} (user {backend.user}, password {backend.password})"),
+            ("begin here", f"{running.review} (the backend's user and password)"),
         ]
         print(table(rows), flush=True)
         if not once:

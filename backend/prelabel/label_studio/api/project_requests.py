@@ -28,6 +28,7 @@ class ProjectInfo(msgspec.Struct, frozen=True):
     id: int
     label_config: str = ""
     task_number: int = 0
+    num_tasks_with_annotations: int = 0
     created_at: str = ""
     model_version: str = ""
     show_collab_predictions: bool = True

@@ -19,6 +19,7 @@ from prelabel.label_studio.create import (
     NewProject,
     connect,
     create_project,
+    describe,
     find_finished,
 )
 from prelabel.label_studio.demo import demo
@@ -35,10 +36,11 @@ TITLE = "prelabel samples"
 
 @dataclass(frozen=True)
 class Demo:
-    """A running demo. ``page``: the address of the project's tasks. ``exports``: what was written,
-    by format."""
+    """A running demo. ``page``: the address of the project's tasks. ``review``: that of the page on
+    which its classes are named. ``exports``: what was written, by format."""
 
     page: str
+    review: str
     login: Login
     backend: Backend
     totals: Totals
@@ -84,6 +86,7 @@ def running_demo(
         choose_version(client, project, totals.model_version)
         yield Demo(
             page=f"{server.url}/projects/{project}/data",
+            review=backend.review_page(project),
             login=server.login,
             backend=backend,
             totals=totals,
@@ -103,6 +106,7 @@ def _project(
     if found is None:
         return create_project(client, NewProject(TITLE, labels, photos, backend=backend), log).id
     connect(client, found, backend)
+    describe(client, found, backend)
     return found
 
 

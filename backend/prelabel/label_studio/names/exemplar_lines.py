@@ -31,6 +31,7 @@ class _ExemplarRecord(msgspec.Struct, omit_defaults=True):
     renamed: str | None = None
     origin: str = ""
     weight: float | None = None
+    nothing: bool = False
 
 
 class PhotoLabels(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -179,14 +180,18 @@ def _to_record(exemplar: Exemplar) -> _ExemplarRecord:
     data = np.asarray(exemplar.embedding, dtype="<f4").tobytes()
     renamed, origin = exemplar.renamed, exemplar.origin
     weight = None if exemplar.weight == 1 else exemplar.weight
-    return _ExemplarRecord(exemplar.name, exemplar.rle, data, renamed, origin, weight)
+    return _ExemplarRecord(
+        exemplar.name, exemplar.rle, data, renamed, origin, weight, exemplar.nothing
+    )
 
 
 def _from_record(photo: str, record: _ExemplarRecord) -> Exemplar:
     embedding = np.frombuffer(record.embedding, dtype="<f4").astype(np.float32)
     renamed, origin = record.renamed, record.origin
     weight = 1.0 if record.weight is None else record.weight
-    return Exemplar(photo, record.rle, embedding, record.name, renamed, origin, weight)
+    return Exemplar(
+        photo, record.rle, embedding, record.name, renamed, origin, weight, record.nothing
+    )
 
 
 def _damaged(file: Path, error: Exception) -> UserError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -30,8 +30,8 @@ Float = NDArray[np.float32]
 Lessons = dict[str, PhotoExemplars]
 """By photo: what its annotation teaches."""
 
-_CLASS = "centroid:"
-"""Prefix of ``photo`` in an exemplar that is a class named directly, not a region."""
+CLASS = "centroid:"
+"""Prefix of ``photo`` in an exemplar of a class that was named directly, not in a task."""
 _PATIENCE = 60.0
 """Seconds to wait for another process that is changing the file."""
 _NOTHING = PhotoExemplars()
@@ -121,12 +121,22 @@ class ExemplarFile:
             )
         centroid = np.asarray(centroids[index], dtype=np.float32)
         digest = hashlib.blake2b(centroid.astype("<f4").tobytes(), digest_size=8).hexdigest()
-        key = f"{_CLASS}{digest}"
+        key = f"{CLASS}{digest}"
 
         def change(photos: Photos) -> Photos:
             inside = classes_of(_all(photos), centroids, clusterer, origin=origin) == index
             named = PhotoExemplars("", (Exemplar(key, None, centroid, name, origin=origin),))
             return {**_renamed(photos, name, inside.tolist()), key: named}
+
+        return self._change(change)
+
+    def review(self, key: str, exemplars: Sequence[Exemplar]) -> bool:
+        """Replace what a review of this key has said of classes. Returns whether any exemplar changed.
+        Raises UserError as ``learn``."""
+
+        def change(photos: Photos) -> Photos:
+            others = {photo: known for photo, known in photos.items() if photo != key}
+            return {**others, key: PhotoExemplars("", tuple(exemplars))} if exemplars else others
 
         return self._change(change)
 

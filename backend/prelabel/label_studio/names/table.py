@@ -28,7 +28,8 @@ class Exemplar:
     ``renamed``: the name that counts instead since its class was named outright, or its name was
     changed everywhere. ``origin``: what made the embedding, ``<space>-<code>`` as a model's
     ``vectors_origin``; "" if nobody knows. ``weight``: in (0, 1], how far its inside is of its class;
-    less for a rectangle, in which nobody knows where the object is.
+    less for a rectangle, in which nobody knows where the object is. ``nothing``: it is no object at
+    all, and regions like it are left out; its name is "".
     """
 
     photo: str
@@ -38,6 +39,7 @@ class Exemplar:
     renamed: str | None = None
     origin: str = ""
     weight: float = 1.0
+    nothing: bool = False
 
     @property
     def counts_as(self) -> str:
@@ -66,6 +68,7 @@ class Names:
       nearest to it by cosine. Deleted regions count like a name of their own, and a region nearest
       to one stays without a name.
     - A class without exemplars has no name.
+    - Regions nearest to an exemplar that is nothing are no objects.
 
     Exemplars whose vectors are of another space, or have another length, come from another embedder
     or other weights and are left out. Those that other code has made in the same space count until
@@ -82,6 +85,7 @@ class Names:
     ) -> None:
         """``origin``: of the regions' vectors; "" if it is not to be compared."""
         self._of: dict[int, tuple[Float, list[str]]] = {}
+        self._nothing: dict[int, list[bool]] = {}
         self._outright: set[int] = set()
         self._centroids = unit(centroids) if len(centroids) else centroids
         classes = classes_of(exemplars, centroids, clusterer, origin=origin)
@@ -90,6 +94,8 @@ class Names:
             own = [exemplars[i] for i in np.flatnonzero(classes == c)]
             vectors = unit(np.stack([e.embedding for e in own]))
             self._of[int(c)] = vectors, [e.counts_as for e in own]
+            if any(e.nothing for e in own):
+                self._nothing[int(c)] = [e.nothing for e in own]
             if len(set(self._of[int(c)][1])) == 1 and any(e.rle is None for e in own):
                 self._outright.add(int(c))
 
@@ -108,6 +114,14 @@ class Names:
         """Whether a class was named as a whole, and nobody has called one of its regions otherwise."""
         return cluster in self._outright
 
+    def is_nothing(self, embeddings: Float, clusters: Iterable[int]) -> list[bool]:
+        """Whether each region is no object: float32 (n, dim) and n class ids."""
+        return [
+            cluster in self._nothing
+            and self._nothing[cluster][int(np.argmax((self._of[cluster][0] * vector).sum(axis=1)))]
+            for vector, cluster in zip(unit(embeddings), clusters, strict=True)
+        ]
+
     def is_like_deleted(self, vector: Float) -> bool:
         """Whether the exemplar nearest to a region, float32 (dim,), was deleted."""
         nearest, answer = -2.0, False
@@ -122,13 +136,21 @@ class Names:
     def same_as(self, other: Names) -> bool:
         """Whether all regions have the same names with the other's exemplars; sometimes False where
         they have."""
-        return self._of.keys() == other._of.keys() and all(
-            _alike(own, other._of[cluster]) for cluster, own in self._of.items()
+        if self._nothing != other._nothing or self._of.keys() != other._of.keys():
+            return False
+        return all(
+            _alike(own, other._of[cluster])
+            and (cluster not in self._nothing or np.array_equal(own[0], other._of[cluster][0]))
+            for cluster, own in self._of.items()
         )
 
     def may_be_unnamed(self, cluster: int) -> bool:
         """Whether some region of a class may have no name."""
-        return cluster not in self._of or "" in self._of[cluster][1]
+        if cluster not in self._of:
+            return True
+        names = self._of[cluster][1]
+        nothing = self._nothing.get(cluster, [False] * len(names))
+        return any(not name and not none for name, none in zip(names, nothing, strict=True))
 
     def likeliest(self, embeddings: Float) -> list[Likeliest]:
         """What each region, float32 (n, dim), is most similar to."""

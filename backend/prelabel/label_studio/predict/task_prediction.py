@@ -85,15 +85,20 @@ def name_regions(
     taught: Taught | None = None,
     shares: NDArray[np.float32] | None = None,
 ) -> NamedRegions:
-    """Names for a prediction's regions, whose vectors are float32 (n, dim). ``taught``, ``shares``: as
-    for ``name_by_both``."""
-    regions = prediction.regions
-    n = len(regions)
-    if names is None or not regions or not len(embeddings):
+    """Names for a prediction's regions, whose vectors are float32 (n, dim); those that people have said
+    are nothing are left out. ``taught``, ``shares``: as for ``name_by_both``."""
+    n = len(prediction.regions)
+    if names is None or not n or not len(embeddings):
         return NamedRegions(photo, prediction, [None] * n, [False] * n, [Likeliest()] * n)
-    clusters = [region.cluster for region in regions]
     if shares is None:
         shares = np.zeros((n, 0), dtype=np.float32)
+    nothing = names.is_nothing(embeddings, [region.cluster for region in prediction.regions])
+    if any(nothing):
+        kept = [number for number in range(n) if not nothing[number]]
+        embeddings, shares = embeddings[kept], shares[kept]
+        regions = tuple(prediction.regions[number] for number in kept)
+        prediction = structs.replace(prediction, regions=regions)
+    clusters = [region.cluster for region in prediction.regions]
     both = name_by_both(names, taught, embeddings, clusters, shares)
     found, known = [name for name, _ in both], [is_known for _, is_known in both]
     return NamedRegions(photo, prediction, found, known, names.likeliest(embeddings))

@@ -11,12 +11,13 @@ import anyio
 import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.routing import Route, Router
+from starlette.routing import Mount, Route, Router
 from starlette.types import ASGIApp
 
 from prelabel.errors import UserError
 from prelabel.label_studio.server.bodies import SMALL, Bodies, BusyError
 from prelabel.label_studio.server.guard import Access, Guard, reasoned, unauthorized
+from prelabel.label_studio.server.pages import HEADERS
 from prelabel.label_studio.server.requests import (
     EventRequest,
     PredictRequest,
@@ -25,20 +26,15 @@ from prelabel.label_studio.server.requests import (
     checked_config,
     decode,
 )
+from prelabel.label_studio.server.review_pages import ReviewPages
 from prelabel.label_studio.server.service import Service
+from prelabel.label_studio.server.status import queue_words
 from prelabel.label_studio.server.webhooks import HEADER
-from prelabel.storage.pages import source_hash, template
+from prelabel.storage.pages import template
 
 T = TypeVar("T")
 _MOST_WAITING = 200
 """Threads that wait for predictions; short requests have threads of their own."""
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; form-action 'self'; frame-ancestors 'none'; "
-    f"base-uri 'none'; style-src {source_hash(['label_studio/server/status.css'])}",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
 
 
 def create_app(service: Service, access: Access) -> ASGIApp:
@@ -60,6 +56,7 @@ def create_app(service: Service, access: Access) -> ASGIApp:
         Route("/fit", handlers.fit, methods=["POST"]),
         Route("/cancel", handlers.cancel, methods=["POST"]),
         Route("/metrics", handlers.metrics),
+        Mount("/projects/{name}/review", app=ReviewPages(service.reviews)),
     ]
     # Starlette's own application would answer what goes wrong before the guard can.
     return Guard(
@@ -172,9 +169,13 @@ class _Handlers:
 
     async def page(self, _: Request) -> Response:
         """For people."""
-        status = await self._run(self._service.status)
-        text = self._page.render(version=version("prelabel"), **status)
-        return Response(text, media_type="text/html; charset=utf-8", headers=_HEADERS)
+        status = await self._run(self._service.page)
+        text = self._page.render(
+            version=version("prelabel"),
+            waiting=queue_words(status["queue"], status["worker_restarts"]),
+            **status,
+        )
+        return Response(text, media_type="text/html; charset=utf-8", headers=HEADERS)
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await anyio.to_thread.run_sync(work, limiter=self._short)

@@ -21,9 +21,10 @@ from prelabel.storage.json import JsonObject
 NOT_READY = b"[]"
 """The answer for a task that has failed or is not ready: Label Studio asks for it again."""
 
-JobKind = Literal["predict", "interactive", "learn", "load", "names"]
+JobKind = Literal["predict", "interactive", "learn", "load", "names", "review", "decide"]
 """Predict a task; cut out the object of a click or box; learn names from a task's annotations; load
-a project's model before somebody waits for it; say what is new in its names, as NamesFacts."""
+a project's model before somebody waits for it; say what is new in its names, as NamesFacts; read a
+project's regions for its review, as ReviewFacts; make exemplars of what a review says."""
 
 
 class Urgency(IntEnum):
@@ -88,10 +89,21 @@ class Job:
 
 class NamesFacts(msgspec.Struct, frozen=True):
     """What is new in a project's names. ``changed``: whether a region may have another name than with
-    the live ones. ``unnamed``: classes with regions that have none."""
+    the live ones. ``unnamed``: classes with regions that have none, of as many ``classes``."""
 
     changed: bool = True
     unnamed: list[str] = []
+    classes: int = 0
+
+
+class ReviewFacts(msgspec.Struct, frozen=True):
+    """How far the regions of a review are read: ``done`` of ``total`` tasks. ``ready``: all are, and lie
+    below ``key`` in the project's folder."""
+
+    key: str
+    done: int
+    total: int
+    ready: bool = False
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Problem:
-    """``at``: date and time."""
+    """``at``: date and time. ``refused``: a request that was not answered for that reason."""
 
     at: str
     text: str
+    refused: bool = False
 
 
 class ProblemLog:
@@ -34,12 +35,12 @@ class ProblemLog:
         self._last: deque[Problem] = deque(maxlen=_KEPT)
         self._refused: dict[str, float] = {}
 
-    def add(self, text: str, project: Project | None = None) -> None:
+    def add(self, text: str, project: Project | None = None, *, refused: bool = False) -> None:
         """Log a problem, and keep it for the page; in the row of its project too. It is one line, the
         beginning of a long text: names and addresses in it are made up by others."""
         text = "".join(c if c.isprintable() else " " for c in text[:_LONGEST])
         log.warning("%s", text)
-        self._last.append(Problem(time.strftime("%Y-%m-%d %H:%M:%S"), text))
+        self._last.append(Problem(time.strftime("%Y-%m-%d %H:%M:%S"), text, refused))
         if project is not None:
             project.problems.append(text)
 
@@ -51,7 +52,7 @@ class ProblemLog:
         self._refused = {t: at for t, at in self._refused.items() if now - at < _AGAIN}
         if text not in self._refused and len(self._refused) < _KEPT:
             self._refused[text] = now
-            self.add(text)
+            self.add(text, refused=True)
 
     def last(self) -> list[Problem]:
         """The newest problems, oldest first."""

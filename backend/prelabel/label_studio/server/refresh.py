@@ -103,6 +103,21 @@ class Refresher:
         schedule = self._schedules.get(project.folder.path)
         return schedule.refreshed.progress if schedule else None
 
+    def is_behind(self, project: Project) -> bool:
+        """Whether names or a model are newer than what the predictions were made with. Raises UserError
+        if the last refresh has failed, or none is possible."""
+        schedule = self._schedule(project)
+        if not self.handles(project):
+            raise UserError(
+                "predictions cannot be brought up to date: the backend's page says why"
+                if project.token
+                else "predictions cannot be brought up to date without an access token: set "
+                "LABEL_STUDIO_API_KEY for prelabel serve"
+            )
+        following = project.folder.next_live(self._config)
+        waits = bool(following.gathering_since) or schedule.refreshed.is_new(following)
+        return waits or schedule.busy.is_set()
+
     def run(self) -> None:
         """Watch the folders, until it is ended."""
         while not self._stopping.wait(_EVERY):

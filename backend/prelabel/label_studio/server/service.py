@@ -11,12 +11,14 @@ from prelabel.label_studio.format.label_config import parse_label_config
 from prelabel.label_studio.server.fit_scheduler import FitScheduler
 from prelabel.label_studio.server.jobs import Job, JobResult, Urgency, WorkerSettings
 from prelabel.label_studio.server.metrics import Metrics
+from prelabel.label_studio.server.overviews import Overviews
 from prelabel.label_studio.server.predictions import Predictions
 from prelabel.label_studio.server.problems import ProblemLog
 from prelabel.label_studio.server.projects import Project, Projects
 from prelabel.label_studio.server.queue import Queue
 from prelabel.label_studio.server.refresh import Refresher
 from prelabel.label_studio.server.requests import PredictRequest
+from prelabel.label_studio.server.reviews import Reviews
 from prelabel.label_studio.server.settings import Settings
 from prelabel.label_studio.server.status import FitProgress, Status, fit_progress, project_status
 from prelabel.label_studio.server.supervisor import Supervisor
@@ -54,6 +56,8 @@ class Service:
             self.problems,
             add_labels=settings.result_options.unnamed == "add",
         )
+        self.overviews = Overviews(self.queue, self.supervisor)
+        self.reviews = Reviews(settings, self.projects, self.queue, self.refresher)
         self.webhooks = Webhooks(self.projects, self.problems, self.supervisor)
         self.predictions = Predictions(
             self.queue, self.fits, self.refresher, self.metrics, timeout=settings.predict_timeout
@@ -72,6 +76,7 @@ class Service:
     def stop(self) -> None:
         """End all processes. Fits that are cut off are requested again at the next start."""
         self.supervisor.stop()
+        self.reviews.stop()
         self.refresher.stop()
         self.fits.stop()
         self.queue.stop()
@@ -166,7 +171,11 @@ class Service:
         return {
             "projects": [
                 project_status(
-                    project, self.fits.of(project), self.refresher, partial=self._partial
+                    project,
+                    self.fits.of(project),
+                    self.refresher,
+                    self.overviews.of(project),
+                    partial=self._partial,
                 )
                 for project in self.projects.all()
             ],
@@ -174,6 +183,11 @@ class Service:
             "worker_restarts": self.queue.restarts,
             "problems": self.problems.last(),
         }
+
+    def page(self) -> Status:
+        """As ``status``, for the page: projects are looked at in the background while it is open."""
+        self.overviews.look(self.projects.all())
+        return self.status()
 
     def statistics(self) -> bytes:
         """For Prometheus."""
@@ -213,7 +227,8 @@ class Service:
         self.metrics.jobs.labels(kind=job.kind, outcome=outcome).inc()
         if result.problem:
             project = self.projects.in_folder(job.folder)
-            self.problems.add(f"task {job.task_id}: {result.problem}", project)
+            what = f"task {job.task_id}" if job.task_id else "the review"
+            self.problems.add(f"{what}: {result.problem}", project)
 
     def _load(self, project: Project) -> None:
         """Have the worker load a project's model before somebody waits for it."""

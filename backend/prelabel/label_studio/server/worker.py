@@ -26,6 +26,7 @@ from prelabel.label_studio.server.downloads import Downloads
 from prelabel.label_studio.server.job_photos import JobPhotos, photos_of
 from prelabel.label_studio.server.jobs import NOT_READY, Job, JobResult, NamesFacts, WorkerSettings
 from prelabel.label_studio.server.loaded_models import LoadedModels
+from prelabel.label_studio.server.review_jobs import ReviewJobs
 from prelabel.label_studio.unnamed import unnamed_classes
 from prelabel.model_code import code_now
 from prelabel.storage.threads import cores, one_blas_thread
@@ -116,6 +117,7 @@ class _Worker:
         self._settings = settings
         self._models = LoadedModels(settings.config, report)
         self.photos = JobPhotos(settings.sources)
+        self._reviews = ReviewJobs(self._models, self.photos, settings.result_options)
         code_now(settings.config)  # as it is at the start, which this process runs
 
     def do(self, job: Job) -> JobResult:
@@ -161,6 +163,10 @@ class _Worker:
                 self._models.taught(job)
             case "names":
                 return self._compare_names(job)
+            case "review":
+                return self._reviews.read(job)
+            case "decide":
+                return self._reviews.decide(job)
         return NOT_READY
 
     def _predict(self, job: Job) -> bytes:
@@ -188,7 +194,7 @@ class _Worker:
         photo = find_photo(photos, request.key, request.item_index)
         if photo is None:
             raise PhotoError(NO_IMAGE)
-        predictor = self._models.untaught(job)  # a person waits: nothing is learned now
+        predictor = self._models.ready(job)
         region = predictor.object_mask(self.photos.read(job, photo), request.prompts)
         facts = {
             "result": prompts.build_result(request, region, photo),
@@ -225,4 +231,4 @@ class _Worker:
             before.same_as(predictor.taught) if before else predictor.taught is None
         )
         unnamed = unnamed_classes(job.label_config, predictor.model.class_names, names)
-        return msgspec.json.encode(NamesFacts(not same, unnamed))
+        return msgspec.json.encode(NamesFacts(not same, unnamed, len(predictor.model.class_names)))

@@ -4,7 +4,7 @@ import { cellsIn, regionOf } from "./cells.js";
 import { find, make } from "./dom.js";
 import { merge, move, moveToNothing, split, undo } from "./edits.js";
 import { classAt, focusClass, order, rowOf } from "./grid.js";
-import { askClass, askName, give, giveNothing, nameOfDigit } from "./names.js";
+import { askClass, askName, giveNothing, nameOfDigit, use } from "./names.js";
 import { anchorAt, selectTo, toggle } from "./pointing.js";
 import { clear, selectClasses, selection, toggleClass } from "./selection.js";
 import { layout } from "./sheet.js";
@@ -130,9 +130,9 @@ function needsItself(target, key) {
 }
 
 function typed(key, event) {
-  if (/^[1-9]$/.test(key) && !selection.regions.size) {
+  if (/^[1-9]$/.test(key)) {
     const name = nameOfDigit(Number(key));
-    if (name !== undefined) give(name);
+    if (name !== undefined) use(name);
     return name !== undefined;
   }
   if (event.ctrlKey || event.metaKey || event.altKey || !/^[\p{L}\p{N}]$/u.test(key)) return false;

@@ -1,15 +1,15 @@
 // The map of all regions: zoom, lasso, thumbnails, and its links with the list of classes.
 
 import { getMap, thumbnail } from "./api.js";
-import { find } from "./dom.js";
+import { count, find } from "./dom.js";
 import { hint, showClass } from "./grid.js";
+import { inside } from "./map_lasso.js";
 import { readPoints } from "./map_points.js";
 import { draw, recolor, resize, scale, takePoints, times, view } from "./map_view.js";
-import { count } from "./dom.js";
 import { say } from "./messages.js";
 import { clear, selectOnly, selectRegions, selection } from "./selection.js";
 import { on, store, title } from "./state.js";
-import { pointer, polygonContains, quadtree, select, zoom, zoomIdentity } from "./vendor/d3.min.js";
+import { pointer, quadtree, select, zoom, zoomIdentity } from "./vendor/d3.min.js";
 
 const NEAR = 14; // CSS pixels between the pointer and a point that it is at
 const canvas = find("points");
@@ -143,7 +143,7 @@ function endLasso(event) {
   drawn = true;
   draw();
   if (event.type === "pointercancel" || outline.length < 3) return;
-  const found = inside(outline);
+  const found = inside(outline, view.points, scale());
   setLasso(false);
   if (!found.length) {
     clear();
@@ -154,22 +154,6 @@ function endLasso(event) {
   const classes = new Set(found.map((id) => view.points.class[id]));
   say(`${count(found.length, "cut-out")} of ${count(classes.size, "class", "classes")} selected.`);
   if (classes.size === 1) showClass([...classes][0]);
-}
-
-/** Regions inside of an outline on the screen. */
-function inside(outline) {
-  const { kx, ky, tx, ty } = scale();
-  const polygon = outline.map(([x, y]) => [(x - tx) / kx, (y - ty) / ky]);
-  const [xs, ys] = [0, 1].map((axis) => polygon.map((corner) => corner[axis]));
-  const [left, right] = [Math.min(...xs), Math.max(...xs)];
-  const [top, bottom] = [Math.min(...ys), Math.max(...ys)];
-  const found = [];
-  const { n, x, y } = view.points;
-  for (let i = 0; i < n; i++) {
-    const near = x[i] >= left && x[i] <= right && y[i] >= top && y[i] <= bottom;
-    if (near && polygonContains(polygon, [x[i], y[i]])) found.push(i);
-  }
-  return found;
 }
 
 // Keys and buttons -------------------------------------------------------------------------------

@@ -33,6 +33,19 @@ export function give(name) {
   if (next !== null) focusClass(next);
 }
 
+/** Send cut-outs to the largest class of a name, or to a new one. */
+function sendTo(regions, name) {
+  const classes = store.state.classes.filter((item) => item.name === name && !item.background);
+  const largest = classes.sort((a, b) => b.count - a.count)[0];
+  return largest ? move(regions, largest.id) : moveToName(regions, name);
+}
+
+/** A name was chosen: it is for the selected cut-outs, else for the chosen classes. */
+export function use(name) {
+  if (selection.regions.size) sendTo([...selection.regions], name);
+  else give(name);
+}
+
 /** The same for classes that are nothing. */
 export function giveNothing() {
   const classes = chosenClasses();
@@ -92,7 +105,7 @@ function drawLabels() {
   drawn = now;
   find("labels").replaceChildren(...names.map(({ name, color }, i) => {
     const key = i < DIGITS ? [make("kbd", {}, String(i + 1))] : [];
-    const made = button("", () => give(name), { class: "label" });
+    const made = button("", () => use(name), { class: "label" });
     made.append(...key, swatch(color), make("bdi", {}, name));
     return made;
   }));

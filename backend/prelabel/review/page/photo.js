@@ -1,6 +1,6 @@
 // A whole photo with its regions, in the colours of their classes.
 
-import { getPhoto, image } from "./api.js";
+import { getPhoto, getRegions, image } from "./api.js";
 import { cellsIn, regionOf } from "./cells.js";
 import { find, make, swatch } from "./dom.js";
 import { moveToNothing } from "./edits.js";
@@ -15,12 +15,18 @@ const list = find("photo-regions");
 
 let shown = null;
 let current = null;
+/** The class that was opened and the place in it, half of one before a cut-out if the one there has
+ * left; null from the map. */
 let origin = null;
 
 /** Show the photo of a region; `cell` is the cut-out that was opened, where there is one. */
-export async function open(region, cell = null) {
+export function open(region, cell = null) {
+  return show(region, cell && { class: classAt(cell), place: Number(cell.dataset.place) });
+}
+
+async function show(region, from) {
   current = region;
-  origin = cell;
+  origin = from;
   try {
     shown = await getPhoto(region);
   } catch (error) {
@@ -54,6 +60,7 @@ function draw() {
     svg.append(path);
   }
   body.replaceChildren(svg);
+  for (const id of ["photo-before", "photo-after"]) find(id).disabled = !origin;
   list.replaceChildren(...shown.regions.map(line));
   choose(current);
 }
@@ -87,12 +94,21 @@ function point(id) {
 }
 
 /** The cut-out before or after the one that was opened, in its class. */
-function step(by) {
-  const row = origin?.isConnected ? rowOf(classAt(origin)) : null;
-  if (!row) return;
-  const cells = cellsIn(row.strip);
-  const next = cells[cells.indexOf(origin) + by];
-  if (next) open(regionOf(next), next);
+async function step(by) {
+  if (!origin) return;
+  const place = (by > 0 ? Math.floor : Math.ceil)(origin.place + by);
+  if (place < 0) return;
+  try {
+    const { regions } = await getRegions(origin.class, place, 1);
+    if (regions.length) await show(regions[0].id, { ...origin, place });
+  } catch (error) {
+    complain(error.message);
+  }
+}
+
+/** The region leaves its class; the one after it takes its place there. */
+function left() {
+  if (origin && Number.isInteger(origin.place)) origin.place -= 0.5;
 }
 
 function toggleMasks() {
@@ -102,8 +118,11 @@ function toggleMasks() {
   body.classList.toggle("bare", !on);
 }
 
-const send = () => askClass([current], { near: find("photo-send") });
-const remove = () => moveToNothing([current]);
+const send = () => askClass([current], { near: find("photo-send"), then: left });
+async function remove() {
+  await moveToNothing([current]);
+  left();
+}
 
 const KEYS = { ArrowLeft: () => step(-1), ArrowRight: () => step(1), Delete: remove, T: send, m: toggleMasks };
 
@@ -120,6 +139,8 @@ dialog.addEventListener("keydown", (event) => {
   run();
 });
 dialog.addEventListener("close", () => {
-  if (origin?.isConnected) origin.focus({ preventScroll: true });
+  const row = origin && rowOf(origin.class);
+  const cells = row ? cellsIn(row.strip) : [];
+  (cells.find((item) => regionOf(item) === current) ?? row?.name)?.focus();
 });
-on("state", () => { if (dialog.open) open(current, origin); });
+on("state", () => { if (dialog.open) show(current, origin); });

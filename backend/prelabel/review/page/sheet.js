@@ -22,6 +22,7 @@ export function whenNear(element, run) {
 
 /** Look again, although the element may be near already. */
 function lookAgain(element) {
+  if (!inView.has(element)) return; // its class is gone
   observer.unobserve(element);
   observer.observe(element);
 }
