@@ -59,7 +59,8 @@ label_studio.api             errors storage data label_studio.format label_studi
 label_studio.project_state   errors storage label_studio.names label_studio.model_version
 label_studio.project_folder  errors storage config model label_studio.names label_studio.model_version label_studio.project_state
 label_studio.project_home    errors storage label_studio.project_folder label_studio.project_state
-label_studio.prediction_writer errors storage label_studio.format label_studio.api label_studio.model_version label_studio.project_folder
+label_studio.led_tasks       errors storage
+label_studio.prediction_writer errors storage label_studio.format label_studio.api label_studio.led_tasks label_studio.model_version label_studio.project_folder
 label_studio.learning_curve  errors storage steps
 label_studio.teaching        model+ teacher label_studio.names label_studio.project_folder label_studio.learning_curve
 label_studio.predict         pipeline+ interactive label_studio.format label_studio.names
@@ -68,7 +69,7 @@ label_studio.shared_fit      errors storage model label_studio.project_folder
 label_studio.fit             label_studio.learn+ label_studio.shared_fit
 label_studio.unnamed         label_studio.names+ label_studio.api
 label_studio.bulk            label_studio.fit+ label_studio.teaching label_studio.learning_curve label_studio.model_version label_studio.prediction_writer label_studio.unnamed
-label_studio.leading         label_studio.fit+ label_studio.teaching label_studio.unnamed instructive
+label_studio.leading         label_studio.fit+ label_studio.led_tasks label_studio.teaching label_studio.unnamed instructive
 label_studio.review_source   label_studio.predict+ label_studio.api label_studio.project_folder review
 label_studio.review_command  label_studio.bulk+ label_studio.bulk label_studio.review_source label_studio.project_home review
 label_studio.server          label_studio.fit+ label_studio.review_source review label_studio.teaching label_studio.learning_curve label_studio.project_home label_studio.project_state label_studio.model_version label_studio.prediction_writer label_studio.unnamed
