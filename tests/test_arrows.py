@@ -50,7 +50,9 @@ review                       errors storage data report evaluation
 runs                         pipeline+ examples finding report runs.facts
 review.outputs               runs+ review
 review.carried_names         model+ review label_studio.names
-review.result_folder         runs+ review review.outputs review.carried_names
+review.region_vectors        photo_segmenter+ labelled_photos
+review.new_photos            runs+ review review.carried_names review.region_vectors
+review.result_folder         review.new_photos+ runs+ review review.outputs review.carried_names
 api                          errors data model runs
 label_studio.format          errors storage data
 label_studio.model_version   errors config model_code model_facts

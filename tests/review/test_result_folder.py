@@ -324,3 +324,25 @@ def test_facts_of_another_version__say_what_to_do(run: Path) -> None:
     del facts["peak_memory_mb"]
     (run / "run.json").write_text(json.dumps(facts))
     assert "another version" in refused("review", run)
+
+
+@pytest.mark.slow
+def test_new_photos__predicted_with_the_runs_model_have_its_names(
+    finished: Finished, run: Path, tmp_path: Path
+) -> None:
+    review = opened(run)
+    red = of_class(run, 0)
+    review.edit(NameEdit([0], "red disc"))
+    review.edit(BackgroundEdit([1]))
+    photos = write_discs(tmp_path / "photos", 8)
+    for i in range(6):
+        (photos / f"photo {i}.png").unlink()
+    (photos / "photo 6.png").rename(photos / "photo 1.png")  # as another photo of the run
+    predicted = tmp_path / "predicted"
+    result = cli("predict", run, photos, "--out", predicted)
+    assert "names of the review" in result.stderr
+    expected = {"photo 1.png": ["red disc"], "photo 7.png": []}
+    if "photo 0.png" not in red:
+        expected = {"photo 1.png": [], "photo 7.png": ["red disc"]}
+    assert names_of(predicted) == expected
+    assert [p.photo for p in read_predictions(predicted / "predictions.jsonl")] == list(expected)
