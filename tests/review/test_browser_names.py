@@ -112,7 +112,9 @@ def test_two_people__see_each_other(
     tab, review = open_review()
     other = ReviewTab(browser, tab.page.url)
     tab.say("cat")
-    other.page.locator(".name bdi", has_text="cat").wait_for(timeout=5000)  # 2 s, if the machine has time
+    other.page.locator(".name bdi", has_text="cat").wait_for(
+        timeout=5000
+    )  # 2 s, if the machine has time
     other.say("dog")  # the last one counts
     tab.page.locator(".name bdi", has_text="dog").wait_for(timeout=5000)
     assert named(review)[0] == "dog"
