@@ -37,6 +37,8 @@ photo_segmenter              model+ segment
 teacher                      model+ segment
 labelled_photos              photo_segmenter+
 label_classes                model+ segment
+examples                     labelled_photos+
+finding                      photo_segmenter+
 instructive                  photo_segmenter+
 pipeline                     photo_segmenter+ overrides teacher labelled_photos label_classes
 runs.facts
@@ -45,7 +47,7 @@ samples                      errors extras storage data
 evaluation                   errors extras storage data overrides report
 tuning                       pipeline+ evaluation
 review                       errors storage data report evaluation
-runs                         pipeline+ report runs.facts
+runs                         pipeline+ examples finding report runs.facts
 review.outputs               runs+ review
 review.carried_names         model+ review label_studio.names
 review.region_vectors        photo_segmenter+ labelled_photos
@@ -68,7 +70,10 @@ label_studio.learn           label_studio.predict+ label_studio.api label_studio
 label_studio.shared_fit      errors storage model label_studio.project_folder
 label_studio.fit             label_studio.learn+ label_studio.shared_fit
 label_studio.unnamed         label_studio.names+ label_studio.api
-label_studio.bulk            label_studio.fit+ label_studio.teaching label_studio.learning_curve label_studio.model_version label_studio.prediction_writer label_studio.unnamed
+label_studio.found_regions   label_studio.prediction_writer+
+label_studio.find_examples   label_studio.names+
+label_studio.find            label_studio.predict+ label_studio.api label_studio.project_folder label_studio.project_home label_studio.found_regions label_studio.find_examples finding
+label_studio.bulk            label_studio.found_regions label_studio.fit+ label_studio.teaching label_studio.learning_curve label_studio.model_version label_studio.prediction_writer label_studio.unnamed
 label_studio.leading         label_studio.fit+ label_studio.led_tasks label_studio.teaching label_studio.unnamed instructive
 label_studio.review_source   label_studio.predict+ label_studio.api label_studio.project_folder review
 label_studio.review_command  label_studio.bulk+ label_studio.bulk label_studio.review_source label_studio.project_home review

@@ -215,11 +215,16 @@ class PredictionWriter:
         return is_own(version) and self._replaces(version)
 
     def _alone(self) -> AbstractContextManager[None]:
-        return exclusive(
-            self._folder.path / "predictions.lock",
-            f"the predictions of project {self._project_id}",
-            timeout=_PATIENCE,
-        )
+        return alone(self._folder, self._project_id)
+
+
+def alone(folder: ProjectFolder, project_id: int) -> AbstractContextManager[None]:
+    """Change the predictions of a project while nobody else on this machine does. Raises UserError."""
+    return exclusive(
+        folder.path / "predictions.lock",
+        f"the predictions of project {project_id}",
+        timeout=_PATIENCE,
+    )
 
 
 def surplus(
