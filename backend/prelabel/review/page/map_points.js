@@ -9,6 +9,7 @@ export function rgb(color) {
   if (!known.has(color)) {
     context.fillStyle = "#888";
     context.fillStyle = color;
+    context.clearRect(0, 0, 1, 1);
     context.fillRect(0, 0, 1, 1);
     known.set(color, [...context.getImageData(0, 0, 1, 1).data.slice(0, 3)]);
   }
