@@ -145,6 +145,13 @@ def test_hosts__of_other_machines_are_refused(host: str, page: Page) -> None:
         assert page.client.get(path, headers={"Host": host}).status_code == 403
 
 
+def test_hosts__that_are_no_address_are_one_line(page: Page) -> None:
+    for host in ("[1", "127.0.0.1:x", "127.0.0.1@example.com", "a b", ""):
+        answer = page.client.get("api/state", headers={"Host": host})
+        assert answer.status_code == 403
+        assert_says(answer.json()["error"], "not a name of this machine")
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1:8075", "localhost:1", "[::1]:5", "x.localhost"])
 def test_hosts__of_this_machine_are_answered(host: str, page: Page) -> None:
     assert page.client.get("api/state", headers={"Host": host}).status_code == 200

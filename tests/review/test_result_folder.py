@@ -346,3 +346,19 @@ def test_new_photos__predicted_with_the_runs_model_have_its_names(
         expected = {"photo 1.png": [], "photo 7.png": ["red disc"]}
     assert names_of(predicted) == expected
     assert [p.photo for p in read_predictions(predicted / "predictions.jsonl")] == list(expected)
+
+
+def test_predictions_that_somebody_reads__stay_while_names_change(run: Path) -> None:
+    review = opened(run)
+    review.edit(NameEdit([0], "one"))
+    review.apply_now()
+    reading = open_dataset(run).stream()
+    review.edit(NameEdit([0], "two"))
+    review.apply_now()
+    assert len(list(reading)) == 6
+    for name in ("three", "four"):
+        review.edit(NameEdit([0], name))
+        review.apply_now()
+    assert len(list((run / "review").glob("predictions-*.jsonl"))) == 2
+    (run / "review" / "names.json").write_text("{")
+    assert open_dataset(run).classes == ("object 1", "object 2")

@@ -20,7 +20,7 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
 from prelabel.errors import PhotoError, UserError
-from prelabel.review.access import TOKEN_HEADER, has_token, is_this_machine
+from prelabel.review.access import TOKEN_HEADER, asked_host, has_token, is_this_machine
 from prelabel.review.answers import EmptyAnswer, ErrorAnswer
 from prelabel.review.edits import read_request
 from prelabel.review.review import Review
@@ -103,9 +103,8 @@ class _Handlers:
         return answer
 
     def _refusal(self, request: Request) -> Response | None:
-        host = request.url.hostname or ""
-        if self._only_this_machine and not is_this_machine(host):
-            return _error(403, f"{host} is not a name of this machine: open the address as printed")
+        if self._only_this_machine and not is_this_machine(host := asked_host(request)):
+            return _error(403, f"{host!r} is not a name of this machine: open the printed address")
         if request.method == "POST" and not has_token(request, self._token):
             return _error(403, f"no valid {TOKEN_HEADER}: load the page again")
         return None
