@@ -300,6 +300,11 @@ def test_assets__only_scripts_and_styles_of_the_page(page: Page) -> None:
         assert page.client.get(path).status_code == 404
 
 
+@pytest.mark.parametrize("place", ["classes/{}/regions", "regions/{}/thumbnail", "photos/{}/image"])
+def test_numbers__of_thousands_of_digits(place: str, page: Page) -> None:
+    assert page.client.get(f"api/{place.format('9' * 5000)}").status_code == 404
+
+
 def test_push__where_there_is_nothing_to_push(page: Page) -> None:
     answer = page.client.post("api/push", headers={"X-Prelabel-Token": page.token})
     assert answer.status_code == 400

@@ -14,6 +14,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 from starlette.concurrency import run_in_threadpool
+from starlette.convertors import IntegerConvertor, register_url_convertor
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
@@ -46,6 +47,15 @@ _DECODING = 4
 _log = logging.getLogger(__name__)
 
 
+class _Number(IntegerConvertor):
+    """Numbers in addresses. Python refuses to read one of thousands of digits."""
+
+    regex = "[0-9]{1,18}"
+
+
+register_url_convertor("number", _Number())
+
+
 def create_app(review: Callable[[], Review], *, only_this_machine: bool = True) -> ASGIApp:
     """The page of a review, and what it asks.
 
@@ -59,10 +69,10 @@ def create_app(review: Callable[[], Review], *, only_this_machine: bool = True) 
             Route("/", handlers.answering(handlers.page)),
             Route("/page/{path:path}", handlers.answering(handlers.asset)),
             Route("/api/state", handlers.answering(handlers.state)),
-            Route("/api/classes/{id:int}/regions", handlers.answering(handlers.class_regions)),
-            Route("/api/regions/{id:int}/thumbnail", handlers.answering(handlers.thumbnail)),
-            Route("/api/regions/{id:int}/photo", handlers.answering(handlers.photo)),
-            Route("/api/photos/{id:int}/image", handlers.answering(handlers.image)),
+            Route("/api/classes/{id:number}/regions", handlers.answering(handlers.class_regions)),
+            Route("/api/regions/{id:number}/thumbnail", handlers.answering(handlers.thumbnail)),
+            Route("/api/regions/{id:number}/photo", handlers.answering(handlers.photo)),
+            Route("/api/photos/{id:number}/image", handlers.answering(handlers.image)),
             Route("/api/map", handlers.answering(handlers.map)),
             Route("/api/figures", handlers.answering(handlers.figures)),
             Route("/api/edits", handlers.answering(handlers.edit), methods=["POST"]),
