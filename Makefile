@@ -12,6 +12,7 @@ DATA ?= ../shared/data
 DISTILLED ?= ../shared/weights/vits14_distilled.safetensors
 SERVER ?= .venv-label-studio
 READERS ?= .venv-voc-readers
+JOBS ?= 2
 RUN := $(VENV)/bin
 PIP := $(RUN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
@@ -31,7 +32,7 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test label-studio-server check
 	$(RUN)/prelabel weights pull stand-in
-	$(RUN)/python -m pytest --cov --cov-report=term --cov-report=json:$(VENV)/coverage.json
+	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -n $(JOBS) --dist loadfile --cov --cov-report=term --cov-report=json:$(VENV)/coverage.json
 	$(RUN)/python tests/coverage_floor.py $(VENV)/coverage.json
 
 # On one thread: arrays as small as these cost most of their time in threads that wait.
