@@ -29,6 +29,11 @@ PARTS = box(0, 7, 10, 1) & (np.arange(WIDTH) % 2 == 0)
 """A mask of five pixels that do not touch."""
 
 
+def iou(one: Mask, other: Mask) -> float:
+    """Intersection over union of two masks; 0 if both are empty."""
+    return float((one & other).sum() / max((one | other).sum(), 1))
+
+
 def region(mask: Mask, cluster: int = 0, *, score: float = 0.5, crowd: bool = False) -> Region:
     """A region whose box and area are its mask's."""
     rle = encode_rle(mask)

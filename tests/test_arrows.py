@@ -37,6 +37,8 @@ photo_segmenter              model+ segment
 teacher                      model+ segment
 labelled_photos              photo_segmenter+
 label_classes                model+ segment
+examples                     labelled_photos+
+finding                      photo_segmenter+
 instructive                  photo_segmenter+
 pipeline                     photo_segmenter+ overrides teacher labelled_photos label_classes
 runs.facts
@@ -45,10 +47,12 @@ samples                      errors extras storage data
 evaluation                   errors extras storage data overrides report
 tuning                       pipeline+ evaluation
 review                       errors storage data report evaluation
-runs                         pipeline+ report runs.facts
+runs                         pipeline+ examples finding report runs.facts
 review.outputs               runs+ review
 review.carried_names         model+ review label_studio.names
-review.result_folder         runs+ review review.outputs review.carried_names
+review.region_vectors        photo_segmenter+ labelled_photos
+review.new_photos            runs+ review review.carried_names review.region_vectors
+review.result_folder         review.new_photos+ runs+ review review.outputs review.carried_names
 api                          errors data model runs
 label_studio.format          errors storage data
 label_studio.model_version   errors config model_code model_facts
@@ -57,7 +61,8 @@ label_studio.api             errors storage data label_studio.format label_studi
 label_studio.project_state   errors storage label_studio.names label_studio.model_version
 label_studio.project_folder  errors storage config model label_studio.names label_studio.model_version label_studio.project_state
 label_studio.project_home    errors storage label_studio.project_folder label_studio.project_state
-label_studio.prediction_writer errors storage label_studio.format label_studio.api label_studio.model_version label_studio.project_folder
+label_studio.led_tasks       errors storage
+label_studio.prediction_writer errors storage label_studio.format label_studio.api label_studio.led_tasks label_studio.model_version label_studio.project_folder
 label_studio.learning_curve  errors storage steps
 label_studio.teaching        model+ teacher label_studio.names label_studio.project_folder label_studio.learning_curve
 label_studio.predict         pipeline+ interactive label_studio.format label_studio.names
@@ -65,8 +70,11 @@ label_studio.learn           label_studio.predict+ label_studio.api label_studio
 label_studio.shared_fit      errors storage model label_studio.project_folder
 label_studio.fit             label_studio.learn+ label_studio.shared_fit
 label_studio.unnamed         label_studio.names+ label_studio.api
-label_studio.bulk            label_studio.fit+ label_studio.teaching label_studio.learning_curve label_studio.model_version label_studio.prediction_writer label_studio.unnamed
-label_studio.leading         label_studio.fit+ label_studio.teaching label_studio.unnamed instructive
+label_studio.found_regions   label_studio.prediction_writer+
+label_studio.find_examples   label_studio.names+
+label_studio.find            label_studio.predict+ label_studio.api label_studio.project_folder label_studio.project_home label_studio.found_regions label_studio.find_examples finding
+label_studio.bulk            label_studio.found_regions label_studio.fit+ label_studio.teaching label_studio.learning_curve label_studio.model_version label_studio.prediction_writer label_studio.unnamed
+label_studio.leading         label_studio.fit+ label_studio.led_tasks label_studio.teaching label_studio.unnamed instructive
 label_studio.review_source   label_studio.predict+ label_studio.api label_studio.project_folder review
 label_studio.review_command  label_studio.bulk+ label_studio.bulk label_studio.review_source label_studio.project_home review
 label_studio.server          label_studio.fit+ label_studio.review_source review label_studio.teaching label_studio.learning_curve label_studio.project_home label_studio.project_state label_studio.model_version label_studio.prediction_writer label_studio.unnamed

@@ -14,7 +14,6 @@ from prelabel.errors import PhotoError
 from prelabel.model import FittedModel
 from prelabel.photo_segmenter import PhotoSegmenter
 from prelabel.steps.photos import PhotoSet
-from prelabel.steps.taught import points_of
 from prelabel.steps.teaching_order import photo_descriptor, photo_doubt, teaching_order
 from prelabel.storage.progress import RunLog
 
@@ -39,11 +38,8 @@ def photo_facts(file: ImageFile, photos: PhotoSegmenter) -> PhotoFacts:
     segmenter = photos.segmenter(features)
     model = segmenter.model
     levels = segmenter.apply_levels(features)
-    foreground, learned = segmenter.combine(features, levels), None
-    if model.taught and model.taught.learned:
-        points = points_of(features, model.levels.center)
-        classes, foreground = model.taught.foreground(segmenter.learner, points, foreground)
-        learned = classes.sum(axis=1).reshape(foreground.shape)
+    learned, foreground = segmenter.blend(features, segmenter.combine(features, levels))
+    summed = learned.sum(axis=1).reshape(foreground.shape) if segmenter.taught else None
     segment = photos.stored(image.digest)
     if segment is None:
         segment = photos.describe(image, features, photos.find(image, features))
@@ -52,7 +48,7 @@ def photo_facts(file: ImageFile, photos: PhotoSegmenter) -> PhotoFacts:
     )
     return PhotoFacts(
         descriptor=photo_descriptor(features, foreground),
-        doubt=photo_doubt(levels, learned),
+        doubt=photo_doubt(levels, summed),
         classes=frozenset(r.cluster for r in prediction.regions if r.cluster >= 0),
     )
 

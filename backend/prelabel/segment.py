@@ -111,11 +111,15 @@ class Segment:
 
 
 class Segmenter:
-    """Finds regions with a model's levels; classes are not needed."""
+    """Finds regions with a model's levels and what labels have taught; classes are not needed.
+
+    ``taught``: None if labels have taught nothing about masks.
+    """
 
     def __init__(self, model: FittedModel) -> None:
         config = model.config
         self.model = model
+        self.taught = model.taught if model.taught and model.taught.learned else None
         self.backbone = config.strategy("backbone")
         self.clusterer = config.strategy("clusterer")
         self.consistency = config.strategy("consistency")
@@ -139,17 +143,24 @@ class Segmenter:
         results = self.apply_levels(features)
         combined = self.combine(features, results)
         agreed = agreement(results, combined)
-        taught = self.model.taught
-        if taught is None or not taught.learned:
+        if self.taught is None:
             return self.to_regions(image, combined, agreed)
-        points = points_of(features, self.model.levels.center)
-        classes, foreground = taught.foreground(self.learner, points, combined)
-        weight = taught.facts.weight
+        classes, foreground = self.blend(features, combined)
+        weight = self.taught.facts.weight
         own = 1 - np.abs(classes.sum(axis=1).reshape(combined.shape) - foreground)
         agreed = (1 - weight) * agreed + weight * own
-        found = self.to_regions(image, foreground, agreed, taught.cutting)
+        found = self.to_regions(image, foreground, agreed, self.taught.cutting)
         rles = [region.rle for region in found.regions]
         return replace(found, shares=region_shares(classes, rles, *combined.shape))
+
+    def blend(self, features: PatchFeatures, combined: Float) -> tuple[Float, Float]:
+        """What the learner says, P of each class float32 (h · w, n_classes), and P(foreground) float32
+        (h, w) of it and the levels' ``combined``; no classes if nothing was taught. Raises
+        ContractError."""
+        if self.taught is None:
+            return np.zeros((combined.size, 0), dtype=np.float32), combined
+        points = points_of(features, self.model.levels.center)
+        return self.taught.foreground(self.learner, points, combined)
 
     def combine(self, features: PatchFeatures, results: Sequence[LevelResult]) -> Float:
         """The levels' results as one P(foreground) float32 (h, w). Raises ContractError."""

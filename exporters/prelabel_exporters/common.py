@@ -16,6 +16,7 @@ from prelabel.data.dataset import ExportContext, Problems
 from prelabel.data.masks import Rle, box_rle
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import PhotoError, UserError
+from prelabel.storage.files import is_file
 
 
 def text_file(file: Path) -> TextIO:
@@ -184,7 +185,7 @@ def fits_photo(file: Path, width: int, height: int, problems: Problems) -> bool:
     try:
         found = images.read_size(file)
     except PhotoError as error:
-        reason = "is not there" if not file.exists() else str(error)
+        reason = "is not there" if not is_file(file) else str(error)
         problems.note("photos that cannot be read, their labels kept", f"{file} {reason}")
         return True
     if found != (width, height):

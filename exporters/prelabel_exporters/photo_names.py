@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 from prelabel.label_studio.format.photos import photo_name
+from prelabel.storage.files import is_file
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|/data/local-files/\?|/data/upload/")
 _DRIVE = re.compile(r"[A-Za-z]:(?=[/\\])")
@@ -73,7 +74,7 @@ class PhotoNames:
         return PhotoName(name, address) if name else None
 
     def _is_there(self, path: str) -> bool:
-        return self._photos is not None and _is_inside(path) and _is_file(self._photos / path)
+        return self._photos is not None and _is_inside(path) and is_file(self._photos / path)
 
     def _below(self, path: str) -> str:
         """A path that leads into the folder of photos from outside, relative to it; else ""."""
@@ -149,10 +150,3 @@ def _n_equal(first: tuple[str, ...], second: tuple[str, ...]) -> int:
     """How many parts are equal from the start."""
     pairs = enumerate(zip(first, second, strict=False))
     return next((i for i, (a, b) in pairs if a != b), min(len(first), len(second)))
-
-
-def _is_file(file: Path) -> bool:
-    try:
-        return file.is_file()
-    except (OSError, ValueError):
-        return False

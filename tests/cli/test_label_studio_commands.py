@@ -19,7 +19,7 @@ from prelabel.label_studio.demo import session
 from prelabel.label_studio.demo.local_server import Login
 from prelabel.label_studio.demo.session import Demo
 from prelabel.label_studio.format.unnamed_labels import add_labels
-from prelabel.label_studio.leading import Leading
+from prelabel.label_studio.led_tasks import Leading
 from prelabel.label_studio.project_home import open_folder
 from prelabel.storage.progress import Progress
 from support.command_line import LIGHT, cli, refused
@@ -221,7 +221,7 @@ def test_predict__order_leads_annotators_and_no_order_puts_it_back(
     assert "the 2 tasks that teach most come first in the tab 'Teaches most first'" in kept.stdout
     assert asked == [(1, True)]
     monkeypatch.setattr(
-        "prelabel.label_studio.leading.read_leading", lambda _: Leading(sampling="Sequential")
+        "prelabel.label_studio.led_tasks.read_leading", lambda _: Leading(sampling="Sequential")
     )
     both = cli("label-studio", "predict", *words, "--order", env=_access(server))
     assert both.exit_code == 0, both.output

@@ -14,8 +14,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+import uvicorn
 
+from prelabel.cli.review import listen, show
+from prelabel.errors import UserError
+from prelabel.review.edits import NameEdit
 from support.command_line import COMMAND, Finished, refused
+from support.review_source import review_of
 
 pytestmark = pytest.mark.slow
 
@@ -32,6 +37,7 @@ def reviewing(run: Path) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]
     process = subprocess.Popen(
         [*COMMAND, "review", str(run), "--port", "0"],
         stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -62,9 +68,10 @@ def test_review__killed_between_edits_loses_none(run: Path) -> None:
         assert [c["name"] for c in state["classes"] if c["id"] == first] == ["disc"]
         assert state["undo"] == [f"name disc: class {first + 1}"]
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
-        assert process.returncode == 130
+        printed, said = process.communicate(timeout=60)
+        assert process.returncode == 0
     assert "report: 4 of 4" in said
+    assert str(run / "report" / "index.html") in printed
     coco = json.loads((run / "coco" / "instances.json").read_text())
     assert "disc" in [c["name"] for c in coco["categories"]]
     assert "disc" in (run / "report" / "index.html").read_text()
@@ -83,3 +90,20 @@ def test_review__without_the_extra_says_what_to_install(
     for name in ("prelabel.label_studio.server.connections",):
         monkeypatch.delitem(sys.modules, name, raising=False)
     assert "pip install 'prelabel[serve]'" in refused("review", run)
+
+
+def test_show__edits_that_do_not_count_at_the_end_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    review, source = review_of(tmp_path, failing=UserError("the folder is in use"))
+
+    def interrupted(*_: object) -> None:
+        review.edit(NameEdit([0], "cat"))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(uvicorn.Server, "run", interrupted)
+    with listen(0) as place:
+        show(review, place)
+    said = capsys.readouterr().err
+    assert "the last edits are kept, but do not count yet: the folder is in use" in said
+    assert not source.applied

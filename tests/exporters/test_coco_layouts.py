@@ -320,3 +320,67 @@ def test_photos__a_name_that_leads_elsewhere_finds_none(name: str, tmp_path: Pat
     (tmp_path / "x.jpg").touch()
     (tmp_path / "instances.json").write_text(json.dumps(facts(name)))
     assert open_dataset(tmp_path).photos is None
+
+
+def datumaro(*annotations: dict[str, Any], **image: Any) -> dict[str, Any]:
+    """A file as datumaro writes it, with one item."""
+    labels: list[dict[str, Any]] = [
+        {"name": name, "parent": "", "attributes": []} for name in ("dog", "cat")
+    ]
+    return {
+        "infos": {},
+        "categories": {"label": {"labels": labels, "label_groups": [], "attributes": []}},
+        "items": [
+            {
+                "id": "a/x",
+                "annotations": [{"id": 0, "group": 0, "label_id": 1} | one for one in annotations],
+                "image": {"path": "a/x.jpg", "size": [HEIGHT, WIDTH]} | image,
+            }
+        ],
+    }
+
+
+def test_datumaro__masks_polygons_boxes_and_groups(tmp_path: Path) -> None:
+    square, other = [2, 3, 4, 3, 4, 5, 2, 5], [6, 3, 8, 3, 8, 5, 6, 5]
+    mask = encode_rle(box(0, 0, 3, 2))
+    data = datumaro(
+        {"type": "polygon", "points": square, "attributes": {"score": 0.5, "colour": "red"}},
+        {"type": "mask", "rle": mask, "label_id": 0, "attributes": {"is_crowd": True}},
+        {"type": "bbox", "bbox": [1, 1, 4, 4], "group": 3},
+        {"type": "bbox", "bbox": [2, 3, 6, 2], "group": 7},
+        {"type": "polygon", "points": square, "group": 7},
+        {"type": "polygon", "points": other, "group": 7},
+        {"type": "ellipse", "points": [0, 0, 8, 6]},
+        {"type": "caption", "caption": "a dog"},
+    )
+    file = tmp_path / "annotations" / "train.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps(data))
+    (tmp_path / "images" / "train" / "a").mkdir(parents=True)
+    Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "images" / "train" / "a" / "x.jpg")
+    found = open_dataset(tmp_path)
+    assert found.photos == tmp_path / "images" / "train"
+    (labels,) = found.stream()
+    assert (labels.photo, found.classes) == ("a/x.jpg", ("dog", "cat"))
+    kept = [(own.cluster, own.box, own.area, own.crowd, own.is_box) for own in labels.regions]
+    assert (1, (2, 3, 2, 2), 4, False, False) in kept
+    assert (0, (0, 0, 3, 2), 6, True, False) in kept
+    assert (1, (1, 1, 4, 4), 16, False, True) in kept
+    assert (1, (2, 3, 6, 2), 8, False, False) in kept  # two polygons of one group, and no box
+    (ellipse,) = (own for own in labels.regions if own.area > 30)
+    assert ellipse.area == pytest.approx(math.pi * 4 * 3, abs=3)
+    assert len(kept) == 5
+    (scored,) = (own for own in labels.regions if own.score == 0.5)
+    assert scored.attributes == {"colour": "red"}
+    assert_says("; ".join(found.problems.lines()), "1 annotations without a segmentation")
+
+
+def test_datumaro__without_a_size_or_a_path(tmp_path: Path) -> None:
+    data = datumaro({"type": "bbox", "bbox": [1, 1, 4, 4]}, path="", size=None)
+    (tmp_path / "default.json").write_text(json.dumps(data))
+    Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "x.jpg")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "x.jpg").rename(tmp_path / "a" / "x.jpg")
+    (labels,) = open_dataset(tmp_path / "default.json", photos=tmp_path).stream()
+    assert (labels.photo, labels.width, labels.height) == ("a/x.jpg", WIDTH, HEIGHT)
+    assert [own.box for own in labels.regions] == [(1, 1, 4, 4)]

@@ -201,3 +201,11 @@ def test_whole_number__what_is_certain_and_what_is_not() -> None:
     ]
     wrong = (True, None, "", "x", 1.5, "1.5", "1e3", float("nan"), float("inf"), [1], "٣")
     assert [whole_number(v) for v in wrong] == [None] * len(wrong)
+
+
+@pytest.mark.parametrize("name", ["y" * 300, "y" * 5000, f"{'y' * 200}/{'y' * 3000}"])
+def test_read__a_name_that_no_file_can_have(folder: Path, name: str) -> None:
+    lists = folder / "ImageSets" / "Segmentation"
+    for file in lists.glob("*.txt"):
+        file.write_text(f"x\n{name}\n")
+    assert names(folder) == ["x.jpg"]

@@ -392,3 +392,17 @@ def test_label_file__as_ultralytics_looks_for_it() -> None:
         ("/set/images", "/set/images.txt"),
     ):
         assert label_file(Path(photo)) == Path(expected)
+
+
+@pytest.mark.parametrize("name", ["y" * 300, "y" * 5000, f"{'y' * 200}/{'y' * 3000}"])
+def test_read__names_that_no_file_can_have(tmp_path: Path, name: str) -> None:
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "x.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "images" / "x.jpg")
+    (tmp_path / "train.txt").write_text(f"images/x.jpg\nimages/{name}.jpg\n")
+    for path in ("", f"path: {name}\n"):
+        text = f"{path}train: train.txt\nval: {name}\nnames: [dog]\n"
+        (tmp_path / "data.yaml").write_text(text)
+        found = open_dataset(tmp_path, format="yolo-seg")
+        assert [labels.photo for labels in found.stream()] == ["images/x.jpg"]

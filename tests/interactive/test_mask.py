@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from builders import iou
 from prelabel import pipeline
-from prelabel.data.masks import decode_rle, rle_area, rle_box
+from prelabel.data.masks import decode_rle, encode_rle, rle_area, rle_box
 from prelabel.data.records import Image, PatchFeatures, Region
 from prelabel.errors import UserError
 from prelabel.interactive.mask import object_mask
@@ -21,6 +23,8 @@ from prelabel.model import FittedModel
 from prelabel.segment import Segmenter
 from prelabel.steps.features import Extractor
 from prelabel.steps.levels import Clusters, Levels
+from prelabel.steps.patch_labels import LabelledPhoto, LabelledRegion
+from prelabel.teacher import Teacher
 from support.small_photos import as_picture, tiny_config, write_scenes
 
 Float = NDArray[np.float32]
@@ -82,10 +86,6 @@ def small(region: Region | None) -> NDArray[np.bool_]:
     """The region's mask at the size of the pixels at hand."""
     assert region is not None
     return decode_rle(region.rle)[::2, ::2]
-
-
-def iou(found: NDArray[np.bool_], expected: NDArray[np.bool_]) -> float:
-    return float((found & expected).sum() / (found | expected).sum())
 
 
 def part(top: int, bottom: int, left: int, right: int) -> NDArray[np.bool_]:
@@ -273,6 +273,22 @@ def test_object_mask__keeps_to_the_prompts(
                 & (rows <= math.ceil(bottom * height))
             )
         assert inside.all()
+
+
+def test_object_mask__takes_what_corrections_teach_as_foreground(
+    known: tuple[Segmenter, Image, PatchFeatures],
+) -> None:
+    segmenter, image, features = known
+    drawn = np.kron(LETTERS == "a", np.ones((2 * PATCH, 2 * PATCH), dtype=np.bool_))
+    labelled = LabelledPhoto("0", (LabelledRegion(encode_rle(drawn), "cat"),))
+    taught = Teacher(segmenter.model, lambda _: features).teach([labelled])
+    taught = replace(taught, facts=replace(taught.facts, weight=1.0))
+    corrected = Segmenter(replace(segmenter.model, taught=taught))
+    whole = Prompts(boxes=((0, 0, 1, 1),))
+    region = object_mask(corrected, image, features, whole)
+    assert iou(small(region), pixels_of(LETTERS == "a")) > 0.9
+    click = object_mask(corrected, image, features, Prompts(points=((*LEFT_A, True),)))
+    assert iou(small(click), part(1, 4, 1, 4)) > 0.9
 
 
 def test_object_mask__with_a_fitted_model(tmp_path: Path) -> None:

@@ -16,13 +16,8 @@ from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.leading import TAB, UNCERTAINTY, set_score
 from prelabel.label_studio.api.photos import Fetcher
 from prelabel.label_studio.bulk import Options
-from prelabel.label_studio.leading import (
-    Leading,
-    lead,
-    mean_score,
-    put_back,
-    read_leading,
-)
+from prelabel.label_studio.leading import lead, mean_score, put_back
+from prelabel.label_studio.led_tasks import read_leading
 from prelabel.label_studio.project_folder import ProjectFolder
 from support.label_studio_server import TOKEN, Server
 from support.messages import assert_says
@@ -45,14 +40,6 @@ def test_mean_score__counts_each_region_once() -> None:
     ]
     assert mean_score({"result": items}) == 0.375
     assert mean_score({"result": []}) == mean_score({}) == 0
-
-
-def test_read_leading__names_a_damaged_file(tmp_path: Path) -> None:
-    assert read_leading(tmp_path) == Leading()
-    (tmp_path / "leading.json").write_text('{"tasks": 3}')
-    with pytest.raises(UserError) as caught:
-        read_leading(tmp_path)
-    assert_says(caught.value, "leading.json", "damaged")
 
 
 class _Project:

@@ -17,6 +17,7 @@ from prelabel.label_studio import prediction_writer
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.errors import ServerFault
 from prelabel.label_studio.format.items import PredictionJson
+from prelabel.label_studio.led_tasks import Leading, write_leading
 from prelabel.label_studio.model_version import is_own
 from prelabel.label_studio.prediction_writer import (
     PredictionWriter,
@@ -87,6 +88,16 @@ def test_write__leaves_out_tasks_that_got_one_meanwhile_or_are_gone(project: Pro
     assert project.versions() == [[NEW], [OLD], *[[FOREIGN, NEW]] * (N - 3)]
     again = project.writer().write(made)
     assert (again.imported, again.current, again.removed) == ([second], [first, *rest], 0)
+
+
+def test_write__tasks_that_come_first_keep_their_place(project: Project) -> None:
+    first, second, *rest = project.tasks
+    write_leading(project.folder.path, Leading(tasks=(second, first)))
+    project.writer().write(project.made())
+    stored = {t: project.server.tasks[t]["predictions"][0]["score"] for t in project.tasks}
+    assert stored[second] == -1
+    assert -1 < stored[first] < 0
+    assert {stored[task] for task in rest} == {0.5}
 
 
 @pytest.mark.parametrize("other", [NEW, ALIEN])

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from builders import iou
 from prelabel.data.masks import Mask, decode_rle
 from prelabel.data.records import LabelledPatches
 from prelabel.label_studio import teaching
@@ -62,10 +63,6 @@ def truth(number: int) -> tuple[Mask, str]:
 def mean_iou(project: ProjectOfPhotos) -> float:
     """Of the masks of photos that nobody has annotated."""
     return float(np.mean([iou(project.masks(n), THINGS[n].mask) for n in OTHERS]))
-
-
-def iou(one: Mask, other: Mask) -> float:
-    return float((one & other).sum() / max((one | other).sum(), 1))
 
 
 @pytest.mark.parametrize(

@@ -41,5 +41,6 @@ def open_review(browser: Browser, server: ReviewServer, tmp_path: Path) -> Itera
         return tabs[-1], review
 
     yield open_it
+    server.down = False
     for tab in tabs:
         tab.close()

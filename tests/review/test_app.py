@@ -145,6 +145,13 @@ def test_hosts__of_other_machines_are_refused(host: str, page: Page) -> None:
         assert page.client.get(path, headers={"Host": host}).status_code == 403
 
 
+def test_hosts__that_are_no_address_are_one_line(page: Page) -> None:
+    for host in ("[1", "127.0.0.1:x", "127.0.0.1@example.com", "a b", ""):
+        answer = page.client.get("api/state", headers={"Host": host})
+        assert answer.status_code == 403
+        assert_says(answer.json()["error"], "not a name of this machine")
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1:8075", "localhost:1", "[::1]:5", "x.localhost"])
 def test_hosts__of_this_machine_are_answered(host: str, page: Page) -> None:
     assert page.client.get("api/state", headers={"Host": host}).status_code == 200
@@ -291,6 +298,11 @@ def test_mounted__under_any_path_for_those_who_are_let_in(tmp_path: Path) -> Non
 def test_assets__only_scripts_and_styles_of_the_page(page: Page) -> None:
     for path in ("page/index.html.j2", "page/../app.py", "page/%2e%2e/app.py", "page//etc/passwd"):
         assert page.client.get(path).status_code == 404
+
+
+@pytest.mark.parametrize("place", ["classes/{}/regions", "regions/{}/thumbnail", "photos/{}/image"])
+def test_numbers__of_thousands_of_digits(place: str, page: Page) -> None:
+    assert page.client.get(f"api/{place.format('9' * 5000)}").status_code == 404
 
 
 def test_push__where_there_is_nothing_to_push(page: Page) -> None:

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from prelabel.data.records import Prediction
 from prelabel.errors import UserError
@@ -300,3 +301,64 @@ def test_while_a_review_is_open__it_is_not_opened_again_and_a_run_says_so(
 def test_a_run_without_a_review__stays_as_it_is(run: Path) -> None:
     assert not keep_names(run)
     assert not (run / "review").exists()
+
+
+def test_a_run_without_regions__has_an_empty_page(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for i in range(2):
+        Image.new("RGB", (64, 48), (20 * i, 90, 90)).save(photos / f"{i}.png")
+    out = tmp_path / "out"
+    options = (*LIGHT, "--set", "regions.min_area=0.99")
+    assert cli("run", photos, "--out", out, *options).exit_code == 0
+    assert not any(p.regions for p in read_predictions(out / "predictions.jsonl"))
+    review = opened(out)
+    state = review.state(None)
+    assert state is not None
+    assert (state.classes, state.progress.regions) == ([], 0)
+    applied(review)
+
+
+def test_facts_of_another_version__say_what_to_do(run: Path) -> None:
+    facts = json.loads((run / "run.json").read_text())
+    del facts["peak_memory_mb"]
+    (run / "run.json").write_text(json.dumps(facts))
+    assert "another version" in refused("review", run)
+
+
+@pytest.mark.slow
+def test_new_photos__predicted_with_the_runs_model_have_its_names(
+    finished: Finished, run: Path, tmp_path: Path
+) -> None:
+    review = opened(run)
+    red = of_class(run, 0)
+    review.edit(NameEdit([0], "red disc"))
+    review.edit(BackgroundEdit([1]))
+    photos = write_discs(tmp_path / "photos", 8)
+    for i in range(6):
+        (photos / f"photo {i}.png").unlink()
+    (photos / "photo 6.png").rename(photos / "photo 1.png")  # as another photo of the run
+    predicted = tmp_path / "predicted"
+    result = cli("predict", run, photos, "--out", predicted)
+    assert "names of the review" in result.stderr
+    expected = {"photo 1.png": ["red disc"], "photo 7.png": []}
+    if "photo 0.png" not in red:
+        expected = {"photo 1.png": [], "photo 7.png": ["red disc"]}
+    assert names_of(predicted) == expected
+    assert [p.photo for p in read_predictions(predicted / "predictions.jsonl")] == list(expected)
+
+
+def test_predictions_that_somebody_reads__stay_while_names_change(run: Path) -> None:
+    review = opened(run)
+    review.edit(NameEdit([0], "one"))
+    review.apply_now()
+    reading = open_dataset(run).stream()
+    review.edit(NameEdit([0], "two"))
+    review.apply_now()
+    assert len(list(reading)) == 6
+    for name in ("three", "four"):
+        review.edit(NameEdit([0], name))
+        review.apply_now()
+    assert len(list((run / "review").glob("predictions-*.jsonl"))) == 2
+    (run / "review" / "names.json").write_text("{")
+    assert open_dataset(run).classes == ("object 1", "object 2")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -190,29 +193,48 @@ def test_map__is_computed_once_and_a_damaged_one_again(tmp_path: Path) -> None:
     assert RegionMap(review.index).places is None
 
 
-def test_map__by_umap_where_it_is_installed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+class Umap:
+    """In place of the library: regions on a diagonal. ``fails``: it does not work."""
+
+    fails = False
+
+    class UMAP:
+        """As the library's."""
+
+        def __init__(self, **_: object) -> None: ...
+
+        def fit_transform(self, vectors: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+            if Umap.fails:
+                raise RuntimeError("oops")
+            return np.repeat(np.arange(len(vectors), dtype=np.float32)[:, None], 2, axis=1)
+
+
+class HereProcess:
+    """A process that runs here."""
+
+    def __init__(self, target: Callable[..., None], args: tuple[Path, Path], daemon: bool) -> None:
+        self.run, self.args, self.exitcode = target, args, 0
+
+    def start(self) -> None:
+        try:
+            self.run(*self.args)
+        except RuntimeError:
+            self.exitcode = 1
+
+    def join(self) -> None: ...
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_map__by_umap_where_it_is_installed_and_works(
+    fails: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Pool:
-        """Runs in this process."""
-
-        def __init__(self, *_: object, **__: object) -> None: ...
-        def __enter__(self) -> Pool:
-            return self
-
-        def __exit__(self, *_: object) -> None: ...
-        def submit(self, _: object, folder: Path) -> Pool:
-            self.folder = folder
-            return self
-
-        def result(self) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-            return np.arange(48, dtype=np.float32).reshape(24, 2)
-
     review, _ = review_of(tmp_path)
+    monkeypatch.setattr(Umap, "fails", fails)
+    monkeypatch.setitem(sys.modules, "umap", Umap)
     monkeypatch.setattr(map, "find_spec", lambda name: name == "umap" or None)
-    monkeypatch.setattr(map, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(map, "get_context", lambda _: SimpleNamespace(Process=HereProcess))
     own = RegionMap(review.index)
     own.compute()
     assert own.places is not None
-    assert own.places[0].tolist() == [0, 0]
-    assert own.places[-1].tolist() == [1, 1]
+    on_diagonal = np.abs(own.places - np.linspace(0, 1, 24)[:, None]).max() < 1e-6
+    assert on_diagonal == (not fails)

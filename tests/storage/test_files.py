@@ -13,6 +13,8 @@ import pytest
 from prelabel.storage.files import (
     cache_folder,
     data_folder,
+    is_file,
+    is_folder,
     remove_leftovers,
     replacing,
     replacing_files,
@@ -138,3 +140,12 @@ def test_write_again_if_removed(tmp_path: Path, times: int) -> None:
     else:
         with pytest.raises(FileNotFoundError):
             write_again_if_removed(file, write)
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b", "x" * 300, "gone"])
+def test_is_file__of_a_name_that_no_file_can_have(tmp_path: Path, name: str) -> None:
+    assert not is_file(tmp_path / name)
+    assert not is_folder(tmp_path / name)
+    (tmp_path / "x").touch()
+    assert (is_file(tmp_path / "x"), is_folder(tmp_path / "x")) == (True, False)
+    assert (is_file(tmp_path), is_folder(tmp_path)) == (False, True)

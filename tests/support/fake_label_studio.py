@@ -112,6 +112,15 @@ class FakeLabelStudio:
             "live": [{"title": title} for title in self.backends.get(project, ())],
         }
 
+    def change(self, prediction: int, changes: dict[str, Any]) -> tuple[int, Any]:
+        """Change a prediction."""
+        for task in self.tasks.values():
+            for entry in task["predictions"]:
+                if entry["id"] == prediction:
+                    entry.update(changes)
+                    return 200, entry
+        return 404, {"detail": "Not found."}
+
     def delete_version(self, project: int, version: str) -> dict[str, Any]:
         """All of a version; the setting goes with it, also one that names a backend."""
         n = 0
@@ -265,6 +274,9 @@ def _handler(server: FakeLabelStudio) -> type[BaseHTTPRequestHandler]:
             if webhook := re.fullmatch(r"/api/webhooks/(\d+)/", self.path):
                 server.webhooks[int(webhook[1])].update(body)
                 self._answer(200, server.webhooks[int(webhook[1])])
+                return
+            if prediction := re.fullmatch(r"/api/predictions/(\d+)/", self.path):
+                self._answer(*server.change(int(prediction[1]), body))
                 return
             number = int(re.findall(r"^/api/projects/(\d+)/$", self.path)[0])
             if "label_config" in body:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from builders import HEIGHT, PARTS, RING, WIDTH, box, item, prediction, region, task
@@ -15,6 +16,12 @@ from prelabel.config import load
 from prelabel.data.dataset import ExportContext
 from prelabel.data.masks import encode_rle
 from prelabel.errors import UserError
+from prelabel.label_studio.format.label_config import parse_label_config
+from prelabel.label_studio.format.photos import task_photos
+from prelabel.label_studio.format.unnamed_labels import add_labels, remove_labels
+from prelabel.label_studio.names.exemplar_lines import PhotoExemplars, PhotoLabels, to_text
+from prelabel.label_studio.names.exemplars import ExemplarFile
+from prelabel.label_studio.names.table import Exemplar
 from prelabel.model import FittedModel
 from prelabel.pipeline import fit
 from prelabel.runs.datasets import open_dataset
@@ -77,6 +84,22 @@ def _coco(folder: Path) -> None:
     (folder / "instances.json").write_text(json.dumps(data), encoding="utf-8")
 
 
+def _datumaro(folder: Path) -> None:
+    shapes: list[dict[str, object]] = [
+        {"type": "polygon", "points": [2, 3, 4, 3, 4, 5, 2, 5], "group": 1},
+        {"type": "mask", "rle": encode_rle(RING), "attributes": {"is_crowd": True, "score": 0.5}},
+        {"type": "bbox", "bbox": [1, 1, 4, 4], "group": 1},
+        {"type": "ellipse", "points": [0, 0, 8, 6]},
+    ]
+    image = {"path": "a/x.jpg", "size": [HEIGHT, WIDTH]}
+    annotations = [{"id": 0, "group": 0, "label_id": 0, **one} for one in shapes]
+    labels = {"labels": [{"name": "cat", "parent": ""}], "label_groups": []}
+    items = [{"id": "a/x", "annotations": annotations, "image": image}]
+    data = {"infos": {}, "categories": {"label": labels}, "items": items}
+    (folder / "annotations").mkdir()
+    (folder / "annotations/train.json").write_text(json.dumps(data), encoding="utf-8")
+
+
 def _results(folder: Path) -> None:
     Coco().write(PHOTOS, folder, _context(folder))
 
@@ -120,6 +143,64 @@ def _export(folder: Path) -> None:
     ]
     tasks = [task(1, annotation=regions), task(2, predicted=regions), task(3)]
     (folder / "export.json").write_text(json.dumps(tasks), encoding="utf-8")
+
+
+def _minimal(folder: Path) -> None:
+    """JSON_MIN: of two tasks, one with two annotations, with labels apart from their drawings."""
+    size = {"original_width": WIDTH, "original_height": HEIGHT}
+    ring = {**item(RING)["value"], "brushlabels": ["dog"], **size}
+    polygon = {"points": [[10, 10], [60, 10], [60, 60]], "closed": True, **size}
+    drawn = {"label": [ring], "tag": [{**polygon, "labels": ["cat"]}], "p": [polygon]}
+    facts = {"image": "/data/upload/1/0a1b2c3d-x.jpg", "annotator": 1, "lead_time": 1.5}
+    rows = [
+        {"id": 1, "annotation_id": 5, "updated_at": "2026-01-02T03:04:05Z", **facts, **drawn},
+        {"id": 1, "annotation_id": 6, "updated_at": "2026-01-02T03:04:06Z", **facts, "label": ring},
+        {"id": 2, "annotation_id": 7, "image": "y.jpg", "said": {"choices": ["a"], **polygon}},
+    ]
+    (folder / "minimal.json").write_text(json.dumps(rows), encoding="utf-8")
+
+
+def _completions(folder: Path) -> None:
+    one = {"id": 1001, "created_at": 1581333851, "result": [item(RING)], "skipped": False}
+    tasks = [{"id": 1, "data": {"image": "x.jpg"}, "completions": [one]}]
+    (folder / "completions.json").write_text(json.dumps(tasks), encoding="utf-8")
+
+
+def _class_masks(folder: Path) -> None:
+    _voc(folder / "whole")
+    (folder / "whole/SegmentationClass").rename(folder / "masks")
+    names = {"0": "background", "1": "dog", "2": "cat"}
+    (folder / "classes.json").write_text(json.dumps(names))
+    shutil.rmtree(folder / "whole")
+
+
+def _names(folder: Path) -> None:
+    exemplar = Exemplar("1/image", encode_rle(RING), np.ones(4, dtype=np.float32), "dog")
+    labels = PhotoLabels("0123456789abcdef", "m", [encode_rle(PARTS)])
+    photos = {"1/image": PhotoExemplars("1:a", (exemplar,), labels)}
+    (folder / "names.jsonl").write_text(to_text(3, photos), encoding="utf-8")
+
+
+def _label_config(folder: Path) -> None:
+    (folder / "config.xml").write_text(
+        '<View><!-- a --><Header value="x"/><Image name="image" value="$photo.urls[0]"/>'
+        '<BrushLabels name="b" toName="image" model_skip="false"><Label value="dog " alias="d" '
+        'category="3" background="#ff0000" predicted_values="object 1,cat"/></BrushLabels>'
+        '<Image name="pages" valueList="$pages"/><Labels name="l" toName="pages"><Label value="cat"/>'
+        '</Labels><Polygon name="p" toName="pages"/><KeyPointLabels name="k" toName="image" '
+        'smart="true"><Label value="cat"/></KeyPointLabels></View>',
+        encoding="utf-8",
+    )
+
+
+def _read_label_config(folder: Path) -> None:
+    xml = (folder / "config.xml").read_text("utf-8", "replace")
+    config = parse_label_config(xml)
+    data = {"photo": {"urls": ["/a.png"]}, "pages": ["/b.png"]}
+    task_photos(1, data, config)
+    added = add_labels(xml, ("object 1", "object 2"))
+    parse_label_config(added)
+    parse_label_config(remove_labels(added))
 
 
 def _yolo(folder: Path) -> None:
@@ -191,6 +272,7 @@ READERS = {
     reader.name: reader
     for reader in (
         _reader("coco", "coco", _coco),
+        _reader("datumaro", "coco", _datumaro),
         _reader("results", "coco", _results, "results.json"),
         _reader("panoptic", "coco", _panoptic, "panoptic.json"),
         _reader("voc", "voc", _voc),
@@ -201,6 +283,11 @@ READERS = {
         _reader("yolo", "yolo-seg", _yolo),
         _reader("predictions", "", _predictions, "predictions.jsonl"),
         Reader("model", _model, lambda folder: FittedModel.load(folder / "model")),
+        _reader("minimal", "label-studio", _minimal, "minimal.json"),
+        _reader("completions", "label-studio", _completions, "completions.json"),
+        _reader("class-masks", "voc", _class_masks),
+        Reader("names", _names, lambda folder: ExemplarFile(folder / "names.jsonl").exemplars),
+        Reader("label-config", _label_config, _read_label_config),
         Reader("cvat", _cvat, _read_cvat),
         Reader("recipe", _recipe, lambda folder: load(str(folder / "recipe.toml"))),
     )

@@ -186,7 +186,7 @@ def _default_folder(predictions: Sequence[Path]) -> Path:
     from prelabel.storage.marker import MARKER, read_marker
 
     marker = read_marker(predictions[0] / MARKER) if len(predictions) == 1 else None
-    is_run = marker is not None and marker.command in ("run", "predict")
+    is_run = marker is not None and marker.command in ("run", "predict", "find")
     return predictions[0] / EVALUATION if is_run else Path(EVALUATION)
 
 

@@ -21,12 +21,13 @@ _AS_A_NAME = "--set 'classes.labels=[\"…\"]'"
 class LabelsOption:
     """What --labels said. ``source``: of labels, None if there are none. ``format``: of these, "" to
     recognize it. ``names``: that annotators will use. ``complete``: whether what is not labelled on a
-    labelled photo is background."""
+    labelled photo is background. ``option``: what it is called."""
 
     source: Path | None
     format: str
     names: tuple[str, ...]
     complete: bool
+    option: str = "--labels"
 
     def open(self, photos: Path) -> Dataset | None:
         """The labels, of photos whose names are relative to the folder ``photos``. Raises
@@ -43,7 +44,7 @@ class LabelsOption:
             raise UserError(f"{error}; where it is a name: {_AS_A_NAME}") from error
         if found.model_version:
             raise UserError(
-                f"--labels {str(self.source)!r} holds predictions of prelabel, which teach it "
+                f"{self.option} {str(self.source)!r} holds predictions of prelabel, which teach it "
                 "nothing: name labels that people have made or corrected"
             )
         return found
@@ -68,6 +69,17 @@ def read_labels_option(text: str, *, format: str = "", partial: bool = False) ->
             found = f"the names {', '.join(names)}" if names else "no labels"
             raise UserError(f"{option} is about labels of photos, found {found}: --labels FILE")
     return LabelsOption(None, "", names, True)
+
+
+def open_examples(text: str, *, format: str = "", photos: Path) -> Dataset:
+    """The labels that --like names, of photos whose names are relative to the folder ``photos``. Raises
+    UserError."""
+    source = Path(text).expanduser()
+    if not text.strip() or not _exists(source):
+        raise UserError(f"--like {text!r}: no such file or folder")
+    found = LabelsOption(source, format, (), complete=True, option="--like").open(photos)
+    assert found is not None  # it has a source
+    return found
 
 
 def _exists(source: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from socket import socket
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,7 @@ import typer
 from prelabel import extras
 from prelabel.cli import console
 from prelabel.cli.options import example
+from prelabel.storage.text import one_line, table
 
 if TYPE_CHECKING:
     from prelabel.review.review import Review
@@ -54,10 +56,10 @@ def review(
     with place, review_of_run(source) as found:
         for line in source.problems.lines():
             console.say(line)
-        try:
-            show(found, place)
-        finally:
-            write_outputs(result, photos=photos, progress=console.progress())
+        show(found, place)
+        files = write_outputs(result, photos=photos, progress=console.progress())
+    if files:
+        print(table([(name, one_line(file)) for name, file in files.items()]))
 
 
 def listen(port: int) -> socket:
@@ -68,7 +70,7 @@ def listen(port: int) -> socket:
 
 
 def show(review: Review, place: socket) -> None:
-    """Serve a review on loopback until it is interrupted."""
+    """Serve a review on loopback until Ctrl-C; then all edits count."""
     from prelabel.label_studio.server.connections import http_server
     from prelabel.review.app import create_app
 
@@ -82,6 +84,9 @@ def show(review: Review, place: socket) -> None:
     )
     review.start()
     try:
-        server.run([place])
+        with suppress(KeyboardInterrupt):
+            server.run([place])
     finally:
         review.stop()
+    if (ended := review.applying).state == "failed":
+        console.say(f"the last edits are kept, but do not count yet: {ended.message}")

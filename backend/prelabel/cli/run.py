@@ -138,7 +138,12 @@ def predict(
         fitted = load_model(model)
         photo_set = find_photos(photos)
         from prelabel.runs import run as running
-    _end(running.run_predict(fitted, photo_set, out, progress=progress), strict=strict)
+    summary = running.run_predict(fitted, photo_set, out, progress=progress)
+    from prelabel.review.new_photos import name_new_photos
+
+    if name_new_photos(model, out):
+        console.say(f"regions have the names of the review of {str(model)!r}")
+    _end(summary, strict=strict)
 
 
 @app.command(epilog=example("prelabel samples samples"))

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from PIL import Image as PilImage
 
+from prelabel.storage.files import is_file
+
 with suppress(ImportError):  # the extra heif
     import pillow_heif
 
@@ -41,7 +43,7 @@ def find_photo_file(folder: Path, stem: str) -> str | None:
     first; None if there is none."""
     for ending in dict.fromkeys((".jpg", ".jpeg", ".png", *sorted(EXTENSIONS))):
         for name in (f"{stem}{ending}", f"{stem}{ending.upper()}"):
-            if (folder / name).is_file():
+            if is_file(folder / name):
                 return name
     return None
 

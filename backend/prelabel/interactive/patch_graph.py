@@ -13,7 +13,6 @@ from prelabel.data.records import PatchFeatures
 from prelabel.interactive.prompts import Box, Point, cell_of, coverage
 from prelabel.segment import Segmenter
 from prelabel.steps.levels import unit
-from prelabel.strategies.checks import check_array
 
 Float = NDArray[np.float32]
 
@@ -29,6 +28,9 @@ POINT_SLOPE, BOX_SLOPE = 10.0, 8.0
 """How sharply likeness becomes a prior."""
 POINT_WEIGHT, BOX_WEIGHT = 0.005, 0.3
 """Weight of a patch's prior in the random walk, where its tie to a like neighbour weighs 1."""
+TAUGHT_SLOPE, TAUGHT_WEIGHT = 4.0, 0.02
+"""Added to those of points where corrections teach what is foreground, as far as the learner was clearly
+better than the levels: how sharply its P(foreground) becomes a prior, and the prior's weight."""
 PROMPT_WEIGHT = 10.0
 """The same for patches that a prompt decides: those with a point, those outside the box."""
 EDGE = 10.0
@@ -45,9 +47,10 @@ class PatchGraph:
         results = segmenter.apply_levels(features)
         self.shape = features.attention.shape
         n = features.attention.size
-        self.foreground = segmenter.consistency.combine(results)
-        name = f"consistency {segmenter.model.config.consistency.name!r}"
-        check_array(name, self.foreground, self.shape, probability=True)
+        learned, self.foreground = segmenter.blend(features, segmenter.combine(features, results))
+        self.learned = learned.sum(axis=1)
+        weight = segmenter.taught.facts.weight if segmenter.taught else 0.0
+        self.belief = max(0.0, 2 * weight - 1)
         self.clusters = np.concatenate([r.clusters.reshape(-1, n) for r in results])
         vectors = features.patches.reshape(n, -1).astype(np.float32)
         self.vectors = unit(vectors - segmenter.model.levels.center)
@@ -65,7 +68,7 @@ class PatchGraph:
         """P(object) of each patch, float32 (h, w) in [0, 1]."""
         n = self.index.size
         logit = np.zeros(n)
-        weight = np.full(n, BOX_WEIGHT if box else POINT_WEIGHT)
+        weight = np.full(n, BOX_WEIGHT if box else POINT_WEIGHT + self.belief * TAUGHT_WEIGHT)
         if box:
             covered = coverage(box, self.shape).ravel()
             foreground = self.foreground.ravel()
@@ -75,6 +78,8 @@ class PatchGraph:
             logit += BOX_SLOPE * (share + FOREGROUND * (foreground - 0.5) - IN_BOX)
         if positive:
             logit += POINT_SLOPE * (self._likeness(positive) - ALIKE)
+            if not box:
+                logit += self.belief * TAUGHT_SLOPE * (self.learned - 0.5)
         if negative:
             logit -= POINT_SLOPE * np.maximum(self._likeness(negative) - ALIKE, 0)
         prior = 1 / (1 + np.exp(-logit))

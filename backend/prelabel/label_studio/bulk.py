@@ -14,6 +14,7 @@ from prelabel.label_studio.fit import fit_tasks, project_config
 from prelabel.label_studio.format.items import Losses
 from prelabel.label_studio.format.label_config import LabelConfig, parse_label_config
 from prelabel.label_studio.format.photos import NO_IMAGE
+from prelabel.label_studio.found_regions import remove_found
 from prelabel.label_studio.learn import learn_tasks
 from prelabel.label_studio.learning_curve import LearningCurve
 from prelabel.label_studio.model_version import is_own
@@ -52,7 +53,8 @@ _PORTION = 500
 @dataclass(frozen=True)
 class Options:
     """``labelled``: predict tasks with annotations too. ``replace_own``: earlier predictions of
-    this tool are removed once the new ones are in. ``refit``: learn anew from the project's photos.
+    this tool are removed once the new ones are in, and regions that `find_in_project` has added are
+    taken out. ``refit``: learn anew from the project's photos.
     ``keep_project_settings``: do not choose which version the label stream shows. ``dry_run``: change
     nothing on the server. ``result_options``: how regions become results. ``partial``: whether there
     may be more objects on annotated photos than were drawn, from now on; None as it was."""
@@ -123,6 +125,8 @@ def predict_project(
     log = RunLog(progress)
     if options.partial is not None:
         folder.update(partial=options.partial)
+    if options.replace_own and not options.dry_run:
+        remove_found(client, folder)
     fits = folder.state.fits  # before another one that begins now can have ended
     project = client.project(project_id)
     label_config = parse_label_config(project.label_config)

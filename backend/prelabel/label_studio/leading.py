@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
-import msgspec
 import numpy as np
 
 from prelabel.errors import PhotoError, UserError
@@ -22,6 +20,7 @@ from prelabel.label_studio.api.photos import Fetcher
 from prelabel.label_studio.api.tabs import remove_tab
 from prelabel.label_studio.api.tasks import Task, download, own_predictions, read_tasks, task_of
 from prelabel.label_studio.format.label_config import parse_label_config
+from prelabel.label_studio.led_tasks import LED, Leading, read_leading, write_leading
 from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.label_studio.names.table import Names
 from prelabel.label_studio.project_folder import ProjectFolder
@@ -30,22 +29,8 @@ from prelabel.label_studio.unnamed import unnamed_classes
 from prelabel.model import FittedModel
 from prelabel.photo_segmenter import PhotoSegmenter
 from prelabel.steps.teaching_order import teaching_order
-from prelabel.storage.files import replacing
 from prelabel.storage.json import JsonObject
 from prelabel.storage.progress import Progress, RunLog
-
-LED = 200
-"""Tasks that get a place, at most: each is a request to the server."""
-_FILE = "leading.json"
-
-
-class Leading(msgspec.Struct, frozen=True):
-    """What has to be put back. ``tasks``: those with a place. ``tab``: the number of the data manager's
-    tab. ``sampling``: the project's task sampling before; None while it was not changed."""
-
-    tasks: tuple[int, ...] = ()
-    tab: int | None = None
-    sampling: str | None = None
 
 
 def lead(
@@ -91,16 +76,17 @@ def lead(
     sampling = before.sampling
     if sampling is None and shows_own:
         sampling = project.sampling
-    every = tuple(dict.fromkeys((*before.tasks, *led)))
-    _write(folder.path, Leading(every, tab, sampling))  # first, so that all can be put back
+    every = tuple(dict.fromkeys((*led, *before.tasks)))
+    write_leading(folder.path, Leading(every, tab, sampling))  # first, so that all can be put back
+    leading = Leading(tuple(led), tab, sampling)
     with log.stage("order", len(led)):
-        for place, task in enumerate(led):
-            set_score(client, numbers[task], place / len(led) - 1)
+        for task, score in leading.scores.items():
+            set_score(client, numbers[task], score)
             log.advance()
     _restore(client, project_id, sorted(set(before.tasks).difference(led)))
     if shows_own:
         set_sampling(client, project_id, UNCERTAINTY)
-    _write(folder.path, Leading(tuple(led), tab, sampling))
+    write_leading(folder.path, leading)
     return led
 
 
@@ -115,21 +101,8 @@ def put_back(client: Client, project_id: int, folder: ProjectFolder) -> bool:
         set_sampling(client, project_id, before.sampling)
     if before.tab is not None:
         remove_tab(client, before.tab)
-    (folder.path / _FILE).unlink(missing_ok=True)
+    write_leading(folder.path, Leading())
     return True
-
-
-def read_leading(folder: Path) -> Leading:
-    """What ``lead`` has changed in the project of this folder. Raises UserError for a damaged file."""
-    try:
-        return msgspec.json.decode((folder / _FILE).read_bytes(), type=Leading)
-    except FileNotFoundError:
-        return Leading()
-    except msgspec.DecodeError as error:
-        raise UserError(
-            f"{folder / _FILE} is damaged ({error}): remove it, and put the project's task sampling "
-            "and tabs back in Label Studio"
-        ) from error
 
 
 def mean_score(prediction: JsonObject) -> float:
@@ -140,11 +113,6 @@ def mean_score(prediction: JsonObject) -> float:
         if isinstance(item, dict) and isinstance(item.get("score"), int | float):
             scores[str(item.get("id"))] = float(item["score"])
     return sum(scores.values()) / len(scores) if scores else 0.0
-
-
-def _write(folder: Path, leading: Leading) -> None:
-    with replacing(folder / _FILE) as beside:
-        beside.write_bytes(msgspec.json.encode(leading))
 
 
 def _restore(client: Client, project_id: int, tasks: Sequence[int]) -> None:

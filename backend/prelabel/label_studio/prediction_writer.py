@@ -17,6 +17,7 @@ from prelabel.label_studio.api.versions import (
     versions_of,
 )
 from prelabel.label_studio.format.items import PredictionJson
+from prelabel.label_studio.led_tasks import read_leading
 from prelabel.label_studio.model_version import is_own
 from prelabel.label_studio.project_folder import ProjectFolder
 from prelabel.storage.json import JsonObject
@@ -63,8 +64,9 @@ class PredictionWriter:
       in between, so that annotators see neither both nor none. They go in one request if no other
       task has one of their version, so it pays to give all tasks that have one a new one.
 
-    ``version``: of all predictions that are written. ``replaces``: whether predictions of a version of this tool are removed; by default those of the
-    versions that the folder has given out, so that another backend's stay.
+    ``version``: of all predictions that are written. ``replaces``: whether predictions of a version of
+    this tool are removed; by default those of the versions that the folder has given out, so that
+    another backend's stay.
     """
 
     def __init__(
@@ -168,12 +170,20 @@ class PredictionWriter:
                 todo.append(task)
         if not todo:
             return
-        facts: list[JsonObject] = [{"task": task, **by_task[task]} for task in todo]
+        facts = self._entries({task: by_task[task] for task in todo})
         self._client.import_predictions(self._project_id, facts)
         written.imported += todo
         after = self._look(todo)
         doubled = [task for task, found in after.items() if found.total > before[task].total + 1]
         written.removed += self._remove_surplus(doubled, most=1 if only_missing else None)
+
+    def _entries(self, predictions: Mapping[int, PredictionJson]) -> list[JsonObject]:
+        """Predictions as they are imported. Tasks that come first keep their place, by its score."""
+        scores = read_leading(self._folder.path).scores
+        return [
+            {"task": task, **own, "score": scores.get(task, own["score"])}
+            for task, own in predictions.items()
+        ]
 
     def _look(self, tasks: Sequence[int]) -> Mapping[int, TaskVersions]:
         found = self._client.find_tasks(self._project_id, tasks, whole=False)
@@ -205,11 +215,16 @@ class PredictionWriter:
         return is_own(version) and self._replaces(version)
 
     def _alone(self) -> AbstractContextManager[None]:
-        return exclusive(
-            self._folder.path / "predictions.lock",
-            f"the predictions of project {self._project_id}",
-            timeout=_PATIENCE,
-        )
+        return alone(self._folder, self._project_id)
+
+
+def alone(folder: ProjectFolder, project_id: int) -> AbstractContextManager[None]:
+    """Change the predictions of a project while nobody else on this machine does. Raises UserError."""
+    return exclusive(
+        folder.path / "predictions.lock",
+        f"the predictions of project {project_id}",
+        timeout=_PATIENCE,
+    )
 
 
 def surplus(

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import hmac
+import re
 from contextlib import suppress
 from ipaddress import ip_address
 
 from starlette.requests import Request
 
+_HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]@/\s]+)(:\d{1,5})?")
 TOKEN_HEADER = "X-Prelabel-Token"
+
+
+def asked_host(request: Request) -> str:
+    """The Host header without its port; "" if it is not one. Starlette would give the server's own
+    address in place of one that it cannot read."""
+    found = _HOST.fullmatch(request.headers.get("host", ""))
+    return found[1].strip("[]") if found else ""
 
 
 def is_this_machine(host: str) -> bool:
     """Whether a Host header names this machine by loopback, which no name on the internet can be made
     to do (DNS rebinding)."""
     with suppress(ValueError):
-        return ip_address(host.strip("[]")).is_loopback
+        return ip_address(host).is_loopback
     return host == "localhost" or host.endswith(".localhost")
 
 

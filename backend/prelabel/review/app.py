@@ -14,13 +14,14 @@ import anyio
 import anyio.to_thread
 import msgspec
 from starlette.concurrency import run_in_threadpool
+from starlette.convertors import IntegerConvertor, register_url_convertor
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
 from prelabel.errors import PhotoError, UserError
-from prelabel.review.access import TOKEN_HEADER, has_token, is_this_machine
+from prelabel.review.access import TOKEN_HEADER, asked_host, has_token, is_this_machine
 from prelabel.review.answers import EmptyAnswer, ErrorAnswer
 from prelabel.review.edits import read_request
 from prelabel.review.review import Review
@@ -46,6 +47,15 @@ _DECODING = 4
 _log = logging.getLogger(__name__)
 
 
+class _Number(IntegerConvertor):
+    """Numbers in addresses. Python refuses to read one of thousands of digits."""
+
+    regex = "[0-9]{1,18}"
+
+
+register_url_convertor("number", _Number())
+
+
 def create_app(review: Callable[[], Review], *, only_this_machine: bool = True) -> ASGIApp:
     """The page of a review, and what it asks.
 
@@ -59,10 +69,10 @@ def create_app(review: Callable[[], Review], *, only_this_machine: bool = True) 
             Route("/", handlers.answering(handlers.page)),
             Route("/page/{path:path}", handlers.answering(handlers.asset)),
             Route("/api/state", handlers.answering(handlers.state)),
-            Route("/api/classes/{id:int}/regions", handlers.answering(handlers.class_regions)),
-            Route("/api/regions/{id:int}/thumbnail", handlers.answering(handlers.thumbnail)),
-            Route("/api/regions/{id:int}/photo", handlers.answering(handlers.photo)),
-            Route("/api/photos/{id:int}/image", handlers.answering(handlers.image)),
+            Route("/api/classes/{id:number}/regions", handlers.answering(handlers.class_regions)),
+            Route("/api/regions/{id:number}/thumbnail", handlers.answering(handlers.thumbnail)),
+            Route("/api/regions/{id:number}/photo", handlers.answering(handlers.photo)),
+            Route("/api/photos/{id:number}/image", handlers.answering(handlers.image)),
             Route("/api/map", handlers.answering(handlers.map)),
             Route("/api/figures", handlers.answering(handlers.figures)),
             Route("/api/edits", handlers.answering(handlers.edit), methods=["POST"]),
@@ -103,9 +113,8 @@ class _Handlers:
         return answer
 
     def _refusal(self, request: Request) -> Response | None:
-        host = request.url.hostname or ""
-        if self._only_this_machine and not is_this_machine(host):
-            return _error(403, f"{host} is not a name of this machine: open the address as printed")
+        if self._only_this_machine and not is_this_machine(host := asked_host(request)):
+            return _error(403, f"{host!r} is not a name of this machine: open the printed address")
         if request.method == "POST" and not has_token(request, self._token):
             return _error(403, f"no valid {TOKEN_HEADER}: load the page again")
         return None
@@ -122,7 +131,10 @@ class _Handlers:
         if found is None:
             return _error(404, f"no file {path} of the page")
         kind = _KINDS[path[path.rindex(".") :]]
-        return _kept(request, found, kind)
+        tag = hashlib.blake2b(found, digest_size=12).hexdigest()
+        if _is_known(request, tag):
+            return _not_modified(tag)
+        return Response(found, media_type=kind, headers=_tagged(tag))
 
     async def state(self, request: Request) -> Response:
         """What may have changed; nothing if it has not."""
@@ -144,12 +156,14 @@ class _Handlers:
     async def thumbnail(self, request: Request) -> Response:
         """A region's cut-out."""
         number = request.path_params["id"]
-        return await self._picture(request, lambda: self._review().thumbnail(number))
+        tag = f"{self._review().key}-{number}"
+        return await self._picture(request, tag, lambda: self._review().thumbnail(number))
 
     async def image(self, request: Request) -> Response:
         """A photo."""
         number = request.path_params["id"]
-        return await self._picture(request, lambda: self._review().photo_image(number))
+        tag = f"{self._review().key}-photo-{number}"
+        return await self._picture(request, tag, lambda: self._review().photo_image(number))
 
     async def photo(self, request: Request) -> Response:
         """A region's photo, with all its regions."""
@@ -177,9 +191,12 @@ class _Handlers:
         await self._run(lambda: self._review().push())
         return _json(EmptyAnswer())
 
-    async def _picture(self, request: Request, make: Callable[[], bytes]) -> Response:
+    async def _picture(self, request: Request, tag: str, make: Callable[[], bytes]) -> Response:
+        """A picture, made unless the browser has it: the same regions have the same pictures."""
+        if _is_known(request, tag):
+            return _not_modified(tag)
         found = await anyio.to_thread.run_sync(make, limiter=self._decoding)
-        return _kept(request, found, "image/jpeg")
+        return Response(found, media_type="image/jpeg", headers=_tagged(tag))
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await run_in_threadpool(work)
@@ -217,13 +234,17 @@ def _number(request: Request, name: str, default: int) -> int:
     return int(text)
 
 
-def _kept(request: Request, content: bytes, kind: str) -> Response:
-    """What a browser may keep, and asks about by its hash."""
-    tag = f'"{hashlib.blake2b(content, digest_size=12).hexdigest()}"'
-    headers = {**_KEPT, "ETag": tag}
-    if request.headers.get("if-none-match") == tag:
-        return Response(status_code=304, headers=headers)
-    return Response(content, media_type=kind, headers=headers)
+def _tagged(tag: str) -> dict[str, str]:
+    """Headers of what a browser may keep, and asks about by its tag."""
+    return {**_KEPT, "ETag": f'"{tag}"'}
+
+
+def _is_known(request: Request, tag: str) -> bool:
+    return request.headers.get("if-none-match") == f'"{tag}"'
+
+
+def _not_modified(tag: str) -> Response:
+    return Response(status_code=304, headers=_tagged(tag))
 
 
 def _json(value: msgspec.Struct) -> Response:

@@ -1,10 +1,10 @@
-"""The state of a review: the class of each region, the name of each class, and one order of edits."""
+"""The state of a review, and one order of edits, which are kept in a journal."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prelabel.errors import UserError
+from prelabel.review.classes import Classes, Ints
 from prelabel.review.edits import (
     MOST_PARTS,
     BackgroundEdit,
@@ -23,13 +24,10 @@ from prelabel.review.edits import (
     UndoEdit,
     described,
 )
-from prelabel.review.history import Change, Done, History
+from prelabel.review.history import Done, History
 from prelabel.review.journal import Journal, damaged
 from prelabel.review.source import Name
 
-Ints = NDArray[np.int32]
-_MOST_NEW = 1_000_000
-"""Numbers of new classes that may be left out, as lines of the journal may be damaged."""
 Splitter = Callable[[Ints, int], NDArray[np.int64]]
 """Regions and a number of parts to the part of each region, int64 (n,)."""
 
@@ -56,11 +54,7 @@ class Board:
         """``start``: int32 (n,), the class of each region before all edits; ``names``: of each
         class. Lines of the journal that cannot be used are named in ``problems``."""
         self.problems: list[str] = []
-        self._start_names = dict(names)
-        self._names: dict[int, Name] = dict(names)
-        self._class_of = start.copy()
-        self._following = int(start.max(initial=-1)) + 1
-        self._counts = np.bincount(start, minlength=self._following)
+        self._classes = Classes(start, names)
         self._used: dict[str, None] = dict.fromkeys(n for n in names.values() if n)
         self._history = History(len(start))
         self._journal = journal
@@ -84,7 +78,7 @@ class Board:
         cannot be made, and OSError if it cannot be kept; nothing has changed then."""
         with self._lock:
             edit = self._completed(asked)
-            self._changed(edit)  # before it is kept
+            self._classes.change_of(edit)  # before it is kept
             self._journal.append(edit, at=time.time())
             self._edits += 1
             self._make(edit)
@@ -93,20 +87,19 @@ class Board:
     def snapshot(self) -> Snapshot:
         """The state now."""
         with self._lock:
-            names = {int(c): self._names.get(int(c), "") for c in np.flatnonzero(self._counts)}
-            return Snapshot(self._edits, self._class_of.copy(), names)
+            return Snapshot(self._edits, self._classes.class_of.copy(), self._classes.names())
 
     def regions_of(self, number: int) -> Ints:
         """The regions of a class, in order. Raises UserError if there is no such class."""
         with self._lock:
-            self._check_classes([number])
-            return np.flatnonzero(self._class_of == number).astype(np.int32)
+            self._classes.checked([number])
+            return self._classes.regions(number)
 
     def class_of(self, region: int) -> int:
         """The class of a region. Raises UserError if there is no such region."""
         with self._lock:
-            self._check_regions([region])
-            return int(self._class_of[region])
+            self._classes.checked_regions([region])
+            return int(self._classes.class_of[region])
 
     def undo_texts(self, most: int) -> list[str]:
         """What can be taken back, last one last."""
@@ -124,30 +117,31 @@ class Board:
             case MergeEdit(classes=classes):
                 return msgspec.structs.replace(asked, into=self._staying(classes))
             case MoveEdit(class_=None):
-                return msgspec.structs.replace(asked, created=self._following)
+                return msgspec.structs.replace(asked, created=self._classes.following)
             case SplitEdit():
                 return msgspec.structs.replace(asked, created=self._parts(asked))
+            case UndoEdit() if not self._history.texts(1):
+                raise UserError("there is nothing to undo")
         return asked
 
     def _staying(self, classes: Sequence[int]) -> int:
         """Of classes that are merged, the largest one with a name; else of background; else of all."""
-        classes = self._check_classes(classes)
+        own = self._classes
+        classes = own.checked(classes)
         if len(classes) < 2:
             raise UserError("one class alone cannot be merged: expected two or more")
-        kind = {
-            c: 2 if self._names.get(c, "") else int(self._names.get(c, "") is None) for c in classes
-        }
-        return max(classes, key=lambda c: (kind[c], int(self._counts[c]), -c))
+        kind = {c: 2 if own.name(c) else int(own.name(c) is None) for c in classes}
+        return max(classes, key=lambda c: (kind[c], own.count(c), -c))
 
     def _parts(self, asked: SplitEdit) -> dict[int, list[int]]:
         """What leaves a class, by the id of the class that it becomes."""
-        [number] = self._check_classes([asked.class_])
-        own = np.flatnonzero(self._class_of == number).astype(np.int32)
+        [number] = self._classes.checked([asked.class_])
+        own = self._classes.regions(number)
         if (asked.parts is None) == (asked.regions is None):
             raise UserError("cannot split: expected either `parts` or `regions`")
         if asked.regions is not None:
-            chosen = self._check_regions(asked.regions)
-            leaving = [chosen[self._class_of[chosen] == number]]
+            chosen = self._classes.checked_regions(asked.regions)
+            leaving = [chosen[self._classes.class_of[chosen] == number]]
         else:
             parts = asked.parts or 0
             if not 2 <= parts <= MOST_PARTS:
@@ -160,7 +154,7 @@ class Board:
             raise UserError("cannot split: its regions are all alike, or none of those is in it")
         if sum(map(len, leaving)) == len(own):
             raise UserError("cannot split: those are all of its regions")
-        return {self._following + i: ids.tolist() for i, ids in enumerate(leaving)}
+        return {self._classes.following + i: ids.tolist() for i, ids in enumerate(leaving)}
 
     def _make(self, edit: Edit) -> None:
         """Change the state; nothing is changed where that raises UserError."""
@@ -168,101 +162,25 @@ class Board:
             done = self._history.pop()
             if done is None:
                 raise UserError("there is nothing to undo")
-            self._set(done.before)
+            self._classes.make(done.before)
             return
-        change = self._changed(edit)
-        text = described(edit, self._shown(edit))
-        before = Change(
-            {c: self._names.get(c, "") for c in change.names},
-            change.ids,
-            self._class_of[change.ids],
-        )
-        self._set(change)
-        self._history.add(Done(text, before))
+        change = self._classes.change_of(edit)
+        done = Done(described(edit, self._shown(edit)), self._classes.reverse_of(change))
+        self._classes.make(change)
+        self._history.add(done)
         if isinstance(edit, NameEdit):
             self._used.setdefault(edit.name)
-
-    def _changed(self, edit: Edit) -> Change:
-        """What a complete edit changes. Raises UserError if that is not possible."""
-        match edit:
-            case NameEdit(classes=classes, name=name):
-                return Change(dict.fromkeys(self._check_classes(classes), name))
-            case BackgroundEdit(classes=classes):
-                return Change(dict.fromkeys(self._check_classes(classes)))
-            case MergeEdit(classes=classes, into=into):
-                others = [c for c in self._check_classes(classes) if c != into]
-                if into is None or into not in classes:
-                    raise UserError("cannot merge into a class that is none of them")
-                ids = np.flatnonzero(np.isin(self._class_of, others)).astype(np.int32)
-                return Change({}, ids, np.full(len(ids), into, dtype=np.int32))
-            case SplitEdit(class_=number, created=created):
-                self._check_classes([number])
-                return self._created(created or {})
-            case MoveEdit(regions=regions, class_=None, created=created):
-                return self._created({-1 if created is None else created: regions})
-            case MoveEdit(regions=regions, class_=int(number)):
-                [number] = self._check_classes([number])
-                ids = self._check_regions(regions)
-                ids = ids[self._class_of[ids] != number]
-                return Change({}, ids, np.full(len(ids), number, dtype=np.int32))
-        if not self._history.texts(1):
-            raise UserError("there is nothing to undo")
-        return Change()
-
-    def _created(self, created: Mapping[int, Sequence[int]]) -> Change:
-        """New classes of regions; each must have a number of its own."""
-        highest = self._following + _MOST_NEW
-        if not created or not all(0 <= number < highest for number in created):
-            raise UserError("a new class has no number, or one that is far too high")
-        if any(number < len(self._counts) and self._counts[number] for number in created):
-            raise UserError(f"a class {next(iter(created))} is there already")
-        ids = [self._check_regions(regions) for regions in created.values()]
-        classes = [
-            np.full(len(own), c, dtype=np.int32) for c, own in zip(created, ids, strict=True)
-        ]
-        return Change(dict.fromkeys(created, ""), np.concatenate(ids), np.concatenate(classes))
-
-    def _set(self, change: Change) -> None:
-        self._names.update(change.names)
-        if not len(change.ids):
-            return
-        self._class_of[change.ids] = change.classes
-        self._following = max(self._following, int(change.classes.max()) + 1)
-        self._counts = np.bincount(self._class_of, minlength=self._following)
 
     def _shown(self, edit: Edit) -> list[str]:
         """How the classes that an edit is about are called."""
         match edit:
-            case (
-                NameEdit(classes=classes)
-                | BackgroundEdit(classes=classes)
-                | MergeEdit(classes=classes)
-            ):
-                numbers = list(dict.fromkeys(classes))
+            case NameEdit() | BackgroundEdit() | MergeEdit():
+                numbers = list(dict.fromkeys(edit.classes))
             case SplitEdit(class_=number) | MoveEdit(class_=int(number)):
                 numbers = [number]
             case _:
                 numbers = []
-        return [shown_name(c, self._names.get(c, "")) for c in numbers]
-
-    def _check_classes(self, classes: Iterable[int]) -> list[int]:
-        """The classes, each once."""
-        found = list(dict.fromkeys(classes))
-        for number in found:
-            if not 0 <= number < len(self._counts) or not self._counts[number]:
-                raise UserError(
-                    f"there is no class {number}: it was merged or emptied meanwhile, or never was; "
-                    "look at the page again"
-                )
-        return found
-
-    def _check_regions(self, regions: Sequence[int]) -> Ints:
-        """The regions, each once, in order."""
-        for number in (min(regions), max(regions)):
-            if not 0 <= number < len(self._class_of):
-                n = len(self._class_of)
-                raise UserError(f"there is no region {number}: expected one from 0 to {n - 1}")
-        return np.unique(np.array(regions, dtype=np.int32))
+        return [shown_name(number, self._classes.name(number)) for number in numbers]
 
 
 def shown_name(number: int, name: Name) -> str:

@@ -40,7 +40,8 @@ class CarriedNames:
     def __init__(self, reviewed: Reviewed, model: FittedModel, origin: str) -> None:
         """``origin``: of the model's vectors."""
         self._reviewed = reviewed
-        self._photos = {photo.id: i for i, photo in enumerate(reviewed.index.photos())}
+        photos = enumerate(reviewed.index.photos())
+        self._photos = {_digest(photo.id): i for i, photo in photos if _digest(photo.id)}
         self._clusterer = model.config.strategy("clusterer")
         self._centroids = model.classes
         self._names = Names(
@@ -50,7 +51,7 @@ class CarriedNames:
     def of(self, prediction: Prediction, vectors: NDArray[np.float32]) -> list[Name]:
         """The name of each region; "" for none. ``vectors``: float32 (n, dim)."""
         found = self._nearest(prediction.regions, vectors)
-        number = self._photos.get(prediction.photo)
+        number = self._photos.get(prediction.digest)
         if number is None:
             return found
         photo = self._reviewed.index.read_photo(number)
@@ -72,6 +73,15 @@ class CarriedNames:
             # In a class with exemplars, one without a name is like those of background.
             found[place] = name or (None if self._names.knows(cluster) else "")
         return found
+
+
+def photo_id(prediction: Prediction) -> str:
+    """What a review knows a photo of a run by: its content, and its name."""
+    return f"{prediction.digest}:{prediction.photo}"
+
+
+def _digest(photo: str) -> str:
+    return photo.partition(":")[0]
 
 
 @dataclass(frozen=True)

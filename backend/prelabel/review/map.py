@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor
+import logging
+import warnings
 from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
@@ -14,6 +15,7 @@ from prelabel.review.index import RegionIndex
 from prelabel.storage.files import replacing
 
 Float = NDArray[np.float32]
+_log = logging.getLogger(__name__)
 _FEWEST = 10
 """Regions for which UMAP finds neighbours."""
 
@@ -34,8 +36,9 @@ class RegionMap:
         """Compute them if they are not known, and keep them. Raises OSError."""
         if self._places is not None:
             return
-        with replacing(_file(self._index)) as beside, beside.open("wb") as out:
-            np.save(out, _compute(self._index))
+        with replacing(_file(self._index)) as beside:
+            if not (_has_umap(self._index) and _by_umap(self._index, beside)):
+                _save(beside, principal_places(self._index))
         self._places = _read(self._index)
 
 
@@ -43,6 +46,8 @@ def principal_places(index: RegionIndex) -> Float:
     """Places float32 (n, 2) along the two directions in which the vectors differ most; only some
     vectors are in memory at a time."""
     n, dim = len(index), index.dim
+    if not n or not dim:
+        return np.zeros((n, 2), dtype=np.float32)
     ids = np.arange(n, dtype=np.int32)
     total, squares = np.zeros(dim), np.zeros((dim, dim))
     for _, vectors in index.chunks(ids):
@@ -59,31 +64,47 @@ def principal_places(index: RegionIndex) -> Float:
     return found
 
 
-def _compute(index: RegionIndex) -> Float:
-    if not len(index) or not index.dim:
-        return np.full((len(index), 2), 0.5, dtype=np.float32)
-    if find_spec("umap") is not None and len(index) >= _FEWEST:
-        # In a process of its own, since it takes much memory and keeps it.
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            return _scaled(pool.submit(umap_places, index.folder).result())
-    return _scaled(principal_places(index))
-
-
-def umap_places(folder: Path) -> Float:
-    """Places float32 (n, 2) by UMAP, of the index in ``folder``."""
+def save_umap_places(folder: Path, file: Path) -> None:
+    """Places by UMAP, of the index in ``folder``, into a file."""
     import umap
 
+    warnings.simplefilter("ignore")  # it says how many threads it uses
     index = RegionIndex(folder)
     vectors = index.vectors(np.arange(len(index), dtype=np.int32))
     found = umap.UMAP(metric="cosine", random_state=0).fit_transform(vectors)
-    return np.asarray(found, dtype=np.float32)
+    _save(file, np.asarray(found, dtype=np.float32))
+
+
+def _has_umap(index: RegionIndex) -> bool:
+    return find_spec("umap") is not None and index.dim > 0 and len(index) >= _FEWEST
+
+
+def _by_umap(index: RegionIndex, file: Path) -> bool:
+    """Places by UMAP into a file, in a process of its own, since it takes much memory and keeps it.
+    Returns whether that went well."""
+    process = get_context("spawn").Process(
+        target=save_umap_places, args=(index.folder, file), daemon=True
+    )
+    process.start()
+    process.join()
+    if process.exitcode != 0:
+        _log.warning("UMAP has failed; the map is drawn by principal components")
+    return process.exitcode == 0
 
 
 def _scaled(places: Float) -> Float:
-    """Both directions to [0, 1], each by itself."""
+    """Both directions to [0, 1], each by itself; 0.5 where all are the same."""
+    if not len(places):
+        return places
     low, high = places.min(axis=0), places.max(axis=0)
-    spread = np.maximum(high - low, 1e-12)
-    return np.asarray(np.clip((places - low) / spread, 0, 1), dtype=np.float32)
+    spread = np.where(high > low, high - low, 1)
+    found = np.where(high > low, (places - low) / spread, 0.5)
+    return np.asarray(np.clip(found, 0, 1), dtype=np.float32)
+
+
+def _save(file: Path, places: Float) -> None:
+    with file.open("wb") as out:
+        np.save(out, _scaled(places))
 
 
 def _file(index: RegionIndex) -> Path:

@@ -7,20 +7,20 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Generic, TypeVar
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from prelabel.data.images import resize
-from prelabel.data.masks import decode_rle
 from prelabel.data.records import Image, Region
+from prelabel.errors import PhotoError
+from prelabel.report.cut_outs import blended, cut_out, jpeg, shrink_to
+from prelabel.review.index import RegionIndex, StoredPhoto
+from prelabel.review.source import ReviewSource
 
 THUMBNAIL_SIDE = 160
 PHOTO_SIDE = 1600
-_MARGIN = 0.06  # of the box's longer side, on each side
 _DIMMED = 0.35
 """What is left of the brightness around a region."""
-_QUALITY = 82
+_IMAGES, _THUMBNAILS, _PHOTOS = 8, 2000, 256
+"""Of each kind, how many are kept in memory: together at most about 50 MB."""
 T = TypeVar("T")
 
 
@@ -46,40 +46,37 @@ class Recent(Generic[T]):
         return value
 
 
-def cut_out(image: Image, region: Region) -> bytes:
-    """A region's box with a margin, what is around it dimmed, as JPEG."""
-    height, width = image.pixels.shape[:2]
-    scale_x, scale_y = image.width / width, image.height / height
-    x, y, box_width, box_height = region.box
-    margin = max(box_width, box_height) * _MARGIN
-    left = min(max(0, int((x - margin) / scale_x)), width - 1)
-    top = min(max(0, int((y - margin) / scale_y)), height - 1)
-    right = min(width, int((x + box_width + margin) / scale_x) + 1)
-    bottom = min(height, int((y + box_height + margin) / scale_y) + 1)
-    scale = THUMBNAIL_SIDE / max(right - left, bottom - top)
-    size = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
-    colours = resize(image.pixels[top:bottom, left:right], width=size[0], height=size[1])
-    mask = decode_rle(region.rle)[
-        round(top * scale_y) : max(round(bottom * scale_y), round(top * scale_y) + 1),
-        round(left * scale_x) : max(round(right * scale_x), round(left * scale_x) + 1),
-    ]
-    alpha = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-    lit = _DIMMED + (1 - _DIMMED) * alpha[..., None]
-    return _jpeg((colours * lit).astype(np.uint8))
+class Pictures:
+    """The photos of a review, their pictures and those of their regions."""
+
+    def __init__(self, index: RegionIndex, source: ReviewSource) -> None:
+        self._index = index
+        self._source = source
+        self._images: Recent[Image] = Recent(_IMAGES)
+        self._thumbnails: Recent[bytes] = Recent(_THUMBNAILS)
+        self._photos: Recent[StoredPhoto] = Recent(_PHOTOS)
+
+    def photo(self, number: int) -> StoredPhoto:
+        """A photo by its number, with its regions."""
+        return self._photos.get(number, lambda: self._index.read_photo(number))
+
+    def thumbnail(self, region: int) -> bytes:
+        """A region cut out, what is around it dimmed. Raises PhotoError."""
+        photo = self.photo(int(self._index.photo[region]))
+        own = photo.regions[region - photo.first]
+        return self._thumbnails.get(region, lambda: _thumbnail(self._image(photo), own))
+
+    def whole(self, number: int) -> bytes:
+        """A photo, at most ``PHOTO_SIDE`` on its longer side. Raises PhotoError."""
+        return jpeg(shrink_to(self._image(self.photo(number)).pixels, PHOTO_SIDE))
+
+    def _image(self, photo: StoredPhoto) -> Image:
+        image = self._images.get(photo.id, lambda: self._source.image(photo.id))
+        if (image.width, image.height) != (photo.width, photo.height):
+            raise PhotoError("is another photo than the one that was predicted")
+        return image
 
 
-def whole_photo(image: Image) -> bytes:
-    """The photo as JPEG, at most ``PHOTO_SIDE`` on its long side."""
-    height, width = image.pixels.shape[:2]
-    scale = min(1.0, PHOTO_SIDE / max(height, width))
-    size = max(1, round(height * scale)), max(1, round(width * scale))
-    return _jpeg(resize(image.pixels, height=size[0], width=size[1]))
-
-
-def _jpeg(pixels: NDArray[np.uint8]) -> bytes:
-    _, data = cv2.imencode(
-        ".jpg",
-        cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR),
-        [cv2.IMWRITE_JPEG_QUALITY, _QUALITY],
-    )
-    return data.tobytes()
+def _thumbnail(image: Image, region: Region) -> bytes:
+    colours, inside = cut_out(image, region, side=THUMBNAIL_SIDE)
+    return jpeg(blended(colours, (colours * np.float32(_DIMMED)).astype(np.uint8), inside))

@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-
-import numpy as np
-from msgspec import structs
-from numpy.typing import NDArray
 
 from prelabel.data.dataset import Problems
 from prelabel.data.images import read_image
-from prelabel.data.masks import rles_share
-from prelabel.data.records import Image, Prediction
-from prelabel.errors import PhotoError, UserError
-from prelabel.labelled_photos import region_vectors
-from prelabel.model import FittedModel
-from prelabel.photo_segmenter import PhotoSegmenter
-from prelabel.review.carried_names import ORIGIN, CarriedNames, last_reviewed
+from prelabel.data.records import Image
+from prelabel.errors import UserError
+from prelabel.review.carried_names import ORIGIN, CarriedNames, last_reviewed, photo_id
 from prelabel.review.journal import FILE as JOURNAL
 from prelabel.review.outputs import write_outputs
+from prelabel.review.region_vectors import RegionVectors
 from prelabel.review.review import Review
-from prelabel.review.source import Decisions, Name, ReviewedPhoto, ReviewPhoto
+from prelabel.review.source import Decisions, Name, ReviewPhoto
 from prelabel.runs.facts import RunFacts
 from prelabel.runs.folder import find_predictions, locked
 from prelabel.runs.predictions import FILE, read_predictions
-from prelabel.runs.reviewed import FOLDER, predictions_key, read_reviewed, write_reviewed
-from prelabel.storage.files import LOCK, cache_folder
+from prelabel.runs.reviewed import (
+    FOLDER,
+    predictions_key,
+    read_reviewed,
+    with_classes,
+    write_reviewed,
+)
+from prelabel.storage.files import LOCK
 from prelabel.storage.json import decode
 from prelabel.storage.locks import exclusive
 from prelabel.storage.marker import MARKER
 from prelabel.storage.progress import Progress, RunLog
-from prelabel.storage.shards import ShardStore
 
 
 class ResultFolder:
@@ -79,7 +77,7 @@ class ResultFolder:
         """The predicted photos; vectors are taken from the cache, or computed again."""
         log = RunLog(self._progress)
         total = self._facts.photos.predicted or 0
-        vectors = _Vectors(self.folder / "model", self._photos, self.problems)
+        vectors = RegionVectors(self.folder / "model", self._photos, self.problems)
         earlier = last_reviewed(self.place, key=self.key)
         carried = CarriedNames(earlier, vectors.model, vectors.origin) if earlier else None
         (self.place / self.key).mkdir(parents=True, exist_ok=True)
@@ -89,7 +87,7 @@ class ResultFolder:
                 own = vectors.of(prediction)
                 names = carried.of(prediction, own) if carried else [""] * len(own)
                 yield ReviewPhoto(
-                    id=prediction.photo,
+                    id=photo_id(prediction),
                     name=prediction.photo,
                     width=prediction.width,
                     height=prediction.height,
@@ -103,7 +101,7 @@ class ResultFolder:
 
     def image(self, photo: str) -> Image:
         """A photo. Raises PhotoError."""
-        return read_image(self._photos / photo)
+        return read_image(self._photos / photo.partition(":")[2])
 
     def apply(self, decisions: Decisions) -> None:
         """Write the predictions with their names. Raises UserError if the run was run again."""
@@ -119,7 +117,10 @@ class ResultFolder:
             pairs = zip(read_predictions(self.folder / FILE), decisions.photos(), strict=True)
             write_reviewed(
                 self.folder,
-                (_named(one, reviewed, numbers, version) for one, reviewed in pairs),
+                (
+                    with_classes(one, [numbers.get(c) for c in reviewed.classes.tolist()], version)
+                    for one, reviewed in pairs
+                ),
                 key=self._key,
                 class_names=classes,
                 model_version=version,
@@ -173,69 +174,18 @@ def keep_names(run: Path, *, progress: Progress | None = None) -> bool:
         return bool(write_outputs(run, progress=progress))
 
 
-class _Vectors:
-    """The vectors of predicted regions."""
-
-    def __init__(self, model: Path, photos: Path, problems: Problems) -> None:
-        self._photos = photos
-        self._problems = problems
-        self.model = FittedModel.load(model)
-        self._segmenter = PhotoSegmenter(self.model, self.model.config)
-        self.origin = self._segmenter.vectors_origin
-        self._store = ShardStore(cache_folder() / "labels" / self.origin)
-
-    def of(self, prediction: Prediction) -> NDArray[np.float32]:
-        """float32 (n, dim); zeros if the photo is not there any more."""
-        regions = prediction.regions
-        if not regions:
-            return self._none(0)
-        segment = self._segmenter.stored(prediction.digest) if prediction.digest else None
-        if segment and [r.rle for r in segment.regions] == [r.rle for r in regions]:
-            return segment.embeddings
-        try:
-            image = read_image(self._photos / prediction.photo)
-            if prediction.digest not in ("", image.digest):
-                raise PhotoError("is another photo than the one that was predicted")
-        except PhotoError as error:
-            self._problems.note(
-                "photos whose regions cannot be compared", f"{prediction.photo}: {error}"
-            )
-            return self._none(len(regions))
-        [features] = self._segmenter.features([image])
-        found = region_vectors(image, features, regions, self._segmenter, self._store)
-        with suppress(OSError):
-            self._store.flush()
-        return found
-
-    def _none(self, n: int) -> NDArray[np.float32]:
-        dim = self.model.classes.shape[1] if self.model.classes.ndim == 2 else 0
-        return np.zeros((n, dim), dtype=np.float32)
-
-
-def _named(
-    prediction: Prediction, reviewed: ReviewedPhoto, numbers: Mapping[int, int], version: str
-) -> Prediction:
-    """The prediction with the review's classes; background is no region any more."""
-    regions = tuple(
-        structs.replace(region, cluster=numbers[number])
-        for region, number in zip(prediction.regions, reviewed.classes.tolist(), strict=True)
-        if number in numbers
-    )
-    foreground = prediction.foreground
-    if len(regions) < len(prediction.regions):
-        size = {"height": prediction.height, "width": prediction.width}
-        foreground = rles_share([region.rle for region in regions], **size)
-    return structs.replace(
-        prediction, regions=regions, foreground=foreground, model_version=version
-    )
-
-
 def _read_facts(folder: Path) -> RunFacts:
     """The facts of a run that is done. Raises UserError."""
     find_predictions(folder)  # says what is wrong with other folders
     if not folder.is_dir():
         raise UserError(f"{str(folder)!r} is a file: name the folder that `prelabel run` has left")
-    facts = decode((folder / MARKER).read_bytes(), RunFacts)
+    try:
+        facts = decode((folder / MARKER).read_bytes(), RunFacts)
+    except ValueError as error:
+        raise UserError(
+            f"{str(folder / MARKER)!r} was written by another version of prelabel ({error}): run the "
+            "same `prelabel run` again"
+        ) from error
     if facts.command != "run":
         raise UserError(
             f"{str(folder)!r} holds what `prelabel {facts.command}` wrote, which has no model: name "

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prelabel.data.masks import decode_rle
-from prelabel.data.records import Image
-from prelabel.errors import PhotoError, UserError
+from prelabel.errors import UserError
 from prelabel.report.svg_paths import svg_path
 from prelabel.review import figures
 from prelabel.review.answers import (
@@ -26,23 +25,21 @@ from prelabel.review.answers import (
     RegionsAnswer,
     StateAnswer,
 )
-from prelabel.review.applier import Applier
+from prelabel.review.applier import Applier, Applying
 from prelabel.review.board import Board, Snapshot
 from prelabel.review.closeness import ClosestFirst, kmeans
 from prelabel.review.edits import Edit, MoveEdit, SplitEdit
-from prelabel.review.index import RegionIndex, StoredPhoto, build_index
+from prelabel.review.index import RegionIndex, build_index
 from prelabel.review.journal import FILE, Journal
 from prelabel.review.map import RegionMap
 from prelabel.review.palette import Palette
-from prelabel.review.pictures import Recent, cut_out, whole_photo
+from prelabel.review.pictures import Pictures
 from prelabel.review.pushing import Pusher
 from prelabel.review.source import Decisions, PushSource, ReviewedPhoto, ReviewPhoto, ReviewSource
 
 _UNDO_TEXTS = 20
 _MOST_REGIONS = 1000
 """In one answer."""
-_IMAGES, _THUMBNAILS, _PHOTOS = 8, 2000, 256
-"""Of each kind, how many are kept in memory: together at most about 50 MB."""
 
 
 class Review:
@@ -55,6 +52,7 @@ class Review:
 
     def __init__(self, source: ReviewSource, folder: Path) -> None:
         """Reads the source, if that was not done before. Raises UserError and OSError."""
+        self.key = source.key
         place = folder / source.key
         self.index = build_index(source, place / "index")
         self._source = source
@@ -66,9 +64,7 @@ class Review:
         )
         self._map = RegionMap(self.index)
         self._order = ClosestFirst(self.index)
-        self._images: Recent[Image] = Recent(_IMAGES)
-        self._thumbnails: Recent[bytes] = Recent(_THUMBNAILS)
-        self._photos: Recent[StoredPhoto] = Recent(_PHOTOS)
+        self._pictures = Pictures(self.index, source)
         self._lock = threading.Lock()
         # Above those of an earlier process, so that an open page notices that this is another.
         self._version = time.time_ns() // 1_000_000
@@ -89,6 +85,11 @@ class Review:
     def apply_now(self) -> None:
         """Have the names count, without any thread. Raises what the source raises."""
         self._applier.apply_now()
+
+    @property
+    def applying(self) -> Applying:
+        """How far the last edits count."""
+        return self._applier.applying
 
     def state(self, since: int | None) -> StateAnswer | None:
         """The state; None if it still is version ``since``."""
@@ -116,7 +117,7 @@ class Review:
                 RegionAnswer(
                     id=region,
                     photo=int(self.index.photo[region]),
-                    name=self._photo(int(self.index.photo[region])).name,
+                    name=self._pictures.photo(int(self.index.photo[region])).name,
                     score=round(float(self.index.score[region]), 4),
                     area=int(self.index.area[region]),
                     closeness=round(closeness, 4),
@@ -129,28 +130,29 @@ class Review:
 
     def thumbnail(self, region: int) -> bytes:
         """The cut-out of a region, JPEG. Raises UserError, and PhotoError if its photo is gone."""
-        photo = self._photo_of(region)
-        own = photo.regions[region - photo.first]
-        return self._thumbnails.get(region, lambda: cut_out(self._image(photo), own))
+        self.board.class_of(region)  # refuses what is no region
+        return self._pictures.thumbnail(region)
 
     def photo_image(self, number: int) -> bytes:
         """A photo, JPEG. Raises UserError and PhotoError."""
         if not 0 <= number < self.index.n_photos:
             raise UserError(f"there is no photo {number}")
-        return whole_photo(self._image(self._photo(number)))
+        return self._pictures.whole(number)
 
     def photo(self, region: int) -> PhotoAnswer:
         """The photo of a region, with all its regions. Raises UserError."""
-        photo = self._photo_of(region)
+        self.board.class_of(region)  # refuses what is no region
+        number = int(self.index.photo[region])
+        photo = self._pictures.photo(number)
         state = self.board.snapshot()
         palette = self._palette()
         regions = []
-        for number, own in enumerate(photo.regions, start=photo.first):
-            of = int(state.class_of[number])
+        for other, own in enumerate(photo.regions, start=photo.first):
+            of = int(state.class_of[other])
             name = state.names[of]
             regions.append(
                 OutlineAnswer(
-                    id=number,
+                    id=other,
                     class_=of,
                     name=name or "",
                     background=name is None,
@@ -159,7 +161,6 @@ class Review:
                     score=round(own.score, 4),
                 )
             )
-        number = int(self.index.photo[region])
         return PhotoAnswer(region, number, photo.name, photo.width, photo.height, regions)
 
     def map_bytes(self) -> bytes | None:
@@ -206,7 +207,7 @@ class Review:
             classes=classes,
             progress=figures.progress({c.id: c.count for c in classes}, snapshot.names),
             undo=self.board.undo_texts(_UNDO_TEXTS),
-            applying=self._applier.applying,
+            applying=self.applying,
             push=self._pusher.pushed if self._pusher else None,
             map=MapAnswer(self._map.places is not None),
             problems=[*self.board.problems, *([self._map_problem] if self._map_problem else [])],
@@ -230,19 +231,6 @@ class Review:
 
     def _palette(self) -> Palette:
         return Palette(self._source.labels(), self.board.names_used())
-
-    def _photo_of(self, region: int) -> StoredPhoto:
-        self.board.class_of(region)  # refuses what is no region
-        return self._photo(int(self.index.photo[region]))
-
-    def _photo(self, number: int) -> StoredPhoto:
-        return self._photos.get(number, lambda: self.index.read_photo(number))
-
-    def _image(self, photo: StoredPhoto) -> Image:
-        image = self._images.get(photo.id, lambda: self._source.image(photo.id))
-        if (image.width, image.height) != (photo.width, photo.height):
-            raise PhotoError("is another photo than the one that was predicted")
-        return image
 
     def _changed(self) -> None:
         with self._lock:

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from msgspec import structs
 
+from prelabel.data.records import ImageFile
 from prelabel.errors import UserError
 from prelabel.runs.facts import FolderFacts, RunFacts, facts_json
-from prelabel.runs.predictions import FILE
+from prelabel.runs.predictions import FILE, read_predictions
 from prelabel.runs.reviewed import read_reviewed, reviewed_file
+from prelabel.steps.photos import PhotoSet
 from prelabel.storage.files import LOCK, is_clutter, remove_leftovers, replacing
 from prelabel.storage.json import decode
 from prelabel.storage.locks import exclusive
@@ -115,7 +117,7 @@ def find_predictions(source: Path) -> tuple[Path, FolderFacts | None]:
             f"{str(source)!r} is not a result of `prelabel run` or `prelabel predict` (no {MARKER})"
         )
     _check_finished(source, facts)
-    if facts.command not in ("run", "predict"):
+    if facts.command not in ("run", "predict", "find"):
         raise UserError(
             f"{str(source)!r} holds what `prelabel {facts.command}` wrote, not predictions: "
             "name the folder of a run or predict"
@@ -133,6 +135,22 @@ def check_finished(source: Path) -> None:
     for folder in (source, *source.absolute().parents[:2]):
         if marker := read_marker(folder / MARKER):
             _check_finished(folder, marker)
+
+
+def photos_of_run(folder: Path) -> PhotoSet | None:
+    """The photos that the run in a folder has predicted; None if prelabel did not write it. Raises
+    UserError for the folder of another command, or one that was not finished."""
+    if not is_prelabel_folder(folder):
+        return None
+    file, facts = find_predictions(folder)
+    if facts is None or facts.command != "run" or facts.photos is None:
+        found = f"`prelabel {facts.command}`" if facts else "another command"
+        raise UserError(
+            f"{str(folder)!r} holds what {found} wrote: name photos, or the folder of a `prelabel run`"
+        )
+    root = Path(facts.photos.folder)
+    names = sorted(prediction.photo for prediction in read_predictions(file))
+    return PhotoSet(root, tuple(ImageFile(name, root / name) for name in names))
 
 
 def model_folder(model: Path) -> Path:

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
+from msgspec import structs
 
+from prelabel.data.masks import rles_share
 from prelabel.data.records import Prediction
 from prelabel.runs.predictions import FILE, write_predictions
 from prelabel.storage.files import replacing
@@ -42,14 +44,8 @@ def predictions_key(run: Path) -> str:
 def read_reviewed(run: Path) -> Reviewed | None:
     """What counts in place of a run's own predictions; None if they were not reviewed, or are others
     by now."""
-    try:
-        found = decode((run / FOLDER / _NAMES).read_bytes(), Reviewed)
-    except (OSError, ValueError):
-        return None
-    folder = run / FOLDER
-    if found.file not in {file.name for file in folder.glob("predictions-*.jsonl")}:
-        return None
-    return found if found.key == predictions_key(run) else None
+    found = _read_names(run / FOLDER)
+    return found if found and found.key == predictions_key(run) else None
 
 
 def reviewed_file(run: Path, reviewed: Reviewed) -> Path:
@@ -62,19 +58,47 @@ def write_reviewed(
     predictions: Iterable[Prediction],
     *,
     key: str,
-    class_names: Sequence[str],
+    class_names: Iterable[str],
     model_version: str,
 ) -> Reviewed:
-    """Have other predictions count in place of a run's own. Raises UserError and OSError; what counted
+    """Have other predictions count in place of a run's own. ``class_names``: may be complete only when
+    the last prediction was made. Raises UserError and OSError; what counted
     before then counts on."""
     folder = run / FOLDER
-    found = Reviewed(
-        key, f"predictions-{secrets.token_hex(4)}.jsonl", list(class_names), model_version
-    )
-    write_predictions(folder / found.file, predictions)
+    before = _read_names(folder)
+    file = f"predictions-{secrets.token_hex(4)}.jsonl"
+    write_predictions(folder / file, predictions)
+    found = Reviewed(key, file, list(class_names), model_version)
     with replacing(folder / _NAMES) as beside:
         beside.write_bytes(encode(found))
+    kept = {found.file, before.file if before else ""}  # another process may be reading the latter
     for old in folder.glob("predictions-*.jsonl"):
-        if old.name != found.file:
+        if old.name not in kept:
             old.unlink(missing_ok=True)
     return found
+
+
+def with_classes(prediction: Prediction, classes: Sequence[int | None], version: str) -> Prediction:
+    """The prediction with other classes; a region without one, None, is background and left out."""
+    regions = tuple(
+        structs.replace(region, cluster=number)
+        for region, number in zip(prediction.regions, classes, strict=True)
+        if number is not None
+    )
+    foreground = prediction.foreground
+    if len(regions) < len(prediction.regions):
+        size = {"height": prediction.height, "width": prediction.width}
+        foreground = rles_share([region.rle for region in regions], **size)
+    return structs.replace(
+        prediction, regions=regions, foreground=foreground, model_version=version
+    )
+
+
+def _read_names(folder: Path) -> Reviewed | None:
+    """What counts, for the predictions that it is about; None if there is nothing that can be read."""
+    try:
+        found = decode((folder / _NAMES).read_bytes(), Reviewed)
+    except (OSError, ValueError):
+        return None
+    files = {file.name for file in folder.glob("predictions-*.jsonl")}
+    return found if found.file in files else None

@@ -59,7 +59,7 @@ def run(
     started = time.perf_counter()
     exporters = make_exporters(formats, exporter_settings)
     log = RunLog(progress)
-    config = _load_weights(config, log)  # nothing is left where they cannot be had
+    config = load_weights(config, log)  # nothing is left where they cannot be had
     with output_folder(out, command="run") as earlier:
         hook = ThumbnailHook(Thumbnails(out / "report" / "thumbs"))
         model = fit(photos, config, labels=labels, complete=complete, log=log, hook=hook)
@@ -75,7 +75,7 @@ def run(
         facts.formats = list(exporters)
         facts.format_settings = named_settings(exporters, exporter_settings)
         facts.single_file = single_file
-        facts.warnings += _label_problems(labels)
+        facts.warnings += label_problems(labels)
         facts.warnings += _stale_exports(out, earlier, facts)
         facts.warnings += context.problems.lines()
         with log.stage("report", tally.photos), named_errors(out / "report"):
@@ -85,7 +85,7 @@ def run(
                 facts,
                 single_file=single_file,
             )
-        facts = structs.replace(facts, **_costs(log, started, tally))  # now with the report's own
+        facts = structs.replace(facts, **costs(log, started, tally))  # now with the report's own
         write_facts(out, facts)
     return Summary(facts, files)
 
@@ -103,12 +103,12 @@ def run_fit(
     ``complete``: as for `fit`."""
     started = time.perf_counter()
     log = RunLog(progress)
-    config = _load_weights(config, log)
+    config = load_weights(config, log)
     with output_folder(out, command="fit"):
         model = fit(photos, config, labels=labels, complete=complete, log=log)
         model.save(out)
         facts = describe("fit", model, photos, log, started=started)
-        facts.warnings += _label_problems(labels)
+        facts.warnings += label_problems(labels)
         write_facts(out, facts)
     return Summary(facts, {"model": out})
 
@@ -120,7 +120,7 @@ def run_predict(
     started = time.perf_counter()
     log = RunLog(progress)
     hook = ThumbnailHook(None)
-    _load_weights(model.config, log)
+    load_weights(model.config, log)
     with output_folder(out, command="predict"):
         tally = _predict(model, photos, out / FILE, log, hook)
         facts = describe("predict", model, photos, log, started=started, tally=tally, hook=hook)
@@ -162,7 +162,7 @@ def describe(
             *_notes(log),
         ],
         taught=_taught(model),
-        **_costs(log, started, tally),
+        **costs(log, started, tally),
     )
     if tally:
         facts.photos.predicted, facts.photos.empty = tally.photos, tally.empty
@@ -189,7 +189,7 @@ def _taught(model: FittedModel) -> TaughtFacts | None:
     )
 
 
-def _label_problems(labels: Dataset | None) -> list[str]:
+def label_problems(labels: Dataset | None) -> list[str]:
     """What was found wrong with the labels while they were read."""
     return [f"labels: {line}" for line in labels.problems.lines()] if labels else []
 
@@ -202,7 +202,7 @@ def _notes(log: RunLog) -> list[str]:
     return problems.lines()
 
 
-def _load_weights(config: Config, log: RunLog) -> Config:
+def load_weights(config: Config, log: RunLog) -> Config:
     """The config with the weights that ``resolve`` chose; they stay loaded."""
     with log.stage("weights", 1):
         backbone = config.strategy("backbone").resolve()
@@ -231,7 +231,7 @@ class _Costs(TypedDict):
     photos_per_second: float | None
 
 
-def _costs(log: RunLog, started: float, tally: Tally | None) -> _Costs:
+def costs(log: RunLog, started: float, tally: Tally | None) -> _Costs:
     """Seconds and memory up to now. The rate leaves out loading the weights."""
     total = time.perf_counter() - started
     working = max(total - log.seconds.get("weights", 0.0), 1e-9)

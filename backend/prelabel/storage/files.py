@@ -57,6 +57,17 @@ def remove_leftovers(folder: Path, *, older_than: float = 0.0) -> None:
                 left.unlink()
 
 
+def is_file(path: Path) -> bool:
+    """Whether a file is there. False for a name that no file can have, as in lists that others wrote,
+    of which pathlib raises that it is too long."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; as ``is_file``."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
 @contextmanager
 def replacing_files(folder: Path) -> Iterator[Path]:
     """A folder inside ``folder`` to write files to; only if all went well, each takes the place of

@@ -10,7 +10,8 @@ import msgspec
 
 from prelabel.errors import UserError
 from prelabel.storage.json import decode
-from prelabel_exporters.coco.source import load, look
+from prelabel_exporters.coco.datumaro import DatumaroFile, as_coco
+from prelabel_exporters.coco.source import is_datumaro, load, look
 
 _T = TypeVar("_T")
 _EXPECTED = "expected COCO instances: an object with lists of images, annotations and categories"
@@ -58,10 +59,12 @@ class InstancesFile(msgspec.Struct):
 
 def is_instances(file: Path) -> bool:
     """Whether a file looks like COCO instances: a JSON object that names COCO's lists, and not the
-    segments of COCO's panoptic format."""
+    segments of COCO's panoptic format. Datumaro's own JSON is read as such."""
     head, ends = look(file)
     is_panoptic = b'"segments_info"' in ends
     has_lists = b'"images"' in ends or b'"annotations"' in ends
+    if is_datumaro(file):
+        return True
     return head.lstrip().startswith(b"{") and not is_panoptic and has_lists
 
 
@@ -75,7 +78,10 @@ def is_results(file: Path) -> bool:
 def load_instances(file: Path) -> InstancesFile:
     """The whole file. Raises UserError."""
     text = load(file)
-    data = _decoded(text, InstancesFile, file)
+    if is_datumaro(file):
+        data = msgspec.convert(as_coco(_decoded(text, DatumaroFile, file)), InstancesFile)
+    else:
+        data = _decoded(text, InstancesFile, file)
     if any(annotation.segments_info is not msgspec.UNSET for annotation in data.annotations):
         raise UserError(f"{file} is of COCO's panoptic format, whose masks are PNGs; {_EXPECTED}")
     return data

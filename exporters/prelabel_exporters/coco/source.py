@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import zlib
 from pathlib import Path
 
 from prelabel.errors import UserError
+from prelabel.storage.files import is_file
 
 FILE, RESULTS = "instances.json", "results.json"
 _ENDINGS = (".json", ".json.gz")
@@ -21,16 +23,25 @@ _LARGEST = 2_000_000_000
 
 def candidates(source: Path) -> list[Path]:
     """The files that may be COCO's: ``source`` itself, or in a folder ``instances.json``, else
-    ``annotations/instances_*.json`` (CVAT, datumaro, COCO itself), else ``instances_*.json``, else its
-    only JSON file."""
+    ``annotations/instances_*.json`` (CVAT, datumaro, COCO itself), else ``instances_*.json``, else
+    ``annotations/*.json`` of datumaro's own form, else its only JSON file."""
     if not source.is_dir():
         return [source] if source.name.lower().endswith(_ENDINGS) and source.is_file() else []
     for pattern in (FILE, f"{FILE}.gz", "annotations/instances_*.json*", "instances_*.json*"):
         found = [f for f in sorted(source.glob(pattern)) if f.name.lower().endswith(_ENDINGS)]
         if found:
             return found
+    subsets = sorted(source.glob("annotations/*.json"))
+    if subsets and all(map(is_datumaro, subsets)):
+        return subsets
     found = [f for f in sorted(source.glob("*.json*")) if f.name.lower().endswith(_ENDINGS)]
     return found if len(found) == 1 else []
+
+
+def is_datumaro(file: Path) -> bool:
+    """Whether a file looks like datumaro's own JSON."""
+    head, ends = look(file)
+    return head.lstrip().startswith(b"{") and b'"label_groups"' in ends and b'"items"' in ends
 
 
 def photos_beside(file: Path, name: str) -> Path | None:
@@ -40,13 +51,9 @@ def photos_beside(file: Path, name: str) -> Path | None:
     root = file.parent.parent if file.parent.name == "annotations" else file.parent
     split = file.name.partition(".")[0].removeprefix("instances_")
     for folder in (root / "images", root / "images" / split, root / split):
-        try:
-            if (folder / name).is_file() and (folder / name).resolve().is_relative_to(
-                folder.resolve()
-            ):
-                return folder
-        except (OSError, ValueError):
-            continue
+        inside = os.path.normpath(folder / name)
+        if is_file(folder / name) and Path(inside).is_relative_to(os.path.normpath(folder)):
+            return folder
     return None
 
 

@@ -15,6 +15,7 @@ from prelabel.data.masks import Mask, Rle, encode_rle, rle_area, rle_box, rles_s
 from prelabel.data.polygons import fill_polygons
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import PhotoError, UserError
+from prelabel.storage.files import is_file
 from prelabel_exporters.common import filled_box, read_text, whole_number
 from prelabel_exporters.labelformat.source import (
     Source,
@@ -108,7 +109,7 @@ class _Reading:
             label_file(self._folder / name),
             self._source.root / "labels" / Path(name).with_suffix(".txt"),
         )
-        return next((file for file in files if file.is_file()), None)
+        return next((file for file in files if is_file(file)), None)
 
     def _regions(self, file: Path, width: int, height: int) -> Iterator[Region]:
         try:

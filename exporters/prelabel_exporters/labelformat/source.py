@@ -10,6 +10,7 @@ import yaml
 
 from prelabel.data.images import EXTENSIONS
 from prelabel.errors import UserError
+from prelabel.storage.files import is_file, is_folder
 from prelabel_exporters.common import read_text, whole_number
 
 _YAML = (".yaml", ".yml")
@@ -56,7 +57,7 @@ def read_source(file: Path) -> Source:
         raise UserError(f"{file} is of key points (kpt_shape): expected boxes or polygons")
     root = file.parent
     path = data.get("path")
-    if isinstance(path, str) and (file.parent / path).is_dir():
+    if isinstance(path, str) and is_folder(file.parent / path):
         root = file.parent / path
     splits: list[str] = []
     for value in (data.get(split) for split in _SPLITS):
@@ -70,14 +71,14 @@ def photos_of(source: Source) -> Iterator[str]:
     for a list that cannot be read."""
     for split in source.splits:
         place = _place(source.root, split)
-        if place.is_dir():
+        if is_folder(place):
             yield from (str(f) for f in sorted(place.rglob("*")) if _is_photo(f.name))
-        elif place.suffix.lower() == ".txt" and place.is_file():
+        elif place.suffix.lower() == ".txt" and is_file(place):
             for line in read_text(place).split("\n"):
                 text = line.strip().replace("\\", "/")
                 if text:
                     # Ultralytics: relative to the list with a dot, else to where it was started.
-                    is_own = text.startswith("./") or (place.parent / text).is_file()
+                    is_own = text.startswith("./") or is_file(place.parent / text)
                     yield str(place.parent / text if is_own else _place(source.root, text))
         elif _is_photo(place.name):
             yield str(place)
@@ -98,20 +99,20 @@ def label_file(photo: Path) -> Path:
 def _by_labels(root: Path, place: Path) -> Iterator[str]:
     """Photos that are not there, by the names of their labels."""
     labels = label_file(place / "x.jpg").parent
-    for file in sorted((labels if labels.is_dir() else root / "labels").rglob("*.txt")):
-        inside = file.relative_to(labels if labels.is_dir() else root / "labels")
+    for file in sorted((labels if is_folder(labels) else root / "labels").rglob("*.txt")):
+        inside = file.relative_to(labels if is_folder(labels) else root / "labels")
         yield str(place / inside.with_suffix(".jpg"))
 
 
 def _place(root: Path, split: str) -> Path:
     text = split.replace("\\", "/")
     place = root / text
-    if place.exists():
+    if is_file(place) or is_folder(place):
         return place
     # Paths of another machine, and those of Roboflow, which lead out: by their end.
     parts = [part for part in PurePosixPath(text).parts if part not in ("..", "/")]
     ends = (root.joinpath(*parts[first:]) for first in range(len(parts)))
-    return next((end for end in ends if end.exists()), place)
+    return next((end for end in ends if is_file(end) or is_folder(end)), place)
 
 
 def _load(file: Path) -> dict[str, object]:

@@ -10,6 +10,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from prelabel.data.dataset import Problems
 from prelabel.data.records import Prediction, Region
+from prelabel.storage.files import is_file
 from prelabel_exporters.common import whole_number
 
 _NOT_IN_XML = re.compile("[^\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -51,7 +52,7 @@ def read_annotation(
 ) -> tuple[str, tuple[int, int] | None]:
     """The photo's name (``default`` if the file does not say one that fits), and its width and
     height, None if the file does not say them."""
-    root = read_document(file, problems) if file.is_file() else None
+    root = read_document(file, problems) if is_file(file) else None
     return (default, None) if root is None else photo_and_size(root, file, default, problems)
 
 

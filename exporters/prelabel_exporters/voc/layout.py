@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from prelabel.storage.files import is_file
+
 CLASSES = "SegmentationClass"
 OBJECTS = "SegmentationObject"
 ANNOTATIONS = "Annotations"
@@ -23,7 +25,7 @@ def find_mask(folder: Path, name: str) -> Path:
     """The file of a photo's mask, whatever its ending, in small or capital letters; the PNG's path
     if there is none."""
     files = [folder / f"{name}{own}" for end in MASK_ENDINGS for own in (end, end.upper())]
-    return next((file for file in files if file.is_file()), files[0])
+    return next((file for file in files if is_file(file)), files[0])
 
 
 def find_root(source: Path) -> Path | None:

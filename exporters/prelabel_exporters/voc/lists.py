@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from prelabel.data.dataset import Problems
 from prelabel.data.images import EXTENSIONS
+from prelabel.storage.files import is_file
 from prelabel_exporters.common import read_text
 from prelabel_exporters.voc.layout import CLASSES, IMAGES, LISTS, MASK_ENDINGS, find_mask
 
@@ -60,7 +61,7 @@ def _meant(root: Path, line: str) -> Listed:
         for name in _names(text):
             path = PurePosixPath(name)
             is_inside = not path.is_absolute() and ".." not in path.parts and "\0" not in name
-            if is_inside and find_mask(root / CLASSES, name).is_file():
+            if is_inside and is_file(find_mask(root / CLASSES, name)):
                 is_pair = text in words[1:] and PurePosixPath(words[0]).suffix.lower() in EXTENSIONS
                 return Listed(name, next(iter(_names(words[0]))) if is_pair else "")
     return Listed(line)

@@ -12,6 +12,7 @@ from prelabel.data.dataset import Dataset, Problems
 from prelabel.data.image_formats import find_photo_file
 from prelabel.data.records import Prediction
 from prelabel.errors import UserError
+from prelabel.storage.files import is_file
 from prelabel_exporters.common import fits_photo
 from prelabel_exporters.voc.annotation import read_annotation
 from prelabel_exporters.voc.labels import Labels, read_labels
@@ -116,7 +117,7 @@ class _Folder:
         for note in classes.notes:
             self._problems.note(note, str(file))
         objects_file = find_mask(self._root / OBJECTS, name)
-        if not objects_file.is_file():
+        if not is_file(objects_file):
             kind = "photos without SegmentationObject, whose connected parts are read as objects"
             self._problems.note(kind, str(file))
             return classes.values, None
@@ -144,7 +145,7 @@ class _Folder:
             return None
         if self._photos is None:
             return photo
-        if not (self._photos / photo).is_file():
+        if not is_file(self._photos / photo):
             photo = find_photo_file(self._photos, name) or photo
         fits = fits_photo(self._photos / photo, width, height, self._problems)
         return photo if fits else None

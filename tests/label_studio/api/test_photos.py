@@ -307,6 +307,18 @@ def test_uri__of_no_use(
     assert left_in(folder) == []
 
 
+def test_photo_that_was_damaged_in_the_folder_is_fetched_again(
+    server: Server, client: Client, folder: Path
+) -> None:
+    fetcher = Fetcher(client, folder)
+    file = fetcher.fetch("/data/upload/1/a.png")
+    for damage in (b"", bytes(len(PICTURE)), b"<html>"):
+        file.write_bytes(damage)
+        assert fetcher.read("/data/upload/1/a.png") == PICTURE
+    assert fetcher.fetch("/data/upload/1/a.png") == file
+    assert len(server.asked) == 4
+
+
 # What goes wrong
 
 

@@ -16,7 +16,7 @@ from hypothesis.extra import numpy as hnp
 from label_studio_sdk.converter import brush
 from PIL import Image, ImageDraw
 
-from builders import RING, box, prediction, region
+from builders import RING, box, iou, prediction, region
 from prelabel.data.masks import Mask, encode_rle, rle_box
 from prelabel.errors import UserError
 from prelabel.label_studio.format.items import Losses, ResultItem, decode_item, encode_regions
@@ -48,10 +48,6 @@ def back(item: JsonObject, mask: Mask) -> Mask:
     assert decoded is not None
     assert decoded.shape == mask.shape
     return decoded
-
-
-def iou(a: Mask, b: Mask) -> float:
-    return float((a & b).sum() / (a | b).sum())
 
 
 def test_shapes__every_kind_has_a_row() -> None:

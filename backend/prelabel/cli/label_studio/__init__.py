@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from prelabel.cli.label_studio import create, demo, fit, names, predict, review
+from prelabel.cli.label_studio import create, demo, find, fit, names, predict, review
 from prelabel.cli.options import example
 
 app = typer.Typer()
 _commands = typer.Typer(epilog=example("prelabel label-studio predict --project 1"))
-for command in (create.app, predict.app, review.app, fit.app, names.app, demo.app):
+for command in (
+    create.app,
+    predict.app,
+    find.app,
+    review.app,
+    fit.app,
+    names.app,
+    demo.app,
+):
     _commands.add_typer(command)
 app.add_typer(_commands, name="label-studio", help="Work on Label Studio projects.")

@@ -177,7 +177,8 @@ def _ordered(
 ) -> tuple[str, str]:
     """Lead annotators, or put back what that changed; the row of the summary."""
     from prelabel.label_studio.api.leading import TAB
-    from prelabel.label_studio.leading import lead, put_back, read_leading
+    from prelabel.label_studio.leading import lead, put_back
+    from prelabel.label_studio.led_tasks import read_leading
     from prelabel.label_studio.project_home import open_folder
 
     folder = open_folder(client.url, client.project(project).name)

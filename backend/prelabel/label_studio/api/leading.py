@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from prelabel.label_studio.api.client import Client
-from prelabel.label_studio.api.errors import NotFoundError
 from prelabel.label_studio.api.tabs import add_tab
 
 UNCERTAINTY = "Uncertainty sampling"
@@ -17,8 +14,7 @@ TAB = "Teaches most first"
 
 def set_score(client: Client, prediction: int, score: float) -> None:
     """Change the score of a prediction; one that is gone is not an error. Raises UserError."""
-    with suppress(NotFoundError):
-        client.ask("PATCH", f"/api/predictions/{prediction}/", body={"score": score})
+    client.change_prediction(prediction, {"score": score})
 
 
 def set_sampling(client: Client, project_id: int, sampling: str) -> None:

@@ -122,7 +122,7 @@ class Fetcher:
             return local
         file = self._file(uri)
         with self._locks[int(file.name[:2], 16)]:  # two threads that need one photo fetch it once
-            if kept := self._kept(file):
+            if kept := self._sound(file):
                 return kept
             try:
                 write_again_if_removed(file, lambda beside: self._download(uri, beside, task_id))
@@ -158,6 +158,17 @@ class Fetcher:
         except OSError as error:
             raise UserError(f"{file}: cannot be used ({error.strerror or error})") from error
         return file
+
+    def _sound(self, file: Path) -> Path | None:
+        """The file, if it is there and was not damaged on the disk, as far as its head tells."""
+        kept = self._kept(file)
+        try:
+            if kept:
+                images.read_size(kept)
+        except PhotoError:
+            file.unlink(missing_ok=True)
+            return None
+        return kept
 
     def _local(self, uri: str) -> Path | None:
         """The file below ``local_root``, if the URI means one that is there."""

@@ -140,6 +140,11 @@ class TaskRequests(ProjectRequests):
             return f"its label config has no {', no '.join(unknown[:_SHOWN])}"
         return "see whether the label config was changed meanwhile"
 
+    def change_prediction(self, prediction_id: int, changes: JsonObject) -> None:
+        """Change some of a prediction; one that is gone is not an error. Raises UserError."""
+        with suppress(NotFoundError):
+            self.ask("PATCH", f"/api/predictions/{prediction_id}/", body=changes)
+
     def delete_prediction(self, prediction_id: int) -> None:
         """Remove a prediction; one that is gone already is not an error. Raises UserError."""
         self.delete(f"/api/predictions/{prediction_id}/")

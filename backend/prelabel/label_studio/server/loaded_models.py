@@ -83,6 +83,14 @@ class LoadedModels:
                     self._taught.pop(old).forget()
             return found
 
+    def ready(self, job: Job) -> Predictor:
+        """The model of a job with the latest that annotations have taught so far, without learning
+        anything now, as a person waits. Raises UserError."""
+        predictor, key = self.untaught(job), _key(job)
+        with self._lock:
+            revisions = [revision for model, revision in self._taught if model == key]
+            return self._taught[key, max(revisions)] if revisions else predictor
+
     def names(self, job: Job) -> Names | None:
         """The names of a job's revision; None without a model. Raises UserError."""
         model = self.untaught(job).model

@@ -194,7 +194,7 @@ class _Worker:
         photo = find_photo(photos, request.key, request.item_index)
         if photo is None:
             raise PhotoError(NO_IMAGE)
-        predictor = self._models.untaught(job)  # a person waits: nothing is learned now
+        predictor = self._models.ready(job)
         region = predictor.object_mask(self.photos.read(job, photo), request.prompts)
         facts = {
             "result": prompts.build_result(request, region, photo),

@@ -86,6 +86,7 @@ function update() {
 
 /** Put the rows in their order, without moving the current one on the screen. */
 function arrange() {
+  if (!store.state) return;
   const place = order().indexOf(selection.current);
   const focused = document.activeElement;
   const anchor = rows.get(selection.current)?.element;

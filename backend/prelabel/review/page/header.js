@@ -11,12 +11,13 @@ function drawProgress({ regions, named, classes_left: left, classes, seconds_sav
   meter.setAttribute("aria-valuenow", percent);
   meter.firstElementChild.style.width = `${100 * share}%`;
   const time = saved >= 1 ? ` · ${duration(saved)} of ${duration(total)} saved` : "";
-  find("progress-text").textContent =
+  const text =
     `${percent} % of ${count(regions, "region")} named · ${left ? `${number(left)} of ${count(classes, "class", "classes")} left` : "no class left"}${time}`;
+  find("progress-text").textContent = find("progress-text").title = text;
 }
 
 function drawSaving({ state, message }) {
-  const texts = { idle: "", waiting: "Saving…", running: "Saving…", done: "Saved", failed: "Not saved yet" };
+  const texts = { waiting: "Applying…", running: "Applying…", failed: "Not applied yet" };
   const shown = find("saving");
   shown.textContent = texts[state] ?? "";
   shown.title = message ?? "";
@@ -42,7 +43,7 @@ function drawPush(state) {
 function drawProblems({ problems = [], applying, push: pushed }) {
   const shown = find("problems");
   const texts = [...problems];
-  if (applying.state === "failed") texts.push(`Names are kept, but do not count yet; it is tried again: ${applying.message}`);
+  if (applying.state === "failed") texts.push(`Not all names count yet: ${applying.message}`);
   if (pushed?.state === "failed") texts.push(`Predictions are not up to date: ${pushed.message}`);
   shown.hidden = !texts.length;
   shown.replaceChildren(...texts.map((text) => make("li", {}, text)));

@@ -8,6 +8,7 @@ import { askClass, askName, giveNothing, nameOfDigit, use } from "./names.js";
 import { anchorAt, selectTo, toggle } from "./pointing.js";
 import { clear, selectClasses, selection, toggleClass } from "./selection.js";
 import { layout } from "./sheet.js";
+import { store } from "./state.js";
 
 const focusedCell = () => document.activeElement?.closest?.(".cell");
 /** Cut-outs that a command is about: the selected ones, else the one at the keys. */
@@ -142,7 +143,7 @@ function typed(key, event) {
 }
 
 function press(event) {
-  if (event.isComposing || event.defaultPrevented || needsItself(event.target, event.key)) return;
+  if (!store.state || event.isComposing || event.defaultPrevented || needsItself(event.target, event.key)) return;
   const run = RUN[named(event)];
   if (run) run(event);
   else if (event.key === "Enter" && classAt(event.target) === null) enter();

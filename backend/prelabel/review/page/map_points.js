@@ -1,13 +1,19 @@
 // The points of the map, written into an image pixel by pixel: 50 000 take a few milliseconds, which
 // no 50 000 calls of a canvas do.
 
-/** Red, green and blue of a colour as CSS writes it. */
+const known = new Map();
+const context = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+
+/** Red, green and blue of a colour as CSS writes it; grey if that is none. */
 export function rgb(color) {
-  const context = rgb.context ??= new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
-  context.fillStyle = "#888";
-  context.fillStyle = color;
-  context.fillRect(0, 0, 1, 1);
-  return context.getImageData(0, 0, 1, 1).data.slice(0, 3);
+  if (!known.has(color)) {
+    context.fillStyle = "#888";
+    context.fillStyle = color;
+    context.clearRect(0, 0, 1, 1);
+    context.fillRect(0, 0, 1, 1);
+    known.set(color, [...context.getImageData(0, 0, 1, 1).data.slice(0, 3)]);
+  }
+  return known.get(color);
 }
 
 /** A colour that is seen on a page of another one: dark ones become lighter on a dark page. */
@@ -16,7 +22,7 @@ export function legible(color, page) {
   const missing = light(page) < 0.5 ? 0.42 - light(color) : 0;
   if (missing <= 0) return color;
   const share = missing / (1 - light(color));
-  return [...color].map((part) => Math.round(part + (255 - part) * share));
+  return color.map((part) => Math.round(part + (255 - part) * share));
 }
 
 /** The binary answer of api/map: n, then x, y in [0, 1], class, score of each region. */

@@ -42,7 +42,7 @@ export function takePoints(points) {
 export function recolor() {
   const style = getComputedStyle(document.documentElement);
   const value = (name) => style.getPropertyValue(name).trim();
-  ink = { page: rgb(value("--plot")), text: value("--ink"), halo: value("--plot"), accent: value("--link") };
+  ink = { page: rgb(value("--plot")), text: value("--ink"), halo: value("--plot"), accent: value("--link"), ring: pack(rgb(value("--ink"))) };
   colors = new Uint32Array(Math.max(...store.classes.keys(), -1) + 1);
   for (const item of store.classes.values()) colors[item.id] = pack(legible(rgb(item.color), ink.page));
   draw();
@@ -80,8 +80,10 @@ function drawPoints() {
   const radius = density * Math.min(Math.max(1.1 + 40 / Math.sqrt(view.points.n), 1.5) * Math.sqrt(Math.sqrt(view.zoom.k)), 5);
   const chosen = new Set([view.class ?? selection.current, ...selection.classes]);
   const pick = (strong) => colors.map((color, id) => (chosen.has(id) === strong ? color : 0));
+  const halo = colors.map((color, id) => (chosen.has(id) ? ink.ring : 0));
   raster.clear(ink.page);
-  raster.draw(view.points, place, pick(false), { radius, opacity: 0.55 });
+  raster.draw(view.points, place, pick(false), { radius, opacity: view.class === null ? 0.5 : 0.3 });
+  raster.draw(view.points, place, halo, { radius: radius * 1.25 + density, opacity: 0.9 });
   raster.draw(view.points, place, pick(true), { radius: radius * 1.25, opacity: 1 });
   canvas.getContext("2d").putImageData(raster.image, 0, 0);
 }

@@ -46,7 +46,7 @@ export function use(name) {
   else give(name);
 }
 
-/** The same for classes that are nothing. */
+/** Say that the chosen classes are nothing, and go on to the next one without a name. */
 export function giveNothing() {
   const classes = chosenClasses();
   if (!classes.length) return;

@@ -29,9 +29,13 @@ function accept(state) {
   emit("state", { before });
 }
 
-function connected(value, message = "") {
-  if (store.connected === value) return;
-  store.connected = value;
+let problem = null;
+
+/** `message`: what is wrong, "" if the server does not answer, null if nothing is. */
+function connection(message) {
+  if (problem === message) return;
+  problem = message;
+  store.connected = message === null;
   emit("connection", { message });
 }
 
@@ -47,10 +51,10 @@ export async function refresh() {
 async function ask() {
   try {
     const state = await getState(store.state?.version ?? null);
-    connected(true);
+    connection(null);
     if (state) accept(state);
   } catch (error) {
-    connected(false, error instanceof ConnectionLost ? "" : error.message);
+    connection(error instanceof ConnectionLost ? "" : error.message);
   }
 }
 
