@@ -50,7 +50,7 @@ _log = logging.getLogger(__name__)
 class _Number(IntegerConvertor):
     """Numbers in addresses. Python refuses to read one of thousands of digits."""
 
-    regex = "[0-9]{1,18}"
+    regex = "[0-9]{1,4000}"
 
 
 register_url_convertor("number", _Number())
