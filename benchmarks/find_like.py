@@ -135,7 +135,7 @@ class Trial:
         return {
             "examples": len(figures),
             "photos": len(self.photos),
-            **dict(zip(FIELDS[5:11], means, strict=True)),
+            **{k: "" if v != v else v for k, v in zip(FIELDS[5:11], means, strict=True)},
             "ms": round(1000 * seconds / n, 1),
         }
 

@@ -40,7 +40,12 @@ class Cutting:
 
 def cut_parts(mask: Mask, neck: float) -> Labels:
     """Numbers of the parts (8 neighbours) of a mask from 1, int32 (h, w), cut at necks."""
-    return _Bulges.of(mask).cut(neck)
+    return _Bulges.of(mask).cut(neck) if neck > 0 else _connected(mask)
+
+
+def _connected(mask: Mask) -> Labels:
+    _, parts = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+    return np.asarray(parts, dtype=np.int32)
 
 
 @dataclass(frozen=True)
@@ -65,8 +70,7 @@ class _Bulges:
     def cut(self, neck: float) -> Labels:
         """Numbers of the parts from 1, cut at necks."""
         if neck <= 0 or not self.mask.any():
-            _, parts = cv2.connectedComponents(self.mask.astype(np.uint8), connectivity=8)
-            return np.asarray(parts, dtype=np.int32)
+            return _connected(self.mask)
         return _numbered(_joined(self, neck)[self.basins])
 
 
