@@ -289,6 +289,11 @@ RING = {"size": [HEIGHT, WIDTH], "counts": [80]}
             "1 polygons with a corner that is not two finite numbers",
         ),
         # These crash pycocotools itself.
+        (
+            {"segmentation": [[1e308, 0, -1e308, 0, 1e308, 1e308]]},
+            0,
+            "1 polygons far outside their image",
+        ),
         ({"segmentation": [[0, 0, 1e9, 0, 1e9, 1e9]]}, 0, "1 polygons far outside their image"),
         ({"segmentation": [[0, 0, 20, 20] * 300_000]}, 0, "1 polygons far outside their image"),
         ({"segmentation": []}, 0, "1 annotations without a segmentation, left out"),

@@ -137,5 +137,7 @@ def _points(polygon: Sequence[object]) -> NDArray[np.float64] | None:
 
 def _is_far(points: NDArray[np.float64], side: int) -> bool:
     """pycocotools walks along the outline, in the image or not: a long way crashes it."""
+    if np.abs(points).max() > min(2 * side, _LONGEST_WALK):  # the sum of such could overflow
+        return True
     walk = np.abs(points - np.roll(points, 1, axis=0)).max(axis=1).sum()
-    return bool(np.abs(points).max() > min(2 * side, _LONGEST_WALK) or walk > _LONGEST_WALK)
+    return bool(walk > _LONGEST_WALK)
