@@ -29,8 +29,7 @@ from prelabel.label_studio.format.new_config import new_label_config
 from prelabel.label_studio.format.unnamed_labels import add_labels
 from prelabel.label_studio.model_version import is_own
 from support.browser import LabelStudioTab, chromium
-from support.label_studio_server import COMMAND, TOKEN, Server
-from support.places import require
+from support.label_studio_server import TOKEN, Server
 from support.shapes import Kind, Mask, Shape, as_png, as_png_with_alpha, as_rotated_jpeg, shape
 
 LABELS: tuple[Kind, ...] = ("ball", "box")
@@ -74,23 +73,14 @@ class Stage:
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    require("label-studio", COMMAND.exists(), f"no {COMMAND}: make label-studio-server")
+def stage(label_studio: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("browser")
-    photos = folder / "files" / "photos"
+    photos = label_studio.files / "photos"
     photos.mkdir(parents=True)
     (photos / "local.png").write_bytes(as_png(SHAPES["local.png"]))
-    server = Server(folder / "server")
-    with pytest.MonkeyPatch.context() as patch, chromium() as browser:
-        patch.setenv("LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED", "true")
-        patch.setenv("LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT", str(photos.parent))
-        try:
-            server.start()
-            with demo.backend(server, folder, SETTINGS) as backend:
-                tab = LabelStudioTab(browser, server, folder)
-                yield Stage(server, backend, tab, _project(server, photos))
-        finally:
-            server.stop()
+    with chromium() as browser, demo.backend(label_studio, folder, SETTINGS) as backend:
+        tab = LabelStudioTab(browser, label_studio, folder)
+        yield Stage(label_studio, backend, tab, _project(label_studio, photos))
 
 
 def _project(server: Server, local: Path) -> int:

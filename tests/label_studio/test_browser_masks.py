@@ -20,8 +20,7 @@ from prelabel.label_studio.format.label_config import parse_label_config
 from prelabel.label_studio.model_version import is_own
 from support.browser import LabelStudioTab, chromium
 from support.faint_things import SIDE, faint_thing
-from support.label_studio_server import COMMAND, Server
-from support.places import require
+from support.label_studio_server import Server
 from support.project_of_photos import label_xml
 
 SETTINGS = ["--backbone", "color-texture", "--recipe", "fast", "--set", "features.size=224"]
@@ -57,25 +56,19 @@ class Stage:
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    require("label-studio", COMMAND.exists(), f"no {COMMAND}: make label-studio-server")
+def stage(label_studio: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("browser")
-    server = Server(folder / "server")
     with pytest.MonkeyPatch.context() as patch, chromium() as browser:
         patch.setenv("PRELABEL_HOME", str(folder / "home"))
-        try:
-            server.start()
-            with demo.backend(server, folder, SETTINGS) as backend:
-                tab = LabelStudioTab(browser, server, folder)
-                project = server.project(XML)
-                server.upload(project, [(name, made.png) for name, made in THINGS.items()])
-                tab.connect(project, backend.url, backend.user, backend.password)
-                found = Stage(server, backend, tab, project)
-                _wait(lambda: "Model fitted" in _page(found), seconds=120)
-                tab.retrieve(project)
-                yield found
-        finally:
-            server.stop()
+        with demo.backend(label_studio, folder, SETTINGS) as backend:
+            tab = LabelStudioTab(browser, label_studio, folder)
+            project = label_studio.project(XML)
+            label_studio.upload(project, [(name, made.png) for name, made in THINGS.items()])
+            tab.connect(project, backend.url, backend.user, backend.password)
+            found = Stage(label_studio, backend, tab, project)
+            _wait(lambda: "Model fitted" in _page(found), seconds=120)
+            tab.retrieve(project)
+            yield found
 
 
 def _wait(ready: Any, *, seconds: float) -> None:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from support.browser import LabelStudioTab, chromium
-from support.label_studio_server import COMMAND, TOKEN, Server
-from support.places import require
+from support.label_studio_server import TOKEN, Server
 from support.shapes import as_png, shape
 
 XML = """<View><Image name="image" value="$image"/>
@@ -24,14 +22,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    require("label-studio", COMMAND.exists(), f"no {COMMAND}: make label-studio-server")
-    started = Server(tmp_path_factory.mktemp("server"))
-    try:
-        started.start()
-        yield started
-    finally:
-        started.stop()
+def server(label_studio: Server) -> Server:
+    return label_studio
 
 
 def _predict(server: Server, project: int, *options: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +14,16 @@ from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.format.label_config import parse_label_config
 from support.command_line import cli
 from support.fake_label_studio import png
-from support.label_studio_server import COMMAND, TOKEN, Server
+from support.label_studio_server import TOKEN, Server
 from support.messages import assert_says
-from support.places import require
 
 pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.timeout(600)]
 LABELS = "Katze & Hund,person,Größe"
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    require("label-studio", COMMAND.exists(), f"no {COMMAND}: make label-studio-server")
-    folder = tmp_path_factory.mktemp("create")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED", "true")
-        patch.setenv("LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT", str(folder))
-        started = Server(folder / "server")
-        try:
-            started.start()
-            _photos(folder / "shown")
-            yield started
-        finally:
-            started.stop()
+@pytest.fixture
+def server(label_studio: Server) -> Server:
+    return label_studio
 
 
 def _photos(folder: Path) -> Path:
@@ -157,7 +145,7 @@ def test_create__goes_on_after_an_interruption(
 
 
 def test_create__local_files_stay_where_they_are(server: Server) -> None:
-    folder = server.folder.parent / "shown"
+    folder = _photos(server.files / "shown")
     result = _create(server, folder, "--storage", "local")
     assert result.exit_code == 0, result.output
     addresses = [t["data"]["image"] for t in server.tasks(_project(server, "shown")["id"])]

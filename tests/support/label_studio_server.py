@@ -20,13 +20,22 @@ EMAIL, PASSWORD = "admin@example.com", "prelabel-tests"
 
 
 class Server(LocalServer):
-    """Started in ``folder``; ``stop`` and ``start`` keep what is in it."""
+    """Started in ``folder``; ``stop`` and ``start`` keep what is in it. ``files``: its document root for
+    local files."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(COMMAND, folder, Login(EMAIL, PASSWORD, TOKEN))
+        self.files = folder / "files"
         self.http = httpx.Client(
             base_url=self.url, headers={"Authorization": f"Token {TOKEN}"}, timeout=120
         )
+
+    def _settings(self) -> dict[str, str]:
+        return {
+            **super()._settings(),
+            "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED": "true",
+            "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(self.files),
+        }
 
     def project(self, label_config: str) -> int:
         """A new project's number."""

@@ -22,6 +22,7 @@ PHOTOS = r"(?i).*\.(jpe?g|png|gif|bmp|webp|avif)$"
 _TITLE = "photos (prelabel)"
 _KINDS = {"s3": "s3", "gs": "gcs", "azure-blob": "azure"}
 """Label Studio's name of a storage, by the scheme of an address."""
+_LOOK_EVERY = 1.0
 _SYNC = 3600.0
 """Seconds that Label Studio may take for making the tasks."""
 
@@ -129,7 +130,7 @@ def _wait(client: Client, path: str, storage: _Storage) -> None:
     """Until the tasks are made, which some Label Studios do in the background. Raises UserError."""
     until = time.monotonic() + _SYNC
     while storage.status in ("queued", "in_progress") and time.monotonic() < until:
-        time.sleep(1.0)
+        time.sleep(_LOOK_EVERY)
         storage = client.convert(client.ask("GET", path), _Storage)
     if storage.status != "completed":
         reason = (storage.traceback or "").strip().splitlines()[-1:] or [storage.status]

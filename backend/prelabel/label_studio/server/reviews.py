@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import threading
 import time
@@ -117,8 +118,14 @@ class Reviews:
             review.start()
             opened.review = review
             opened.app = create_app(lambda: review, only_this_machine=False)
-        except (UserError, OSError) as error:
-            opened.text = f"The review cannot be opened: {error}"
+        except Exception as error:
+            known = isinstance(error, UserError | OSError)
+            if not known:  # a person waits, who cannot see this process
+                logging.getLogger(__name__).exception("the review of project %s", project.id)
+            text = (
+                error if known else f"a fault of the backend ({error!r}); its log has the details"
+            )
+            opened.text = f"The review cannot be opened: {text}"
             opened.failed_at = time.monotonic()
             opened.held.close()
         if self._stopping.is_set():
