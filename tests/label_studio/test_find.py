@@ -26,6 +26,8 @@ from prelabel.label_studio.project_folder import ProjectFolder
 from support.command_line import cli
 from support.faint_things import SIDE, faint_thing
 from support.fake_label_studio import BRUSH, TOKEN, FakeLabelStudio, running
+from support.label_studio_server import TOKEN as REAL_TOKEN
+from support.label_studio_server import Server
 from support.messages import assert_says
 from support.small_photos import as_picture, tiny_config
 
@@ -225,3 +227,31 @@ def test_read_example__one_region_of_several() -> None:
     assert (len(one.unknown), one.complete) == (2, False)
     assert read_example(task, photos[0], photos, image, config, region="x") is None
     assert read_example(builders.task(2), photos[0], photos, image, config) is None
+
+
+@pytest.mark.slow
+@pytest.mark.network
+@pytest.mark.timeout(600)
+def test_find_in_project__on_a_real_server(label_studio: Server, tmp_path: Path) -> None:
+    """It keeps what is added to a prediction, and what is taken out again."""
+    number = label_studio.project(BRUSH)
+    things = [faint_thing(seed) for seed in range(3)]
+    label_studio.upload(number, [(f"{i}.png", thing.png) for i, thing in enumerate(things)])
+    folder = ProjectFolder(tmp_path / str(number))
+    client = Client(label_studio.url, REAL_TOKEN, attempts=2, wait=0.05)
+    fetcher = Fetcher(client, tmp_path / "photos")
+    config = tiny_config("features.size=160")
+    predict_project(client, fetcher, number, folder, config, Options())
+    first, *rest = sorted(task["id"] for task in label_studio.tasks(number))
+    label_studio.annotate(first, [builders.item(things[0].mask)])
+    for task in client.find_tasks(number, rest).values():
+        (entry,) = task["predictions"]  # type: ignore[misc]
+        client.change_prediction(entry["id"], {"result": []})  # type: ignore[has-type]
+    totals = find_in_project(client, fetcher, number, folder, like=first)
+    assert totals.changed == len(rest)
+    stored = [t for t in label_studio.tasks(number) if t["id"] in rest]
+    assert [len(t["predictions"]) for t in stored] == [1] * len(rest)
+    assert sum(len(t["predictions"][0]["result"]) for t in stored) == len(totals.best)
+    assert remove_found(client, folder) == len(rest)
+    stored = [t for t in label_studio.tasks(number) if t["id"] in rest]
+    assert all(t["predictions"][0]["result"] == [] for t in stored)
