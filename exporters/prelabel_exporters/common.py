@@ -155,7 +155,9 @@ def filled_box(
 ) -> Rle | None:
     """The mask of a box in a photo of ``size`` (height, width): its sides, in pixels, are rounded, and
     what is outside is cut off. None where no pixel is left; a box that is thinner than a pixel has
-    the one that it is in."""
+    the one that it is in. None as well for sides that are not finite numbers."""
+    if not all(map(math.isfinite, (left, top, right, bottom))):
+        return None
     height, width = size
     x, end_x = _whole_side(left, right, width)
     y, end_y = _whole_side(top, bottom, height)

@@ -53,7 +53,10 @@ def test_read__other_names(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "corners"),
-    [("dog", "3 4 6"), ("dog", "a b c d"), ("dog", "30 4 60 5"), ("", "1 1 2 2")],
+    [
+        *(("dog", "3 4 6"), ("dog", "a b c d"), ("dog", "30 4 60 5"), ("", "1 1 2 2")),
+        *(("dog", "NaN 4 6 5"), ("dog", "3 nan 6 5"), ("dog", "3 4 inf 5"), ("dog", "1 1 4 NaN")),
+    ],
 )
 def test_read__an_object_that_is_wrong_costs_itself(
     name: str, corners: str, tmp_path: Path
