@@ -18,7 +18,6 @@ from prelabel.label_studio.found_regions import remove_found
 from prelabel.label_studio.learn import learn_tasks
 from prelabel.label_studio.learning_curve import LearningCurve
 from prelabel.label_studio.model_version import is_own
-from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.label_studio.names.table import Names
 from prelabel.label_studio.predict.task_prediction import (
     NamedRegions,
@@ -134,25 +133,15 @@ def predict_project(
     totals = Totals(tasks=len(tasks))
     model = None if options.refit else folder.newest_model()
     if model is None:
-        fit_config = project_config(config, label_config)
-        model = fit_once(
-            folder,
-            fits,
-            lambda own_log: fit_tasks(fetcher, tasks, folder, fit_config, own_log),
-            log,
-        )
+        own = project_config(config, label_config)
+        model = fit_once(folder, fits, lambda log: fit_tasks(fetcher, tasks, folder, own, log), log)
     totals.learned_from = learn_tasks(
         client, fetcher, tasks, folder, model, label_config, options.result_options, log
     )
     state = folder.go_live(config, now=True)
     totals.model_version = state.version
     taught = _teach(folder, model, state.revision, totals, log)
-    names = Names(
-        ExemplarFile(folder.names_file(state.revision)).exemplars,
-        model.classes,
-        clusterer=model.config.strategy("clusterer"),
-        origin=model.vectors_origin,
-    )
+    names = folder.names_at(model, state.revision)
     unnamed = unnamed_classes(label_config, model.class_names, names)
     if unnamed and options.result_options.unnamed == "add" and not options.dry_run:
         label_config = parse_label_config(add_unnamed_labels(client, project_id, unnamed))

@@ -21,8 +21,6 @@ from prelabel.label_studio.api.tabs import remove_tab
 from prelabel.label_studio.api.tasks import Task, download, own_predictions, read_tasks, task_of
 from prelabel.label_studio.format.label_config import parse_label_config
 from prelabel.label_studio.led_tasks import LED, Leading, read_leading, write_leading
-from prelabel.label_studio.names.exemplars import ExemplarFile
-from prelabel.label_studio.names.table import Names
 from prelabel.label_studio.project_folder import ProjectFolder
 from prelabel.label_studio.teaching import ProjectTeacher
 from prelabel.label_studio.unnamed import unnamed_classes
@@ -62,7 +60,11 @@ def lead(
     numbers = {t.id: n for t in tasks if not t.labelled for n, v in t.own if v == version}
     described = [t for t in tasks if t.labelled or t.id in numbers]
     facts = _facts(fetcher, described, folder, model, log)
-    unnamed = set(unnamed_classes(label_config, model.class_names, _names(folder, model)))
+    unnamed = set(
+        unnamed_classes(
+            label_config, model.class_names, folder.names_at(model, folder.state.revision)
+        )
+    )
     led = _order(facts, model.class_names, unnamed, set(numbers))[:LED]
     if not led:
         raise UserError(
@@ -169,13 +171,3 @@ def _order(
         taught=[i for i, t in enumerate(known) if t not in waiting],
     )
     return [known[i] for i in order]
-
-
-def _names(folder: ProjectFolder, model: FittedModel) -> Names:
-    """The names that are live."""
-    return Names(
-        ExemplarFile(folder.names_file(folder.state.revision)).exemplars,
-        model.classes,
-        clusterer=model.config.strategy("clusterer"),
-        origin=model.vectors_origin,
-    )

@@ -18,6 +18,7 @@ from prelabel.label_studio.names.exemplar_lines import copies, read_revision
 from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.label_studio.names.kept_features import KeptFeatures
 from prelabel.label_studio.names.memory import Memory
+from prelabel.label_studio.names.table import Names
 from prelabel.label_studio.project_state import ProjectState, read_state, write_state
 from prelabel.model import FittedModel
 from prelabel.storage.files import replacing
@@ -89,6 +90,15 @@ class ProjectFolder:
     def names_file(self, revision: int) -> Path:
         """The names as they were at a live revision."""
         return self.path / f"names-{revision}.jsonl"
+
+    def names_at(self, model: FittedModel, revision: int) -> Names:
+        """What is known of names at a live revision, for the regions of a model. Raises UserError."""
+        return Names(
+            ExemplarFile(self.names_file(revision)).exemplars,
+            model.classes,
+            clusterer=model.config.strategy("clusterer"),
+            origin=model.vectors_origin,
+        )
 
     def save_model(self, model: FittedModel, *, n_tasks: int) -> ProjectState:
         """Keep a model as the newest; it is not live yet."""

@@ -12,8 +12,6 @@ from prelabel.label_studio.api.photos import Fetcher, Sources, open_fetcher
 from prelabel.label_studio.bulk import Options, predict_project
 from prelabel.label_studio.format.label_config import parse_label_config
 from prelabel.label_studio.format.unnamed_labels import has_labels
-from prelabel.label_studio.names.exemplars import ExemplarFile
-from prelabel.label_studio.names.table import Names
 from prelabel.label_studio.predict.predictor import Predictor
 from prelabel.label_studio.predict.task_prediction import ResultOptions
 from prelabel.label_studio.project_folder import ProjectFolder
@@ -56,12 +54,7 @@ def project_source(
         predictor = Predictor(model, model.config)
         if taught and taught.learned:
             predictor = predictor.taught_with(taught)
-        names = Names(
-            ExemplarFile(folder.names_file(state.revision)).exemplars,
-            model.classes,
-            clusterer=model.config.strategy("clusterer"),
-            origin=model.vectors_origin,
-        )
+        names = folder.names_at(model, state.revision)
         reviewed = ReviewedProject(folder, label_config, predictor, names, ResultOptions())
         log = RunLog(progress)
         with log.stage("regions", len(tasks)):

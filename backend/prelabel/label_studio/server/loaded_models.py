@@ -9,7 +9,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from prelabel.config import Config
-from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.label_studio.names.table import Names
 from prelabel.label_studio.predict.predictor import Predictor
 from prelabel.label_studio.project_folder import ProjectFolder
@@ -101,13 +100,7 @@ class LoadedModels:
             if key not in self._names:
                 for old in [k for k in self._names if k[0] == job.folder][:-1]:
                     del self._names[old]
-                file = ProjectFolder(job.folder).names_file(job.revision)
-                self._names[key] = Names(
-                    ExemplarFile(file).exemplars,
-                    model.classes,
-                    clusterer=model.config.strategy("clusterer"),
-                    origin=model.vectors_origin,
-                )
+                self._names[key] = ProjectFolder(job.folder).names_at(model, job.revision)
             return self._names[key]
 
 

@@ -57,14 +57,6 @@ def work(pipe: Connection, settings: WorkerSettings) -> None:
 
     worker = _Worker(settings, lambda text: send(JobResult(0, NOT_READY, problem=text)))
 
-    def flush_regularly() -> None:
-        quiet_until = 0.0
-        while not stopped.wait(_FLUSH_EVERY):
-            problem = worker.flush()
-            if problem and time.monotonic() >= quiet_until:
-                quiet_until = time.monotonic() + _REPORT_EVERY
-                send(JobResult(0, NOT_READY, problem=problem))
-
     def fetched(job: Job, problem: str) -> None:
         state: Literal["done", "fetched"] = "done" if problem else "fetched"
         send(JobResult(job.number, NOT_READY, problem, state))
@@ -83,7 +75,9 @@ def work(pipe: Connection, settings: WorkerSettings) -> None:
             failed.set()
             raise
 
-    flush = threading.Thread(target=flush_regularly, name=f"{_THREAD} flush", daemon=True)
+    flush = threading.Thread(
+        target=worker.flush_until, args=[stopped], name=f"{_THREAD} flush", daemon=True
+    )
     flush.start()
     pool = ThreadPoolExecutor(max(2, cores()), f"{_THREAD} job")
     interactive = ThreadPoolExecutor(1, f"{_THREAD} interactive job")
@@ -115,6 +109,7 @@ class _Worker:
 
     def __init__(self, settings: WorkerSettings, report: Callable[[str], None]) -> None:
         self._settings = settings
+        self._report = report
         self._models = LoadedModels(settings.config, report)
         self.photos = JobPhotos(settings.sources)
         self._reviews = ReviewJobs(self._models, self.photos, settings.result_options)
@@ -150,6 +145,16 @@ class _Worker:
                 "make room, or set PRELABEL_CACHE to another folder"
             )
         return ""
+
+    def flush_until(self, stopped: threading.Event) -> None:
+        """Write what was found to the cache now and then; what hinders that is reported now and
+        then."""
+        quiet_until = 0.0
+        while not stopped.wait(_FLUSH_EVERY):
+            problem = self.flush()
+            if problem and time.monotonic() >= quiet_until:
+                quiet_until = time.monotonic() + _REPORT_EVERY
+                self._report(problem)
 
     def _answer(self, job: Job) -> bytes:
         match job.kind:
