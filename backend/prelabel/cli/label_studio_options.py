@@ -51,6 +51,7 @@ Partial = Annotated[
         show_default=False,
     ),
 ]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Change nothing on the server.")]
 MaxPoints = Annotated[
     int,
     typer.Option(

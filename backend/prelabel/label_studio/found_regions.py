@@ -7,16 +7,15 @@ from pathlib import Path
 
 import msgspec
 
-from prelabel.errors import UserError
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.tasks import own_predictions
 from prelabel.label_studio.format.annotations import result_items
 from prelabel.label_studio.format.items import ResultItem
 from prelabel.label_studio.prediction_writer import alone
 from prelabel.label_studio.project_folder import ProjectFolder
-from prelabel.storage.files import replacing
 from prelabel.storage.json import JsonObject
 from prelabel.storage.progress import RunLog
+from prelabel.storage.state_file import read_record, write_record
 
 _FILE = "found.json"
 
@@ -45,7 +44,7 @@ def add_found(
             task: list(dict.fromkeys([*before.get(task, ()), *ids.get(task, ())]))
             for task in {**before, **ids}
         }
-        _write(folder.path, _Added(known))  # first, so that all can be taken out
+        write_record(folder.path / _FILE, _Added(known))  # first, so that all can be taken out
         tasks = client.find_tasks(folder.project_id, list(found))
         for number, items in found.items():
             entry = prediction_of(tasks.get(number, {}), version)
@@ -74,7 +73,7 @@ def remove_found(client: Client, folder: ProjectFolder) -> int:
                 if entry.get("id") in own and len(kept) < len(present):
                     client.change_prediction(_number(entry), {"result": kept})
                     changed += 1
-        (folder.path / _FILE).unlink(missing_ok=True)
+        write_record(folder.path / _FILE, _Added())
     return changed
 
 
@@ -100,17 +99,5 @@ def _number(entry: JsonObject) -> int:
 
 def _read(folder: Path) -> _Added:
     """Raises UserError for a damaged file."""
-    try:
-        return msgspec.json.decode((folder / _FILE).read_bytes(), type=_Added)
-    except FileNotFoundError:
-        return _Added()
-    except msgspec.DecodeError as error:
-        raise UserError(
-            f"{folder / _FILE} is damaged ({error}): remove it; regions that were found stay in their "
-            "predictions"
-        ) from error
-
-
-def _write(folder: Path, added: _Added) -> None:
-    with replacing(folder / _FILE) as beside:
-        beside.write_bytes(msgspec.json.encode(added))
+    remedy = "remove it; regions that were found stay in their predictions"
+    return read_record(folder / _FILE, _Added, remedy=remedy)

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from prelabel.errors import UserError
-from prelabel.storage.files import replacing
+from prelabel.storage.state_file import read_record, write_record
 
 LED = 200
 """Tasks that get a place, at most: each is a request to the server."""
@@ -35,21 +34,10 @@ class Leading(msgspec.Struct, frozen=True):
 
 def read_leading(folder: Path) -> Leading:
     """What was changed in the project of this folder. Raises UserError for a damaged file."""
-    try:
-        return msgspec.json.decode((folder / _FILE).read_bytes(), type=Leading)
-    except FileNotFoundError:
-        return Leading()
-    except msgspec.DecodeError as error:
-        raise UserError(
-            f"{folder / _FILE} is damaged ({error}): remove it, and put the project's task sampling "
-            "and tabs back in Label Studio"
-        ) from error
+    remedy = "remove it, and put the project's task sampling and tabs back in Label Studio"
+    return read_record(folder / _FILE, Leading, remedy=remedy)
 
 
 def write_leading(folder: Path, leading: Leading) -> None:
-    """Keep it; without anything to put back, the file goes."""
-    if leading == Leading():
-        (folder / _FILE).unlink(missing_ok=True)
-        return
-    with replacing(folder / _FILE) as beside:
-        beside.write_bytes(msgspec.json.encode(leading))
+    """Keep it; without anything to put back, the file goes. Raises OSError."""
+    write_record(folder / _FILE, leading)

@@ -8,12 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from prelabel.data.masks import rle_area
 from prelabel.data.records import LabelledPatches, PatchFeatures
 from prelabel.steps.blending import WEIGHTS, Blend, LeftOut, choose_blend, reach_of, trust
 from prelabel.steps.cutting import Cutting, Drawn, choose_cutting
 from prelabel.steps.kept import Kept
-from prelabel.steps.patch_labels import LabelledPhoto, class_names, patch_coverage, patch_shares
+from prelabel.steps.patch_labels import (
+    LabelledPhoto,
+    class_names,
+    patch_coverage,
+    patch_shares,
+    presume_background,
+)
 from prelabel.steps.region_classes import exemplars_of, named_right
 from prelabel.steps.regions import upsample
 from prelabel.steps.taught import (
@@ -27,8 +32,6 @@ from prelabel.strategies.protocols import Learner
 Float = NDArray[np.float32]
 FOLDS = 8
 """Groups of labelled photos, each of which is left out once to see how well the others teach."""
-_PRESUMED = 0.3
-"""How far what the levels find no object in counts as background on a photo that is not complete."""
 _UNTRIED_NAMES = 0.5
 """The learner's weight in names while no photo can be left out."""
 _MOST_TRIED = 64
@@ -130,9 +133,7 @@ class _Labels:
         height, width = self.features_of(photo.digest).attention.shape
         shares = patch_shares(photo, self.classes, height=height, width=width)
         if not photo.complete:
-            teaches_nothing = patch_coverage(photo.unknown, height, width)
-            unknown = np.maximum(1 - shares.sum(axis=-1) - teaches_nothing, 0)
-            shares[..., 0] += _PRESUMED * unknown * (self.levels_of(photo.digest) < 0.5)
+            presume_background(shares, photo, self.levels_of(photo.digest) < 0.5)
         return shares.reshape(height * width, -1)
 
     def _mean(self, digest: str) -> tuple[Float, float]:
@@ -211,8 +212,7 @@ def _choose_cutting(
 
 def _areas(photos: Sequence[LabelledPhoto]) -> list[float]:
     """Of the objects whose masks were drawn, as shares of their photos."""
-    drawn = [r.rle for photo in photos for r in photo.regions if r.name and r.weight == 1]
-    return [rle_area(rle) / (rle["size"][0] * rle["size"][1]) for rle in drawn]
+    return [r.area for photo in photos for r in photo.regions if r.name and r.weight == 1]
 
 
 def _mean_patches(

@@ -9,19 +9,22 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from prelabel.data.masks import Rle, rle_area
+from prelabel.data.masks import Rle
 from prelabel.data.records import LabelledPatches, PatchFeatures
 from prelabel.errors import UserError
 from prelabel.steps.levels import unit
-from prelabel.steps.patch_labels import LabelledPhoto, class_names, patch_coverage, patch_shares
+from prelabel.steps.patch_labels import (
+    LabelledPhoto,
+    class_names,
+    patch_coverage,
+    patch_shares,
+    presume_background,
+)
 from prelabel.steps.region_classes import exemplars_of
 from prelabel.steps.taught import Facts, Taught, points_of
 from prelabel.strategies.protocols import Learner
 
 Float = NDArray[np.float32]
-_PRESUMED = 0.3
-"""How far the rest of a photo that is not complete counts as background: little of it is like what was
-drawn."""
 _PART = 0.25
 """What is found may have this share of the smallest drawn object's area at least."""
 _NEARER = 0.4
@@ -110,12 +113,7 @@ def learn_likeness(
         return LabelledPatches(points_of(features, center), shares)
 
     learned: Mapping[str, Float] = {}
-    areas = [
-        rle_area(region.rle) / (region.rle["size"][0] * region.rle["size"][1])
-        for photo in photos
-        for region in photo.regions
-        if region.name
-    ]
+    areas = [region.area for photo in photos for region in photo.regions if region.name]
     if areas:
         learned = learner.fit([learner.summarize(map(patches, photos), seed=seed)])
     if not learned:
@@ -163,7 +161,5 @@ def _prototypes(photos: Iterable[LabelledPatches], n_classes: int) -> Float:
 def _shares(photo: LabelledPhoto, classes: Sequence[str], height: int, width: int) -> Float:
     """As of ``LabelledPatches``."""
     shares = patch_shares(photo, classes, height=height, width=width)
-    if not photo.complete:
-        unknown = 1 - shares.sum(axis=-1) - patch_coverage(photo.unknown, height, width)
-        shares[..., 0] += _PRESUMED * np.maximum(unknown, 0)
+    presume_background(shares, photo)
     return shares.reshape(height * width, -1)

@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from prelabel.data.masks import Rle, decode_rle
+from prelabel.data.masks import Rle, decode_rle, rle_area
 
 Float = NDArray[np.float32]
+_PRESUMED = 0.3
+"""How far what is not drawn counts as background on a photo that is labelled in part."""
 BOX_WEIGHT = 0.3
 """How far the inside of a box counts as its object, of which nobody knows where in the box it is."""
 
@@ -35,6 +37,12 @@ class LabelledRegion:
     name: str
     weight: float = 1.0
     vector: Float | None = None
+
+    @property
+    def area(self) -> float:
+        """Its share of the photo."""
+        height, width = self.rle["size"]
+        return rle_area(self.rle) / (height * width)
 
 
 @dataclass(frozen=True)
@@ -93,6 +101,19 @@ def patch_shares(
     shares[..., 0] = rest if labels.complete else np.minimum(shares[..., 0], rest)
     shares *= 1 - patch_coverage(labels.unknown, height, width)[..., None]
     return shares
+
+
+def presume_background(
+    shares: Float, labels: LabelledPhoto, where: NDArray[np.bool_] | bool = True
+) -> None:
+    """On a photo that is labelled in part, count what is unknown weakly as background, as little of it
+    is like what was drawn. Changes ``shares``, of ``patch_shares``, on the patches bool (height, width)
+    ``where``."""
+    if labels.complete:
+        return
+    teaches_nothing = patch_coverage(labels.unknown, *shares.shape[:2])
+    unknown = np.maximum(1 - shares.sum(axis=-1) - teaches_nothing, 0)
+    shares[..., 0] += _PRESUMED * unknown * where
 
 
 def patch_coverage(rles: Sequence[Rle], height: int, width: int) -> Float:

@@ -105,9 +105,10 @@ def test_auth__without_a_password_the_host_must_be_this_machine(
     """A page on the internet may have its name pointed to 127.0.0.1 (DNS rebinding)."""
     for host in ("localhost:9090", "[::1]:9090", "10.0.0.5:9090", "host.docker.internal:9090"):
         assert open_http.get("/versions", headers={"Host": host}).status_code == 200
-    refused = open_http.get("/versions", headers={"Host": "rebound.example.com:9090"})
-    assert refused.status_code == 403
-    assert "set a password" in refused.json()["error"]
+    for host in ("rebound.example.com:9090", "localhost@rebound.example.com", "a:b:c", ""):
+        refused = open_http.get("/versions", headers={"Host": host})
+        assert refused.status_code == 403
+        assert "set a password" in refused.json()["error"]
     # With a password any name is allowed.
     headers = {"Host": "prelabel.example.com", "Authorization": f"Bearer {SCRIPT_TOKEN}"}
     assert http.get("/versions", headers=headers).status_code == 200

@@ -42,9 +42,7 @@ def find(
     most: Annotated[
         int, typer.Option(min=1, help="Regions that are added at most, the best ones.")
     ] = 200,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Change nothing on the server.")
-    ] = False,
+    dry_run: ls_options.DryRun = False,
     url: ls_options.Url = ls_options.LOCAL,
     token: ls_options.Token,
     tolerance: ls_options.Tolerance = 1.0,

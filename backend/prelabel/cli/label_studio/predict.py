@@ -75,9 +75,7 @@ def predict(
         ),
     ] = None,
     partial: ls_options.Partial = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Change nothing on the server.")
-    ] = False,
+    dry_run: ls_options.DryRun = False,
     min_score: ls_options.MinScore = 0.0,
     max_regions: ls_options.MaxRegions = 50,
     gap: ls_options.Gap = 0,

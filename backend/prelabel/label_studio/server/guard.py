@@ -19,6 +19,7 @@ from prelabel.errors import UserError
 from prelabel.label_studio.server.bodies import BusyError
 from prelabel.label_studio.server.metrics import Metrics
 from prelabel.label_studio.server.problems import ProblemLog
+from prelabel.review.access import asked_host
 
 _NAMES_OF_THIS_MACHINE = ("localhost", "host.docker.internal", "host.containers.internal")
 _OPEN_PATHS = ("/health", "/webhook")
@@ -130,10 +131,8 @@ class Guard:
                     "password than this backend's; enter them there in Settings, Model"
                 )
             return unauthorized()
-        if self._access.open and not _is_this_machine(request.url.hostname or ""):
-            return _error(
-                403, f"{request.url.hostname} is not a name of this machine: set a password"
-            )
+        if self._access.open and not _is_this_machine(host := asked_host(request)):
+            return _error(403, f"{host!r} is not a name of this machine: set a password")
         if request.method == "POST":
             origin = request.headers.get("origin")
             if origin and origin.partition("://")[2] != request.headers.get("host"):

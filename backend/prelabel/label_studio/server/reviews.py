@@ -43,8 +43,8 @@ _LONGEST = 3600.0
 
 @dataclass
 class _Opened:
-    """A review that is open or being opened. ``text``: what is going on, for people. ``since``: when it
-    failed."""
+    """A review that is open or being opened. ``text``: what is going on, for people. ``failed_at``,
+    ``used_at``: when it failed, and when somebody looked last, by the monotonic clock. ``held``: its lock."""
 
     app: ASGIApp | None = None
     review: Review | None = None
