@@ -130,7 +130,8 @@ def _path(text: str) -> str:
         path = photo_name(text, "")
     else:
         path = _DRIVE.sub("", text.replace("\\", "/"), count=1)
-    return "" if PurePosixPath(path).name in ("", "..") else str(PurePosixPath(path))
+    found = PurePosixPath(path)
+    return "" if found.name in ("", "..") else str(found)
 
 
 def _leads_elsewhere(text: str, path: str) -> bool:
