@@ -40,12 +40,12 @@ from sklearn.cluster import AgglomerativeClustering
 from sklearn.feature_extraction.image import grid_to_graph
 
 from prelabel import config
+from prelabel.data.bulges import cut_parts
 from prelabel.data.masks import Rle, encode_rle
 from prelabel.data.records import LabelledPatches
 from prelabel.finding import Finder
 from prelabel.photo_segmenter import PhotoSegmenter
 from prelabel.segment import Segment, Segmenter
-from prelabel.steps.cutting import cut_parts
 from prelabel.steps.levels import unit
 from prelabel.steps.patch_labels import LabelledPhoto, LabelledRegion, patch_shares
 from prelabel.steps.regions import upsample

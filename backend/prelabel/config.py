@@ -26,6 +26,7 @@ from prelabel.strategies.protocols import (
     Foreground,
     Learner,
     Refiner,
+    Separator,
 )
 from prelabel.strategies.registry import KINDS
 
@@ -95,8 +96,8 @@ class Regions(_Section):
 
     Attributes:
         threshold: P(foreground) above which a pixel is foreground; lower gives larger regions.
-        min_area: connected parts under this share of the photo are dropped and counted.
-        max_frame: so are parts on more than this share of the photo's outermost pixels; 1 keeps
+        min_area: regions under this share of the photo are dropped and counted.
+        max_frame: so are those on more than this share of the photo's outermost pixels; 1 keeps
             objects that fill a photo from side to side.
         min_hole: holes under this share of their region are filled; 0 keeps them all.
         min_part: separate parts under this share of their region are left out; 0 keeps them all.
@@ -146,6 +147,7 @@ class Config(_Section):
         consistency: combines the levels into one P(foreground).
         learner: labelled photos to what patches are foreground and of which class.
         refiner: sharpens P(foreground) along the photo's edges.
+        separator: foreground to regions that may touch.
         regions: what becomes a region.
         embedder: regions to vectors.
         classes: how many classes.
@@ -167,6 +169,7 @@ class Config(_Section):
     consistency: StrategyChoice = StrategyChoice(name="mean")
     learner: StrategyChoice = StrategyChoice(name="ridge")
     refiner: StrategyChoice = StrategyChoice(name="guided-filter")
+    separator: StrategyChoice = StrategyChoice(name="connected")
     regions: Regions = Regions()
     embedder: StrategyChoice = StrategyChoice(name="region-cls")
     classes: Classes = Classes()
@@ -190,6 +193,8 @@ class Config(_Section):
     def strategy(self, section: Literal["learner"]) -> Learner: ...
     @overload
     def strategy(self, section: Literal["refiner"]) -> Refiner: ...
+    @overload
+    def strategy(self, section: Literal["separator"]) -> Separator: ...
     @overload
     def strategy(self, section: Literal["embedder"]) -> Embedder: ...
     @overload

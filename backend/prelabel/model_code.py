@@ -16,7 +16,7 @@ _STEPS = {
     "steps.segment": ("prelabel.photo_segmenter",),
     "steps.features": ("prelabel.steps.features",),
 }
-_FIND_REGIONS = ("backbone", "clusterer", "consistency", "refiner", "embedder")
+_FIND_REGIONS = ("backbone", "clusterer", "consistency", "refiner", "separator", "embedder")
 """Kinds of strategies that run on each photo once a model is fitted."""
 _SAME_VECTORS = ("weights", "device", "precision")
 """Parts of a backbone's identity that change its vectors by rounding only, or not at all."""

@@ -12,7 +12,15 @@ from msgspec import structs
 from numpy.typing import NDArray
 
 from prelabel.config import Config
-from prelabel.data.records import Image, LevelResult, PatchFeatures, Prediction, Region
+from prelabel.data.bulges import Labels, connected_parts, cut_regions
+from prelabel.data.records import (
+    Image,
+    LevelResult,
+    PatchFeatures,
+    PatchMaps,
+    Prediction,
+    Region,
+)
 from prelabel.errors import UserError
 from prelabel.model import FittedModel
 from prelabel.steps import levels
@@ -20,7 +28,7 @@ from prelabel.steps.cutting import Cutting
 from prelabel.steps.region_classes import region_shares
 from prelabel.steps.regions import PhotoRegions, agreement, find_regions, upsample
 from prelabel.steps.taught import points_of
-from prelabel.strategies.checks import assign, check_array
+from prelabel.strategies.checks import assign, check_array, check_regions
 from prelabel.strategies.protocols import Clusterer
 
 Float = NDArray[np.float32]
@@ -125,6 +133,7 @@ class Segmenter:
         self.consistency = config.strategy("consistency")
         self.learner = config.strategy("learner")
         self.refiner = config.strategy("refiner")
+        self.separator = config.strategy("separator")
         self.embedder = config.strategy("embedder")
 
     def describe(self, image: Image, features: PatchFeatures, found: PhotoRegions) -> Segment:
@@ -143,13 +152,15 @@ class Segmenter:
         results = self.apply_levels(features)
         combined = self.combine(features, results)
         agreed = agreement(results, combined)
+        maps = self.patch_maps(features, results, combined)
         if self.taught is None:
-            return self.to_regions(image, combined, agreed)
+            return self.to_regions(image, combined, agreed, patches=maps)
         classes, foreground = self.blend(features, combined)
         weight = self.taught.facts.weight
         own = 1 - np.abs(classes.sum(axis=1).reshape(combined.shape) - foreground)
         agreed = (1 - weight) * agreed + weight * own
-        found = self.to_regions(image, foreground, agreed, self.taught.cutting)
+        maps = replace(maps, foreground=foreground)
+        found = self.to_regions(image, foreground, agreed, self.taught.cutting, patches=maps)
         rles = [region.rle for region in found.regions]
         return replace(found, shares=region_shares(classes, rles, *combined.shape))
 
@@ -182,11 +193,29 @@ class Segmenter:
             seed=config.fit.seed,
         )
 
+    def patch_maps(
+        self, features: PatchFeatures, results: Sequence[LevelResult], foreground: Float
+    ) -> PatchMaps:
+        """What separators are told of the patches."""
+        return PatchMaps(
+            foreground=foreground,
+            vectors=self.model.levels.relative(features),
+            attention=features.attention.astype(np.float32),
+            clusters=np.concatenate([result.clusters for result in results]),
+        )
+
     def to_regions(
-        self, image: Image, foreground: Float, agreed: Float, cutting: Cutting | None = None
+        self,
+        image: Image,
+        foreground: Float,
+        agreed: Float,
+        cutting: Cutting | None = None,
+        *,
+        patches: PatchMaps | None = None,
     ) -> PhotoRegions:
         """Refine P(foreground) and cut it into regions; ``agreed`` is the levels' agreement. Both are
-        float32 on the patch grid."""
+        float32 on the patch grid. Without ``patches`` the connected parts are regions. Raises
+        ContractError."""
         config = self.model.config
         cutting = cutting or Cutting()
         smallest = cutting.smallest
@@ -194,19 +223,29 @@ class Segmenter:
         coarse = upsample(foreground, height=height, width=width)
         refined = self.refiner.refine(coarse, image.pixels)
         check_array(f"refiner {config.refiner.name!r}", refined, coarse.shape, probability=True)
+        labels = self._separate(refined, image, patches)
         return find_regions(
-            refined,
+            cut_regions(labels, cutting.neck),
             coarse=coarse,
             agreed=upsample(agreed, height=height, width=width),
-            threshold=config.regions.threshold,
             min_area=config.regions.min_area if smallest is None else smallest,
-            neck=cutting.neck,
             max_frame=config.regions.max_frame,
             min_hole=config.regions.min_hole,
             min_part=config.regions.min_part,
             full_width=image.width,
             full_height=image.height,
         )
+
+    def _separate(self, refined: Float, image: Image, patches: PatchMaps | None) -> Labels:
+        """Numbers of regions from 1, int32 (h, w)."""
+        config = self.model.config
+        threshold = config.regions.threshold
+        if patches is None:
+            return connected_parts(refined > threshold)
+        labels = self.separator.separate(
+            refined, threshold=threshold, patches=patches, image=image.pixels
+        )
+        return check_regions(f"separator {config.separator.name!r}", labels, refined.shape)
 
 
 def image_level_model(config: Config, features: PatchFeatures) -> FittedModel:

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from prelabel.data.bulges import cut_parts
 from prelabel.data.masks import Mask
-from prelabel.steps.cutting import Cutting, Drawn, choose_cutting, cut_parts
+from prelabel.steps.cutting import Cutting, Drawn, choose_cutting
 
 ROWS, COLUMNS = np.mgrid[:40, :60]
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 from scipy.spatial.distance import cdist
 
+from prelabel.data.bulges import connected_parts
 from prelabel.data.masks import decode_rle
 from prelabel.data.records import LevelResult
 from prelabel.steps.classes import fit_classes, number_of_classes
@@ -35,7 +36,6 @@ def find(mask: NDArray[np.bool_], **changes: Any) -> PhotoRegions:
     settings: dict[str, Any] = {
         "coarse": np.full(mask.shape, 0.8, dtype=np.float32),
         "agreed": np.full(mask.shape, 0.5, dtype=np.float32),
-        "threshold": 0.5,
         "min_area": 0.0,
         "max_frame": 1.0,
         "min_hole": 0.0,
@@ -43,7 +43,7 @@ def find(mask: NDArray[np.bool_], **changes: Any) -> PhotoRegions:
         "full_width": width,
         "full_height": height,
     }
-    return find_regions(mask.astype(np.float32), **(settings | changes))
+    return find_regions(connected_parts(mask), **(settings | changes))
 
 
 def test_regions__parts_touch_at_corners_too() -> None:
@@ -79,25 +79,6 @@ def test_regions__score_is_mean_p_times_mean_agreement_inside() -> None:
     assert [r.area for r in found.regions] == [1, 2, 5]  # highest score first
     assert [r.score for r in found.regions] == pytest.approx([0.9, 0.4, 0.0])
     assert [int(mask.sum()) for mask in found.masks] == [1, 2, 5]
-
-
-def test_regions__threshold_itself_is_background() -> None:
-    refined = np.array([[0.5, 0.500001]], dtype=np.float32)
-    ones = np.ones_like(refined)
-    found = find_regions(
-        refined,
-        coarse=ones,
-        agreed=ones,
-        threshold=0.5,
-        min_area=0,
-        max_frame=1,
-        min_hole=0,
-        min_part=0,
-        full_width=2,
-        full_height=1,
-    )
-    assert [r.box for r in found.regions] == [(1, 0, 1, 1)]
-    assert found.regions[0].score == 1.0
 
 
 def test_regions__surroundings_are_not_a_region() -> None:

@@ -116,6 +116,40 @@ def test_check__a_case_that_only_one_size_shows(broken: Broken) -> None:
     assert "ZeroDivisionError" in promise
 
 
+# Separators
+
+
+def _separate(answer: Callable[[Float], object]) -> type:
+    return _strategy(
+        "separate", lambda self, refined, *, threshold, patches, image: answer(refined)
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (lambda p: p > 0.5, "bool.*int32"),
+        (lambda p: (p > 0.5).astype(np.int64), "int64.*int32"),
+        (lambda p: -(p > 0.5).astype(np.int32), "returned -1, expected 0 or more"),
+        (lambda p: 2 * (p > 0.5).astype(np.int32), "no region 1 but a region 2.*without gaps"),
+        (lambda p: np.int32(10**9) * (p > 0.5).astype(np.int32), "a region 1000000000"),
+        (lambda p: (p[1:] > 0.5).astype(np.int32), r"\(0, 1\).*\(1, 1\)"),
+        (lambda p: np.multiply(p, 0, out=p).astype(np.int32), "read-only"),
+        (lambda p: 1 / 0, "ZeroDivisionError"),
+    ],
+)
+def test_check__a_separator_that_breaks_its_promise(
+    broken: Broken, answer: Callable[[Float], object], problem: str
+) -> None:
+    promises = broken("separator", _separate(answer))
+    assert any(re.search(problem, promise) for promise in promises), promises
+    assert all(promise.startswith("separate (") for promise in promises)
+
+
+def test_check__a_separator_that_finds_nothing(broken: Broken) -> None:
+    assert broken("separator", _separate(lambda p: np.zeros(p.shape, dtype=np.int32))) == []
+
+
 # Learners
 
 

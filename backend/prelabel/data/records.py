@@ -96,8 +96,26 @@ class LevelResult:
     foreground: NDArray[np.float32]
 
 
+@dataclass(frozen=True, slots=True)
+class PatchMaps:
+    """What is known of a photo's patches once the levels were applied, on a grid of h × w patches.
+
+    Attributes:
+        foreground: float32 (h, w) in [0, 1], P(foreground) before it was refined.
+        vectors: float32 (h, w, dim), the features, relative to what is usual at their place.
+        attention: float32 (h, w), as in `PatchFeatures`.
+        clusters: int16 (n_runs, h, w), the clusters of each patch in the clusterings of all levels,
+            coarse to fine; n_runs ≥ 1.
+    """
+
+    foreground: NDArray[np.float32]
+    vectors: NDArray[np.float32]
+    attention: NDArray[np.float32]
+    clusters: NDArray[np.int16]
+
+
 class Region(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """One connected part of a photo's foreground; it may hold several touching objects.
+    """A part of a photo's foreground; it may hold several touching objects.
 
     Attributes:
         rle: the mask at the photo's full size, as COCO's compressed run lengths.

@@ -1,4 +1,4 @@
-"""Foreground to regions: connected parts, each with its mask, box and score."""
+"""A label image to regions, each with its mask, box and score."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
+from prelabel.data.bulges import Labels
 from prelabel.data.masks import Mask, encode_rle, rle_area, rle_box
 from prelabel.data.records import LevelResult, Region
-from prelabel.steps.cutting import cut_parts
 from prelabel.steps.tidying import drop_parts, fill_holes
 
 Float = NDArray[np.float32]
@@ -45,31 +45,28 @@ def agreement(levels: Sequence[LevelResult], foreground: Float) -> Float:
 
 
 def find_regions(
-    refined: Float,
+    labels: Labels,
     *,
     coarse: Float,
     agreed: Float,
-    threshold: float,
     min_area: float,
     max_frame: float,
     min_hole: float,
     min_part: float,
     full_width: int,
     full_height: int,
-    neck: float = 0.0,
 ) -> PhotoRegions:
-    """Connected parts (8 neighbours) of ``refined`` above ``threshold``, cut as `Cutting` says.
+    """The regions of a label image int32 (h, w), numbers from 1 without gaps.
 
-    ``refined``, ``coarse`` (P before refinement) and ``agreed`` are float32 (h, w) at working size.
-    A region's score is its mean of coarse × agreed. Parts smaller than ``min_area`` (a share of the
-    photo) are dropped and counted, and so are parts on more than ``max_frame`` of the photo's
+    ``coarse`` (P before refinement) and ``agreed`` are float32 (h, w) at working size, as it is.
+    A region's score is its mean of coarse × agreed. Those smaller than ``min_area`` (a share of the
+    photo) are dropped and counted, and so are those on more than ``max_frame`` of the photo's
     outermost pixels: what surrounds everything else is not an object. Of what is kept, holes smaller
     than ``min_hole`` (a share of the region) are filled, except where another region lies in one,
     and parts smaller than ``min_part`` are left out, which the outline at full size may have. The
     score is of the region as it was found.
     """
-    height, width = refined.shape
-    labels = cut_parts(refined > threshold, neck)
+    height, width = labels.shape
     n_parts = int(labels.max()) + 1
     areas = np.bincount(labels.ravel(), minlength=n_parts)
     windows = find_objects(labels)

@@ -66,6 +66,24 @@ def check_labels(strategy: str, array: object, *, n: int, k: int) -> Array:
     return checked
 
 
+def check_regions(strategy: str, array: object, shape: tuple[int, int]) -> Array:
+    """The array, if it is int32 of that shape and has each number from 0 or 1 to its highest. Raises
+    ContractError, naming the strategy, if it is not."""
+    checked = _check_shape(strategy, array, shape)
+    if checked.dtype != np.int32:
+        raise ContractError(f"{strategy} returned {checked.dtype}, expected int32")
+    if checked.min() < 0:
+        raise ContractError(f"{strategy} returned {checked.min()}, expected 0 or more")
+    numbers = np.unique(checked[checked > 0])
+    missing = np.flatnonzero(numbers != np.arange(1, len(numbers) + 1))
+    if len(missing):
+        first, most = int(missing[0]) + 1, int(numbers[-1])
+        raise ContractError(
+            f"{strategy} returned no region {first} but a region {most}, expected numbers without gaps"
+        )
+    return checked
+
+
 def _check_shape(strategy: str, array: object, shape: tuple[int | None, ...]) -> Array:
     if not isinstance(array, np.ndarray):
         raise ContractError(f"{strategy} returned {type(array).__name__}, expected an array")

@@ -17,7 +17,7 @@ from prelabel.data.records import LabelledPatches, PatchFeatures
 from prelabel.errors import ContractError, UserError
 from prelabel.storage.text import error_line, nearest
 from prelabel.strategies import registry
-from prelabel.strategies.checks import Array, check_labels
+from prelabel.strategies.checks import Array, check_labels, check_regions
 from prelabel.strategies.export_contract import check_exporter
 from prelabel.strategies.harness import (
     FAILED,
@@ -25,6 +25,7 @@ from prelabel.strategies.harness import (
     MeanColour,
     equal,
     level,
+    patch_maps,
 )
 from prelabel.strategies.protocols import (
     Backbone,
@@ -34,6 +35,7 @@ from prelabel.strategies.protocols import (
     Foreground,
     Learner,
     Refiner,
+    Separator,
 )
 
 
@@ -299,6 +301,32 @@ def _check_refiner(harness: Harness[Refiner]) -> None:
                 harness.is_array(answer, (height, width), "refine", case, probability=True)
 
 
+def _check_separator(harness: Harness[Separator]) -> None:
+    rng = np.random.default_rng(0)
+    sizes = (((1, 1), (1, 1)), ((1, 9), (1, 2)), ((24, 36), (4, 6)), ((30, 20), (3, 2)))
+    for (height, width), (rows, columns) in sizes:
+        image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        random = rng.random((height, width)).astype(np.float32)
+        half = np.where(np.arange(width) < width / 2, random / 2, (1 + random) / 2)
+        fields = {"random": random, "high on one side": half.astype(np.float32)}
+        fields |= {"0": random * 0, "1": random * 0 + 1}
+        for kind, refined in fields.items():
+            for maps, patches in {
+                "random": patch_maps(rows, columns),
+                "0": patch_maps(rows, columns, scale=0),
+            }.items():
+                case = f"{height} × {width} pixels, P {kind}, {rows} × {columns} patches of {maps}"
+                answer = harness.call(
+                    case, "separate", refined, threshold=0.5, patches=patches, image=image
+                )
+                if answer is FAILED:
+                    continue
+                try:
+                    check_regions("", answer, (height, width))
+                except ContractError as error:
+                    harness.note("separate", case, str(error).strip())
+
+
 def _check_embedder(harness: Harness[Embedder]) -> None:
     backbone, rng, lengths = MeanColour(), np.random.default_rng(0), set()
     shape = (backbone.batch, 3 * backbone.patch, 4 * backbone.patch, 3)
@@ -342,6 +370,7 @@ _CONTRACTS: dict[str, Callable[[Harness[Any]], None]] = {
     "consistency": _check_consistency,
     "learner": _check_learner,
     "refiner": _check_refiner,
+    "separator": _check_separator,
     "embedder": _check_embedder,
     "exporter": check_exporter,
 }

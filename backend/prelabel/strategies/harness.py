@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prelabel.data.masks import encode_rle, rle_area, rle_box
-from prelabel.data.records import LevelResult, PatchFeatures, Prediction, Region
+from prelabel.data.records import LevelResult, PatchFeatures, PatchMaps, Prediction, Region
 from prelabel.errors import ContractError
 from prelabel.storage.text import error_line
 from prelabel.strategies.checks import Array, check_array
@@ -137,6 +137,17 @@ def level(seed: int, height: int, width: int) -> LevelResult:
     scores = tuple(rng.random(k).astype(np.float32) for k in ks)
     runs = [own[labels] for own, labels in zip(scores, clusters, strict=True)]
     return LevelResult(f"level {seed}", clusters, scores, np.mean(runs, axis=0, dtype=np.float32))
+
+
+def patch_maps(height: int, width: int, *, scale: float = 1.0) -> PatchMaps:
+    """Random maps of h × w patches with vectors of 5 numbers; all times ``scale``."""
+    rng = np.random.default_rng(0)
+    return PatchMaps(
+        foreground=np.asarray(scale * rng.random((height, width)), dtype=np.float32),
+        vectors=np.asarray(scale * rng.normal(size=(height, width, 5)), dtype=np.float32),
+        attention=np.asarray(scale * rng.gamma(1, size=(height, width)), dtype=np.float32),
+        clusters=np.asarray(scale * rng.integers(0, 4, (3, height, width)), dtype=np.int16),
+    )
 
 
 def prediction(number: int, *, n_regions: int) -> Prediction:

@@ -3,7 +3,8 @@
 A strategy is a frozen dataclass whose fields are its settings. It is found by name through an
 entry point group, built in or not.
 Arrays that a strategy is given are not written to. Every strategy is deterministic for a seed.
-Clusterers, foreground rules, consistencies, learners and refiners are called from several threads at once;
+Clusterers, foreground rules, consistencies, learners, refiners and separators are called from several
+threads at once;
 backbones, embedders and exporters from one at a time.
 """
 
@@ -17,7 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prelabel.data.dataset import Dataset, ExportContext
-from prelabel.data.records import LabelledPatches, LevelResult, PatchFeatures, Prediction
+from prelabel.data.records import (
+    LabelledPatches,
+    LevelResult,
+    PatchFeatures,
+    PatchMaps,
+    Prediction,
+)
 
 Float = NDArray[np.float32]
 
@@ -215,6 +222,34 @@ class Refiner(Protocol):
 
         Returns:
             float32 (h, w) in [0, 1]; above 0.5 is foreground.
+        """
+        ...
+
+
+@runtime_checkable
+class Separator(Protocol):
+    """Foreground to regions, which may touch."""
+
+    def separate(
+        self,
+        refined: Float,
+        *,
+        threshold: float,
+        patches: PatchMaps,
+        image: NDArray[np.uint8],
+    ) -> NDArray[np.int32]:
+        """Tell which pixels are one region.
+
+        Small regions and surroundings are left out afterwards, and small holes are filled.
+
+        Args:
+            refined: float32 (h, w) in [0, 1], P(foreground) of each pixel.
+            threshold: in (0, 1); pixels above are foreground.
+            patches: what is known of the patches, on a grid over the same photo.
+            image: uint8 (h, w, 3) RGB, at most 1 024 pixels on the long side.
+
+        Returns:
+            int32 (h, w): 0 where there is no region, else the region's number, from 1 without gaps.
         """
         ...
 

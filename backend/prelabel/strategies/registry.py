@@ -24,6 +24,7 @@ from prelabel.strategies.protocols import (
     Foreground,
     Learner,
     Refiner,
+    Separator,
 )
 
 
@@ -45,6 +46,7 @@ KINDS: dict[str, Kind] = {
         Kind("consistency", "prelabel.consistency", Consistency),
         Kind("learner", "prelabel.learners", Learner),
         Kind("refiner", "prelabel.refiners", Refiner),
+        Kind("separator", "prelabel.separators", Separator),
         Kind("embedder", "prelabel.embedders", Embedder),
         Kind("exporter", "prelabel.exporters", Exporter),
     )

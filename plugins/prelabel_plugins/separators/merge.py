@@ -1,0 +1,187 @@
+"""Connected parts are cut between patches that show different things."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+from typing import Annotated
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from prelabel.data.bulges import connected_parts
+from prelabel.data.records import PatchMaps
+
+Float = NDArray[np.float32]
+Labels = NDArray[np.int32]
+_COVERED = 0.25
+"""Share of a patch that is foreground from which it takes part."""
+
+
+@dataclass(frozen=True)
+class Merge:
+    """Connected parts, cut between patches that show different things.
+
+    Patches of the foreground that are neighbours are merged, the most similar first by the cosine of
+    mean vectors (average linkage; regions grown by merging as in Nock and Nielsen, TPAMI 2004), until
+    no two neighbours are similar enough. Each pixel of the foreground has the region of the patches
+    around it.
+
+    Attributes:
+        similar: in [-1, 1]; neighbours are merged down to this cosine. Higher cuts more.
+        smallest: in [0, 1); what is less than this share of its connected part is merged with the most
+            similar neighbour, however unlike.
+    """
+
+    similar: Annotated[float, Field(ge=-1, le=1)] = 0.4
+    smallest: Annotated[float, Field(ge=0, lt=1)] = 0.1
+
+    def separate(
+        self,
+        refined: Float,
+        *,
+        threshold: float,
+        patches: PatchMaps,
+        image: NDArray[np.uint8],
+    ) -> Labels:
+        """int32 (h, w), numbers from 1."""
+        mask = refined > threshold
+        rows, columns = patches.foreground.shape
+        share = cv2.resize(mask.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
+        merged = merge_patches(
+            np.asarray(share > _COVERED), patches.vectors, self.similar, self.smallest
+        )
+        parts = connected_parts(mask)
+        if merged.max() < 2:
+            return parts
+        return _numbered(parts.astype(np.int64) * (merged.max() + 1) + _enlarged(merged, mask))
+
+
+def merge_patches(
+    inside: NDArray[np.bool_], vectors: Float, similar: float, smallest: float
+) -> Labels:
+    """Numbers from 1, int32 (h, w), of the regions of the patches that are ``inside``, bool (h, w)."""
+    merging = _Merging(inside, vectors)
+    merging.down_to(similar)
+    merging.absorb(smallest)
+    return merging.labels()
+
+
+class _Merging:
+    """Regions of neighbouring patches, at first one for each patch."""
+
+    def __init__(self, inside: NDArray[np.bool_], vectors: Float) -> None:
+        self._index = np.full(inside.shape, -1)
+        self._index[inside] = np.arange(np.count_nonzero(inside))
+        own = vectors[inside].astype(np.float64)
+        lengths = np.linalg.norm(own, axis=1, keepdims=True)
+        self._sums = own / np.maximum(lengths, 1e-12)
+        self._sizes = np.ones(len(own), dtype=np.int64)
+        self._into = np.arange(len(own))
+        self._near: list[set[int]] = [set() for _ in own]
+        for a, b in (
+            (self._index[:, :-1], self._index[:, 1:]),
+            (self._index[:-1], self._index[1:]),
+        ):
+            both = (a >= 0) & (b >= 0)
+            for i, j in zip(a[both].tolist(), b[both].tolist(), strict=True):
+                self._near[i].add(j)
+                self._near[j].add(i)
+        _, parts = cv2.connectedComponents(inside.astype(np.uint8), connectivity=4)
+        self._of_part = np.bincount(parts[inside])[parts[inside]]  # patches of each one's part
+
+    def down_to(self, similar: float) -> None:
+        """Merge neighbours, the most similar first."""
+        versions = [0] * len(self._near)
+        heap = [
+            (-cosine, i, j, 0, 0)
+            for i, near in enumerate(self._near)
+            for j, cosine in self._cosines(i)
+            if i < j and cosine >= similar
+        ]
+        heapq.heapify(heap)
+        while heap:
+            _, i, j, at_i, at_j = heapq.heappop(heap)
+            if versions[i] != at_i or versions[j] != at_j:
+                continue  # one of them has changed since
+            self._join(i, j)
+            versions[i] += 1
+            versions[j] = -1
+            for k, cosine in self._cosines(i):
+                if cosine >= similar:
+                    low, high = min(i, k), max(i, k)
+                    heapq.heappush(heap, (-cosine, low, high, versions[low], versions[high]))
+
+    def absorb(self, smallest: float) -> None:
+        """Merge what is too small with its most similar neighbour, the smallest first."""
+        alive = np.flatnonzero(self._into == np.arange(len(self._into)))
+        for i in sorted(alive.tolist(), key=lambda i: (self._sizes[i], i)):
+            is_alive = self._into[i] == i
+            if is_alive and self._near[i] and self._sizes[i] < smallest * self._of_part[i]:
+                self._join(max(self._cosines(i), key=lambda one: (one[1], -one[0]))[0], i)
+
+    def labels(self) -> Labels:
+        """Numbers from 1, int32 (h, w); 0 outside."""
+        into = self._into
+        while (further := into[into]).tobytes() != into.tobytes():
+            into = further
+        found = np.zeros(self._index.shape, dtype=np.int32)
+        _, found[self._index >= 0] = np.unique(into, return_inverse=True)
+        found[self._index >= 0] += 1
+        return found
+
+    def _cosines(self, i: int) -> list[tuple[int, float]]:
+        """Each neighbour of a region with its cosine."""
+        near = sorted(self._near[i])
+        if not near:
+            return []
+        sums = self._sums[near]
+        lengths = np.sqrt(np.einsum("nd,nd->n", sums, sums) * (self._sums[i] @ self._sums[i]))
+        cosines = (sums @ self._sums[i]) / np.maximum(lengths, 1e-12)
+        return list(zip(near, cosines.tolist(), strict=True))
+
+    def _join(self, i: int, j: int) -> None:
+        """Merge j into i."""
+        self._sums[i] += self._sums[j]
+        self._sizes[i] += self._sizes[j]
+        self._into[j] = i
+        for k in self._near[j]:
+            self._near[k].discard(j)
+            if k != i:
+                self._near[k].add(i)
+                self._near[i].add(k)
+        self._near[j] = set()
+
+
+def _enlarged(merged: Labels, mask: NDArray[np.bool_]) -> Labels:
+    """The region of each pixel of the mask, int32 (h, w).
+
+    The one that is most of what is there when each is enlarged with soft outlines, else the nearest.
+    """
+    height, width = mask.shape
+    best = np.zeros(mask.shape, dtype=np.float32)
+    found = np.zeros(mask.shape, dtype=np.int32)
+    for number in range(1, int(merged.max()) + 1):
+        soft = cv2.resize(
+            (merged == number).astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR
+        )
+        above = soft > best
+        best[above], found[above] = soft[above], number
+    nearest = found == 0
+    if (nearest & mask).any():  # thin parts, that fill no patch
+        _, places = cv2.distanceTransformWithLabels(
+            nearest.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+        )
+        numbers = np.zeros(int(places.max()) + 1, dtype=np.int32)
+        numbers[places[~nearest]] = found[~nearest]
+        found[nearest] = numbers[places[nearest]]
+    found[~mask] = 0
+    return found
+
+
+def _numbered(values: NDArray[np.int64]) -> Labels:
+    """The same regions with numbers from 1 without gaps; 0 stays."""
+    kinds, numbers = np.unique(values, return_inverse=True)
+    return np.asarray(numbers.reshape(values.shape) + (kinds[0] != 0), dtype=np.int32)
