@@ -19,7 +19,7 @@ class PositionSums:
 
     def __init__(self) -> None:
         self._n = 0
-        self._vectors = np.zeros((GRID, GRID, 1))  # float64 (GRID, GRID, dim) with the first photo
+        self._vectors: NDArray[np.float64] = np.zeros((GRID, GRID, 1))  # dim with the first photo
         self._squares = 0.0
 
     def add(self, patches: NDArray[np.float16]) -> None:
