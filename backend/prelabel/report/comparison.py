@@ -75,7 +75,7 @@ def write_comparison(page: Path, columns: Sequence[Column]) -> list[Totals]:
             row += (1, len(own.regions), not own.regions, own.foreground, apart)
         push = heapq.heappush if len(shown) < MOST else heapq.heappushpop
         push(shown, (max(differences), -number, photo))
-    totals = [_totals(row) for row in sums]
+    totals = [_totals(row) for row in sums.tolist()]
     thumbs = f"{columns[0].folder}/report/{THUMBS}"
     photos = []
     for apart, _, photo in sorted(shown, reverse=True):
