@@ -25,7 +25,7 @@ class Watershed:
             share of the thinner one. Higher cuts more.
     """
 
-    neck: Annotated[float, Field(gt=0, le=1)] = 0.75
+    neck: Annotated[float, Field(gt=0, le=1)] = 0.85
 
     def separate(
         self,
