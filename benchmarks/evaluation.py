@@ -184,7 +184,7 @@ def draw(folder: Path, *, n_photos: int) -> dict[str, Path]:
     write_predictions(
         own / FILE,
         (
-            Prediction(f"{i}.jpg", "", WIDTH, HEIGHT, tuple(detections), 0.0, 0, "")
+            Prediction(f"{i}.jpg", "", WIDTH, HEIGHT, tuple(detections), 0, "")
             for i, (_, detections) in enumerate(photos)
         ),
     )

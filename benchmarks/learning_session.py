@@ -218,7 +218,6 @@ def ground_truth(folder: Path) -> tuple[tuple[str, ...], dict[str, Prediction]]:
             width=width,
             height=height,
             regions=tuple(regions),
-            foreground=float(((mask > 0) & (mask != VOID)).mean()),
             dropped=0,
             model_version="",
         )

@@ -45,13 +45,12 @@ def prediction(
     *regions: Region,
     size: tuple[int, int] | None = None,
     digest: str = "",
-    foreground: float = 0.0,
     dropped: int = 0,
     version: str = "m-1",
 ) -> Prediction:
     """A prediction of a photo of ``size`` = (height, width); left out, that of its regions."""
     height, width = size or (regions[0].rle["size"] if regions else (HEIGHT, WIDTH))
-    return Prediction(photo, digest, width, height, regions, foreground, dropped, version)
+    return Prediction(photo, digest, width, height, regions, dropped, version)
 
 
 def item(mask: Mask, label: str | None = "cat", **more: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from msgspec import structs
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from prelabel.data.masks import Rle, rles_share
+from prelabel.data.masks import Rle
 from prelabel.data.records import Image, ImageFile, PatchFeatures, Prediction, Region
 from prelabel.model import FittedModel
 from prelabel.photo_segmenter import PhotoSegmenter
@@ -147,7 +147,6 @@ def prediction(photo: str, image: Image, regions: Sequence[Region], version: str
         width=image.width,
         height=image.height,
         regions=tuple(regions),
-        foreground=rles_share([r.rle for r in regions], height=image.height, width=image.width),
         dropped=0,
         model_version=version,
     )

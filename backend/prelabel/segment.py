@@ -42,11 +42,6 @@ class Segment:
     shares: Float
     dropped: int
 
-    @property
-    def foreground(self) -> float:
-        """Share of the photo's pixels inside regions."""
-        return sum(r.area for r in self.regions) / (self.width * self.height)
-
     @classmethod
     def of(cls, image: Image, found: PhotoRegions, embeddings: Float) -> Segment:
         """The regions of an image with their vectors."""
@@ -78,7 +73,6 @@ class Segment:
                 structs.replace(region, cluster=int(cluster))
                 for region, cluster in zip(self.regions, clusters, strict=True)
             ),
-            foreground=self.foreground,
             dropped=self.dropped,
             model_version=version,
         )

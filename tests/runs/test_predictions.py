@@ -96,11 +96,6 @@ def test_read__names_that_lead_elsewhere(name: str, file: Path) -> None:
     assert f"a photo named {name!r}" in refusal(file, photo=name)
 
 
-@pytest.mark.parametrize("share", [float("nan"), float("inf"), -0.01, 1.67])
-def test_read__a_share_of_foreground_that_cannot_be(share: float, file: Path) -> None:
-    assert f"foreground of {share}, expected 0 to 1" in refusal(file, foreground=share)
-
-
 def test_read__other_facts_of_a_photo(file: Path) -> None:
     assert "-1 parts left out" in refusal(file, dropped=-1)
     assert "a digest '../x', expected 32 hex digits" in refusal(file, digest="../x")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from builders import PARTS, RING, prediction, region
 from prelabel.config import Config, load
+from prelabel.data.records import Region
 from prelabel.runs.tally import Tally
 
 
 def test_tally__counts() -> None:
     photos = [
-        prediction("a.jpg", region(RING, 2), region(PARTS, 0), dropped=3, foreground=0.25),
-        prediction("b.jpg", region(RING, -1), foreground=0.5, version="m-2"),
+        prediction("a.jpg", region(RING, 2), region(PARTS, 0), dropped=3),
+        prediction("b.jpg", region(RING, -1), version="m-2"),
         prediction("c.jpg", dropped=1),
     ]
     tally = Tally()
@@ -36,10 +38,17 @@ def test_tally__counts() -> None:
 def test_warnings__of_the_median_photo(
     foreground: list[float], words: tuple[str, ...], config: Config
 ) -> None:
-    warnings = Tally.of(prediction("x", foreground=share) for share in foreground).warnings(config)
+    photos = [prediction("x", *share_of(share)) for share in foreground]
+    warnings = Tally.of(photos).warnings(config)
     assert len(warnings) == bool(words)
     for word in words:
         assert word in warnings[0]
+
+
+def share_of(share: float) -> list[Region]:
+    """One region that has this share of a photo of 1 000 pixels, or none."""
+    mask = np.arange(1000).reshape(20, 50) < round(share * 1000)
+    return [region(mask)] if share else []
 
 
 @pytest.fixture

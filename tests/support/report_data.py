@@ -68,9 +68,8 @@ def flat(width: int, height: int, color: tuple[int, int, int]) -> NDArray[np.uin
 
 def prediction(name: str, of: Image, regions: Sequence[Region]) -> Prediction:
     """The prediction of an image."""
-    share = sum(r.area for r in regions) / (of.width * of.height)
     size = (of.height, of.width)
-    return builders.prediction(name, *regions, size=size, digest=of.digest, foreground=share)
+    return builders.prediction(name, *regions, size=size, digest=of.digest)
 
 
 def small_dataset(folder: Path, *, n: int = 12) -> list[Prediction]:

@@ -58,4 +58,4 @@ def as_picture(seed: int) -> Image:
 def without_name(prediction: Prediction) -> tuple[object, ...]:
     """All of a prediction but the photo's name."""
     p = prediction
-    return (p.digest, p.width, p.height, p.regions, p.foreground, p.dropped, p.model_version)
+    return (p.digest, p.width, p.height, p.regions, p.dropped, p.model_version)

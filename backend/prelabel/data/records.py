@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from prelabel.data.masks import Mask, Rle, decode_rle
+from prelabel.data.masks import Mask, Rle, decode_rle, rles_share
 
 AttributeValue = str | int | float | list[str]
 """An answer about one region: a text, a number, or several texts."""
@@ -141,7 +141,6 @@ class Prediction(msgspec.Struct, frozen=True, gc=False):
         width: of the EXIF-oriented photo, in pixels.
         height: likewise.
         regions: what was found.
-        foreground: share of the photo's pixels inside regions, in [0, 1].
         dropped: how many connected parts were left out: too small, or surroundings.
         model_version: of the model that predicted it; "" for what people made.
 
@@ -156,7 +155,6 @@ class Prediction(msgspec.Struct, frozen=True, gc=False):
     width: int
     height: int
     regions: tuple[Region, ...]
-    foreground: float
     dropped: int
     model_version: str
 
@@ -164,3 +162,12 @@ class Prediction(msgspec.Struct, frozen=True, gc=False):
     def score(self) -> float:
         """Mean of the regions' scores, in [0, 1]; 0 without regions."""
         return float(np.mean([r.score for r in self.regions])) if self.regions else 0.0
+
+    @property
+    def foreground(self) -> float:
+        """The share of the photo's pixels that lie in any of the regions, crowds apart, in [0, 1].
+
+        It is measured anew each time: keep it where you need it twice.
+        """
+        masks = [region.rle for region in self.regions if not region.crowd]
+        return rles_share(masks, height=self.height, width=self.width)

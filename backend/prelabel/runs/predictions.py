@@ -80,8 +80,6 @@ def _fault(prediction: Prediction) -> str:
     size = [prediction.height, prediction.width]
     if min(size) < 1 or math.prod(size) > MAX_PIXELS:
         return f"a photo of {prediction.width} × {prediction.height} pixels"
-    if not 0 <= prediction.foreground <= 1:
-        return f"a share of foreground of {prediction.foreground}, expected 0 to 1"
     if not 0 <= prediction.dropped < 2**31:
         return f"{prediction.dropped} parts left out"
     if not _DIGEST.fullmatch(prediction.digest):

@@ -10,7 +10,6 @@ from pathlib import Path
 import msgspec
 from msgspec import structs
 
-from prelabel.data.masks import rles_share
 from prelabel.data.records import Prediction
 from prelabel.runs.predictions import FILE, write_predictions
 from prelabel.storage.files import replacing
@@ -85,13 +84,7 @@ def with_classes(prediction: Prediction, classes: Sequence[int | None], version:
         for region, number in zip(prediction.regions, classes, strict=True)
         if number is not None
     )
-    foreground = prediction.foreground
-    if len(regions) < len(prediction.regions):
-        size = {"height": prediction.height, "width": prediction.width}
-        foreground = rles_share([region.rle for region in regions], **size)
-    return structs.replace(
-        prediction, regions=regions, foreground=foreground, model_version=version
-    )
+    return structs.replace(prediction, regions=regions, model_version=version)
 
 
 def _read_names(folder: Path) -> Reviewed | None:

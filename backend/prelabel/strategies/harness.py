@@ -147,9 +147,8 @@ def prediction(number: int, *, n_regions: int) -> Prediction:
         mask[cluster, : 3 + cluster] = True
         rle = encode_rle(mask)
         regions.append(Region(rle, rle_box(rle), rle_area(rle), 0.9 - cluster / 10, cluster))
-    share = sum(region.area for region in regions) / 48
     return Prediction(
-        f"folder/photo {number}.jpg", f"{number:032x}", 8, 6, tuple(regions), share, 0, "0-0"
+        f"folder/photo {number}.jpg", f"{number:032x}", 8, 6, tuple(regions), 0, "0-0"
     )
 
 

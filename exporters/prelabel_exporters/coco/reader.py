@@ -10,7 +10,7 @@ from pathlib import Path
 from prelabel.data import images
 from prelabel.data.coco_rle import measure_rles
 from prelabel.data.dataset import Dataset, Problems
-from prelabel.data.masks import Rle, rles_share
+from prelabel.data.masks import Rle
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import PhotoError, UserError
 from prelabel_exporters.coco.classes import Classes, id_of
@@ -165,14 +165,12 @@ class _Reading:
                 for (item, cluster, rle), (total, area, box) in zip(own, measured, strict=False)
                 if holds(total, item, rle["size"], self.note)
             )
-            inside = [region.rle for region in regions if not region.crowd]
             yield Prediction(
                 photo=image.name,
                 digest="",
                 width=image.width,
                 height=image.height,
                 regions=regions,
-                foreground=rles_share(inside, height=image.height, width=image.width),
                 dropped=0,
                 model_version=self._data.model_version or "",
             )

@@ -12,7 +12,7 @@ import numpy as np
 
 from prelabel.data import images
 from prelabel.data.dataset import Dataset, Problems
-from prelabel.data.masks import Mask, Rle, encode_rle, rle_area, rle_box, rles_share
+from prelabel.data.masks import Mask, Rle, encode_rle, rle_area, rle_box
 from prelabel.data.polygons import fill_polygons
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
@@ -115,8 +115,7 @@ def _labels(
             regions.append(_region(shape, (height, width), classes))
         except (ValueError, OverflowError) as error:
             problems.note("shapes that cannot be read, left out", f"{place}: {shape.tag}, {error}")
-    share = rles_share([region.rle for region in regions], height=height, width=width)
-    return Prediction(photo, "", width, height, tuple(regions), share, 0, "")
+    return Prediction(photo, "", width, height, tuple(regions), 0, "")
 
 
 def _region(shape: Element, size: Size, classes: Mapping[str, int]) -> Region:

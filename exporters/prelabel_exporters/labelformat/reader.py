@@ -11,7 +11,7 @@ import numpy as np
 
 from prelabel.data import images
 from prelabel.data.dataset import Dataset, Problems
-from prelabel.data.masks import Mask, Rle, encode_rle, rle_area, rle_box, rles_share
+from prelabel.data.masks import Mask, Rle, encode_rle, rle_area, rle_box
 from prelabel.data.polygons import fill_polygons
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import PhotoError, UserError
@@ -96,8 +96,7 @@ class _Reading:
             self._problems.note(kind, named.name)
         else:
             regions = list(self._regions(file, width, height))
-        share = rles_share([region.rle for region in regions], height=height, width=width)
-        return Prediction(named.name, "", width, height, tuple(regions), share, 0, "")
+        return Prediction(named.name, "", width, height, tuple(regions), 0, "")
 
     def _absolute(self, text: str) -> str:
         """A path below the root as it stands; one that is elsewhere by its own words."""

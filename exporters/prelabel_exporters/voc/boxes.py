@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element
 
 from prelabel.data import images
 from prelabel.data.dataset import Dataset, Problems
-from prelabel.data.masks import rle_area, rle_box, rles_share
+from prelabel.data.masks import rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import PhotoError, UserError
 from prelabel_exporters.common import filled_box, fits_photo
@@ -106,8 +106,7 @@ def _labels(
             problems.note(kind, f"{file}: {_name(item) or 'no name'}")
         else:
             regions.append(region)
-    share = rles_share([region.rle for region in regions], height=height, width=width)
-    return Prediction(photo, "", width, height, tuple(regions), share, 0, "")
+    return Prediction(photo, "", width, height, tuple(regions), 0, "")
 
 
 def _region(item: Element, size: tuple[int, int], index: dict[str, int]) -> Region | None:

@@ -125,5 +125,4 @@ def _labels(photo: str, values: NDArray[np.uint8]) -> Prediction:
         cluster = -1 if value == VOID else value - 1
         regions.append(Region(rle, rle_box(rle), rle_area(rle), 1.0, cluster, crowd=value == VOID))
     height, width = values.shape
-    inside = sum(region.area for region in regions if not region.crowd)
-    return Prediction(photo, "", width, height, tuple(regions), inside / values.size, 0, "")
+    return Prediction(photo, "", width, height, tuple(regions), 0, "")

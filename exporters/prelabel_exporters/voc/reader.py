@@ -97,9 +97,7 @@ class _Folder:
             kind = "masks with more objects than labels have, left out"
             self._problems.note(kind, f"{find_mask(self._root / CLASSES, name)}: {error}")
             return None
-        inside = np.count_nonzero(is_object if objects is None else is_object & (objects > 0))
-        share = inside / (width * height)
-        return Prediction(photo, "", width, height, tuple(regions), share, 0, "")
+        return Prediction(photo, "", width, height, tuple(regions), 0, "")
 
     def _masks(self, name: str) -> _Masks | None:
         """The masks of a photo; None where that of classes cannot be used."""

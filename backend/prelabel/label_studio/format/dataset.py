@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from prelabel.data.dataset import Problems
-from prelabel.data.masks import rle_area, rle_box, rles_share
+from prelabel.data.masks import rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import PhotoError, UserError
 from prelabel.label_studio.format.label_choice import LabelChoice
@@ -241,7 +241,6 @@ def _prediction(photo: str, size: Size, regions: Sequence[Region], version: str)
         width=size[0],
         height=size[1],
         regions=tuple(regions),
-        foreground=rles_share([r.rle for r in regions], height=size[1], width=size[0]),
         dropped=0,
         model_version=version,
     )

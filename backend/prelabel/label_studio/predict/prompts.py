@@ -79,7 +79,7 @@ def build_result(
     if region is None:
         return []
     height, width = region.rle["size"]
-    prediction = Prediction(photo.name, "", width, height, (region,), 0.0, 0, "")
+    prediction = Prediction(photo.name, "", width, height, (region,), 0, "")
     items, _ = encode_regions(
         prediction,
         {region.cluster: request.label or None},

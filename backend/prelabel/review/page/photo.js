@@ -34,6 +34,7 @@ async function show(region, from) {
     return;
   }
   if (current !== region) return;
+  if (shown.regions.some((item) => item.id === region && item.class !== origin?.class)) left();
   draw();
   if (!dialog.open) dialog.showModal();
 }
