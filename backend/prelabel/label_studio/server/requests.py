@@ -9,7 +9,7 @@ import json
 import threading
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import msgspec
 import numpy as np
@@ -37,7 +37,8 @@ _NAME = 1_000
 _AT_ONCE = 1 << 20
 """Bytes that are looked through in one step."""
 _NULL = msgspec.Raw(b"null")
-_Name = int | str | None
+_NAMES: Any = int | str | None
+_TEXTS: Any = str | None
 _Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
@@ -232,14 +233,14 @@ def _name(text: msgspec.Raw, what: str) -> str:
     """A short text or a number, "" for null. Raises UserError."""
     if (n := len(memoryview(text))) > _NAME:
         raise UserError(f"{what}: has {n} bytes, expected at most {_NAME}")
-    return str(decode(bytes(text), _Name) or "")
+    return str(decode(bytes(text), _NAMES) or "")
 
 
 def _label_config(text: msgspec.Raw) -> str:
     """Raises UserError for one that cannot be short enough: an escaped character has 12 bytes."""
     if (n := len(memoryview(text))) > 12 * _LABEL_CONFIG:
         raise _long_config(n)
-    return str(decode(bytes(text), str | None) or "")
+    return str(decode(bytes(text), _TEXTS) or "")
 
 
 def _copied(tasks: Sequence[_Task]) -> list[TaskRequest]:
