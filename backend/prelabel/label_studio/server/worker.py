@@ -16,6 +16,7 @@ from typing import Literal
 
 import msgspec
 
+from prelabel.data.image_process import be_frugal
 from prelabel.errors import PhotoError, UserError
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.format.label_config import LabelConfig
@@ -51,6 +52,7 @@ def work(pipe: Connection, settings: WorkerSettings) -> None:
     """Do jobs until the pipe ends, or a thread does; jobs that are at work then are dropped. A job
     whose photos are not at hand is set aside until they are fetched, and sent again then. Interactive
     jobs have a thread of their own."""
+    be_frugal()
     logging.basicConfig(format="prelabel worker: %(message)s", level=logging.WARNING)
     sending = threading.Lock()
     stopped, failed = threading.Event(), threading.Event()
