@@ -119,5 +119,7 @@ def test_watershed__two_discs_that_overlap() -> None:
 
 def test_separators__the_threshold_itself_is_background() -> None:
     for name in ("connected", "merge", "watershed"):
-        found = _separate(make("separator", name, {}), [[0.5, 0.500001]], np.ones((1, 1, 1)))
+        found = _separate(
+            make("separator", name, {}), [[0.5, 0.500001]], np.ones((1, 1, 1), np.float32)
+        )
         assert found.tolist() == [[0, 1]]

@@ -66,7 +66,7 @@ def check_labels(strategy: str, array: object, *, n: int, k: int) -> Array:
     return checked
 
 
-def check_regions(strategy: str, array: object, shape: tuple[int, int]) -> Array:
+def check_regions(strategy: str, array: object, shape: tuple[int, ...]) -> Array:
     """The array, if it is int32 of that shape and has each number from 0 or 1 to its highest. Raises
     ContractError, naming the strategy, if it is not."""
     checked = _check_shape(strategy, array, shape)
