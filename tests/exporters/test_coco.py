@@ -564,7 +564,7 @@ def test_read__memory_grows_by_little_beside_the_file(tmp_path: Path) -> None:
     def peak(n: int) -> tuple[int, int]:
         photos = (
             Prediction(f"{i}.jpg", "", 300, 200, tuple(regions[(i + k) % 20] for k in range(3)),
-                       0.0, 0, "")
+                       0, "")
             for i in range(n)
         )  # fmt: skip
         file = Coco().write(photos, tmp_path, context(""))

@@ -176,7 +176,7 @@ def test_page__memory_per_photo(tmp_path: Path) -> None:
 
     def stream(n: int) -> Iterator[Prediction]:
         for i in range(n):
-            yield Prediction(f"folder/{i}.jpg", f"{i:032x}", *size, regions, 0.3, 0, "v")
+            yield Prediction(f"folder/{i}.jpg", f"{i:032x}", *size, regions, 0, "v")
 
     def peak(n: int) -> int:
         tracemalloc.reset_peak()

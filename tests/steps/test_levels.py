@@ -160,7 +160,7 @@ def test_apply_levels__a_photo_unlike_all_groups_has_no_category() -> None:
 def test_find_group__the_nearest_one_within_its_reach(cls: ArrayLike, group: int | None) -> None:
     # (2, 1.9) is nearest to x, at 0.72, out of its reach, although it is within that of y.
     fitted = _fitted(groups=[X, Y], reach=[0.9, 0.5])
-    assert levels.find_group(np.array(cls, np.float16), fitted) == group
+    assert levels.find_group(np.array(cls, np.float16), fitted, SPHERICAL) == group
 
 
 def test_apply_levels__without_groups() -> None:
@@ -218,9 +218,9 @@ def test_group_photos__its_own_photos_are_within_reach() -> None:
     cls = _cls((0, 20), (90, 20))
     centroids, reach, groups = _group(cls, photos_per_group=20, min_group=10)
     fitted = Levels(np.zeros(2, np.float32), Clusters((), ()), centroids, reach, ())
-    found = [levels.find_group(token.astype(np.float16), fitted) for token in cls]
+    found = [levels.find_group(token.astype(np.float16), fitted, SPHERICAL) for token in cls]
     assert found == groups.tolist()
-    assert levels.find_group(np.array([1, 1], np.float16), fitted) is None
+    assert levels.find_group(np.array([1, 1], np.float16), fitted, SPHERICAL) is None
 
 
 @pytest.mark.parametrize(
@@ -265,6 +265,9 @@ class Flat:
 
     def assign(self, points: Float, centroids: Float) -> NDArray[np.int64]:
         return np.zeros(len(points), dtype=np.int64)
+
+    def similarity(self, points: Float, point: Float) -> Float:
+        return np.zeros(len(points), dtype=np.float32)
 
 
 @dataclass(frozen=True)

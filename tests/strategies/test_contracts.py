@@ -78,7 +78,7 @@ CALLS = iter(range(10**9))
         (lambda p, _: p[None], r"\(1, 1, 1\).*\(1, 1\)"),
         (lambda p, _: p.tolist(), "list.*array"),
         (lambda p, _: None, "NoneType.*array"),
-        (lambda p, _: p.astype(np.float64), "float64.*float32"),
+        (lambda p, _: (p > 0.5).astype(np.int64), "int64.*float32"),
         (lambda p, _: p > 0.5, "bool.*float32"),
         (lambda p, _: p * 2, r"from 0\.\d+ to 1\.\d+.*0 to 1"),
         (lambda p, _: p * np.float32(np.nan), "not finite"),
@@ -275,6 +275,9 @@ class SharedClusters:
 
     def assign(self, points: Float, centroids: Float) -> object:
         return np.full(len(points), len(points) % len(centroids))
+
+    def similarity(self, points: Float, point: Float) -> object:
+        return np.zeros(len(points))
 
 
 @dataclass(frozen=True)
