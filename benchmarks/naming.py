@@ -26,8 +26,8 @@ from PIL import Image
 from prelabel import config, pipeline
 from prelabel.data.masks import decode_rle
 from prelabel.evaluation.metrics import VOID
-from prelabel.label_studio.names.table import Exemplar, Names
 from prelabel.photo_segmenter import PhotoSegmenter
+from prelabel.steps.exemplars import Exemplar, Names
 from prelabel.steps.photos import find_photos
 from prelabel.storage.progress import RunLog
 from prelabel.strategies.checks import assign

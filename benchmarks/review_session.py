@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from prelabel.data.records import Image
 from prelabel.errors import PhotoError
 from prelabel.evaluation import Costs
-from prelabel.label_studio.names.table import Exemplar, Names
 from prelabel.review.edits import BackgroundEdit, MoveEdit, NameEdit, SplitEdit
 from prelabel.review.review import Review
 from prelabel.review.source import Decisions, Name, ReviewPhoto
 from prelabel.segment import Segment
+from prelabel.steps.exemplars import Exemplar, Names
 from prelabel.strategies.protocols import Clusterer
 
 SECONDS_TO_NAME = 5.0

@@ -51,7 +51,7 @@ tuning                       pipeline+ evaluation
 review                       errors storage data report evaluation
 runs                         pipeline+ examples finding report runs.facts
 review.outputs               runs+ review
-review.carried_names         model+ review label_studio.names
+review.carried_names         model+ steps review
 review.region_vectors        photo_segmenter+ labelled_photos
 review.new_photos            runs+ review review.carried_names review.region_vectors
 review.result_folder         review.new_photos+ runs+ review review.outputs review.carried_names
@@ -61,7 +61,7 @@ label_studio.model_version   errors config model_code model_facts
 label_studio.names           strategies+ steps label_studio.format
 label_studio.api             errors storage data label_studio.format label_studio.model_version
 label_studio.project_state   errors storage label_studio.names label_studio.model_version
-label_studio.project_folder  errors storage config model label_studio.names label_studio.model_version label_studio.project_state
+label_studio.project_folder  errors storage config model steps label_studio.names label_studio.model_version label_studio.project_state
 label_studio.project_home    errors storage label_studio.project_folder label_studio.project_state
 label_studio.led_tasks       errors storage
 label_studio.prediction_writer errors storage label_studio.format label_studio.api label_studio.led_tasks label_studio.model_version label_studio.project_folder

@@ -18,11 +18,11 @@ from prelabel.errors import UserError
 from prelabel.label_studio.model_version import image_level_version, is_own
 from prelabel.label_studio.names.exemplar_lines import PhotoExemplars
 from prelabel.label_studio.names.exemplars import ExemplarFile
-from prelabel.label_studio.names.table import Exemplar
 from prelabel.label_studio.project_folder import ProjectFolder
 from prelabel.label_studio.project_state import ProjectState
 from prelabel.model import FittedModel
 from prelabel.pipeline import fit
+from prelabel.steps.exemplars import Exemplar
 from support.small_photos import tiny_config, write_scenes
 
 

@@ -22,9 +22,9 @@ from prelabel.label_studio import teaching
 from prelabel.label_studio.format.shapes import Kind
 from prelabel.label_studio.learning_curve import LearningCurve
 from prelabel.label_studio.names.exemplars import ExemplarFile
-from prelabel.label_studio.names.table import classes_of
 from prelabel.model import FittedModel
 from prelabel.pipeline import fit
+from prelabel.steps.exemplars import classes_of
 from prelabel.steps.patch_labels import LabelledPhoto
 from prelabel.steps.taught import Taught
 from prelabel.teacher import Teacher

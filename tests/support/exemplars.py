@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prelabel.data.masks import Rle
-from prelabel.label_studio.names.table import Exemplar, Names
+from prelabel.steps.exemplars import Exemplar, Names
 from prelabel.strategies import registry
 
 RLE: Rle = {"size": [1, 1], "counts": "01"}

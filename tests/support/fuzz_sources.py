@@ -21,11 +21,11 @@ from prelabel.label_studio.format.photos import task_photos
 from prelabel.label_studio.format.unnamed_labels import add_labels, remove_labels
 from prelabel.label_studio.names.exemplar_lines import PhotoExemplars, PhotoLabels, to_text
 from prelabel.label_studio.names.exemplars import ExemplarFile
-from prelabel.label_studio.names.table import Exemplar
 from prelabel.model import FittedModel
 from prelabel.pipeline import fit
 from prelabel.runs.datasets import open_dataset
 from prelabel.runs.predictions import write_predictions
+from prelabel.steps.exemplars import Exemplar
 from prelabel.strategies import registry
 from prelabel_exporters.coco.writer import Coco
 from prelabel_exporters.cvat.exporter import Cvat

@@ -18,7 +18,6 @@ from prelabel.label_studio.found_regions import remove_found
 from prelabel.label_studio.learn import learn_tasks
 from prelabel.label_studio.learning_curve import LearningCurve
 from prelabel.label_studio.model_version import is_own
-from prelabel.label_studio.names.table import Names
 from prelabel.label_studio.predict.task_prediction import (
     NamedRegions,
     ResultOptions,
@@ -42,6 +41,7 @@ from prelabel.label_studio.unnamed import (
 )
 from prelabel.model import FittedModel
 from prelabel.photo_segmenter import PhotoSegmenter
+from prelabel.steps.exemplars import Names
 from prelabel.steps.taught import Taught
 from prelabel.storage.progress import Progress, RunLog
 

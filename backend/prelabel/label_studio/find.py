@@ -22,7 +22,6 @@ from prelabel.label_studio.format.labels import shared_labels
 from prelabel.label_studio.format.photos import TaskPhoto, photo_of_item, task_photos
 from prelabel.label_studio.format.regions import read_items
 from prelabel.label_studio.found_regions import add_found, is_begun, prediction_of
-from prelabel.label_studio.names.table import Likeliest
 from prelabel.label_studio.predict.task_prediction import (
     NamedRegions,
     ResultOptions,
@@ -31,6 +30,7 @@ from prelabel.label_studio.predict.task_prediction import (
 from prelabel.label_studio.project_folder import ProjectFolder
 from prelabel.label_studio.project_home import no_model
 from prelabel.photo_segmenter import PhotoSegmenter
+from prelabel.steps.exemplars import Likeliest
 from prelabel.steps.patch_labels import LabelledPhoto
 from prelabel.storage.json import JsonObject
 from prelabel.storage.progress import Progress, RunLog

@@ -19,13 +19,13 @@ from prelabel.label_studio.names.exemplar_lines import PhotoExemplars, PhotoLabe
 from prelabel.label_studio.names.exemplars import Lessons
 from prelabel.label_studio.names.lessons import find_lessons, read_drawing
 from prelabel.label_studio.names.memory import Memory
-from prelabel.label_studio.names.table import Exemplar, is_outdated
 from prelabel.label_studio.predict.predictor import Predictor
 from prelabel.label_studio.predict.task_prediction import ResultOptions
 from prelabel.label_studio.project_folder import ProjectFolder
 from prelabel.label_studio.teaching import ProjectTeacher
 from prelabel.model import FittedModel
 from prelabel.segment import Segment
+from prelabel.steps.exemplars import Exemplar, is_outdated
 from prelabel.steps.patch_labels import BOX_WEIGHT
 from prelabel.storage.json import JsonObject
 from prelabel.storage.progress import RunLog

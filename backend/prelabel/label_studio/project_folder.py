@@ -18,9 +18,9 @@ from prelabel.label_studio.names.exemplar_lines import copies, read_revision
 from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.label_studio.names.kept_features import KeptFeatures
 from prelabel.label_studio.names.memory import Memory
-from prelabel.label_studio.names.table import Names
 from prelabel.label_studio.project_state import ProjectState, read_state, write_state
 from prelabel.model import FittedModel
+from prelabel.steps.exemplars import Names
 from prelabel.storage.files import replacing
 
 _FIT_HASH = re.compile(r"[0-9a-f]{8,64}")

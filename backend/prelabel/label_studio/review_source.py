@@ -28,13 +28,13 @@ from prelabel.label_studio.names.reviewed import (
     review_key,
     reviewed_exemplars,
 )
-from prelabel.label_studio.names.table import Names
 from prelabel.label_studio.predict.predictor import Predictor
 from prelabel.label_studio.predict.task_prediction import ResultOptions
 from prelabel.label_studio.project_folder import ProjectFolder
 from prelabel.model import FittedModel
 from prelabel.review.index import RegionIndex
 from prelabel.review.source import Decisions, Name, ReviewPhoto
+from prelabel.steps.exemplars import Names
 from prelabel.storage.files import replacing
 from prelabel.storage.json import decode, encode
 from prelabel.storage.progress import RunLog

@@ -20,9 +20,9 @@ from prelabel.label_studio.learning_curve import LearningCurve
 from prelabel.label_studio.names.exemplar_lines import PhotoExemplars, copies
 from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.label_studio.names.kept_features import KeptFeatures
-from prelabel.label_studio.names.table import is_of_space
 from prelabel.label_studio.project_folder import ProjectFolder
 from prelabel.model import FittedModel
+from prelabel.steps.exemplars import is_of_space
 from prelabel.steps.patch_labels import LabelledPhoto, LabelledRegion
 from prelabel.steps.taught import Taught, facts_json
 from prelabel.storage.files import replacing

@@ -8,7 +8,7 @@ from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.format.label_config import LabelConfig, parse_label_config
 from prelabel.label_studio.format.labels import is_unnamed
 from prelabel.label_studio.format.unnamed_labels import add_labels, has_labels, remove_labels
-from prelabel.label_studio.names.table import Names
+from prelabel.steps.exemplars import Names
 
 
 def unnamed_classes(

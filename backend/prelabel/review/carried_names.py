@@ -13,12 +13,12 @@ from pycocotools import mask as coco_mask
 
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
-from prelabel.label_studio.names.table import Exemplar, Names
 from prelabel.model import FittedModel
 from prelabel.review.board import Board, Snapshot
 from prelabel.review.index import RegionIndex
 from prelabel.review.journal import FILE, Journal
 from prelabel.review.source import Name
+from prelabel.steps.exemplars import Exemplar, Names
 from prelabel.strategies.checks import assign
 
 _SAME = 0.5

@@ -24,7 +24,7 @@ from prelabel.errors import UserError
 from prelabel.label_studio.names import exemplars as exemplars_module
 from prelabel.label_studio.names.exemplar_lines import PhotoExemplars, read_revision
 from prelabel.label_studio.names.exemplars import ExemplarFile, Lessons
-from prelabel.label_studio.names.table import Exemplar, Names
+from prelabel.steps.exemplars import Exemplar, Names
 from support.exemplars import CENTROIDS, CLUSTERER, RLE, ask, at, vector
 
 
@@ -215,7 +215,7 @@ from pathlib import Path
 import numpy as np
 from prelabel.label_studio.names.exemplar_lines import PhotoExemplars
 from prelabel.label_studio.names.exemplars import ExemplarFile
-from prelabel.label_studio.names.table import Exemplar
+from prelabel.steps.exemplars import Exemplar
 kept = ExemplarFile(Path(sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.readline()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from prelabel.label_studio.names.region_names import name_by_both
-from prelabel.label_studio.names.table import Exemplar, Names
+from prelabel.steps.exemplars import Exemplar, Names
 from prelabel.steps.taught import Facts, Taught
 from support.exemplars import CENTROIDS, CLUSTERER, at, vector
 

@@ -17,7 +17,7 @@ from prelabel.label_studio.names.reviewed import (
     review_key,
     reviewed_exemplars,
 )
-from prelabel.label_studio.names.table import Exemplar, Names
+from prelabel.steps.exemplars import Exemplar, Names
 from support.exemplars import CENTROIDS, CLUSTERER, at, vector
 
 NAMES = ("cat", "dog")

@@ -15,7 +15,6 @@ from prelabel.label_studio.format.label_config import parse_label_config
 from prelabel.label_studio.format.labels import item_label
 from prelabel.label_studio.format.photos import task_photos
 from prelabel.label_studio.format.unnamed_labels import add_labels
-from prelabel.label_studio.names.table import Exemplar, Likeliest, Names
 from prelabel.label_studio.predict.task_prediction import (
     NamedRegions,
     ResultOptions,
@@ -23,6 +22,7 @@ from prelabel.label_studio.predict.task_prediction import (
     build_task_prediction,
     name_regions,
 )
+from prelabel.steps.exemplars import Exemplar, Likeliest, Names
 from support.small_photos import tiny_config
 
 HEIGHT, WIDTH = 20, 40

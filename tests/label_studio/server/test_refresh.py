@@ -10,11 +10,11 @@ import pytest
 from prelabel.label_studio import project_folder
 from prelabel.label_studio.format.unnamed_labels import has_labels
 from prelabel.label_studio.names.exemplars import ExemplarFile
-from prelabel.label_studio.names.table import Names
 from prelabel.label_studio.predict.task_prediction import ResultOptions
 from prelabel.label_studio.server import refresh, refreshed_project
 from prelabel.label_studio.server.service import Service
 from prelabel.label_studio.server.settings import Settings
+from prelabel.steps.exemplars import Names
 from support.backend import Project, newest_version, problems
 from support.fake_label_studio import BRUSH, FakeLabelStudio, Task, wait_for
 from support.small_photos import tiny_config

@@ -95,7 +95,7 @@ def _rename(exemplars: ExemplarFile, renames: Sequence[str]) -> None:
 
 def _rows(exemplars: ExemplarFile, model: FittedModel) -> list[tuple[str, str]]:
     """Each class with its names, and how many exemplars have each."""
-    from prelabel.label_studio.names.table import Names
+    from prelabel.steps.exemplars import Names
 
     known = Names(
         exemplars.exemplars,

@@ -13,7 +13,7 @@ import numpy as np
 
 from prelabel.data.masks import Rle
 from prelabel.errors import UserError
-from prelabel.label_studio.names.table import Exemplar
+from prelabel.steps.exemplars import Exemplar
 from prelabel.storage.json import decode
 
 

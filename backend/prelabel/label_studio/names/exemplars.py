@@ -22,7 +22,7 @@ from prelabel.label_studio.names.exemplar_lines import (
     state_of,
     to_text,
 )
-from prelabel.label_studio.names.table import Exemplar, classes_of
+from prelabel.steps.exemplars import Exemplar, classes_of
 from prelabel.storage.files import replacing
 from prelabel.strategies.protocols import Clusterer
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from prelabel.label_studio.names.exemplar_lines import PhotoExemplars
 from prelabel.label_studio.names.exemplars import ExemplarFile
 from prelabel.label_studio.names.kept_features import KeptFeatures
-from prelabel.label_studio.names.table import is_outdated
+from prelabel.steps.exemplars import is_outdated
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from prelabel.label_studio.names.table import Names
+from prelabel.steps.exemplars import Names
 from prelabel.steps.taught import Taught
 
 Float = NDArray[np.float32]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prelabel.label_studio.names.exemplars import CLASS
-from prelabel.label_studio.names.table import Exemplar, classes_of
+from prelabel.steps.exemplars import Exemplar, classes_of
 from prelabel.steps.levels import unit
 from prelabel.strategies.checks import assign, similarity
 from prelabel.strategies.protocols import Clusterer

@@ -24,7 +24,7 @@ from prelabel.label_studio.format.routing import (
 )
 from prelabel.label_studio.format.simplified import MAX_POINTS
 from prelabel.label_studio.names.region_names import name_by_both
-from prelabel.label_studio.names.table import Likeliest, Names
+from prelabel.steps.exemplars import Likeliest, Names
 from prelabel.steps.taught import Taught
 
 Unnamed = Literal["add", "first", "leave"]

@@ -9,12 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from prelabel.config import Config
-from prelabel.label_studio.names.table import Names
 from prelabel.label_studio.predict.predictor import Predictor
 from prelabel.label_studio.project_folder import ProjectFolder
 from prelabel.label_studio.server.jobs import Job
 from prelabel.label_studio.teaching import ProjectTeacher
 from prelabel.model import FittedModel
+from prelabel.steps.exemplars import Names
 
 _MODELS = 4
 """Fitted models that stay loaded; the weights are there once."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from prelabel.label_studio.names.table import Exemplar, Names, classes_of
+from prelabel.steps.exemplars import Exemplar, Names, classes_of
 from support.exemplars import CENTROIDS, CLUSTERER, RLE, ask, at, vector
 
 
