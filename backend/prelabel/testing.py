@@ -20,8 +20,7 @@ def check_strategy(strategy: object) -> None:
 
     Example:
         >>> from prelabel.testing import check_strategy
-        >>> def test_contract():
-        ...     check_strategy(SoftEdges(radius=2))
+        >>> check_strategy(SoftEdgesRefiner(radius=2))
     """
     name = type(strategy).__name__
     kinds = [section for section, kind in KINDS.items() if isinstance(strategy, kind.protocol)]

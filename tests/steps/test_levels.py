@@ -253,6 +253,28 @@ def test_group_photos__left_out_when_merging_leaves_one() -> None:
     assert set(groups.tolist()) == {-1}
 
 
+@dataclass(frozen=True)
+class Manhattan:
+    """Compares by the sum of absolute differences."""
+
+    def fit(self, points: Float, *, k: int, seed: int) -> Float:
+        return points[:k]
+
+    def assign(self, points: Float, centroids: Float) -> NDArray[np.int64]:
+        return np.asarray(np.abs(points[:, None] - centroids).sum(axis=2).argmin(axis=1))
+
+    def similarity(self, points: Float, point: Float) -> Float:
+        return np.asarray(-np.abs(points - point).sum(axis=1))
+
+
+def test_find_group__by_the_clusterers_own_measure() -> None:
+    # From 20° to -10° and 48°: cosines 0.87 and 0.88, sums of differences 0.56 and 0.67.
+    fitted = _fitted(groups=[[0.9848, -0.1736], [0.6691, 0.7431]], reach=[-9, -9])
+    token = np.array([0.9397, 0.342], dtype=np.float16)
+    assert levels.find_group(token, fitted, SPHERICAL) == 1
+    assert levels.find_group(token, fitted, Manhattan()) == 0
+
+
 # Strategies that break their promise
 
 

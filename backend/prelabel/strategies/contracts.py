@@ -75,6 +75,9 @@ def check_made(section: str, strategy: object) -> list[str]:
 
 def _check_form(harness: Harness[Any]) -> None:
     strategy = harness.strategy
+    if not dataclasses.is_dataclass(strategy):
+        harness.note("form", "", "is not a dataclass, expected a frozen one")
+        return
     hints = get_type_hints(type(strategy))
     for field in dataclasses.fields(strategy):
         has_default = (field.default, field.default_factory) != (dataclasses.MISSING,) * 2
