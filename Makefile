@@ -1,11 +1,3 @@
-# make label-studio  Label Studio with sample photos that already have masks; Ctrl-C stops it
-# make demo     a run over the sample photos, with exports and a report
-# make test     all checks and tests, with coverage      make quick    the fast ones: about two minutes
-# make quality  quality on photos with masks (DATA)      make bench    speed and memory
-# make bench-label-studio  names learned from corrections, clicks, the backend with a real server
-# make bench-learning      how corrections make the next pre-labels better, on photos with masks (DATA)
-# make bench-review        names of regions after some seconds at the review page, and its memory
-# make bench-formats       exports compared with Label Studio's, evaluation with pycocotools, hotcoco
 PYTHON ?= python3
 VENV ?= .venv
 DATA ?= ../shared/data
@@ -13,16 +5,20 @@ DISTILLED ?= ../shared/weights/vits14_distilled.safetensors
 SERVER ?= .venv-label-studio
 READERS ?= .venv-voc-readers
 JOBS ?= 2
+.DEFAULT_GOAL := help
 RUN := $(VENV)/bin
 PIP := $(RUN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: label-studio demo test quick check quality bench bench-formats bench-label-studio bench-learning bench-review label-studio-server voc-readers clean
+.PHONY: help label-studio demo test quick check docs quality bench bench-formats bench-label-studio bench-learning bench-review label-studio-server voc-readers clean
 
-label-studio: $(VENV)/.demo label-studio-server
+help: ## this list
+	@awk -F ':.* ## ' '/^[a-z-]+:.* ## / { printf "make %-20s %s\n", $$1, $$2 }' Makefile
+
+label-studio: $(VENV)/.demo label-studio-server ## Label Studio with sample photos that already have masks; Ctrl-C stops it
 	$(RUN)/prelabel weights pull stand-in
 	$(RUN)/prelabel label-studio demo --command $(SERVER)/bin/label-studio --backbone stand-in
 
-demo: $(VENV)/.demo
+demo: $(VENV)/.demo ## a run over the sample photos, with exports, figures and a report
 	$(RUN)/prelabel weights pull stand-in
 	$(RUN)/prelabel samples demo/samples
 	$(RUN)/prelabel run demo/samples/photos --out demo/run --backbone stand-in \
@@ -30,55 +26,59 @@ demo: $(VENV)/.demo
 	$(RUN)/prelabel evaluate demo/run demo/samples/ground_truth.json
 	@echo "open $(CURDIR)/demo/run/report/index.html"
 
-test: $(VENV)/.test label-studio-server check
+test: $(VENV)/.test label-studio-server check ## all checks and tests, with coverage
 	$(RUN)/prelabel weights pull stand-in
 	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -n $(JOBS) --dist loadfile --cov --cov-report=term --cov-report=json:$(VENV)/coverage.json
 	$(RUN)/python tests/coverage_floor.py $(VENV)/coverage.json
 
 # On one thread: arrays as small as these cost most of their time in threads that wait.
-quick: $(VENV)/.test check
+quick: $(VENV)/.test check ## the checks and the fast tests: about two minutes
 	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -m "not slow and not network"
 
-check: $(VENV)/.test
+check: $(VENV)/.test ## lint, format and types
 	$(RUN)/ruff check
 	$(RUN)/ruff format --check
 	$(RUN)/mypy
 
-quality: $(VENV)/.demo
+docs: $(VENV)/.docs ## the documentation, into site/; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(RUN)/python -m mkdocs build --strict --quiet
+	@echo "open $(CURDIR)/site/index.html"
+
+quality: $(VENV)/.demo ## quality on photos with masks (DATA)
 	$(RUN)/prelabel weights pull stand-in
 	$(RUN)/python benchmarks/quality.py $(DATA) \
 		--weights distilled=$(DISTILLED) --weights stand-in=stand-in
 
-bench: $(VENV)/.demo
+bench: $(VENV)/.demo ## speed and memory
 	$(RUN)/prelabel weights pull stand-in
 	$(RUN)/python benchmarks/speed.py $(DATA)
 	$(RUN)/python benchmarks/memory.py
 
-bench-label-studio: $(VENV)/.demo label-studio-server
+bench-label-studio: $(VENV)/.demo label-studio-server ## names learned from corrections, clicks, the backend with a real server
 	$(RUN)/prelabel weights pull stand-in
 	$(RUN)/python benchmarks/naming.py $(DATA)/voc_animals --weights distilled=$(DISTILLED)
 	$(RUN)/python benchmarks/interactive.py $(wildcard $(DATA)/*/) \
 		--weights distilled=$(DISTILLED) --weights stand-in=stand-in
 	$(RUN)/python benchmarks/label_studio.py $(DATA) --label-studio $(SERVER)/bin/label-studio
 
-bench-learning: $(VENV)/.demo
+bench-learning: $(VENV)/.demo ## how corrections make the next pre-labels better, on photos with masks (DATA)
 	$(RUN)/prelabel weights pull stand-in
 	$(RUN)/python benchmarks/learning.py $(DATA) --per-class \
 		--weights distilled=$(DISTILLED) --weights stand-in=stand-in
 
-bench-review: $(VENV)/.demo
+bench-review: $(VENV)/.demo ## names of regions after some seconds at the review page, and its memory
 	$(RUN)/prelabel weights pull stand-in
 	$(RUN)/python benchmarks/review.py $(DATA)/voc_animals $(DATA)/coco \
 		--weights distilled=$(DISTILLED) --weights stand-in=stand-in
 	$(RUN)/python benchmarks/review_memory.py
 
-bench-formats: $(VENV)/.test label-studio-server
+bench-formats: $(VENV)/.test label-studio-server ## exports compared with Label Studio's, evaluation with pycocotools and hotcoco
 	$(RUN)/python benchmarks/evaluation.py
 	$(RUN)/python benchmarks/exports.py $(DATA)/voc_animals \
 		--label-studio $(SERVER)/bin/label-studio
 
 # Label Studio has its own environment, as it pins versions that other packages cannot use.
-label-studio-server: $(SERVER)/.ready
+label-studio-server: $(SERVER)/.ready ## install Label Studio, into an environment of its own
 
 $(SERVER)/.ready:
 	$(PYTHON) -m venv $(SERVER)
@@ -86,15 +86,15 @@ $(SERVER)/.ready:
 	@touch $@
 
 # Readers of VOC and YOLO for tests have their own environment, as torchvision needs its own torch.
-voc-readers: $(READERS)/.ready
+voc-readers: $(READERS)/.ready ## install torchvision, datumaro and Ultralytics, which read VOC and YOLO in tests
 
 $(READERS)/.ready:
 	$(PYTHON) -m venv $(READERS)
 	$(READERS)/bin/python -m pip install --quiet --disable-pip-version-check torchvision datumaro ultralytics opencv-python-headless
 	@touch $@
 
-clean:
-	rm -rf $(VENV) $(SERVER) $(READERS) demo .coverage*
+clean: ## remove all environments, the demo and the built documentation
+	rm -rf $(VENV) $(SERVER) $(READERS) demo site .coverage*
 
 $(VENV)/.venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -112,4 +112,8 @@ $(VENV)/.demo: $(VENV)/.venv pyproject.toml constraints.txt
 
 $(VENV)/.test: $(VENV)/.demo
 	$(PIP) -e '.[test]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.demo
+	$(PIP) -e '.[docs]'
 	@touch $@

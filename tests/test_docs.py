@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import typer
+import yaml
 
 from prelabel.cli.main import app
-from prelabel.extras import EXTRAS
+from prelabel.extras import EXTRAS, FOR_DEVELOPERS
 from support.places import ROOT
 
 DOCUMENTS = sorted(
     path.relative_to(ROOT)
-    for pattern in ("*.md", "docs/*.md", "docker/*.md", "benchmarks/*.md")
+    for pattern in ("*.md", "docs/**/*.md", "docker/*.md", "benchmarks/*.md")
     for path in ROOT.glob(pattern)
 )
 _FOLDERS = ("plugins/", "exporters/", "tests/", "benchmarks/", "docs/")
@@ -31,7 +33,7 @@ def test_extras__exist(text: str) -> None:
     named = {
         name for names in re.findall(r"prelabel\[([\w,-]+)\]", text) for name in names.split(",")
     }
-    assert named <= {*EXTRAS, "test"}
+    assert named <= {*EXTRAS, *FOR_DEVELOPERS}
 
 
 def test_make_targets__exist(text: str) -> None:
@@ -66,6 +68,31 @@ def test_links__lead_to_files(text: str, request: pytest.FixtureRequest) -> None
     folder = (ROOT / request.node.callspec.params["text"]).parent
     for target in re.findall(r"\]\(([^)#]+)\)", text):
         assert target.startswith("http") or (folder / target).exists(), target
+
+
+def test_lists__follow_an_empty_line(text: str) -> None:
+    """Else the documentation's site shows them as text."""
+    text = re.sub(r"^```.*?^```", "```", text, flags=re.M | re.S)
+    assert re.findall(r"^(?![-*#| ]|\d+\.).+\n(?:[-*]|1\.) .*", text, re.M) == []
+
+
+def test_site__shows_every_document() -> None:
+    """`make docs` builds it; that each page is found there, and each link leads somewhere, it checks."""
+    pages = yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))["nav"]
+    shown = re.findall(r"[\w/.-]+\.md", str(pages))
+    assert len(shown) == len(set(shown))
+    expected = {
+        "index.md" if str(p) == "README.md" else str(p).removeprefix("docs/") for p in DOCUMENTS
+    }
+    assert set(shown) == expected
+
+
+def test_generated__commands() -> None:
+    """The page has the help of each command, with its example."""
+    text = runpy.run_path(str(ROOT / "docs/hooks/generated.py"))["commands"]()
+    for name, _ in _commands(typer.main.get_command(app)):
+        assert f"`prelabel {name}`\n" in text
+    assert "**Example**:\n\n```console\nprelabel fit photos --out model" in text
 
 
 def test_glossary__names_files_that_exist() -> None:

@@ -84,7 +84,7 @@ def test_commands(document: str, folder: Path, environment: Mapping[str, str]) -
 
 
 def test_python_blocks__every_document_with_one_is_tested() -> None:
-    documents = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/*.md")}
+    documents = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/**/*.md")}
     assert {name for name in documents if _blocks(name, "python")} <= {"docs/python.md"}
     commands = {n for n in documents if re.search(r"^prelabel ", "\n".join(_blocks(n, "sh")), re.M)}
     served = {"docs/label-studio.md", "docs/corrections.md", "docs/review.md"}  # tests of their own

@@ -10,10 +10,8 @@ from importlib.metadata import packages_distributions
 import pytest
 
 from prelabel.errors import UserError
-from prelabel.extras import EXTRAS, extra_of, install_command, missing, required
+from prelabel.extras import EXTRAS, FOR_DEVELOPERS, extra_of, install_command, missing, required
 from support.places import ROOT
-
-_FOR_DEVELOPERS = "test"
 
 
 def test_table__lists_what_pyproject_lists() -> None:
@@ -22,7 +20,7 @@ def test_table__lists_what_pyproject_lists() -> None:
         extra: {re.split(r"[^\w.-]", requirement)[0] for requirement in requirements}
         - {project["name"]}  # an extra may include another one
         for extra, requirements in project["optional-dependencies"].items()
-        if extra != _FOR_DEVELOPERS
+        if extra not in FOR_DEVELOPERS
     }
     assert {name: set(extra.packages) for name, extra in EXTRAS.items()} == listed
 

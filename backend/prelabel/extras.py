@@ -49,7 +49,10 @@ EXTRAS: dict[str, Extra] = {
         "prelabel weights pull stand-in", {"onnx": "onnx", "onnxruntime": "onnxruntime"}
     ),
 }
-"""Those for users. The extra ``test``, for those who work on prelabel, is in pyproject.toml alone."""
+"""Those for users."""
+
+FOR_DEVELOPERS = ("docs", "test")
+"""Extras for those who work on prelabel; their packages are in pyproject.toml alone."""
 
 
 def install_command(extra: str) -> str:

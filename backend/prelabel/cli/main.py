@@ -20,6 +20,7 @@ import typer
 from typer.core import TyperGroup
 
 from prelabel.cli import (
+    compare,
     console,
     evaluate,
     export,
@@ -96,6 +97,7 @@ app = typer.Typer(
 )
 for commands in (
     run.app,
+    compare.app,
     tune.app,
     order.app,
     find.app,

@@ -1,5 +1,3 @@
-"use strict";
-
 const PER_STEP = 24;
 
 const data = JSON.parse(document.getElementById("data").textContent);
@@ -9,37 +7,11 @@ const [chosen, sort, text] = controls;
 const more = document.getElementById("more");
 let listed = [];
 
-const SVG = "http://www.w3.org/2000/svg";
-
-/** An element with attributes and children; text is never taken for markup. */
-function make(tag, attributes = {}, ...children) {
-  const svg = tag === "svg" || tag === "path" || tag === "title";
-  const element = svg ? document.createElementNS(SVG, tag) : document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children);
-  return element;
-}
-
-/** Control characters as JSON writes them: a line feed as \n. */
-function visible(name) {
-  return name.replace(/[\0-\x1f]/g, (c) => JSON.stringify(c).slice(1, -1));
-}
-
 function className(index) {
   return index < 0 ? "no class" : data.classes[index].name;
 }
 
 // Photos ---------------------------------------------------------------------------------------
-
-function frame(photo, caption, paths) {
-  const box = make("div", { class: "frame" });
-  box.style.aspectRatio = String(Math.min(Math.max(photo.size[0] / photo.size[1], 0.75), 1.8));
-  if (photo.thumb) box.append(make("img", { src: photo.thumb, alt: "", loading: "lazy", decoding: "async" }));
-  box.append(make("svg", {
-    viewBox: `0 0 ${photo.view[0]} ${photo.view[1]}`, role: "img", "aria-label": caption,
-  }, ...paths));
-  return make("figure", {}, box, make("figcaption", {}, caption));
-}
 
 /** A mask in its class's colour; its title says what it is. */
 function mask(d, index, title) {

@@ -1,5 +1,3 @@
-"use strict";
-
 const PER_PAGE = 60;
 const PER_SHEET = 48;
 
@@ -15,23 +13,7 @@ const [sort, show, text] = controls;
 let listed = photos;
 let page = 0;
 
-// Elements -------------------------------------------------------------------------------------
-
-const SVG = "http://www.w3.org/2000/svg";
-
-/** An element with attributes and children; text is never taken for markup. */
-function make(tag, attributes = {}, ...children) {
-  const svg = tag === "svg" || tag === "path";
-  const element = svg ? document.createElementNS(SVG, tag) : document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children);
-  return element;
-}
-
-/** Control characters as JSON writes them: a line feed as \n. */
-function visible(name) {
-  return name.replace(/[\0-\x1f]/g, (c) => JSON.stringify(c).slice(1, -1));
-}
+// Words ----------------------------------------------------------------------------------------
 
 function number(n) {
   return n.toLocaleString("en").replaceAll(",", "\u202f");

@@ -29,6 +29,25 @@ class Silent:
     def stop(self) -> None: ...
 
 
+class Prefixed:
+    """Passes progress on, with ``prefix`` and a colon before the name of each stage."""
+
+    def __init__(self, progress: Progress, prefix: str) -> None:
+        self._progress, self._prefix = progress, prefix
+
+    def start(self, stage: str, total: int) -> None:
+        """Start the stage under its longer name."""
+        self._progress.start(f"{self._prefix}: {stage}", total)
+
+    def advance(self) -> None:
+        """Advance the stage."""
+        self._progress.advance()
+
+    def stop(self) -> None:
+        """End the stage."""
+        self._progress.stop()
+
+
 class RunLog:
     """Seconds spent in each stage, the photos left out, with reasons, and notes on others."""
 

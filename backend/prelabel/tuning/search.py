@@ -9,7 +9,7 @@ from prelabel.config import Config, load
 from prelabel.data.dataset import Dataset
 from prelabel.errors import UserError
 from prelabel.steps.photos import PhotoSet
-from prelabel.storage.progress import Progress
+from prelabel.storage.progress import Prefixed, Progress
 from prelabel.tuning.candidates import Candidate, candidates, group_names, most
 from prelabel.tuning.leave_out import LeaveOut, Score
 
@@ -59,14 +59,14 @@ def tune(photos: PhotoSet, labels: Dataset, settings: Sequence[str], progress: P
     total = most(settings)
     config = load("default", settings)
     name = "recipe default"
-    score = leave_out.measure(config, _Prefixed(progress, f"1 of {total}, {name}"))
+    score = leave_out.measure(config, Prefixed(progress, f"1 of {total}, {name}"))
     best = Row(name, score)
     rows = [best]
     for group in group_names(settings):
         found, found_config = best, config
         for candidate in candidates(group, config, settings):
             label = f"{len(rows) + 1} of {total}, {candidate.name}"
-            row = _measured(candidate, leave_out, _Prefixed(progress, label))
+            row = _measured(candidate, leave_out, Prefixed(progress, label))
             if candidate.config and _is_better(row, found):
                 row = Row(row.name, row.score, is_taken=True)
                 found, found_config = row, candidate.config
@@ -92,19 +92,3 @@ def _is_better(row: Row, best: Row) -> bool:
     saved, saved_now = best.score.time_saved, row.score.time_saved
     loses_time = saved is not None and saved_now is not None and saved_now < saved
     return gain > max(error, _LEAST_GAIN) and not loses_time
-
-
-class _Prefixed:
-    """Passes progress on, with the candidate before the name of each stage."""
-
-    def __init__(self, progress: Progress, prefix: str) -> None:
-        self._progress, self._prefix = progress, prefix
-
-    def start(self, stage: str, total: int) -> None:
-        self._progress.start(f"{self._prefix}: {stage}", total)
-
-    def advance(self) -> None:
-        self._progress.advance()
-
-    def stop(self) -> None:
-        self._progress.stop()
