@@ -24,7 +24,9 @@ def set_version(root: Path, tag: str) -> None:
         raise SystemExit(f"CHANGELOG.md has no section '## [{version}] - YYYY-MM-DD'")
     project = (root / "pyproject.toml").read_text("utf-8")
     if "github.com/OWNER/" in project:
-        raise SystemExit("pyproject.toml has OWNER in its addresses: put the repository's in its place")
+        raise SystemExit(
+            "pyproject.toml has OWNER in its addresses: put the repository's in its place"
+        )
     _replace(root / "pyproject.toml", r'^version = ".*"$', f'version = "{version}"')
     _replace(root / "CITATION.cff", r"^version: .*$", f"version: {version}")
     _replace(root / "CITATION.cff", r"^date-released: .*$", f"date-released: {heading[1]}")
