@@ -84,7 +84,7 @@ def _check_form(harness: Harness[Any]) -> None:
         harness.expect(has_default, "setting", field.name, "has no default")
         harness.expect(hints[field.name] is not Any, "setting", field.name, "has type Any")
     try:
-        copy.copy(strategy).no_such_setting = 1
+        setattr(copy.copy(strategy), "no_such_setting", 1)  # noqa: B010 (no type has it)
         harness.note("form", "", "an attribute could be set, expected a frozen dataclass")
     except (AttributeError, TypeError):
         pass  # TypeError: a bug of CPython's for frozen dataclasses with slots
