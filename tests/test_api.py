@@ -192,7 +192,18 @@ def test_open_dataset__photos_take_the_place_of_what_the_source_says(
         open_dataset("nowhere")
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/python.md"])
+DOCUMENTS = [
+    str(path.relative_to(ROOT))
+    for path in sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+    if "\n```python\n" in path.read_text("utf-8")
+]
+
+
+def test_documents__are_found() -> None:
+    assert {"docs/start.md", "docs/python.md"} <= {*DOCUMENTS}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_documents__their_code_runs(
     document: str, result: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

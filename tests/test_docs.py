@@ -13,6 +13,8 @@ import yaml
 
 from prelabel.cli.main import app
 from prelabel.extras import EXTRAS, FOR_DEVELOPERS
+from prelabel.label_studio.format.label_config import parse_label_config
+from prelabel.label_studio.format.shapes import SHAPE_OF, SHAPES
 from support.places import ROOT
 
 DOCUMENTS = sorted(
@@ -20,6 +22,7 @@ DOCUMENTS = sorted(
     for pattern in ("*.md", "docs/**/*.md", "docker/*.md", "benchmarks/*.md")
     for path in ROOT.glob(pattern)
 )
+CLI_MAIN = "backend/prelabel/cli/main.py"
 _FOLDERS = ("plugins/", "exporters/", "tests/", "benchmarks/", "docs/")
 
 
@@ -87,9 +90,45 @@ def test_site__shows_every_document() -> None:
     assert set(shown) == expected
 
 
+def test_label_configs__every_snippet_can_be_used() -> None:
+    page = (ROOT / "docs/label-configs.md").read_text("utf-8")
+    configs = [
+        parse_label_config(xml) for xml in re.findall(r"^```xml\n(.*?)^```", page, re.M | re.S)
+    ]
+    assert {control.kind for config in configs for control in config.controls} == set(SHAPE_OF)
+    assert configs[0].label_names == ("cat", "dog")
+    for shape in SHAPES:
+        assert f"<{shape.bare_tag} " in page
+        assert f"<{shape.tag} " in page or not shape.tag
+    assert [prompt.kind for config in configs for prompt in config.interactive] == [
+        "keypoint",
+        "rectangle",
+    ]
+
+
+def test_troubleshooting__quotes_messages_that_exist() -> None:
+    page = (ROOT / "docs/troubleshooting.md").read_text("utf-8")
+    quoted = re.findall(r"^\| `([^|]+)` \|", page, re.M)
+    assert len(quoted) > 30
+    known = re.sub(r"\s+", " ", _generated("messages") + (ROOT / CLI_MAIN).read_text("utf-8"))
+    for part in (part.strip(" :;,()") for message in quoted for part in message.split("…")):
+        assert part in known, part
+
+
+def _generated(name: str) -> str:
+    made: str = runpy.run_path(str(ROOT / "docs/hooks/generated.py"))[name]()
+    return made
+
+
+def test_generated__names_extras_settings_and_strategies() -> None:
+    assert all(f"| `{extra}` | " in _generated("extras") for extra in EXTRAS)
+    assert "### regions\n::: prelabel.config.Regions\n" in _generated("settings")
+    assert "### dense-crf\n::: prelabel_plugins.refiners.dense_crf." in _generated("strategies")
+
+
 def test_generated__commands() -> None:
     """The page has the help of each command, with its example."""
-    text = runpy.run_path(str(ROOT / "docs/hooks/generated.py"))["commands"]()
+    text = _generated("commands")
     for name, _ in _commands(typer.main.get_command(app)):
         assert f"`prelabel {name}`\n" in text
     assert "**Example**:\n\n```console\nprelabel fit photos --out model" in text
@@ -122,4 +161,4 @@ def test_tree__has_every_package() -> None:
 
 def test_documents__are_found() -> None:
     assert Path("README.md") in DOCUMENTS
-    assert Path("docs/formats.md") in DOCUMENTS
+    assert Path("docs/formats/coco.md") in DOCUMENTS

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -22,6 +21,7 @@ from prelabel.steps.regions import enlarge_or_point
 from prelabel.storage.files import cache_folder
 from prelabel.storage.progress import RunLog
 from prelabel.storage.shards import ShardStore
+from prelabel.storage.text import composed
 from prelabel.strategies.blame import PluginFailures
 
 _KEYS: tuple[Callable[[PurePosixPath], PurePosixPath], ...] = (
@@ -156,8 +156,7 @@ def _key(image: Image, regions: Sequence[Region]) -> str:
 
 
 def _path(name: str) -> PurePosixPath:
-    # Composed: macOS writes an accent as a character of its own.
-    return PurePosixPath(unicodedata.normalize("NFC", name))
+    return PurePosixPath(composed(name))
 
 
 def _is_named(region: Region, classes: Sequence[str]) -> bool:

@@ -7,11 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from support.command_line import cli, refused, write_discs
+from support.command_line import LIGHT, cli, refused, write_discs
 from support.messages import assert_says
 from support.report_data import Scripts
-
-QUICK = ("--recipe", "fast", "--backbone", "color-texture", "--set", "features.size=112")
 
 
 @pytest.fixture
@@ -27,7 +25,7 @@ def test_compare__runs_of_each_and_a_page(photos: Path, tmp_path: Path) -> None:
         "--vs",
         "recipe=default fit.seed=1",
     )
-    done = cli("compare", photos, "--out", out, *QUICK, *others[:2])
+    done = cli("compare", photos, "--out", out, *LIGHT, *others[:2])
     assert done.exit_code == 0, done.output
     lines = done.stdout.splitlines()
     assert lines[0].startswith("1  recipe=fast features.size=112: ")
@@ -42,7 +40,7 @@ def test_compare__runs_of_each_and_a_page(photos: Path, tmp_path: Path) -> None:
     assert len(data["photos"]) == 3
     assert (out / data["photos"][0]["thumb"]).is_file()
     assert cli("export", out / "2", "--format", "coco", "--out", tmp_path / "coco").exit_code == 0
-    again = cli("compare", photos, "--out", out, *QUICK, *others)
+    again = cli("compare", photos, "--out", out, *LIGHT, *others)
     assert again.exit_code == 0, again.output
     assert json.loads((out / "3" / "run.json").read_text())["config"]["fit"]["seed"] == 1
     line = refused("export", out, "--format", "coco", "--out", tmp_path / "other")
@@ -58,8 +56,8 @@ def test_compare__refuses_wrong_use(photos: Path, tmp_path: Path) -> None:
         ("features.sise=3", ("features has no setting 'sise'", "size")),
         ("features.size=112", ("the same as 'recipe=fast features.size=112'",)),
     ):
-        assert_says(refused("compare", photos, "--out", out, *QUICK, "--vs", other), *words)
+        assert_says(refused("compare", photos, "--out", out, *LIGHT, "--vs", other), *words)
     twice = ("--vs", "fit.seed=1", "--vs", "fit.seed=1")
-    assert "the same as 'fit.seed=1'" in refused("compare", photos, "--out", out, *QUICK, *twice)
-    assert "--vs" in refused("compare", photos, "--out", out, *QUICK)
+    assert "the same as 'fit.seed=1'" in refused("compare", photos, "--out", out, *LIGHT, *twice)
+    assert "--vs" in refused("compare", photos, "--out", out, *LIGHT)
     assert not out.exists()

@@ -114,6 +114,20 @@ def test_what_needs_more_memory_gets_it_alone(
 
 
 @pytest.mark.slow
+def test_frugal__what_needs_more_memory_is_refused(
+    monkeypatch: pytest.MonkeyPatch, no_idle: None
+) -> None:
+    monkeypatch.setattr(image_process, "_usual", image_process._usual)
+    monkeypatch.setattr(image_process, "_frugal", threading.Event())
+    image_process.be_frugal()
+    image = Image.new("RGB", (9_000, 9_000), (9, 8, 7))
+    with pytest.raises(PhotoError, match="needs more than 300 MB"):
+        decode_image(hostile.encoded(image, "TIFF", compression="tiff_lzw"))
+    small = hostile.encoded(image.resize((90, 90)), "TIFF", compression="tiff_lzw")
+    assert decode_image(small).pixels[5, 5].tolist() == [9, 8, 7]
+
+
+@pytest.mark.slow
 def test_what_takes_too_long_is_stopped(monkeypatch: pytest.MonkeyPatch, no_idle: None) -> None:
     monkeypatch.setattr(image_process, "_USUAL_SECONDS", 1)
     data = hostile.jpeg_of_many_scans(4_000, 4_000, 3_000)  # 8 s

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.testclient import TestClient
+from starlette.types import Message
 
 from prelabel.review.app import create_app
 from prelabel.review.review import Review
@@ -321,3 +323,40 @@ def test_a_fault__is_one_line(page: Page, monkeypatch: pytest.MonkeyPatch) -> No
     assert "secret" not in answer.text
     monkeypatch.setattr(Review, "figures", lambda _: (_ for _ in ()).throw(OSError(28, "No space")))
     assert_says(page.client.get("api/figures").json()["error"], "room on the disk")
+
+
+def test_large_edits__are_received_one_at_a_time(page: Page) -> None:
+    app = create_app(lambda: page.review)
+    pulled: list[str] = []
+
+    async def send(name: str, *, size: int, whole: bool) -> int:
+        """An edit of a client that says how long it is; whether all of it comes is another thing."""
+        headers = [(b"host", b"127.0.0.1"), (b"content-length", b"%d" % size)]
+        scope = {"type": "http", "method": "POST", "path": "/api/edits", "headers": headers}
+        statuses: list[int] = []
+
+        async def receive() -> Message:
+            pulled.append(name)
+            if not whole:
+                await asyncio.Event().wait()
+            return {"type": "http.request", "body": b"{}", "more_body": False}
+
+        async def answer(message: Message) -> None:
+            statuses.append(message.get("status", 0))
+
+        await app({**scope, "query_string": b""}, receive, answer)
+        return statuses[0]
+
+    async def test() -> None:
+        first = asyncio.create_task(send("first", size=19_000_000, whole=False))
+        await asyncio.sleep(0.01)
+        second = asyncio.create_task(send("second", size=19_000_000, whole=True))
+        assert await send("small", size=2, whole=True) == 400
+        assert pulled == ["first", "small"]
+        first.cancel()
+        assert await second == 400
+        assert pulled == ["first", "small", "second"]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("prelabel.review.app.has_token", lambda *_: True)
+        asyncio.run(asyncio.wait_for(test(), 10))

@@ -33,6 +33,12 @@ def test_read_request__knows_the_kinds() -> None:
         (b'{"kind":"name","classes":[1],"name":" \\t "}', "empty"),
         (b'{"kind":"name","classes":[1],"name":"a\\nb"}', "control character"),
         (b'{"kind":"name","classes":[1],"name":"' + b"x" * 201 + b'"}', "201 characters"),
+        (
+            '{"kind":"name","classes":[1],"name":"a%s"}'.replace(
+                "%s", "\u0315\u0300" * 200_000
+            ).encode(),
+            "400001 characters",
+        ),
         (b'{"kind":"merge","classes":[1,2],"into":1}', "journal alone"),
         (b'{"kind":"move","regions":[1],"class":null,"created":4}', "journal alone"),
         (b'{"kind":"undo","more":1}', "more"),

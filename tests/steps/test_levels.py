@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -174,6 +175,22 @@ def test_apply_levels__relative_to_the_centre() -> None:
     plain = _apply_levels(_features(), _fitted(groups=[], reach=[]))
     for one, other in zip(moved, plain, strict=True):
         assert np.allclose(one.foreground, other.foreground)
+
+
+def test_apply_levels__relative_to_what_the_place_adds() -> None:
+    fitted = _fitted(groups=[], reach=[])
+    place = _array([[[3, 0], [-1, 1], [0, 5]], [[2, 2], [0, 1], [-1, 0]]])
+    placed = dataclasses.replace(fitted, positions=place)
+    moved = _apply_levels(_features(shift=place), placed)
+    for one, other in zip(moved, _apply_levels(_features(), fitted), strict=True):
+        assert np.allclose(one.foreground, other.foreground)
+
+
+def test_levels__those_of_an_older_prelabel_have_no_places() -> None:
+    fitted = _fitted(groups=[], reach=[], center=[8.0, -4.0])
+    assert "positions" not in fitted.to_arrays()
+    again = Levels.from_arrays(fitted.to_arrays())
+    assert again.relative(_features(shift=[8.0, -4.0])).tolist() == [[X, X, Y], [Y, X, Y]]
 
 
 def test_apply_levels__a_photo_of_one_patch() -> None:

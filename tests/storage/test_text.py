@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from prelabel.storage.text import error_line, nearest, one_line, table
+from prelabel.storage.text import composed, error_line, nearest, one_line, table
 
 
 def test_nearest__the_one_that_was_meant() -> None:
@@ -30,6 +30,12 @@ def test_nearest__all_of_them_where_none_is_near() -> None:
 )
 def test_one_line__escapes_what_would_not_print(text: object, shown: str) -> None:
     assert one_line(text) == shown
+
+
+def test_composed__in_no_time_however_long() -> None:
+    assert composed("a\u0301/u\u0308") == "á/ü"
+    accents = "a" + "\u0315\u0300" * 200_000  # a quarter of an hour, if they were put in order
+    assert composed(accents) == accents
 
 
 def test_table__columns_as_wide_as_their_widest_cell() -> None:

@@ -22,7 +22,7 @@ TINY = ("--recipe", "fast", "--backbone", "color-texture", "--set", "features.si
 
 @contextmanager
 def serving(
-    folder: Path, server: FakeLabelStudio, **more: str
+    folder: Path, server: FakeLabelStudio, *options: str, **more: str
 ) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
     """The command in a process group of its own, and a client for it."""
     port = free_port(0)
@@ -32,19 +32,21 @@ def serving(
         "PRELABEL_CACHE": str(folder / "cache"),
         **more,
     }
-    process = subprocess.Popen(
-        [*COMMAND, *TINY, "--port", str(port)],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    log = folder / "serve.log"  # a pipe that nobody reads would stop it
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [*COMMAND, *TINY, "--port", str(port), *options],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client:
             wait_for(lambda: process.poll() is not None or _up(client))
-            assert process.poll() is None, process.stdout and process.stdout.read()
+            assert process.poll() is None, log.read_text()
             yield process, client
     finally:
         for pid in group(process.pid):

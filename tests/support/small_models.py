@@ -34,6 +34,7 @@ def small_model(n_groups: int = 2, n_classes: int = 3, *, dim: int = 5) -> Fitte
             groups=some(n_groups, dim),
             reach=some(n_groups),
             categories=tuple(clusters() for _ in range(n_groups)),
+            positions=some(2, 3, dim),
         ),
         classes=some(n_classes, dim) if n_classes else np.zeros((0, 0), dtype=np.float32),
         n_photos=41,

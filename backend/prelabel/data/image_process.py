@@ -40,6 +40,8 @@ _SLACK = 100_000_000
 """Bytes for bands of rows, and for what Python sets aside."""
 _usual = threading.BoundedSemaphore(max(2, cores()))
 _large = threading.Lock()
+_frugal = threading.Event()
+"""Set: nothing takes more than the usual memory."""
 _idle: list[subprocess.Popen[bytes]] = []
 _idle_lock = threading.Lock()
 
@@ -62,12 +64,25 @@ class _Answer(TypedDict, total=False):
     size: list[int]
 
 
+def be_frugal() -> None:
+    """From now on, this process decodes one photo apart at a time, and refuses those that take more
+    than the usual memory."""
+    global _usual
+    _usual = threading.BoundedSemaphore(1)
+    _frugal.set()
+
+
 def decode_apart(data: bytes, *, full: bool) -> Decoded:
     """A photo's upright pixels, at the working size or at full size. Raises PhotoError."""
     try:
         with _usual:
             return _ask(data, full=full, memory=_USUAL_MEMORY, seconds=_USUAL_SECONDS)
-    except DecodingMemoryError:
+    except DecodingMemoryError as error:
+        if _frugal.is_set():
+            raise PhotoError(
+                f"needs more than {_USUAL_MEMORY / 1e6:.0f} MB to be decoded, which the backend does not "
+                "take: scale it down, save it as JPEG, or use prelabel label-studio predict"
+            ) from error
         with _large:
             return _ask(data, full=full, memory=MAX_MEMORY, seconds=_MOST_SECONDS)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from msgspec import structs
 from prelabel.data.dataset import Dataset, Problems
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
+from prelabel.storage.text import composed
 
 _NAMED = 20
 """Photos on one side only that an evaluation names."""
@@ -116,8 +116,7 @@ def _matched(found: Collection[str], true: Collection[str]) -> tuple[dict[str, s
 
 def _unique(key: _Key, names: Sequence[str]) -> dict[object, str]:
     """Names by key, without keys that two photos share."""
-    # Composed: macOS writes an accent as a character of its own.
-    keyed = [(key(unicodedata.normalize("NFC", name)), name) for name in names]
+    keyed = [(key(composed(name)), name) for name in names]
     counts = Counter(k for k, _ in keyed)
     return {k: name for k, name in keyed if counts[k] == 1}
 

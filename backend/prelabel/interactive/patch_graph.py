@@ -52,8 +52,7 @@ class PatchGraph:
         weight = segmenter.taught.facts.weight if segmenter.taught else 0.0
         self.belief = max(0.0, 2 * weight - 1)
         self.clusters = np.concatenate([r.clusters.reshape(-1, n) for r in results])
-        vectors = features.patches.reshape(n, -1).astype(np.float32)
-        self.vectors = unit(vectors - segmenter.model.levels.center)
+        self.vectors = unit(segmenter.model.levels.relative(features).reshape(n, -1))
         self.index = np.arange(n).reshape(self.shape)
         self.edges = np.concatenate(
             [

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from functools import cache
 from importlib.resources import files
 from typing import TypeVar
@@ -42,6 +44,8 @@ _KEPT = {"Cache-Control": "private, max-age=0, must-revalidate"}
 _KINDS = {".js": "text/javascript", ".css": "text/css"}
 _MOST_BYTES = 20_000_000
 """Of an edit: as many regions as 2 million, each with its number."""
+_SMALL = 100_000
+"""Bytes of an edit beyond which one is received at a time: decoded, it takes ten times as much."""
 _DECODING = 4
 """Photos that are decoded at once."""
 _log = logging.getLogger(__name__)
@@ -89,6 +93,7 @@ class _Handlers:
         self._only_this_machine = only_this_machine
         self._token = secrets.token_urlsafe(24)
         self._decoding = anyio.CapacityLimiter(_DECODING)
+        self._large = asyncio.Lock()
 
     def answering(self, handler: Handler) -> Handler:
         """A handler that refuses who may not ask, and answers errors with one line."""
@@ -183,8 +188,11 @@ class _Handlers:
 
     async def edit(self, request: Request) -> Response:
         """An edit; it counts for all who look at the page."""
-        body = await _body(request)
-        return _json(await self._run(lambda: self._review().edit(read_request(body))))
+        size = request.headers.get("content-length", "")
+        is_small = size.isdecimal() and len(size) < 8 and int(size) <= _SMALL
+        async with nullcontext() if is_small else self._large:
+            body = await _body(request)
+            return _json(await self._run(lambda: self._review().edit(read_request(body))))
 
     async def push(self, _: Request) -> Response:
         """Bring stored predictions up to date."""

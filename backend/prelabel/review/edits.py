@@ -9,6 +9,7 @@ from typing import Annotated
 import msgspec
 
 from prelabel.errors import UserError
+from prelabel.storage.text import composed
 
 Ids = Annotated[list[int], msgspec.Meta(min_length=1)]
 MOST_CHARACTERS = 200
@@ -85,7 +86,7 @@ def checked_name(name: str) -> str:
         name.encode()
     except UnicodeEncodeError:
         raise UserError("the name is not valid text: type it again") from None
-    name = unicodedata.normalize("NFC", name).strip()
+    name = composed(name).strip()
     if not name:
         raise UserError("the name is empty: expected some characters, or Delete for background")
     if len(name) > MOST_CHARACTERS:

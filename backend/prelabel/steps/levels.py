@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prelabel.data.records import LevelResult, PatchFeatures
+from prelabel.steps.positions import resample
 from prelabel.strategies import registry
 from prelabel.strategies.checks import assign, check_array, fit_centroids, similarity
 from prelabel.strategies.protocols import Clusterer, Foreground
@@ -27,6 +28,10 @@ class Clusters:
     scores: tuple[Float, ...]
 
 
+def _nowhere() -> Float:
+    return np.zeros((0, 0, 0), dtype=np.float32)
+
+
 @dataclass(frozen=True)
 class Levels:
     """What the dataset and category levels learned.
@@ -37,6 +42,8 @@ class Levels:
     ``reach``: float32 (n_groups,), the lowest similarity, by the clusterer's own measure, at which a
     photo still belongs to its group.
     ``categories``: one Clusters per group.
+    ``positions``: float32 (rows, columns, dim), what a patch's place adds to ``center``; (0, 0, 0) if
+    nothing, as in models that an older prelabel wrote.
     """
 
     center: Float
@@ -44,10 +51,13 @@ class Levels:
     groups: Float
     reach: Float
     categories: tuple[Clusters, ...]
+    positions: Float = field(default_factory=_nowhere)
 
     def to_arrays(self) -> dict[str, Float]:
         """Arrays by name, which ``from_arrays`` reads back."""
         found = {"center": self.center, "groups": self.groups, "reach": self.reach}
+        if self.positions.size:
+            found["positions"] = self.positions
         named = {"dataset": self.dataset}
         named |= {f"category.{i}": category for i, category in enumerate(self.categories)}
         for name, clusters in named.items():
@@ -73,7 +83,12 @@ class Levels:
             groups=arrays["groups"],
             reach=arrays["reach"],
             categories=tuple(clusters(f"category.{i}") for i in range(len(arrays["groups"]))),
+            positions=arrays.get("positions", _nowhere()),
         )
+
+    def relative(self, features: PatchFeatures) -> Float:
+        """A photo's patches float32 (h, w, dim), relative to what is usual at their place."""
+        return without_place(features, self.positions) - self.center
 
 
 @dataclass(frozen=True)
@@ -95,6 +110,12 @@ class Patches:
     def first(self, n: int) -> Patches:
         """The first n, not copied."""
         return Patches(self.vectors[:n], self.attention[:n], self.border[:n])
+
+
+def without_place(features: PatchFeatures, positions: Float) -> Float:
+    """A photo's patches float32 (h, w, dim) without what their place adds, as in ``Levels``."""
+    patches = features.patches.astype(np.float32)
+    return patches - resample(positions, *patches.shape[:2]) if positions.size else patches
 
 
 def border_patches(height: int, width: int) -> NDArray[np.bool_]:
@@ -179,7 +200,7 @@ def apply_levels(
     """The result of each level for one photo, coarse to fine. Without groups, or for a photo that is
     unlike all of them, there is no category level."""
     height, width = features.attention.shape
-    vectors = features.patches.reshape(height * width, -1).astype(np.float32) - levels.center
+    vectors = levels.relative(features).reshape(height * width, -1)
 
     def result(name: str, clusters: Clusters) -> LevelResult:
         labels = [assign(clusterer, vectors, c) for c in clusters.centroids]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 
+_COMPOSED = 4096
+"""Characters: composing takes time that grows with the square of a row of accents."""
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -32,6 +35,12 @@ def error_line(error: BaseException) -> str:
     except Exception:  # a plugin's error may not even have a text
         text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def composed(text: str) -> str:
+    """A name or path with each accent as part of its letter (NFC): macOS writes it as a character of
+    its own. What is too long to be a path is left as it is."""
+    return unicodedata.normalize("NFC", text) if len(text) <= _COMPOSED else text
 
 
 def whole_text(text: str) -> str:

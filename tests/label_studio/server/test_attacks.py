@@ -3,49 +3,71 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 import pytest
 
-from support.fake_label_studio import FakeLabelStudio
-from support.serving import needs_proc, serving
+from support.backend import predict_body, setup_body
+from support.fake_label_studio import FakeLabelStudio, wait_for
+from support.serving import group, needs_proc, serving
 
 pytestmark = [pytest.mark.slow, needs_proc]
 JSON = {"Content-Type": "application/json"}
 LISTS = b"[]," * 33_000_000
 
 
-def resident(pid: int) -> float:
-    """Megabytes that a process holds at most so far."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
+def resident(leader: int) -> float:
+    """Megabytes that all processes of a session hold now."""
+    n_kb = 0
+    for pid in group(leader):
+        with suppress(OSError, ValueError, IndexError):  # it has ended
+            status = Path(f"/proc/{pid}/status").read_text()
+            n_kb += int(status.split("VmRSS:")[1].split()[0])
+    return n_kb / 1024
+
+
+@dataclass
+class Watched:
+    """``seconds``: that /health took for a new client, each time. ``growth``: megabytes that all
+    processes held at most beyond what they held before."""
+
+    seconds: list[float] = field(default_factory=list)
+    growth: float = 0.0
 
 
 @contextmanager
-def polled(url: httpx.URL) -> Iterator[list[float]]:
-    """The seconds that /health takes for a new client, again and again."""
-    seconds: list[float] = []
+def watched(process: subprocess.Popen[str], url: httpx.URL) -> Iterator[Watched]:
+    """What is done to a backend inside."""
+    found = Watched()
+    before = resident(process.pid)
     done = threading.Event()
+
+    def measure() -> None:
+        while not done.wait(0.01):
+            found.growth = max(found.growth, resident(process.pid) - before)
 
     def poll() -> None:
         while not done.wait(0.05):
             began = time.monotonic()
             assert httpx.get(f"{url}/health", timeout=30).json()["status"] == "UP"
-            seconds.append(time.monotonic() - began)
+            found.seconds.append(time.monotonic() - began)
 
-    with ThreadPoolExecutor(1) as pool:
-        polling = pool.submit(poll)
+    with ThreadPoolExecutor(2) as pool:
+        running = [pool.submit(measure), pool.submit(poll)]
         try:
-            yield seconds
+            yield found
         finally:
             done.set()
-            polling.result(60)
+            for one in running:
+                one.result(60)
 
 
 @pytest.mark.parametrize(
@@ -63,12 +85,49 @@ def test_large_body__takes_little_memory_and_stops_nobody(
     path: str, body: bytes, server: FakeLabelStudio, tmp_path: Path
 ) -> None:
     with serving(tmp_path, server) as (process, http):
-        before = resident(process.pid)
-        with polled(http.base_url) as seconds, suppress(httpx.WriteError):  # refused while sent
+        with watched(process, http.base_url) as found, suppress(httpx.WriteError):  # while sent
             assert http.post(path, content=body, headers=JSON).status_code < 500
-        assert resident(process.pid) - before < 300
-        print(f"{path}: /health took {max(seconds):.2f} s at most")
-        assert sorted(seconds)[len(seconds) // 2] < 1
+        assert found.growth < 300
+        print(f"{path}: /health took {max(found.seconds):.2f} s at most")
+        assert sorted(found.seconds)[len(found.seconds) // 2] < 1
+
+
+WIDE = b"\\ud83d\\ude00"
+"""A character for which a decoded text takes four bytes for each of its others."""
+
+
+def test_large_texts__take_little_memory_in_all_processes(
+    server: FakeLabelStudio, tmp_path: Path
+) -> None:
+    project, [task, *_] = server.project(4)
+    long, most = b"a" * 98_000_000, b"a" * 9_900_000
+    image = task["data"]["image"].encode()
+    four = [
+        b'{"id":%d,"data":{"image":"%s","x":"%s"}}' % (number, image, WIDE + most)
+        for number in range(4)
+    ]
+    photos = [
+        b'{"id":%d,"data":{"image":"data:image/png;base64,%s"}}' % (number, most)
+        for number in range(4)
+    ]
+    parts = {
+        "one task": b'"tasks":[{"id":1,"data":{"image":"%s","x":"%s"}}]' % (image, WIDE + long),
+        "tasks": b'"tasks":[%s]' % b",".join(four),
+        "photos in tasks": b'"tasks":[%s]' % b",".join(photos),
+        "prompt": b'"tasks":[{"id":1}],"params":{"context":{"result":["%s"]}}' % (WIDE + long),
+        "label config": b'"tasks":[],"label_config":"%s"' % (WIDE + long),
+        "project": b'"tasks":[{"id":1,"project":"%s"}]' % (WIDE + long),
+    }
+    with serving(tmp_path, server) as (process, http):
+        http.post("/setup", json=setup_body(server, project)).raise_for_status()
+        known = predict_body(project, [task])
+        wait_for(lambda: all(http.post("/predict", json=known).json()["results"]))
+        for name, part in parts.items():
+            body = b'{%s,"project":"%s"}' % (part, project.encode())
+            with watched(process, http.base_url) as found:
+                assert http.post("/predict", content=body, headers=JSON).status_code < 500
+            print(f"{name}: {found.growth:.0f} MB, /health {max(found.seconds):.2f} s at most")
+            assert found.growth < 300, name
 
 
 def test_unfinished_bodies__take_little_memory_and_stop_nobody(
@@ -84,15 +143,14 @@ def test_unfinished_bodies__take_little_memory_and_stop_nobody(
                 client.sendall(piece)
 
     with serving(tmp_path, server) as (process, http), ExitStack() as opened:
-        before = resident(process.pid)
         address = (http.base_url.host, http.base_url.port or 0)
         clients = [opened.enter_context(socket.create_connection(address)) for _ in range(15)]
-        with polled(http.base_url) as seconds, ThreadPoolExecutor(15) as pool:
+        with watched(process, http.base_url) as found, ThreadPoolExecutor(15) as pool:
             list(pool.map(send, clients))
             answer = http.post("/predict", json={"tasks": [], "project": "1.1"})
             assert answer.status_code == 400  # an unknown project: it was read
-        assert resident(process.pid) - before < 300
-        assert sorted(seconds)[len(seconds) // 2] < 1
+        assert found.growth < 300
+        assert sorted(found.seconds)[len(found.seconds) // 2] < 1
 
 
 def test_two_hundred_clients_at_once(server: FakeLabelStudio, tmp_path: Path) -> None:

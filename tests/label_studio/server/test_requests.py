@@ -148,7 +148,7 @@ def test_decode__gives_a_record_or_a_user_error(facts: dict[str, Any]) -> None:
     text = json.dumps(facts).encode()
     decoders: list[Callable[[], object]] = [
         lambda: PredictRequest.decode(text),
-        lambda: decode(text, EventRequest),
+        lambda: EventRequest.decode(text),
         lambda: decode(text, SetupRequest),
     ]
     for decoder in decoders:
@@ -192,31 +192,73 @@ def test_read_object__parts_are_counted_beside_texts(values: list[object], at_on
             read_object(text, "task 1")
 
 
-@pytest.mark.parametrize("part", [b'{"a":1},', b'"",', b"[],", b'"\\"",'])
-def test_predict__a_prompt_of_many_parts_costs_no_memory(part: bytes) -> None:
-    text = b'{"tasks":[],"params":{"context":{"result":[%s0]}}}' % (part * 1_000_000)
+WIDE = b"\\ud83d\\ude00" + b"a" * 5_000_000
+"""A text that takes four bytes for each character once it is decoded."""
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (b'{"tasks":[],"params":{"context":{"result":[%s0]}}}' % (b"[]," * 2_000_000), "at most 1 MB"),
+        (b'{"tasks":[],"params":{"context":{"a":"%s"}}}' % WIDE, "at most 1 MB"),
+        (b'{"tasks":[],"project":"%s"}' % WIDE, "project: has 5000014 bytes"),
+        (b'{"tasks":[{"id":1,"project":"%s"}]}' % WIDE, "project: has 5000014 bytes"),
+        (b'{"tasks":[],"label_config":"%s%s%s"}' % (WIDE, WIDE, WIDE), "at most 1 million"),
+    ],
+    ids=["parts", "prompt", "project", "task", "config"],
+)  # fmt: skip
+def test_predict__what_is_too_long_is_not_decoded(text: bytes, says: str) -> None:
     tracemalloc.start()
     try:
-        with pytest.raises(UserError, match="too many parts"):
+        with pytest.raises(UserError, match=says):
             PredictRequest.decode(text)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < len(text) + 30_000_000
+    assert peak < 1_000_000
+
+
+def test_predict__a_task_that_is_too_large_does_not_cost_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(requests, "_TASK", 100)
+    monkeypatch.setattr(requests, "_TASKS", 300)
+    large, small = {"id": 1, "data": {"a": "x" * 10_000}}, {"id": 2, "data": {"a": "x"}}
+    one, other = PredictRequest.decode(body(tasks=[large, small])).tasks
+    assert len(one.data) == 101
+    with pytest.raises(UserError, match="task 1: its data have more than"):
+        read_object(one.data, "task 1")
+    assert read_object(other.data, "task 2") == small["data"]
+    with pytest.raises(UserError, match="send fewer tasks at once"):
+        PredictRequest.decode(body(tasks=[large] * 3))
+
+
+def test_predict__millions_of_half_characters_cost_no_memory() -> None:
+    text = bytearray(b'{"tasks":[{"id":1,"data":{"a":"%s"}}]}' % (rb"\ud83d" * 200_000))
+    tracemalloc.start()
+    try:
+        (task,) = PredictRequest.decode(text).tasks
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert task.data == b'{"a":"%s"}' % (rb"\ufffd" * 200_000)
+    assert peak < 2 * len(text)
 
 
 def test_event__keeps_numbers_alone() -> None:
     annotation = {"id": 3, "task": 5, "result": [{"value": {"rle": [1, 2]}}], "unique_id": "x"}
     event = {"action": "ANNOTATION_CREATED", "annotation": annotation, "task": {"id": 5, "data": 1}}
-    found = decode(json.dumps(event).encode(), EventRequest)
+    found = EventRequest.decode(json.dumps(event).encode())
     assert found.action == "ANNOTATION_CREATED"
     assert found.payload == {"annotation": {"id": 3, "task": 5}, "task": {"id": 5}}
     several = {"annotations": [{"id": 3}, {"id": 4}], "project": {"id": 1, "title": "x"}}
-    found = decode(json.dumps(several).encode(), EventRequest)
+    found = EventRequest.decode(json.dumps(several).encode())
     assert found.payload == {"annotations": [{"id": 3}, {"id": 4}], "project": {"id": 1}}
     many: dict[str, list[object]] = {"annotations": [{}] * 20_001}
     with pytest.raises(UserError, match="more than 20000"):
-        decode(json.dumps(many).encode(), EventRequest)
+        EventRequest.decode(json.dumps(many).encode())
+    with pytest.raises(UserError, match="action: has"):
+        EventRequest.decode(b'{"action":"%s"}' % WIDE)
 
 
 def test_checked_config() -> None:

@@ -133,9 +133,7 @@ class _Handlers:
                 return unauthorized()  # a person who begins a fit, and sees this
             return self._ignored("no secret")
         try:
-            asked = await self._read(
-                request, lambda body: decode(body, EventRequest), large=trusted
-            )
+            asked = await self._read(request, EventRequest.decode, large=trusted)
         except (UserError, BusyError):
             return self._ignored("not valid")
         if not trusted and asked.action != "START_TRAINING":

@@ -11,6 +11,7 @@ from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from prelabel.data.image_process import be_frugal
 from prelabel.errors import UserError
 from prelabel.label_studio.fit import FitRequest, fit_project
 from prelabel.label_studio.server.child_process import Child, exit_with_parent
@@ -184,6 +185,7 @@ def _follow(fit: Fit, message: Message) -> None:
 def run(pipe: Connection, request: FitRequest) -> None:
     """In the fit's own process: fit, and report progress and outcome."""
     exit_with_parent(pipe)
+    be_frugal()
 
     try:
         fit_project(request, RunLog(_PipeProgress(pipe)))

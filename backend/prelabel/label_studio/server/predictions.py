@@ -17,7 +17,8 @@ from prelabel.label_studio.server.requests import TaskRequest
 from prelabel.storage.json import JsonObject
 
 _PROMPT_TIMEOUT = 30.0
-"""Seconds that a person may wait for a prompt's answer, when the photo was never seen."""
+"""Seconds that a person may wait for a prompt's answer, when the photo was never seen; for that of
+all tasks of a request."""
 _NO_OBJECT = b'{"result": [], "score": 0.0}'
 
 
@@ -80,6 +81,7 @@ class Predictions:
         """The object of a click or box in each task as JSON, without a region if there is none:
         this answer is drawn, and not kept."""
         found = []
+        until = time.monotonic() + _PROMPT_TIMEOUT
         for task in tasks:
             job = project.job(
                 "interactive",
@@ -90,7 +92,7 @@ class Predictions:
                 context=context,
             )
             entry = self._queue.put(job, Urgency.INTERACTIVE)
-            (answer,) = self._wait([entry], _PROMPT_TIMEOUT)
+            (answer,) = self._wait([entry], until - time.monotonic())
             found.append(_NO_OBJECT if answer == NOT_READY else answer)
         return found
 

@@ -24,6 +24,8 @@ _MOST_LEARN = 2_000
 """Jobs of urgency LEARN that may wait, which do not count among the others."""
 _MOST_BYTES = 200_000_000
 """Data of tasks in memory."""
+_MOST_BYTES_AT_WORK = 10_000_000
+"""Data of tasks that are at work: once decoded, they may take ten times as much."""
 _QUICK_DEATH = 30.0
 """Seconds: a process that dies sooner is started again only after ``_PAUSE``."""
 _LONGEST = 900.0
@@ -199,6 +201,9 @@ class Queue:
         if not self._at_work:
             return True
         if entry.attempts or any(other.attempts for other in self._at_work.values()):
+            return False
+        at_work = sum(len(other.job.data) for other in self._at_work.values())
+        if entry.job.data and at_work + len(entry.job.data) > _MOST_BYTES_AT_WORK:
             return False
         learning = any(other.urgency is Urgency.LEARN for other in self._at_work.values())
         if entry.urgency is Urgency.LEARN and learning:

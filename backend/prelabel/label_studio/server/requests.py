@@ -9,7 +9,7 @@ import json
 import threading
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import msgspec
 import numpy as np
@@ -26,8 +26,19 @@ _STRUCTURE = 1_000_000
 """Bytes of a task's data beside its strings: each may take 20 bytes once it is decoded."""
 _LABEL_CONFIG = 1_000_000
 """Characters of a label config."""
+_TASK = 10_000_000
+"""Bytes of a task's data: once decoded, a text may take four times as much."""
+_TASKS = 40_000_000
+"""Bytes of the data of all tasks in a request."""
+_PROMPT = 1_000_000
+"""Bytes of what a person has drawn."""
+_NAME = 1_000
+"""Bytes of a project's name, an action or a time, as JSON."""
 _AT_ONCE = 1 << 20
 """Bytes that are looked through in one step."""
+_NULL = msgspec.Raw(b"null")
+_NAMES: Any = int | str | None
+_TEXTS: Any = str | None
 _Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
@@ -44,18 +55,20 @@ class _Counted(msgspec.Struct, gc=False):
 
 class _Task(_Counted, gc=False):
     id: _Number
-    project: int | str | None = None
+    project: msgspec.Raw = _NULL
     data: msgspec.Raw = msgspec.Raw(b"{}")
 
 
 class _Params(msgspec.Struct):
-    context: msgspec.Raw = msgspec.Raw(b"null")
+    context: msgspec.Raw = _NULL
 
 
 class _Predict(msgspec.Struct):
+    """Texts are raw: their length is checked before they are decoded."""
+
     tasks: list[_Task]
-    project: int | str | None = None
-    label_config: str | None = None
+    project: msgspec.Raw = _NULL
+    label_config: msgspec.Raw = _NULL
     params: _Params | None = None
 
 
@@ -83,29 +96,42 @@ class _Numbers(_Counted, gc=False, omit_defaults=True):
 
 class _Project(msgspec.Struct, omit_defaults=True):
     id: int | None = None
-    created_at: str | None = None
+    created_at: msgspec.Raw = _NULL
 
 
-class EventRequest(msgspec.Struct, omit_defaults=True):
-    """The body of /webhook: of what it tells, only numbers are kept."""
-
-    action: str = ""
+class _Event(msgspec.Struct, omit_defaults=True):
+    action: msgspec.Raw = _NULL
     project: _Project | None = None
     task: _Numbers | list[_Numbers] | None = None
     annotation: _Numbers | list[_Numbers] | None = None
     annotations: list[_Numbers] | None = None
 
-    @property
-    def payload(self) -> JsonObject:
-        """Everything but the action."""
-        facts: dict[str, object] = msgspec.to_builtins(self)
-        facts.pop("action", None)
-        return facts
+
+@dataclass(frozen=True)
+class EventRequest:
+    """The body of /webhook: of what it tells, only numbers and the project's time are kept.
+    ``payload``: everything but the action."""
+
+    action: str
+    payload: JsonObject
+
+    @classmethod
+    def decode(cls, body: bytes | bytearray) -> EventRequest:
+        """From a request. Raises UserError."""
+        found = decode(body, _Event)
+        parts = ("task", "annotation", "annotations")
+        kept = {part: value for part in parts if (value := getattr(found, part)) is not None}
+        payload: dict[str, object] = msgspec.to_builtins(kept)
+        if project := found.project:
+            facts = {"id": project.id, "created_at": _name(project.created_at, "created_at")}
+            payload["project"] = {key: value for key, value in facts.items() if value}
+        return cls(_name(found.action, "action"), payload)
 
 
 @dataclass(frozen=True, slots=True)
 class TaskRequest:
-    """A task to predict. ``project``: "" where the task names none. ``data``: JSON text."""
+    """A task to predict. ``project``: "" where the task names none. ``data``: JSON text; of one that is
+    too long, more than may be read."""
 
     id: int
     project: str
@@ -149,11 +175,16 @@ class PredictRequest:
                 text = f"tasks: expected a list of tasks with an id each ({error})"
                 raise UserError(text) from None
             raise
-        context = bytes(found.params.context) if found.params else b"null"
+        prompt = found.params.context if found.params else _NULL
+        if (n := len(memoryview(prompt))) > _PROMPT:
+            raise UserError(
+                f"params.context: has {n / 1e6:.1f} MB, expected at most {_PROMPT / 1e6:.0f} MB"
+            )
+        context = bytes(prompt)
         return cls(
-            str(found.project or ""),
-            [TaskRequest(t.id, str(t.project or ""), bytes(t.data)) for t in found.tasks],
-            checked_config(found.label_config),
+            _name(found.project, "project"),
+            _copied(found.tasks),
+            checked_config(_label_config(found.label_config)),
             read_object(context, "params.context") if context != b"null" else None,
         )
 
@@ -189,18 +220,49 @@ def _decoded(body: bytes | bytearray, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.DecodeError as error:
-        whole = body
-        if not isinstance(error, msgspec.ValidationError):
-            whole = LONE_SURROGATE.sub(rb"\\ufffd", body)
-        if whole == body:
+        if isinstance(error, msgspec.ValidationError) or not LONE_SURROGATE.search(body):
             raise
-        _Counted.counts.left = MOST_TASKS
-        return msgspec.json.decode(whole, type=kind)
+    whole = body if isinstance(body, bytearray) else bytearray(body)
+    for half in LONE_SURROGATE.finditer(whole):  # in its place: there may be millions
+        whole[half.start() : half.end()] = rb"\ufffd"
+    _Counted.counts.left = MOST_TASKS
+    return msgspec.json.decode(whole, type=kind)
+
+
+def _name(text: msgspec.Raw, what: str) -> str:
+    """A short text or a number, "" for null. Raises UserError."""
+    if (n := len(memoryview(text))) > _NAME:
+        raise UserError(f"{what}: has {n} bytes, expected at most {_NAME}")
+    return str(decode(bytes(text), _NAMES) or "")
+
+
+def _label_config(text: msgspec.Raw) -> str:
+    """Raises UserError for one that cannot be short enough: an escaped character has 12 bytes."""
+    if (n := len(memoryview(text))) > 12 * _LABEL_CONFIG:
+        raise _long_config(n)
+    return str(decode(bytes(text), _TEXTS) or "")
+
+
+def _copied(tasks: Sequence[_Task]) -> list[TaskRequest]:
+    """Tasks that keep nothing of the request. Raises UserError if they are too large together."""
+    parts = [memoryview(task.data)[: _TASK + 1] for task in tasks]
+    if (n := sum(map(len, parts))) > _TASKS:
+        raise UserError(
+            f"the tasks' data have {n / 1e6:.0f} MB together, expected at most {_TASKS / 1e6:.0f} MB: "
+            "send fewer tasks at once"
+        )
+    names = [_name(task.project, "project") for task in tasks]
+    return [
+        TaskRequest(task.id, name, bytes(part))
+        for task, name, part in zip(tasks, names, parts, strict=True)
+    ]
 
 
 def read_object(text: bytes, what: str) -> JsonObject:
     """A JSON object from elsewhere; {} for JSON of another type. ``what``: for the message. Raises
     UserError for what is nested deeply or has a great many parts, which would take a lot of memory."""
+    if len(text) > _TASK:
+        raise UserError(f"{what}: its data have more than {_TASK / 1e6:.0f} MB")
     if len(text) > _STRUCTURE and _has_many_parts(text):
         raise UserError(f"{what}: its data have too many parts: expected at most 1 MB beside texts")
     try:
@@ -242,11 +304,15 @@ def checked_config(label_config: str | None) -> str:
     """A label config that is not too long to be parsed at once. Raises UserError."""
     found = label_config or ""
     if len(found) > _LABEL_CONFIG:
-        raise UserError(
-            f"label config: has {len(found) / 1e6:.1f} million characters, expected at most "
-            f"{_LABEL_CONFIG / 1e6:.0f} million: take some of its labels out"
-        )
+        raise _long_config(len(found))
     return found
+
+
+def _long_config(n: int) -> UserError:
+    return UserError(
+        f"label config: has {n / 1e6:.1f} million characters, expected at most "
+        f"{_LABEL_CONFIG / 1e6:.0f} million: take some of its labels out"
+    )
 
 
 def _children(value: object) -> Collection[object]:

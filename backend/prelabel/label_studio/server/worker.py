@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -15,8 +16,10 @@ from typing import Literal
 
 import msgspec
 
+from prelabel.data.image_process import be_frugal
 from prelabel.errors import PhotoError, UserError
 from prelabel.label_studio.api.client import Client
+from prelabel.label_studio.format.label_config import LabelConfig
 from prelabel.label_studio.format.photos import NO_IMAGE, find_photo
 from prelabel.label_studio.learn import learn_task
 from prelabel.label_studio.predict import prompts
@@ -35,6 +38,8 @@ _FLUSH_EVERY = 5.0
 """Seconds of work that a killed process loses at most."""
 _LOOK_EVERY = 2.0
 """Seconds in which a thread that has ended is noticed."""
+_LABEL_CONFIGS = 16
+"""Label configs that jobs share."""
 _THREAD = "prelabel"
 """What the names of the process' own threads begin with."""
 _REPORT_EVERY = 300.0
@@ -47,6 +52,7 @@ def work(pipe: Connection, settings: WorkerSettings) -> None:
     """Do jobs until the pipe ends, or a thread does; jobs that are at work then are dropped. A job
     whose photos are not at hand is set aside until they are fetched, and sent again then. Interactive
     jobs have a thread of their own."""
+    be_frugal()
     logging.basicConfig(format="prelabel worker: %(message)s", level=logging.WARNING)
     sending = threading.Lock()
     stopped, failed = threading.Event(), threading.Event()
@@ -95,6 +101,7 @@ def work(pipe: Connection, settings: WorkerSettings) -> None:
             job: Job | None = pipe.recv()
             if job is None:
                 break
+            job = replace(job, label_config=worker.shared(job.label_config))
             if downloads.hurry(job):
                 continue
             (interactive if job.kind == "interactive" else pool).submit(run, job)
@@ -112,8 +119,17 @@ class _Worker:
         self._report = report
         self._models = LoadedModels(settings.config, report)
         self.photos = JobPhotos(settings.sources)
+        self._label_configs: OrderedDict[LabelConfig, LabelConfig] = OrderedDict()
         self._reviews = ReviewJobs(self._models, self.photos, settings.result_options)
         code_now(settings.config)  # as it is at the start, which this process runs
+
+    def shared(self, label_config: LabelConfig) -> LabelConfig:
+        """An equal one that other jobs have: each comes with its own, and thousands may wait here."""
+        found = self._label_configs.setdefault(label_config, label_config)
+        self._label_configs.move_to_end(found)
+        while len(self._label_configs) > _LABEL_CONFIGS:
+            self._label_configs.popitem(last=False)
+        return found
 
     def do(self, job: Job) -> JobResult:
         """The result of a job. A problem of one task is reported, and costs that task."""

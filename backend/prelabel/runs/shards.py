@@ -1,0 +1,219 @@
+"""Predictions in shards, each by a process of its own on any machine, and merged again."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+
+from prelabel.data.records import ImageFile, Prediction
+from prelabel.errors import UserError
+from prelabel.model import FittedModel
+from prelabel.runs.facts import PhotoFacts, RunFacts
+from prelabel.runs.folder import output_folder, write_facts
+from prelabel.runs.predictions import FILE, read_predictions, write_predictions
+from prelabel.runs.run import Summary, run_predict
+from prelabel.runs.tally import Tally
+from prelabel.steps.photos import PhotoSet
+from prelabel.storage.json import decode
+from prelabel.storage.marker import DONE, MARKER
+from prelabel.storage.progress import Progress, RunLog
+
+MOST = 100_000
+"""Shards of one prediction."""
+_FOLDER = re.compile(r"([0-9]{1,6})-of-([0-9]{1,6})")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Number ``number``, from 1, of ``count``."""
+
+    number: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """Of "3/20". Raises UserError."""
+        first, _, second = text.partition("/")
+        with suppress(ValueError):
+            if 1 <= int(first) <= int(second) <= MOST:
+                return cls(int(first), int(second))
+        raise UserError(
+            f"--shard {text!r}: expected a shard's number and how many there are, from 1/1 to "
+            f"{MOST}/{MOST}, as in 3/20"
+        )
+
+    @property
+    def folder(self) -> str:
+        """The name of its folder."""
+        return f"{self.number}-of-{self.count}"
+
+    def has(self, photo: ImageFile) -> bool:
+        """Whether a photo belongs to it. Its name decides, so that it stays where it is when others are
+        added."""
+        name = photo.name.encode("utf-8", errors="surrogateescape")
+        digest = hashlib.blake2b(name, digest_size=8).digest()
+        return int.from_bytes(digest, "big") % self.count == self.number - 1
+
+
+def run_predict_shard(
+    model: FittedModel, photos: PhotoSet, out: Path, shard: Shard, progress: Progress | None = None
+) -> Summary:
+    """Predict the photos of one shard into its folder in ``out``, as `run_predict` does.
+
+    One that was finished with the same model, and has all these photos, is not predicted again. Raises
+    UserError and OSError.
+    """
+    folder = out / shard.folder
+    own = replace(photos, photos=tuple(photo for photo in photos.photos if shard.has(photo)))
+    if shard.number > 1:  # photos without a readable name are in no shard; the first one names them
+        own = replace(own, skipped=(), passed_over={})
+    if facts := _finished(folder, model.version, own.photos):
+        return Summary(facts, {"predictions": folder / FILE})
+    return run_predict(model, own, folder, progress=progress)
+
+
+def merge(shards: Path, out: Path, progress: Progress | None = None) -> Summary:
+    """Merge the shards in a folder into ``out``, which holds then what one `run_predict` would have
+    left. Their seconds are added.
+
+    Raises UserError if one is missing, was not finished or was predicted by another model.
+    """
+    found = _shards(shards)
+    facts = [_facts(folder) for folder in found]
+    _check_same_model(found, facts)
+    log = RunLog(progress)
+    with output_folder(out, command="predict"):
+        tally = Tally()
+        n_photos = sum(own.photos.predicted or 0 for own in facts)
+        with log.stage("merge", n_photos):
+            together = heapq.merge(
+                *(read_predictions(folder / FILE) for folder in found), key=lambda p: p.photo
+            )
+            write_predictions(out / FILE, log.advancing(tally.watch(_once(together))))
+        merged = _merged(facts, tally)
+        write_facts(out, merged)
+    return Summary(merged, {"predictions": out / FILE})
+
+
+def _finished(folder: Path, model_version: str, photos: Sequence[ImageFile]) -> RunFacts | None:
+    """The facts of a shard that is there already, with these photos and no others."""
+    try:
+        facts = _facts(folder)
+        names = {prediction.photo for prediction in read_predictions(folder / FILE)}
+    except UserError:
+        return None
+    names |= {skipped.photo for skipped in facts.photos.skipped}
+    same = {photo.name for photo in photos} <= names and facts.photos.found == len(names)
+    return facts if same and facts.model_version == model_version else None
+
+
+def _facts(folder: Path) -> RunFacts:
+    """The facts of a finished shard. Raises UserError."""
+    try:
+        facts = decode((folder / MARKER).read_bytes(), RunFacts)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{str(folder)!r} is no finished shard ({error})") from error
+    if facts.state != DONE or facts.command != "predict":
+        raise UserError(f"{str(folder)!r} is no finished shard")
+    return facts
+
+
+def _shards(folder: Path) -> list[Path]:
+    """The folders of all shards, in order. Raises UserError."""
+    if not folder.is_dir():
+        raise UserError(f"{str(folder)!r}: no such folder")
+    found = {}
+    for place in folder.iterdir():
+        if (match := _FOLDER.fullmatch(place.name)) and place.is_dir():
+            found[int(match[1]), int(match[2])] = place
+    counts = sorted({count for _, count in found})
+    if not counts:
+        raise UserError(
+            f"{str(folder)!r} holds no shards: name the --out of `prelabel predict --shard 1/20`"
+        )
+    if len(counts) > 1:
+        raise UserError(
+            f"{str(folder)!r} holds shards of {' and of '.join(map(str, counts))}: remove those that "
+            "are not wanted"
+        )
+    numbers = range(1, counts[0] + 1)
+    missing = [i for i in numbers if not _is_done(found.get((i, counts[0])))]
+    if missing:
+        shown = ", ".join(map(str, missing[:10])) + (", …" if len(missing) > 10 else "")
+        raise UserError(
+            f"{str(folder)!r}: {len(missing)} of {counts[0]} shards are missing or not finished "
+            f"({shown}): predict them first, as with --shard {missing[0]}/{counts[0]}"
+        )
+    return [found[i, counts[0]] for i in numbers]
+
+
+def _is_done(folder: Path | None) -> bool:
+    with suppress(UserError):
+        return folder is not None and bool(_facts(folder))
+    return False
+
+
+def _check_same_model(folders: Sequence[Path], facts: Sequence[RunFacts]) -> None:
+    """Raise UserError for shards of several models."""
+    versions = Counter(own.model_version for own in facts)
+    (common, _), *_ = versions.most_common()
+    others = [f for f, own in zip(folders, facts, strict=True) if own.model_version != common]
+    if others:
+        shown = ", ".join(str(folder) for folder in others[:5])
+        raise UserError(
+            f"{len(others)} of {len(folders)} shards were predicted by another model than {common} "
+            f"({shown}): predict them again with that one"
+        )
+
+
+def _once(predictions: Iterator[Prediction]) -> Iterator[Prediction]:
+    """The predictions; raises UserError where a photo comes twice."""
+    last = None
+    for prediction in predictions:
+        if prediction.photo == last:
+            raise UserError(
+                f"{last!r} is in two shards: their photos were not the same; predict again"
+            )
+        last = prediction.photo
+        yield prediction
+
+
+def _merged(facts: Sequence[RunFacts], tally: Tally) -> RunFacts:
+    first = facts[0]
+    seconds: Counter[str] = Counter()
+    for own in facts:
+        seconds.update(own.seconds)
+    skipped = sorted((s for own in facts for s in own.photos.skipped), key=lambda s: s.photo)
+    return RunFacts(
+        command="predict",
+        state=DONE,
+        prelabel=version("prelabel"),
+        model_version=first.model_version,
+        weights=first.weights,
+        photos=PhotoFacts(
+            folder=first.photos.folder,
+            found=sum(own.photos.found for own in facts),
+            fitted=first.photos.fitted,
+            skipped=skipped,
+            predicted=tally.photos,
+            empty=tally.empty,
+        ),
+        classes=first.classes,
+        class_names=first.class_names,
+        strategies=first.strategies,
+        config=first.config,
+        warnings=list(dict.fromkeys(line for own in facts for line in own.warnings)),
+        taught=first.taught,
+        regions=tally.regions,
+        classes_used=len(tally.used),
+        parts_left_out=tally.dropped,
+        seconds={name: round(spent, 3) for name, spent in seconds.items()},
+        peak_memory_mb=max(own.peak_memory_mb for own in facts),
+    )
