@@ -20,7 +20,8 @@ from prelabel.steps.cutting import Cutting
 from prelabel.steps.region_classes import region_shares
 from prelabel.steps.regions import PhotoRegions, agreement, find_regions, upsample
 from prelabel.steps.taught import points_of
-from prelabel.strategies.checks import assign, check_array
+from prelabel.strategies import registry
+from prelabel.strategies.checks import assign, check_array, refine
 from prelabel.strategies.protocols import Clusterer
 
 Float = NDArray[np.float32]
@@ -50,7 +51,7 @@ class Segment:
             width=image.width,
             height=image.height,
             regions=found.regions,
-            embeddings=np.asarray(embeddings, dtype=np.float32),
+            embeddings=embeddings,
             shares=found.shares,
             dropped=found.dropped,
         )
@@ -125,11 +126,11 @@ class Segmenter:
         """The regions of ``find`` with their vectors. Raises ContractError."""
         vectors: Float = np.zeros((0, 0), dtype=np.float32)
         if found.regions:
-            vectors = self.embedder.embed(
+            answer = self.embedder.embed(
                 image.pixels, found.masks, features=features, backbone=self.backbone
             )
-            name = self.model.config.embedder.name
-            check_array(f"embedder {name!r}", vectors, (len(found.regions), None))
+            name = registry.title("embedder", self.embedder)
+            vectors = check_array(name, answer, (len(found.regions), None))
         return Segment.of(image, found, vectors)
 
     def find(self, image: Image, features: PatchFeatures) -> PhotoRegions:
@@ -159,9 +160,8 @@ class Segmenter:
     def combine(self, features: PatchFeatures, results: Sequence[LevelResult]) -> Float:
         """The levels' results as one P(foreground) float32 (h, w). Raises ContractError."""
         combined = self.consistency.combine(results)
-        name = f"consistency {self.model.config.consistency.name!r}"
-        check_array(name, combined, features.attention.shape, probability=True)
-        return combined
+        name = registry.title("consistency", self.consistency)
+        return check_array(name, combined, features.attention.shape, probability=True)
 
     def apply_levels(self, features: PatchFeatures) -> list[LevelResult]:
         """The result of each level, coarse to fine. Raises UserError for features of another length."""
@@ -186,10 +186,8 @@ class Segmenter:
         smallest = cutting.smallest
         height, width = image.pixels.shape[:2]
         coarse = upsample(foreground, height=height, width=width)
-        refined = self.refiner.refine(coarse, image.pixels)
-        check_array(f"refiner {config.refiner.name!r}", refined, coarse.shape, probability=True)
         return find_regions(
-            refined,
+            refine(self.refiner, coarse, image.pixels),
             coarse=coarse,
             agreed=upsample(agreed, height=height, width=width),
             threshold=config.regions.threshold,

@@ -21,6 +21,7 @@ from prelabel.photo_segmenter import PhotoSegmenter
 from prelabel.segment import Segment
 from prelabel.steps.regions import enlarge_or_point
 from prelabel.steps.taught import Taught
+from prelabel.strategies.blame import costs_the_photo
 
 Float = NDArray[np.float32]
 _SEEN = 32
@@ -79,7 +80,8 @@ class Predictor:
     def object_mask(self, data: bytes, prompts: Prompts) -> Region | None:
         """The object of clicks and boxes. Raises PhotoError."""
         image, features = self._look(data)
-        return object_mask(self._photos.segmenter(features), image, features, prompts)
+        with costs_the_photo():
+            return object_mask(self._photos.segmenter(features), image, features, prompts)
 
     def embed(self, data: bytes, masks: list[Mask]) -> Float:
         """Vectors float32 (n, dim) of regions with masks bool (height, width) at the photo's full
