@@ -99,8 +99,8 @@ def fit(
     if not vectors:
         return model
     with log.stage("classes", 1):
-        found = learn_classes(np.concatenate(vectors), config)
-        return replace(model, classes=found.centroids, class_reach=found.reach)
+        learned = learn_classes(np.concatenate(vectors), config)
+        return replace(model, classes=learned.centroids, class_reach=learned.reach)
 
 
 def predict(
