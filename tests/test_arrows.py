@@ -26,6 +26,8 @@ data                         errors storage
 weights                      errors extras storage
 strategies                   errors extras storage data
 overrides                    errors strategies
+testing                      strategies
+plugin_template              errors storage strategies
 config                       errors storage strategies overrides
 steps                        strategies+ config
 model_code                   strategies+ config

@@ -12,5 +12,9 @@ class PhotoError(Exception):
     """One photo cannot be used; the message says why. It costs that photo, never the run."""
 
 
+class PluginError(PhotoError):
+    """A plugin failed at one photo; the message names its distribution, version, place and error."""
+
+
 class ContractError(UserError):
     """A strategy broke the contract of its kind; the message names it and what it returned."""

@@ -14,14 +14,17 @@ from pycocotools import mask as coco_mask
 
 from prelabel.data.masks import Rle
 from prelabel.data.records import Image, ImageFile, PatchFeatures, Prediction, Region
+from prelabel.errors import PluginError
 from prelabel.model import FittedModel
 from prelabel.photo_segmenter import PhotoSegmenter
 from prelabel.segment import Segment, Segmenter
+from prelabel.steps.features import extract_each
 from prelabel.steps.likeness import learn_likeness, photo_likeness
 from prelabel.steps.patch_labels import LabelledPhoto
 from prelabel.steps.reading import chunks, read_ahead
 from prelabel.storage.progress import RunLog
 from prelabel.storage.threads import one_blas_thread
+from prelabel.strategies.blame import PluginFailures, costs_the_photo
 
 _SIDE = 512
 """Pixels on the long side at which edges are looked for: many photos are searched."""
@@ -122,13 +125,23 @@ def search(
     ``own``: of the model's own regions. ``shown``: called with the photo's pixels and what was found.
     """
     version = finder.model.version
+    failures = PluginFailures(log)
     with log.stage("search", len(photos)):
         read = read_ahead(photos, known=lambda _: False, log=log)
         for chunk in chunks(read, _AT_ONCE):
             images = [(file, image) for file, _, image in chunk if image]
-            features = own.features([image for _, image in images])
-            for (file, image), one in zip(images, features, strict=True):
-                found = finder.find(image, one, _own_segment(own, image, one))
+            answers = extract_each(own.features, [image for _, image in images])
+            for (file, image), one in zip(images, answers, strict=True):
+                try:
+                    if isinstance(one, PluginError):
+                        raise one
+                    with costs_the_photo():
+                        found = finder.find(image, one, _own_segment(own, image, one))
+                except PluginError as error:
+                    failures.add(file.name, error)
+                    log.advance()
+                    continue
+                failures.passed()
                 regions = [one.region for one in found]
                 if shown:
                     shown(image, regions)

@@ -16,6 +16,7 @@ from prelabel.photo_segmenter import PhotoSegmenter
 from prelabel.steps.photos import PhotoSet
 from prelabel.steps.teaching_order import photo_descriptor, photo_doubt, teaching_order
 from prelabel.storage.progress import RunLog
+from prelabel.strategies.blame import costs_the_photo
 
 Float = NDArray[np.float32]
 
@@ -32,20 +33,19 @@ class PhotoFacts:
 
 def photo_facts(file: ImageFile, photos: PhotoSegmenter) -> PhotoFacts:
     """The facts of a photo, for a fitted model. Features and regions that are in the cache are taken
-    from there. Raises PhotoError, ContractError."""
+    from there. Raises PhotoError."""
     image = read_image(file.file)
     [features] = photos.features([image])
-    segmenter = photos.segmenter(features)
-    model = segmenter.model
-    levels = segmenter.apply_levels(features)
-    learned, foreground = segmenter.blend(features, segmenter.combine(features, levels))
+    with costs_the_photo():
+        segmenter = photos.segmenter(features)
+        model = segmenter.model
+        levels = segmenter.apply_levels(features)
+        learned, foreground = segmenter.blend(features, segmenter.combine(features, levels))
     summed = learned.sum(axis=1).reshape(foreground.shape) if segmenter.taught else None
     segment = photos.stored(image.digest)
     if segment is None:
         segment = photos.describe(image, features, photos.find(image, features))
-    prediction = segment.classified(
-        file.name, classes=model.classes, clusterer=segmenter.clusterer, version=""
-    )
+    prediction = segment.classified(file.name, model, segmenter.clusterer, version="")
     return PhotoFacts(
         descriptor=photo_descriptor(features, foreground),
         doubt=photo_doubt(levels, summed),

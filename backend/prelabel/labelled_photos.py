@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from prelabel.data.dataset import Dataset
 from prelabel.data.images import read_image
 from prelabel.data.records import Image, ImageFile, PatchFeatures, Prediction, Region
-from prelabel.errors import PhotoError, UserError
+from prelabel.errors import PhotoError, PluginError, UserError
 from prelabel.photo_segmenter import PhotoSegmenter
 from prelabel.steps.patch_labels import BOX_WEIGHT, LabelledPhoto, LabelledRegion
 from prelabel.steps.regions import enlarge_or_point
@@ -22,6 +22,7 @@ from prelabel.storage.files import cache_folder
 from prelabel.storage.progress import RunLog
 from prelabel.storage.shards import ShardStore
 from prelabel.storage.text import composed
+from prelabel.strategies.blame import PluginFailures
 
 _KEYS: tuple[Callable[[PurePosixPath], PurePosixPath], ...] = (
     lambda name: name,
@@ -77,6 +78,7 @@ def labelled_photos(
     """What is known of each photo. Photos that cannot be read, or have another size than their labels,
     are named in the log. ``complete``: whether what is not labelled is background."""
     store = ShardStore(cache_folder() / "labels" / segmenter.vectors_origin)
+    failures = PluginFailures(log)
     for file, labelled in matched:
         try:
             image = read_image(file.file)
@@ -91,9 +93,14 @@ def labelled_photos(
                 f"{file.name}: {size}, {found}",
             )
             continue
-        [features] = segmenter.features([image])
         own = [region for region in labelled.regions if _is_named(region, labels.classes)]
-        vectors = region_vectors(image, features, own, segmenter, store)
+        try:
+            [features] = segmenter.features([image])
+            vectors = region_vectors(image, features, own, segmenter, store)
+        except PluginError as error:
+            failures.add(file.name, error)
+            continue
+        failures.passed()
         yield (
             file,
             LabelledPhoto(

@@ -18,22 +18,25 @@ from numpy.typing import NDArray
 from prelabel.config import Config
 from prelabel.data.images import read_image
 from prelabel.data.records import Image, ImageFile, PatchFeatures
-from prelabel.errors import PhotoError, UserError
+from prelabel.errors import PhotoError, PluginError, UserError
 from prelabel.model import FittedModel
 from prelabel.model_code import code_now, segments_code, vectors_origin
 from prelabel.segment import Segment, Segmenter, image_level_model
 from prelabel.steps.feature_cache import FeatureCache
-from prelabel.steps.features import Extractor, from_arrays
+from prelabel.steps.features import Extractor, extract_each, from_arrays
 from prelabel.steps.reading import ReadPhoto, chunks, read_ahead
 from prelabel.steps.regions import PhotoRegions
 from prelabel.storage.files import cache_folder
 from prelabel.storage.progress import RunLog
 from prelabel.storage.shards import ShardStore
 from prelabel.storage.threads import cores, prefetch_map
+from prelabel.strategies import registry
+from prelabel.strategies.blame import PluginFailures, costs_the_photo
+from prelabel.strategies.checks import check_array
 
 Hook = Callable[[ImageFile, Image, Segment], None]
 """Called for each photo whose regions were just found, while its pixels are in memory."""
-_Photo = tuple[ImageFile, str, Image | None, PatchFeatures | None]
+_Photo = tuple[ImageFile, str, Image | None, PatchFeatures | PluginError | None]
 _one_at_a_time = threading.Lock()
 """Held while a backbone or embedder runs: two models may share their weights."""
 
@@ -77,18 +80,25 @@ class PhotoSegmenter:
         self, photos: Sequence[ImageFile], log: RunLog, hook: Hook | None = None
     ) -> Iterator[tuple[ImageFile, Segment]]:
         """Each photo with its segment, in order. Photos that cannot be used are left out, and named in
-        the log."""
+        the log. Raises UserError if plugins fail at three in a row."""
+        failures = PluginFailures(log)
         with log.stage("regions", len(photos)), self._segments:
             read = read_ahead(photos, known=self._is_stored, log=log)
             found = prefetch_map(self._find_if_new, self._with_features(read), workers=cores())
             for (photo, digest, image, features), regions in found:
-                segment: Segment | None
-                if image and features and regions:
-                    segment = self._describe_new(photo, image, features, regions, hook)
-                else:
-                    segment = self.stored(digest) or self._find_again(photo, log, hook)
+                segment: Segment | None = None
+                try:
+                    if isinstance(regions, PluginError):
+                        raise regions
+                    if image and isinstance(features, PatchFeatures) and regions:
+                        segment = self._describe_new(photo, image, features, regions, hook)
+                    else:
+                        segment = self.stored(digest) or self._find_again(photo, log, hook)
+                except PluginError as error:
+                    failures.add(photo.name, error)
                 log.advance()
                 if segment:
+                    failures.passed()
                     yield photo, segment
 
     def stored(self, digest: str) -> Segment | None:
@@ -98,7 +108,7 @@ class PhotoSegmenter:
         return None if arrays is None else Segment.from_arrays(arrays)
 
     def features(self, images: Sequence[Image]) -> list[PatchFeatures]:
-        """Features of each image, in order: from the cache, or computed."""
+        """Features of each image, in order: from the cache, or computed. Raises PluginError."""
         found: dict[str, PatchFeatures] = {}
         for image in images:
             kept = self.kept_features(image.digest)
@@ -136,24 +146,26 @@ class PhotoSegmenter:
         return self._segmenter or Segmenter(image_level_model(self.config, features))
 
     def find(self, image: Image, features: PatchFeatures) -> PhotoRegions:
-        """Find a photo's regions. Raises ContractError."""
-        return self.segmenter(features).find(image, features)
+        """Find a photo's regions. Raises PluginError."""
+        with costs_the_photo():
+            return self.segmenter(features).find(image, features)
 
     def describe(self, image: Image, features: PatchFeatures, regions: PhotoRegions) -> Segment:
-        """Give the regions their vectors. Raises ContractError."""
+        """Give the regions their vectors. Raises PluginError."""
         if self._segmenter is None:
             return Segment.of(image, regions, np.zeros((0, 0), dtype=np.float32))
-        with _one_at_a_time:
+        with _one_at_a_time, costs_the_photo():
             return self._segmenter.describe(image, features, regions)
 
     def embed(
         self, image: Image, features: PatchFeatures, masks: NDArray[np.bool_]
     ) -> NDArray[np.float32]:
-        """Vectors float32 (n, dim) of masks bool (n, h, w) at the working size, n ≥ 1."""
+        """Vectors float32 (n, dim) of masks bool (n, h, w) at the working size, n ≥ 1. Raises
+        PluginError."""
         embedder = self.config.strategy("embedder")
-        with _one_at_a_time:
+        with _one_at_a_time, costs_the_photo():
             vectors = embedder.embed(image.pixels, masks, features=features, backbone=self.backbone)
-        return np.asarray(vectors, dtype=np.float32)
+            return check_array(registry.title("embedder", embedder), vectors, (len(masks), None))
 
     def keep(self, segment: Segment) -> None:
         """Put a segment into the cache. Raises OSError; ``flush`` tries again."""
@@ -184,7 +196,8 @@ class PhotoSegmenter:
     def _with_features(self, photos: Iterable[ReadPhoto]) -> Iterator[_Photo]:
         """Add features, in batches, to the photos whose segment is not in the cache."""
         for chunk in chunks(photos, self._extractor.chunk):
-            features = iter(self.features([image for _, _, image in chunk if image is not None]))
+            new = [image for _, _, image in chunk if image is not None]
+            features = iter(extract_each(self.features, new))
             for photo, digest, image in chunk:
                 yield photo, digest, image, None if image is None else next(features)
 
@@ -212,9 +225,14 @@ class PhotoSegmenter:
             hook(photo, image, segment)
         return segment
 
-    def _find_if_new(self, photo: _Photo) -> PhotoRegions | None:
+    def _find_if_new(self, photo: _Photo) -> PhotoRegions | PluginError | None:
         _, _, image, features = photo
-        return self.find(image, features) if image and features else None
+        if image is None or not isinstance(features, PatchFeatures):
+            return features if isinstance(features, PluginError) else None
+        try:
+            return self.find(image, features)
+        except PluginError as error:
+            return error
 
 
 def _hash(*facts: str) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from prelabel.config import Config, change
 from prelabel.data.dataset import Dataset
 from prelabel.data.records import ImageFile, Prediction
+from prelabel.errors import UserError
 from prelabel.label_classes import LabelClasses
 from prelabel.labelled_photos import labelled_photos, match
 from prelabel.model import FittedModel
@@ -21,7 +22,7 @@ from prelabel.steps.classes import learn_classes
 from prelabel.steps.features import Extractor, StoredFeatures, extract_photos
 from prelabel.steps.fit_levels import fit_levels
 from prelabel.steps.photos import PhotoSet, draw_sample, find_photos
-from prelabel.storage.progress import RunLog
+from prelabel.storage.progress import RunLog, reasons
 from prelabel.storage.pruning import prune_cache
 from prelabel.strategies import registry
 from prelabel.teacher import Teacher
@@ -91,11 +92,15 @@ def fit(
         if labels:
             model = _taught(model, matched, labels, log, complete=complete)
         segments = PhotoSegmenter(model, config).each([photo for photo, _ in seen], log, hook)
-        vectors = [s.embeddings for _, s in segments if len(s.embeddings)]
+        found = [segment.embeddings for _, segment in segments]
+    if not found:
+        raise UserError(f"none of {len(seen)} photos can be used: {reasons(log.skipped)}")
+    vectors = [own for own in found if len(own)]
     if not vectors:
         return model
     with log.stage("classes", 1):
-        return replace(model, classes=learn_classes(np.concatenate(vectors), config))
+        learned = learn_classes(np.concatenate(vectors), config)
+        return replace(model, classes=learned.centroids, class_reach=learned.reach)
 
 
 def predict(
@@ -129,9 +134,7 @@ def predict(
     version = model.version
     label_classes = LabelClasses(model, model.taught) if model.taught else None
     for photo, segment in PhotoSegmenter(model, model.config).each(photos.photos, log, hook):
-        prediction = segment.classified(
-            photo.name, classes=model.classes, clusterer=clusterer, version=version
-        )
+        prediction = segment.classified(photo.name, model, clusterer, version=version)
         yield label_classes(prediction, segment) if label_classes else prediction
 
 

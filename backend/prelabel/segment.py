@@ -24,11 +24,13 @@ from prelabel.data.records import (
 from prelabel.errors import UserError
 from prelabel.model import FittedModel
 from prelabel.steps import levels
+from prelabel.steps.classes import classify
 from prelabel.steps.cutting import Cutting
 from prelabel.steps.region_classes import region_shares
 from prelabel.steps.regions import PhotoRegions, agreement, find_regions, upsample
 from prelabel.steps.taught import points_of
-from prelabel.strategies.checks import assign, check_array, check_regions
+from prelabel.strategies import registry
+from prelabel.strategies.checks import check_array, refine, separate
 from prelabel.strategies.protocols import Clusterer
 
 Float = NDArray[np.float32]
@@ -58,20 +60,23 @@ class Segment:
             width=image.width,
             height=image.height,
             regions=found.regions,
-            embeddings=np.asarray(embeddings, dtype=np.float32),
+            embeddings=embeddings,
             shares=found.shares,
             dropped=found.dropped,
         )
 
     def classified(
-        self, photo: str, *, classes: Float, clusterer: Clusterer, version: str
+        self, photo: str, model: FittedModel | None, clusterer: Clusterer, *, version: str
     ) -> Prediction:
-        """The regions of the photo of that name, each with the class nearest to it, of centroids
-        float32 (n_classes, dim). Raises UserError for vectors that cannot be compared with them."""
+        """The regions of the photo of that name, each with the nearest class of the model that it is
+        within reach of. Raises UserError for vectors that cannot be compared with its classes."""
         clusters: NDArray[np.int64] = np.full(len(self.regions), -1)
-        if len(classes) and len(self.embeddings):
+        if model and len(model.classes) and len(self.embeddings):
+            classes = model.classes
             _check_dim("region", self.embeddings.shape[1], "classes", classes.shape[1])
-            clusters = assign(clusterer, self.embeddings, classes)
+            clusters = classify(
+                self.embeddings, classes, clusterer=clusterer, reach=model.class_reach
+            )
         return Prediction(
             photo=photo,
             digest=self.digest,
@@ -134,11 +139,11 @@ class Segmenter:
         """The regions of ``find`` with their vectors. Raises ContractError."""
         vectors: Float = np.zeros((0, 0), dtype=np.float32)
         if found.regions:
-            vectors = self.embedder.embed(
+            answer = self.embedder.embed(
                 image.pixels, found.masks, features=features, backbone=self.backbone
             )
-            name = self.model.config.embedder.name
-            check_array(f"embedder {name!r}", vectors, (len(found.regions), None))
+            name = registry.title("embedder", self.embedder)
+            vectors = check_array(name, answer, (len(found.regions), None))
         return Segment.of(image, found, vectors)
 
     def find(self, image: Image, features: PatchFeatures) -> PhotoRegions:
@@ -170,9 +175,8 @@ class Segmenter:
     def combine(self, features: PatchFeatures, results: Sequence[LevelResult]) -> Float:
         """The levels' results as one P(foreground) float32 (h, w). Raises ContractError."""
         combined = self.consistency.combine(results)
-        name = f"consistency {self.model.config.consistency.name!r}"
-        check_array(name, combined, features.attention.shape, probability=True)
-        return combined
+        name = registry.title("consistency", self.consistency)
+        return check_array(name, combined, features.attention.shape, probability=True)
 
     def apply_levels(self, features: PatchFeatures) -> list[LevelResult]:
         """The result of each level, coarse to fine. Raises UserError for features of another length."""
@@ -215,8 +219,7 @@ class Segmenter:
         smallest = cutting.smallest
         height, width = image.pixels.shape[:2]
         coarse = upsample(foreground, height=height, width=width)
-        refined = self.refiner.refine(coarse, image.pixels)
-        check_array(f"refiner {config.refiner.name!r}", refined, coarse.shape, probability=True)
+        refined = refine(self.refiner, coarse, image.pixels)
         labels = self._separate(refined, image, patches)
         return find_regions(
             cut_regions(labels, cutting.neck),
@@ -232,14 +235,12 @@ class Segmenter:
 
     def _separate(self, refined: Float, image: Image, patches: PatchMaps | None) -> Labels:
         """Numbers of regions from 1, int32 (h, w)."""
-        config = self.model.config
-        threshold = config.regions.threshold
+        threshold = self.model.config.regions.threshold
         if patches is None:
             return connected_parts(refined > threshold)
-        labels = self.separator.separate(
-            refined, threshold=threshold, patches=patches, image=image.pixels
+        return separate(
+            self.separator, refined, threshold=threshold, patches=patches, image=image.pixels
         )
-        return check_regions(f"separator {config.separator.name!r}", labels, refined.shape)
 
 
 def image_level_model(config: Config, features: PatchFeatures) -> FittedModel:

@@ -14,6 +14,13 @@ import pytest
 from support.docker_files import COMPOSE, DOCKER, EXAMPLE, GUIDE, SECRETS, SERVICES
 from support.dockerfile import parse, program
 
+STORAGE = {
+    "COMPOSE_PROFILES": "storage",
+    "LABEL_STUDIO_DB": "default",
+    "LABEL_STUDIO_UPLOADS": "s3",
+    "STORAGE_PASSWORD": "12345678",
+}
+
 
 def test_compose__ports_listen_on_loopback_by_default() -> None:
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
@@ -39,6 +46,8 @@ def test_compose__images_are_pinned() -> None:
     assert images == {
         "heartexlabs/label-studio:${LABEL_STUDIO_TAG:-1.23.2}",
         "prelabel:${VARIANT:-cpu}",
+        "postgres:17-alpine",  # a new major version cannot read the data of an old one
+        "quay.io/minio/minio:RELEASE.2025-09-07T16-13-09Z",
     }
 
 
@@ -112,6 +121,44 @@ def test_compose__stand_in_only_on_request(tmp_path: Path) -> None:
         "condition": "service_completed_successfully",
         "required": False,
     }
+
+
+def test_compose__the_profile_storage(tmp_path: Path) -> None:
+    asked = {**SECRETS, **STORAGE}
+    found = json.loads(config(tmp_path, asked).stdout)["services"]
+    assert {"postgres", "object-storage", "bucket"} <= set(found)
+    settings = found["label-studio"]["environment"]
+    database, objects = found["postgres"], found["object-storage"]
+    assert settings["DJANGO_DB"] == "default"  # PostgreSQL, in Label Studio's settings
+    assert settings["POSTGRE_HOST"] == "postgres"
+    for name in ("USER", "PASSWORD"):
+        assert settings[f"POSTGRE_{name}"] == database["environment"][f"POSTGRES_{name}"]
+    assert settings["POSTGRE_NAME"] == database["environment"]["POSTGRES_DB"]
+    assert settings["STORAGE_TYPE"] == "s3"
+    assert settings["STORAGE_AWS_ENDPOINT_URL"] == "http://object-storage:9000"
+    keys = objects["environment"]
+    assert settings["STORAGE_AWS_ACCESS_KEY_ID"] == keys["MINIO_ROOT_USER"]
+    assert settings["STORAGE_AWS_SECRET_ACCESS_KEY"] == keys["MINIO_ROOT_PASSWORD"] == "12345678"
+    assert f"store/{settings['STORAGE_AWS_BUCKET_NAME']}" in found["bucket"]["entrypoint"][-1]
+    assert "$$" not in found["bucket"]["entrypoint"][-1].replace("$$MINIO", "")
+    assert settings["USE_NGINX_FOR_UPLOADS"] == "false"
+    waits = found["label-studio"]["depends_on"]
+    assert waits["postgres"] == {"condition": "service_healthy", "required": False}
+    assert waits["bucket"] == {"condition": "service_completed_successfully", "required": False}
+    for name in ("postgres", "object-storage", "bucket"):
+        assert not found[name].get("ports")
+        assert found[name]["read_only"]
+
+
+def test_compose__without_the_profile_storage_is_sqlite(tmp_path: Path) -> None:
+    settings = json.loads(config(tmp_path, SECRETS).stdout)["services"]["label-studio"]
+    assert settings["environment"]["DJANGO_DB"] == "sqlite"
+    assert settings["environment"]["STORAGE_TYPE"] == ""
+
+
+def test_guide__has_the_settings_of_the_profile_storage() -> None:
+    for text in (GUIDE, EXAMPLE):
+        assert set(re.findall(r"^#?(\w+)=", text, re.M)) >= set(STORAGE)
 
 
 def test_compose__another_port_is_in_label_studios_address(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -102,6 +103,25 @@ def test_image__variants(variant: str, arguments: str | None, tmp_path: Path) ->
         assert "'rocm'" in found.stderr
     else:
         assert found.stdout.strip() == arguments
+
+
+def test_bake__builds_both_variants_with_an_sbom() -> None:
+    bake = json.loads((ROOT / "docker" / "bake.json").read_text("utf-8"))
+    targets = bake["target"]
+    assert bake["group"]["default"]["targets"] == ["cpu"]
+    assert bake["group"]["all"]["targets"] == ["cpu", "cuda"]
+    base = targets["_image"]
+    assert base["attest"] == ["type=sbom", "type=provenance,mode=max"]
+    assert (ROOT / base["context"] / base["dockerfile"]).samefile(ROOT / "docker" / "Dockerfile")
+    arguments = {name for i in DOCKERFILE if i.keyword == "ARG" for name in i.pairs()}
+    for variant in ("cpu", "cuda"):
+        target = targets[variant]
+        assert target["inherits"] == ["_image"]
+        assert target["args"] == {"VARIANT": variant}
+        assert set(target["args"]) <= arguments
+        assert target["tags"][0] == f"${{IMAGE}}:{variant}"
+        used = {name for tag in target["tags"] for name in re.findall(r"\b[A-Z]{2,}\b", tag)}
+        assert used == set(bake["variable"])
 
 
 def test_image__hadolint_finds_nothing() -> None:

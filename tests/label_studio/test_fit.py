@@ -10,9 +10,11 @@ from hypothesis.extra import numpy as hnp
 
 from prelabel.label_studio.fit import keep_ids, project_config
 from prelabel.label_studio.format.label_config import parse_label_config
+from prelabel.strategies import registry
 from support.small_photos import tiny_config
 
 E = np.eye(4, dtype=np.float32)
+CLUSTERER = tiny_config().strategy("clusterer")
 
 
 @pytest.mark.parametrize(
@@ -29,13 +31,22 @@ E = np.eye(4, dtype=np.float32)
 )
 def test_keep_ids__by_hand(old: list[int], new: list[int], expected: list[int]) -> None:
     moved = E[new] * 3 + 0.1
-    kept = keep_ids(E[old], moved)
+    kept = keep_ids(E[old], moved, CLUSTERER)
     assert kept.argmax(axis=1).tolist() == expected
+
+
+def test_keep_ids__by_the_clusterers_own_measure() -> None:
+    """The first new one has the direction of the first old one, and lies at the second."""
+    old = np.array([[1, 0], [9, 1]], dtype=np.float32)
+    new = np.array([[9, 0], [2, 1]], dtype=np.float32)
+    assert keep_ids(old, new, CLUSTERER).tolist() == new.tolist()
+    distance = registry.make("clusterer", "minibatch-kmeans", {})
+    assert keep_ids(old, new, distance).tolist() == new[::-1].tolist()
 
 
 def test_keep_ids__vectors_of_another_embedder_say_nothing() -> None:
     new = np.ones((2, 5), dtype=np.float32)
-    assert keep_ids(E, new) is new
+    assert keep_ids(E, new, CLUSTERER) is new
 
 
 @settings(max_examples=50)
@@ -48,7 +59,7 @@ def test_keep_ids__vectors_of_another_embedder_say_nothing() -> None:
     ),
 )
 def test_keep_ids__loses_none(old: np.ndarray, new: np.ndarray) -> None:  # type: ignore[type-arg]
-    kept = keep_ids(old, new)
+    kept = keep_ids(old, new, CLUSTERER)
     assert sorted(map(tuple, kept.tolist())) == sorted(map(tuple, new.tolist()))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from prelabel.steps.exemplars import Exemplar, Names, classes_of
+from prelabel.strategies import registry
 from support.exemplars import CENTROIDS, CLUSTERER, RLE, ask, at, vector
 
 
@@ -27,6 +28,20 @@ def test_names__two_classes_of_one_label_merge() -> None:
 def test_names__a_class_of_two_labels_splits_at_the_nearest() -> None:
     learned = names(at(-20, "cat"), at(20, "dog"))
     assert ask(learned, (-5, 0), (5, 0), (30, 0)) == ["cat", "dog", "dog"]
+
+
+def test_names__the_nearest_by_the_clusterers_own_measure() -> None:
+    """(1, 0) has the direction of the cat, and lies next to the dog."""
+    exemplars = [
+        Exemplar(name, RLE, np.array(place, dtype=np.float32), name)
+        for name, place in {"cat": (9, 0), "dog": (1, 1)}.items()
+    ]
+    region, class_ = np.array([[1, 0]], dtype=np.float32), np.array([[1, 0]], dtype=np.float32)
+    for clusterer, name in {"spherical-kmeans": "cat", "minibatch-kmeans": "dog"}.items():
+        learned = Names(exemplars, class_, clusterer=registry.make("clusterer", clusterer, {}))
+        assert learned(region, [0]) == [name]
+        assert learned.likeliest(region)[0].names[0] == name
+        assert not learned.is_like_deleted(region[0])
 
 
 def test_names__deleted_regions_stay_without_a_name() -> None:

@@ -161,7 +161,7 @@ def test_apply_levels__a_photo_unlike_all_groups_has_no_category() -> None:
 def test_find_group__the_nearest_one_within_its_reach(cls: ArrayLike, group: int | None) -> None:
     # (2, 1.9) is nearest to x, at 0.72, out of its reach, although it is within that of y.
     fitted = _fitted(groups=[X, Y], reach=[0.9, 0.5])
-    assert levels.find_group(np.array(cls, np.float16), fitted) == group
+    assert levels.find_group(np.array(cls, np.float16), fitted, SPHERICAL) == group
 
 
 def test_apply_levels__without_groups() -> None:
@@ -235,9 +235,9 @@ def test_group_photos__its_own_photos_are_within_reach() -> None:
     cls = _cls((0, 20), (90, 20))
     centroids, reach, groups = _group(cls, photos_per_group=20, min_group=10)
     fitted = Levels(np.zeros(2, np.float32), Clusters((), ()), centroids, reach, ())
-    found = [levels.find_group(token.astype(np.float16), fitted) for token in cls]
+    found = [levels.find_group(token.astype(np.float16), fitted, SPHERICAL) for token in cls]
     assert found == groups.tolist()
-    assert levels.find_group(np.array([1, 1], np.float16), fitted) is None
+    assert levels.find_group(np.array([1, 1], np.float16), fitted, SPHERICAL) is None
 
 
 @pytest.mark.parametrize(
@@ -270,6 +270,28 @@ def test_group_photos__left_out_when_merging_leaves_one() -> None:
     assert set(groups.tolist()) == {-1}
 
 
+@dataclass(frozen=True)
+class Manhattan:
+    """Compares by the sum of absolute differences."""
+
+    def fit(self, points: Float, *, k: int, seed: int) -> Float:
+        return points[:k]
+
+    def assign(self, points: Float, centroids: Float) -> NDArray[np.int64]:
+        return np.asarray(np.abs(points[:, None] - centroids).sum(axis=2).argmin(axis=1))
+
+    def similarity(self, points: Float, point: Float) -> Float:
+        return np.asarray(-np.abs(points - point).sum(axis=1))
+
+
+def test_find_group__by_the_clusterers_own_measure() -> None:
+    # From 20° to -10° and 48°: cosines 0.87 and 0.88, sums of differences 0.56 and 0.67.
+    fitted = _fitted(groups=[[0.9848, -0.1736], [0.6691, 0.7431]], reach=[-9, -9])
+    token = np.array([0.9397, 0.342], dtype=np.float16)
+    assert levels.find_group(token, fitted, SPHERICAL) == 1
+    assert levels.find_group(token, fitted, Manhattan()) == 0
+
+
 # Strategies that break their promise
 
 
@@ -282,6 +304,9 @@ class Flat:
 
     def assign(self, points: Float, centroids: Float) -> NDArray[np.int64]:
         return np.zeros(len(points), dtype=np.int64)
+
+    def similarity(self, points: Float, point: Float) -> Float:
+        return np.zeros(len(points), dtype=np.float32)
 
 
 @dataclass(frozen=True)

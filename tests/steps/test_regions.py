@@ -197,6 +197,9 @@ class Nearest:
     def assign(self, points: Float, centroids: Float) -> NDArray[np.int64]:
         return np.asarray(cdist(points, centroids).argmin(axis=1))
 
+    def similarity(self, points: Float, point: Float) -> Float:
+        return np.asarray(-cdist(points, point[None])[:, 0], dtype=np.float32)
+
 
 class Unlucky(Nearest):
     """Each seed misses one of the three corners: it takes the middle of the other two for it."""

@@ -16,6 +16,7 @@ from prelabel.data.dataset import ExportContext
 from prelabel.data.records import LabelledPatches, LevelResult, PatchFeatures, Prediction
 from prelabel.errors import UserError
 from prelabel.strategies import contracts, registry
+from prelabel.strategies.checks import check_labels, refine
 from prelabel.strategies.protocols import Backbone
 from support.messages import assert_says
 
@@ -78,7 +79,7 @@ CALLS = iter(range(10**9))
         (lambda p, _: p[None], r"\(1, 1, 1\).*\(1, 1\)"),
         (lambda p, _: p.tolist(), "list.*array"),
         (lambda p, _: None, "NoneType.*array"),
-        (lambda p, _: p.astype(np.float64), "float64.*float32"),
+        (lambda p, _: (p > 0.5).astype(np.int64), "int64.*float32"),
         (lambda p, _: p > 0.5, "bool.*float32"),
         (lambda p, _: p * 2, r"from 0\.\d+ to 1\.\d+.*0 to 1"),
         (lambda p, _: p * np.float32(np.nan), "not finite"),
@@ -297,6 +298,13 @@ def test_check__a_learner_that_breaks_its_promise(
     assert all("\n" not in promise for promise in promises)
 
 
+def test_check__other_floats_and_whole_numbers_are_converted_as_in_a_run(broken: Broken) -> None:
+    assert broken("refiner", _refine(lambda p, _: p.astype(np.float64))) == []
+    refiner = _refine(lambda p, _: p.astype(np.float64))()
+    assert refine(refiner, np.ones((2, 3), np.float32), np.zeros((2, 3, 3), np.uint8)).dtype == "f4"
+    assert check_labels("", np.array([0, 1], np.uint8), n=2, k=2).dtype == np.int64
+
+
 # The other kinds
 
 
@@ -310,6 +318,9 @@ class SharedClusters:
     def assign(self, points: Float, centroids: Float) -> object:
         return np.full(len(points), len(points) % len(centroids))
 
+    def similarity(self, points: Float, point: Float) -> object:
+        return np.zeros(len(points))
+
 
 @dataclass(frozen=True)
 class TooManyClusters(SharedClusters):
@@ -321,6 +332,20 @@ class TooManyClusters(SharedClusters):
 class UnseededClusters(SharedClusters):
     def fit(self, points: Float, *, k: int, seed: int) -> object:
         return np.random.default_rng().normal(size=(1, points.shape[1])).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class OppositeSimilarity:
+    """The farther, the more similar."""
+
+    def fit(self, points: Float, *, k: int, seed: int) -> object:
+        return np.unique(points, axis=0)[:k]
+
+    def assign(self, points: Float, centroids: Float) -> object:
+        return ((points[:, None] - centroids) ** 2).sum(axis=2).argmin(axis=1)
+
+    def similarity(self, points: Float, point: Float) -> object:
+        return ((points - point) ** 2).sum(axis=1)
 
 
 @dataclass(frozen=True)
@@ -415,10 +440,13 @@ class NegativeAttention(DependsOnBatch):
 
 
 @dataclass(frozen=True)
-class DoublePrecision(DependsOnBatch):
+class TooLarge(DependsOnBatch):
+    """For half precision."""
+
     def extract(self, images: Bytes) -> Sequence[PatchFeatures]:
         return [
-            replace(a, patches=a.patches.astype(np.float64)) for a in super().extract(images * 0)
+            replace(a, patches=a.patches.astype(np.float64) + 1e5)  # type: ignore[arg-type]
+            for a in super().extract(images * 0)
         ]
 
 
@@ -454,6 +482,7 @@ class WithoutWeights(DependsOnBatch):
         ("clusterer", SharedClusters, "other points"),
         ("clusterer", TooManyClusters, "3 centroids.*1 to 1"),
         ("clusterer", UnseededClusters, "two calls"),
+        ("clusterer", OppositeSimilarity, r"similarity .*the assigned centroid has -?\d.*another"),
         ("foreground", HighForEmpty, r"0\.7.*0\.5"),
         (
             "consistency",
@@ -467,7 +496,7 @@ class WithoutWeights(DependsOnBatch):
         ("exporter", ReturnsText, "TypeError"),
         ("backbone", DependsOnBatch, "neighbours"),
         ("backbone", NegativeAttention, "attention.*mean -1.*mean 1"),
-        ("backbone", DoublePrecision, "patches.*float64.*float16"),
+        ("backbone", TooLarge, "patches.*not finite as float16"),
         ("backbone", OneTooFew, "1 results.*2"),
         ("backbone", PathInIdentity, "identity: .*JSON"),
         ("backbone", PatchOfZero, "patch: .*0.*1"),

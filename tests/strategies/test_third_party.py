@@ -18,22 +18,26 @@ import pytest
 from PIL import Image
 
 from support.command_line import LIGHT, write_discs, write_labels
+from support.places import ROOT
 
 pytestmark = pytest.mark.slow
 
 PLUGIN = Path(__file__).parent / "third_party"
+EXAMPLE = ROOT / "examples" / "plugin"
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
-    """Of processes that see the plugin, which pip has installed beside."""
+    """Of processes that see the plugins, which pip has installed beside."""
     folder = tmp_path_factory.mktemp("third_party")
-    source, site = folder / "source", folder / "site"
-    shutil.copytree(PLUGIN, source)  # building leaves files behind
+    site = folder / "site"
+    sources = [folder / "source", folder / "example"]
+    for plugin, source in zip((PLUGIN, EXAMPLE), sources, strict=True):
+        shutil.copytree(plugin, source)  # building leaves files behind
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     command += ["--no-index", "--no-deps", "--no-build-isolation", "--target", str(site)]
-    installed = subprocess.run([*command, str(source)], capture_output=True, text=True, check=False)
+    installed = subprocess.run([*command, *map(str, sources)], capture_output=True, text=True)
     assert installed.returncode == 0, installed.stderr
     paths = [str(site), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {
@@ -128,6 +132,30 @@ def test_run__with_a_third_party_refiner_and_rule(cli: Cli, photos: Path, tmp_pa
     assert facts["origins"]["clusterer"].startswith("prelabel ")
 
 
+def test_example__its_own_tests_pass(environment: Mapping[str, str], tmp_path: Path) -> None:
+    tests = shutil.copytree(EXAMPLE / "tests", tmp_path / "tests")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert "3 passed" in done.stdout
+
+
+def test_example__is_checked_and_run_as_the_guide_says(
+    cli: Cli, photos: Path, tmp_path: Path
+) -> None:
+    guide = (ROOT / "docs" / "plugins.md").read_text("utf-8")
+    settings = set(re.findall(r"--set (refiner\.(?!name)\S+)", guide))
+    assert settings
+    for setting in settings:
+        assert f"--set {setting}" in guide
+        checked = cli("plugins", "check", "soft-edges", "--set", setting)
+        assert checked.returncode == 0, checked.stdout
+    done = _run(cli, photos, tmp_path / "out", "refiner.name=soft-edges", *settings)
+    assert done.returncode == 0, done.stderr
+    facts = json.loads((tmp_path / "out" / "model" / "model.json").read_text())
+    assert facts["origins"]["refiner"] == "prelabel-soft-edges 0.1.0"
+
+
 def test_run__with_a_third_party_learner(cli: Cli, tmp_path: Path) -> None:
     assert "keeps the contract" in cli("plugins", "check", "example-nearest-mean").stdout
     photos = write_discs(tmp_path / "photos", 5)
@@ -177,6 +205,18 @@ def test_plugins_check__kept(cli: Cli, name: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_plugins_check__with_settings(cli: Cli) -> None:
+    done = cli("plugins", "check", "example-median", "--set", "refiner.side=3")
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = cli("plugins", "check", "example-median", "--set", "refiner.side=4")
+    assert done.returncode == 2
+    assert "refiner.side = 4" in done.stdout
+    done = cli("plugins", "check", "example-median", "--set", "side=3")
+    assert "expected section.name=value" in done.stderr
+    done = cli("plugins", "check", "example-median", "--set", "embedder.side=3")
+    assert "expected refiner.side" in done.stderr
+
+
 def test_plugins_check__broken_promises(cli: Cli) -> None:
     done = cli("plugins", "check", "example-wrong-shape")
     assert done.returncode == 2
@@ -191,7 +231,10 @@ def test_run__a_wrong_shape_stops_with_the_strategys_name_and_both_shapes(
 ) -> None:
     done = _run(cli, photos, tmp_path / "out", "refiner.name=example-wrong-shape")
     assert done.returncode == 2
-    assert re.search(r"'example-wrong-shape'.*\(79, 96\).*\(80, 96\)", done.stderr)
+    assert re.search(
+        r"'example-wrong-shape' of prelabel-example-plugin 0.1.0 .*\(79, 96\).*\(80, 96\)",
+        done.stderr,
+    )
     assert "Traceback" not in done.stderr
 
 
@@ -240,6 +283,20 @@ def test_run__a_plugin_that_raises_is_named_with_the_place(
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("prelabel: ")]
     assert re.search(r"prelabel-example-plugin 0.1.0 \(.*misbehaving.py, line \d+\) failed", line)
     assert "ZeroDivisionError: in the" in line
+    assert "at 3 photos in a row: 0.png, 1.png, 2.png" in line
+
+
+def test_run__a_plugin_that_fails_at_one_photo_costs_that_one(
+    cli: Cli, photos: Path, tmp_path: Path
+) -> None:
+    done = _run(cli, photos, tmp_path / "out", "refiner.name=example-picky")
+    assert done.returncode == 0, done.stderr
+    facts = json.loads((tmp_path / "out" / "run.json").read_text())
+    (skipped,) = facts["photos"]["skipped"]
+    assert skipped["photo"] == "3.png"
+    assert re.search("prelabel-example-plugin 0.1.0 .*SystemExit: too dark", skipped["reason"])
+    coco = json.loads((tmp_path / "out" / "coco" / "instances.json").read_text())
+    assert [image["file_name"] for image in coco["images"]] == ["0.png", "1.png", "2.png"]
 
 
 def test_run__a_plugin_that_crashes_is_seen_in_the_traceback(

@@ -34,7 +34,7 @@ from prelabel.cli import (
     tune,
 )
 from prelabel.cli.options import example
-from prelabel.errors import UserError
+from prelabel.errors import PluginError, UserError
 from prelabel.storage.text import one_line
 
 _UsageError: Any = (
@@ -166,7 +166,7 @@ def _plugin_problem(error: Exception) -> str:
     """One line about an error in a plugin's code; "" for anything else."""
     from prelabel.strategies.blame import failed_plugin
 
-    found = failed_plugin(error)
+    found = str(error) if isinstance(error, PluginError) else failed_plugin(error)
     return f"{found}: correct or replace it; finished work is kept" if found else ""
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -53,6 +56,16 @@ def plugins_list() -> None:
 @plugins.command("check", epilog=example("prelabel plugins check guided-filter"))
 def plugins_check(
     name: Name,
+    settings: Annotated[
+        list[str],
+        typer.Option(
+            "--set",
+            default_factory=list,
+            metavar="KIND.NAME=VALUE",
+            help="Check it with another setting, as in refiner.radius=2; may be repeated.",
+            show_default=False,
+        ),
+    ],
     kind: Kind = "",
     timeout: Annotated[
         float, typer.Option(min=1, metavar="SECONDS", help="When to give up waiting.")
@@ -65,13 +78,41 @@ def plugins_check(
     from prelabel.strategies.check_apart import check_apart
 
     broken = False
-    for section in _sections(name, kind):
-        violations = check_apart(section, name, timeout=timeout)
+    for section, own in _with_settings(name, _sections(name, kind), settings):
+        violations = check_apart(section, name, own, timeout=timeout)
         for violation in violations or ["keeps the contract of its kind"]:
             print(f"{section} {name}: {one_line(violation)}")
         broken |= bool(violations)
     if broken:
         raise typer.Exit(2)
+
+
+@plugins.command("new", epilog=example("prelabel plugins new soft-edges --kind refiner"))
+def plugins_new(
+    name: Name,
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--kind", metavar="KIND", help="What it is to be, such as refiner.", show_default=False
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="A new folder for it. [default: prelabel-NAME]",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Write a new plugin: a package with one working strategy and its tests."""
+    from prelabel.plugin_template import write_plugin
+
+    folder = out or Path(f"prelabel-{name}")
+    for file in write_plugin(name, kind, folder):
+        print(one_line(file))
+    print(f"\nNext: pip install -e {shlex.quote(str(folder))}, then prelabel plugins check {name}")
 
 
 @plugins.command("show", epilog=example("prelabel plugins show guided-filter"))
@@ -197,6 +238,25 @@ def _sections(name: str, kind: str) -> list[str]:
         known = {n for section in kinds for n in registry.names(section)}
         raise UserError(f"no {kind or 'plugin'} is named {name!r}{nearest(name, known)}")
     return found
+
+
+def _with_settings(
+    name: str, sections: Sequence[str], overrides: Sequence[str]
+) -> Iterator[tuple[str, dict[str, object]]]:
+    """Each kind with the settings for it. Raises UserError for settings of another one."""
+    from prelabel.overrides import parse_override
+
+    # As elsewhere: formats' settings go by the format's name.
+    found: dict[str, dict[str, object]] = {
+        name if section == "exporter" else section: {} for section in sections
+    }
+    for override in overrides:
+        section, setting, value = parse_override(override, dict)
+        if section not in found:
+            expected = " or ".join(f"{known}.{setting}" for known in found)
+            raise UserError(f"--set {override!r}: expected {expected}, as {name!r} is checked")
+        found[section][setting] = value
+    yield from zip(sections, found.values(), strict=True)
 
 
 def _about(text: str) -> str:

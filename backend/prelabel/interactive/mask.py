@@ -16,7 +16,7 @@ from prelabel.interactive.prompts import Box, Point, Prompts, cell_of, distance,
 from prelabel.segment import Segmenter
 from prelabel.steps.regions import enlarge, upsample
 from prelabel.storage.threads import one_blas_thread
-from prelabel.strategies.checks import check_array
+from prelabel.strategies.checks import refine
 
 Float = NDArray[np.float32]
 
@@ -56,9 +56,7 @@ def object_mask(
             if box:
                 own = _centred(own, _threshold(own[window_of(box, height=height, width=width)]))
             coarse = np.maximum(coarse, own)
-    refined = segmenter.refiner.refine(coarse, image.pixels)
-    refiner = segmenter.model.config.refiner.name
-    check_array(f"refiner {refiner!r}", refined, coarse.shape, probability=True)
+    refined = refine(segmenter.refiner, coarse, image.pixels)
 
     radius = height / graph.shape[0] / 2
     mask = _with_prompts(refined > 0.5, positive, negative, boxes, radius=radius)

@@ -23,10 +23,11 @@ from prelabel.label_studio.project_folder import ProjectFolder
 from prelabel.label_studio.shared_fit import fit_once, usable_model
 from prelabel.model import FittedModel
 from prelabel.pipeline import fit
-from prelabel.steps.levels import unit
 from prelabel.steps.photos import PhotoSet, draw_sample
 from prelabel.storage.json import JsonObject
 from prelabel.storage.progress import RunLog
+from prelabel.strategies.checks import similarity
+from prelabel.strategies.protocols import Clusterer
 
 Float = NDArray[np.float32]
 
@@ -118,21 +119,25 @@ def fit_tasks(
     log.skipped.clear()
     old = usable_model(folder)
     if old is not None:
-        model = dataclasses.replace(model, classes=keep_ids(old.classes, model.classes))
+        model = dataclasses.replace(
+            model, classes=keep_ids(old.classes, model.classes, model.config.strategy("clusterer"))
+        )
     folder.save_model(model, n_tasks=len(tasks))
     return model
 
 
-def keep_ids(old: Float, new: Float) -> Float:
+def keep_ids(old: Float, new: Float, clusterer: Clusterer) -> Float:
     """New class centroids float32 (n, dim), reordered so that classes keep their ids.
 
-    New and old centroids are matched one to one, so that the sum of their cosines is largest. A new
+    New and old centroids are matched one to one, so that the sum of their similarities, by the
+    clusterer's own measure, is largest. A new
     one takes the place of the old one that it matches if there are as many places; the others, in
     their own order, take the places that are left.
     """
     if not len(old) or not len(new) or old.shape[1:] != new.shape[1:]:
         return new
-    places, chosen = linear_sum_assignment(-(unit(old) @ unit(new).T))
+    similar = np.stack([similarity(clusterer, old, one) for one in new], axis=1)
+    places, chosen = linear_sum_assignment(-similar)
     order = np.full(len(new), -1)
     rest = [i for i in range(len(new)) if i not in set(chosen.tolist())]
     late: list[int] = []

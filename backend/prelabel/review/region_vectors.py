@@ -47,13 +47,13 @@ class RegionVectors:
             image = read_image(self._photos / prediction.photo)
             if prediction.digest not in ("", image.digest):
                 raise PhotoError("is another photo than the one that was predicted")
+            [features] = self._segmenter.features([image])
+            found = region_vectors(image, features, regions, self._segmenter, self._store)
         except PhotoError as error:
             self._problems.note(
                 "photos whose regions cannot be compared", f"{prediction.photo}: {error}"
             )
             return self._none(len(regions))
-        [features] = self._segmenter.features([image])
-        found = region_vectors(image, features, regions, self._segmenter, self._store)
         with suppress(OSError):
             self._store.flush()
         return found

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prelabel.data.masks import Rle
-from prelabel.steps.levels import unit
-from prelabel.strategies.checks import assign
+from prelabel.strategies.checks import assign, similarity
 from prelabel.strategies.protocols import Clusterer
 
 Float = NDArray[np.float32]
@@ -49,7 +48,7 @@ class Exemplar:
 
 @dataclass(frozen=True)
 class Likeliest:
-    """What a region without a name is most similar to by cosine, that first: ``names`` of exemplars,
+    """What a region without a name is most similar to, that first: ``names`` of exemplars,
     and ``classes``, ids."""
 
     names: tuple[str, ...] = ()
@@ -65,7 +64,7 @@ class Names:
     - A class whose exemplars all have one name has that name everywhere; so classes that were given
       one label are one from then on.
     - A class with exemplars of several names is split: a region takes the name of the exemplar
-      nearest to it by cosine. Deleted regions count like a name of their own, and a region nearest
+      nearest to it, by the clusterer's own measure too. Deleted regions count like a name of their own, and a region nearest
       to one stays without a name.
     - A class without exemplars has no name.
     - Regions nearest to an exemplar that is nothing are no objects.
@@ -87,12 +86,12 @@ class Names:
         self._of: dict[int, tuple[Float, list[str]]] = {}
         self._nothing: dict[int, list[bool]] = {}
         self._outright: set[int] = set()
-        self._centroids = unit(centroids) if len(centroids) else centroids
+        self._centroids, self._clusterer = centroids, clusterer
         classes = classes_of(exemplars, centroids, clusterer, origin=origin)
         _warn_of_other_code(exemplars, origin)
         for c in np.unique(classes[classes >= 0]):
             own = [exemplars[i] for i in np.flatnonzero(classes == c)]
-            vectors = unit(np.stack([e.embedding for e in own]))
+            vectors = np.stack([e.embedding for e in own]).astype(np.float32)
             self._of[int(c)] = vectors, [e.counts_as for e in own]
             if any(e.nothing for e in own):
                 self._nothing[int(c)] = [e.nothing for e in own]
@@ -103,7 +102,7 @@ class Names:
         """A name, or None, for each region: float32 (n, dim) and n class ids."""
         return [
             self._name(vector, cluster)
-            for vector, cluster in zip(unit(embeddings), clusters, strict=True)
+            for vector, cluster in zip(embeddings, clusters, strict=True)
         ]
 
     def knows(self, cluster: int) -> bool:
@@ -118,19 +117,18 @@ class Names:
         """Whether each region is no object: float32 (n, dim) and n class ids."""
         return [
             cluster in self._nothing
-            and self._nothing[cluster][int(np.argmax((self._of[cluster][0] * vector).sum(axis=1)))]
-            for vector, cluster in zip(unit(embeddings), clusters, strict=True)
+            and self._nothing[cluster][self._nearest(self._of[cluster][0], vector)]
+            for vector, cluster in zip(embeddings, clusters, strict=True)
         ]
 
     def is_like_deleted(self, vector: Float) -> bool:
         """Whether the exemplar nearest to a region, float32 (dim,), was deleted."""
-        nearest, answer = -2.0, False
-        [own] = unit(vector[None])
+        nearest, answer = -np.inf, False
         for vectors, names in self._of.values():
-            cosines = (vectors * own).sum(axis=1)
-            best = int(np.argmax(cosines))
-            if cosines[best] > nearest:
-                nearest, answer = float(cosines[best]), not names[best]
+            similar = similarity(self._clusterer, vectors, vector)
+            best = int(np.argmax(similar))
+            if similar[best] > nearest:
+                nearest, answer = float(similar[best]), not names[best]
         return answer
 
     def same_as(self, other: Names) -> bool:
@@ -156,15 +154,17 @@ class Names:
         """What each region, float32 (n, dim), is most similar to."""
         if not len(embeddings) or not len(self._centroids):
             return [Likeliest()] * len(embeddings)
-        return [self._likeliest(vector) for vector in unit(embeddings)]
+        return [self._likeliest(vector) for vector in embeddings]
 
     def _likeliest(self, vector: Float) -> Likeliest:
         nearest: dict[str, float] = {}
         for vectors, names in self._of.values():
-            for name, cosine in zip(names, (vectors * vector).sum(axis=1).tolist(), strict=True):
+            similar = similarity(self._clusterer, vectors, vector).tolist()
+            for name, own in zip(names, similar, strict=True):
                 if name:
-                    nearest[name] = max(cosine, nearest.get(name, -2.0))
-        classes = np.argsort(-(self._centroids * vector).sum(axis=1), kind="stable")
+                    nearest[name] = max(own, nearest.get(name, -np.inf))
+        similar = similarity(self._clusterer, self._centroids, vector)
+        classes = np.argsort(-similar, kind="stable")
         names_first = sorted(nearest, key=lambda name: -nearest[name])
         return Likeliest(tuple(names_first), tuple(classes.tolist()))
 
@@ -182,8 +182,10 @@ class Names:
         vectors, names = self._of[cluster]
         if len(set(names)) == 1:
             return names[0] or None
-        # Not a matrix product: its rounding could depend on how many exemplars there are.
-        return names[int(np.argmax((vectors * vector).sum(axis=1)))] or None
+        return names[self._nearest(vectors, vector)] or None
+
+    def _nearest(self, vectors: Float, vector: Float) -> int:
+        return int(np.argmax(similarity(self._clusterer, vectors, vector)))
 
 
 def _alike(one: tuple[Float, list[str]], other: tuple[Float, list[str]]) -> bool:

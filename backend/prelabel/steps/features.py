@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 import numpy as np
 
 from prelabel.data import images
 from prelabel.data.records import Image, ImageFile, PatchFeatures
-from prelabel.errors import ContractError, PhotoError, UserError
+from prelabel.errors import ContractError, PhotoError, PluginError, UserError
 from prelabel.steps.reading import chunks, read_ahead
 from prelabel.storage.files import cache_folder
 from prelabel.storage.progress import RunLog, reasons
 from prelabel.storage.shards import ShardStore
+from prelabel.strategies import registry
+from prelabel.strategies.blame import PluginFailures, costs_the_photo
+from prelabel.strategies.checks import check_features
 from prelabel.strategies.code_digest import modules_code, strategy_code
 from prelabel.strategies.protocols import Backbone
 
@@ -43,8 +47,12 @@ class Extractor:
         return ShardStore(cache_folder() / "features" / key)
 
     def extract(self, photos: Sequence[Image]) -> list[PatchFeatures]:
-        """Features of each image, in order. Raises ContractError."""
-        patch = self.backbone.patch
+        """Features of each image, in order. Raises PluginError."""
+        with costs_the_photo():
+            return self._extract(photos)
+
+    def _extract(self, photos: Sequence[Image]) -> list[PatchFeatures]:
+        patch, name = self.backbone.patch, registry.title("backbone", self.backbone)
         grids = [images.grid_size(p.width, p.height, size=self.size, patch=patch) for p in photos]
         results: list[PatchFeatures | None] = [None] * len(photos)
         for grid in sorted(set(grids)):
@@ -58,31 +66,27 @@ class Extractor:
                 answers = self.backbone.extract(pixels)
                 if len(answers) != len(pixels):
                     raise ContractError(
-                        f"backbone {self.name!r} returned {len(answers)} results for "
-                        f"{len(pixels)} photos"
+                        f"{name} returned {len(answers)} results for {len(pixels)} photos"
                     )
                 for i, answer in zip(batch, answers, strict=False):
-                    results[i] = self._checked(answer, grid)
+                    results[i] = check_features(name, answer, grid, dim=self.backbone.dim)
         return [r for r in results if r is not None]
 
-    def _checked(self, answer: PatchFeatures, grid: tuple[int, int]) -> PatchFeatures:
-        dim = self.backbone.dim
-        expected = {"patches": (*grid, dim), "attention": grid}
-        for field, shape in expected.items():
-            found = getattr(answer, field).shape
-            if found != shape:
-                raise ContractError(
-                    f"backbone {self.name!r} returned {field} of shape {found}, expected {shape}"
-                )
-        arrays = {}
-        for field in ("patches", "cls", "attention"):
-            with np.errstate(over="ignore"):
-                arrays[field] = np.asarray(getattr(answer, field)).astype(np.float16)
-            if not np.isfinite(arrays[field]).all():
-                raise ContractError(
-                    f"backbone {self.name!r} returned {field} that are not finite as float16"
-                )
-        return PatchFeatures(**arrays)
+
+def extract_each(
+    extract: Callable[[Sequence[Image]], list[PatchFeatures]], images: Sequence[Image]
+) -> list[PatchFeatures | PluginError]:
+    """Features of each image, in order, or why the backbone failed at it: where it fails at several
+    together, they are extracted one by one."""
+    with suppress(PluginError):
+        return list(extract(images))
+    answers: list[PatchFeatures | PluginError] = []
+    for image in images:
+        try:
+            answers += extract([image])
+        except PluginError as error:
+            answers.append(error)
+    return answers
 
 
 def extract_photos(
@@ -91,14 +95,21 @@ def extract_photos(
     """Fill the store with features. Returns the photos that could be read, with their digests. Raises
     UserError if there is none."""
     seen = []
+    failures = PluginFailures(log)
     with log.stage("features", len(photos)), store:
         for chunk in chunks(read_ahead(photos, known=store.__contains__, log=log), extractor.chunk):
             new = [image for _, _, image in chunk if image is not None]
-            for image, features in zip(new, extractor.extract(new), strict=True):
-                store.add(image.digest, to_arrays(features))
-            for photo, digest, _ in chunk:
-                seen.append((photo, digest))
+            answers = iter(extract_each(extractor.extract, new))
+            for photo, digest, image in chunk:
+                answer = None if image is None else next(answers)
                 log.advance()
+                if isinstance(answer, PluginError):
+                    failures.add(photo.name, answer)
+                    continue
+                failures.passed()
+                if answer is not None:
+                    store.add(digest, to_arrays(answer))
+                seen.append((photo, digest))
     if not log.skipped and not seen:
         raise UserError("there is no photo to fit on")
     if not seen:

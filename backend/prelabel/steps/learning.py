@@ -27,6 +27,7 @@ from prelabel.steps.taught import (
     points_of,
     predict_patches,
 )
+from prelabel.strategies.checks import fit_learner, summarize
 from prelabel.strategies.protocols import Learner
 
 Float = NDArray[np.float32]
@@ -71,7 +72,7 @@ def learn(
     folds = [photos[i::FOLDS] for i in range(min(FOLDS, len(photos)))]
     summaries = [labels.summarize(fold) for fold in folds]
     left_out, names = _leave_out(folds, summaries, labels)
-    learned = learner.fit(summaries)
+    learned = fit_learner(learner, summaries)
     tried = [photo for _, photo in left_out]
     areas = _areas(photos)
     size = float(np.median(areas)) * tried[0].levels.size if areas and tried else np.inf
@@ -123,7 +124,7 @@ class _Labels:
         """The learner's summary of some photos."""
         key = "summary", self.classes, tuple(photo.key for photo in photos)
         own = map(self.patches, photos)
-        return self.kept.get(key, lambda: self.learner.summarize(own, seed=self.seed))
+        return self.kept.get(key, lambda: summarize(self.learner, own, seed=self.seed))
 
     def mean_of(self, digest: str) -> tuple[Float, float]:
         """A photo's mean patch float32 (dim,), and the mean square distance of its patches from it."""
@@ -153,7 +154,7 @@ def _leave_out(
     names: list[list[float]] = []
     classes = labels.classes
     for number, fold in enumerate(folds):
-        others = labels.learner.fit([s for i, s in enumerate(summaries) if i != number])
+        others = fit_learner(labels.learner, [s for i, s in enumerate(summaries) if i != number])
         if not others:
             continue
         rest = [photo for i, other in enumerate(folds) if i != number for photo in other]

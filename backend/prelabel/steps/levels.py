@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from prelabel.data.records import LevelResult, PatchFeatures
 from prelabel.steps.positions import resample
-from prelabel.strategies.checks import assign, check_array, fit_centroids
+from prelabel.strategies import registry
+from prelabel.strategies.checks import assign, check_array, fit_centroids, similarity
 from prelabel.strategies.protocols import Clusterer, Foreground
 
 Float = NDArray[np.float32]
@@ -38,7 +39,8 @@ class Levels:
     ``center``: float32 (dim,), the mean patch vector; patches are clustered relative to it, since
     what all patches share says nothing about their differences (cosines of raw keys are near 1).
     ``groups``: float32 (n_groups, dim) unit centroids of CLS tokens; none if there is one group.
-    ``reach``: float32 (n_groups,), the lowest cosine at which a photo still belongs to its group.
+    ``reach``: float32 (n_groups,), the lowest similarity, by the clusterer's own measure, at which a
+    photo still belongs to its group.
     ``categories``: one Clusters per group.
     ``positions``: float32 (rows, columns, dim), what a patch's place adds to ``center``; (0, 0, 0) if
     nothing, as in models that an older prelabel wrote.
@@ -214,7 +216,7 @@ def apply_levels(
         )
 
     results = [result("dataset", levels.dataset)]
-    group = find_group(features.cls, levels)
+    group = find_group(features.cls, levels, clusterer)
     if group is not None:
         results.append(result("category", levels.categories[group]))
     above = np.mean([r.foreground for r in results], axis=0).ravel()
@@ -222,13 +224,14 @@ def apply_levels(
     return [*results, result("image", image)]
 
 
-def find_group(cls: NDArray[np.float16], levels: Levels) -> int | None:
-    """The group whose centroid is nearest by cosine, if the photo is within its reach."""
+def find_group(cls: NDArray[np.float16], levels: Levels, clusterer: Clusterer) -> int | None:
+    """The group whose centroid is nearest by the clusterer's own measure, if the photo is within its
+    reach."""
     if not len(levels.groups):
         return None
-    cosines = levels.groups @ unit(cls.astype(np.float32))
-    nearest = int(np.argmax(cosines))
-    return nearest if cosines[nearest] >= levels.reach[nearest] else None
+    similar = similarity(clusterer, levels.groups, unit(cls.astype(np.float32)))
+    nearest = int(np.argmax(similar))
+    return nearest if similar[nearest] >= levels.reach[nearest] else None
 
 
 def _pairs(clusters: Clusters) -> Iterator[tuple[Float, Float]]:
@@ -237,5 +240,4 @@ def _pairs(clusters: Clusters) -> Iterator[tuple[Float, Float]]:
 
 def _score(foreground: Foreground, patches: Patches, labels: NDArray[np.int64], *, k: int) -> Float:
     scores = foreground.score(labels, k=k, attention=patches.attention, border=patches.border)
-    check_array(f"foreground {type(foreground).__name__}", scores, (k,), probability=True)
-    return scores
+    return check_array(registry.title("foreground", foreground), scores, (k,), probability=True)

@@ -22,6 +22,7 @@ from prelabel.steps.patch_labels import (
 )
 from prelabel.steps.region_classes import exemplars_of
 from prelabel.steps.taught import Facts, Taught, points_of
+from prelabel.strategies.checks import fit_learner, summarize
 from prelabel.strategies.protocols import Learner
 
 Float = NDArray[np.float32]
@@ -115,7 +116,7 @@ def learn_likeness(
     learned: Mapping[str, Float] = {}
     areas = [region.area for photo in photos for region in photo.regions if region.name]
     if areas:
-        learned = learner.fit([learner.summarize(map(patches, photos), seed=seed)])
+        learned = fit_learner(learner, [summarize(learner, map(patches, photos), seed=seed)])
     if not learned:
         raise UserError(
             "the examples teach nothing: their masks have to cover half a patch of a photo or more, and "

@@ -16,6 +16,7 @@ from prelabel.data.records import PatchFeatures
 from prelabel.steps.blending import Blend, trust
 from prelabel.steps.cutting import Cutting
 from prelabel.steps.region_classes import exemplar_scores, mix
+from prelabel.strategies import registry
 from prelabel.strategies.checks import check_array
 from prelabel.strategies.protocols import Learner
 
@@ -173,9 +174,8 @@ def predict_patches(
 ) -> Float:
     """P of background and each class, float32 (n, 1 + n_classes). Raises ContractError."""
     answer = learner.predict(learned, points)
-    name = f"learner {type(learner).__name__}"
-    checked = check_array(name, answer, (len(points), 1 + n_classes), probability=True)
-    return np.asarray(checked, dtype=np.float32)
+    name = registry.title("learner", learner)
+    return check_array(name, answer, (len(points), 1 + n_classes), probability=True)
 
 
 def facts_json(facts: Facts) -> dict[str, object]:

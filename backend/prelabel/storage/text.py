@@ -30,7 +30,10 @@ def one_line(value: object) -> str:
 
 def error_line(error: BaseException) -> str:
     """An error's type and the first line of its message, if it has one."""
-    text = next(iter(str(error).splitlines()), "")
+    try:
+        text = next(iter(str(error).splitlines()), "")
+    except Exception:  # a plugin's error may not even have a text
+        text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

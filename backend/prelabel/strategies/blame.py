@@ -1,14 +1,58 @@
-"""Which strategy of another distribution was at work when something went wrong."""
+"""Which strategy of another distribution was at work when something went wrong, and what that costs."""
 
 from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 
+from prelabel.errors import ContractError, PhotoError, PluginError, UserError
+from prelabel.storage.progress import RunLog
 from prelabel.storage.text import error_line
 from prelabel.strategies import registry
+
+_IN_A_ROW = 3
+
+
+@contextmanager
+def costs_the_photo() -> Iterator[None]:
+    """Where strategies work on one photo: what a plugin raises, and what a strategy returns against
+    its contract, becomes a PluginError. Errors that users can correct, and ours, stay as they are."""
+    try:
+        yield
+    except ContractError as error:
+        raise PluginError(str(error)) from error
+    except (UserError, PhotoError):
+        raise
+    except (Exception, SystemExit) as error:
+        if found := failed_plugin(error):
+            raise PluginError(found) from error
+        raise
+
+
+class PluginFailures:
+    """Counts the photos at which plugins fail. Each costs that photo; three in a row stop the run."""
+
+    def __init__(self, log: RunLog) -> None:
+        self._log = log
+        self._in_a_row: list[str] = []
+
+    def add(self, photo: str, error: PluginError) -> None:
+        """Name the photo in the log. Raises UserError if it is the third in a row."""
+        self._log.skip(photo, str(error))
+        self._in_a_row.append(photo)
+        if len(self._in_a_row) == _IN_A_ROW:
+            photos = ", ".join(self._in_a_row)
+            raise UserError(
+                f"{error}; at {_IN_A_ROW} photos in a row: {photos}: correct or replace it; "
+                "finished work is kept"
+            ) from error
+
+    def passed(self) -> None:
+        """A photo was no problem."""
+        self._in_a_row.clear()
 
 
 def failed_plugin(error: BaseException) -> str:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from prelabel.strategies import registry
@@ -18,12 +19,15 @@ _TIMEOUT = re.compile(r"^Timeout \(", re.MULTILINE)
 _PLACE = re.compile(r'^  File "(.*)", line (\d+) in (.*)$', re.MULTILINE)
 
 
-def check_apart(section: str, name: str, *, timeout: float) -> list[str]:
+def check_apart(
+    section: str, name: str, settings: Mapping[str, object], *, timeout: float
+) -> list[str]:
     """Like ``contracts.check``; that the process ended or took longer than ``timeout`` seconds is a
     broken promise too."""
     with tempfile.TemporaryDirectory(prefix="prelabel-") as folder:
         file = Path(folder) / "broken.json"
-        command = [sys.executable, "-m", __name__, section, name, str(timeout), str(file)]
+        command = [sys.executable, "-m", __name__, section, name, json.dumps(settings, default=str)]
+        command += [str(timeout), str(file)]
         done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         if file.exists():
             broken: list[str] = json.loads(file.read_text())
@@ -53,11 +57,11 @@ def _ending(code: int) -> str:
         return f"exit code {code}"
 
 
-def _main(section: str, name: str, timeout: str, file: str) -> None:
+def _main(section: str, name: str, settings: str, timeout: str, file: str) -> None:
     faulthandler.enable()
     # From a thread of its own: it ends the process whatever the strategy does.
     faulthandler.dump_traceback_later(float(timeout), exit=True)
-    broken = check(section, name)
+    broken = check(section, name, json.loads(settings))
     faulthandler.cancel_dump_traceback_later()
     Path(file).write_text(json.dumps(broken))
 

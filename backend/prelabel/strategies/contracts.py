@@ -7,6 +7,7 @@ import dataclasses
 import json
 import pickle
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeGuard, get_type_hints
 
 import numpy as np
@@ -14,10 +15,16 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from prelabel.data.records import LabelledPatches, PatchFeatures
-from prelabel.errors import ContractError, UserError
+from prelabel.errors import UserError
 from prelabel.storage.text import error_line, nearest
 from prelabel.strategies import registry
-from prelabel.strategies.checks import Array, check_labels, check_regions
+from prelabel.strategies.checks import (
+    Array,
+    check_features,
+    check_labels,
+    check_named,
+    check_regions,
+)
 from prelabel.strategies.export_contract import check_exporter
 from prelabel.strategies.harness import (
     FAILED,
@@ -39,8 +46,8 @@ from prelabel.strategies.protocols import (
 )
 
 
-def check(section: str, name: str) -> list[str]:
-    """Run the contract of its kind against a strategy with its default settings.
+def check(section: str, name: str, settings: Mapping[str, object] | None = None) -> list[str]:
+    """Run the contract of its kind against a strategy with these settings, or its default ones.
 
     Returns broken promises, a line each, with what was found and what was expected; none if all are
     kept. Nothing that the strategy raises leaves this function. Raises UserError only for an
@@ -49,12 +56,18 @@ def check(section: str, name: str) -> list[str]:
     if section not in _CONTRACTS:
         raise UserError(f"{section!r} is not a kind of strategy{nearest(section, _CONTRACTS)}")
     try:
-        strategy = registry.make(section, name, {})
+        strategy = registry.make(section, name, settings or {})
     except UserError as error:
         return [str(error)]
     except Exception as error:
-        return [f"cannot be made with its default settings ({error_line(error)})"]
-    harness = Harness(strategy)
+        how = "these" if settings else "its default"
+        return [f"cannot be made with {how} settings ({error_line(error)})"]
+    return check_made(section, strategy)
+
+
+def check_made(section: str, strategy: object) -> list[str]:
+    """Like ``check``, for a strategy that is made already."""
+    harness: Harness[Any] = Harness(strategy)
     for contract in (_check_form, _CONTRACTS[section]):
         try:
             contract(harness)
@@ -70,13 +83,16 @@ def check(section: str, name: str) -> list[str]:
 
 def _check_form(harness: Harness[Any]) -> None:
     strategy = harness.strategy
+    if not dataclasses.is_dataclass(strategy):
+        harness.note("form", "", "is not a dataclass, expected a frozen one")
+        return
     hints = get_type_hints(type(strategy))
     for field in dataclasses.fields(strategy):
         has_default = (field.default, field.default_factory) != (dataclasses.MISSING,) * 2
         harness.expect(has_default, "setting", field.name, "has no default")
         harness.expect(hints[field.name] is not Any, "setting", field.name, "has type Any")
     try:
-        copy.copy(strategy).no_such_setting = 1
+        setattr(copy.copy(strategy), "no_such_setting", 1)  # noqa: B010 (no type has it)
         harness.note("form", "", "an attribute could be set, expected a frozen dataclass")
     except (AttributeError, TypeError):
         pass  # TypeError: a bug of CPython's for frozen dataclasses with slots
@@ -143,12 +159,10 @@ def _are_features(
         n = len(answers) if isinstance(answers, Sequence) else type(answers).__name__
         harness.note("extract", case, f"returned {n} results, expected {batch}")
         return False
-    expected = {"patches": (rows, columns, dim), "cls": (None,), "attention": (rows, columns)}
     for answer in answers:
-        for field, shape in expected.items():
-            array = getattr(answer, field, None)
-            if not harness.is_array(array, shape, "extract", case, what=field, dtype=np.float16):
-                return False
+        check = partial(check_features, "", answer, (rows, columns), dim=dim)
+        if not harness.passes(answer, "extract", case, check):
+            return False
         low, mean = float(answer.attention.min()), float(answer.attention.mean(dtype=np.float64))
         fits = low >= 0 and abs(mean - 1) < 0.01
         found = f"attention is at least {low:.3g} with mean {mean:.3g}, expected at least 0, mean 1"
@@ -188,16 +202,31 @@ def _check_assigned(
     points: NDArray[np.float32],
     centroids: Array,
 ) -> None:
-    try:
-        labels = check_labels("", answer, n=len(points), k=len(centroids))
-    except ContractError as error:
-        harness.note("assign", case, str(error).strip())
+    check = partial(check_labels, "", answer, n=len(points), k=len(centroids))
+    if not harness.passes(answer, "assign", case, check):
         return
-    found = f"returned {labels.dtype}, expected int64"
-    harness.expect(labels.dtype == np.int64, "assign", case, found)
+    labels = check()
     alone = [int(harness.strategy.assign(point[None], centroids)[0]) for point in points]
     same = alone == labels.tolist()
     harness.expect(same, "assign", case, "a point's cluster changed with the other points")
+    _check_similarity(harness, case, points, centroids, labels)
+
+
+def _check_similarity(
+    harness: Harness[Clusterer],
+    case: str,
+    points: NDArray[np.float32],
+    centroids: Array,
+    labels: NDArray[np.int64],
+) -> None:
+    """A point is assigned to a centroid that none is more similar to, but for rounding."""
+    for point, label in zip(points[:5], labels[:5].tolist(), strict=True):
+        answer = harness.call(case, "similarity", centroids, point)
+        if not harness.is_array(answer, (len(centroids),), "similarity", case):
+            return
+        least = answer.max() - 1e-3 * max(1.0, float(np.abs(answer).max()))
+        found = f"the assigned centroid has {answer[label]:.3g}, another one {answer.max():.3g}"
+        harness.expect(bool(answer[label] >= least), "similarity", case, found)
 
 
 def _check_foreground(harness: Harness[Foreground]) -> None:
@@ -251,10 +280,12 @@ def _check_learner(harness: Harness[Learner]) -> None:
     vectors = rng.normal(size=(7, 5)).astype(np.float32)
     for case, (photos, can_learn) in cases.items():
         summary = harness.call(case, "summarize", photos, seed=0)
-        if not _are_named_arrays(summary, harness, "summarize", case):
+        if not harness.passes(summary, "summarize", case, partial(check_named, "", summary)):
             continue
         learned = harness.call(case, "fit", [summary, {}])
-        if not _are_named_arrays(learned, harness, "fit", case) or not learned:
+        if not harness.passes(learned, "fit", case, partial(check_named, "", learned)):
+            continue
+        if not (known := check_named("", learned)):
             continue
         found = "returned arrays, expected none: the photos do not show background and a class"
         harness.expect(can_learn, "fit", case, found)
@@ -267,25 +298,9 @@ def _check_learner(harness: Harness[Learner]) -> None:
         never = float(answer[:, 3].max())
         found = f"a class that no photo shows got {never:.3g}, expected 0"
         harness.expect(never < 1e-6, "predict", case, found)
-        alone = np.concatenate([harness.strategy.predict(learned, v[None]) for v in vectors])
+        alone = np.concatenate([harness.strategy.predict(known, v[None]) for v in vectors])
         same = bool(np.allclose(alone, answer, atol=1e-5))
         harness.expect(same, "predict", case, "a patch's answer changed with the other patches")
-
-
-def _are_named_arrays(
-    answer: object, harness: Harness[Learner], method: str, case: str
-) -> TypeGuard[dict[str, Array]]:
-    """Whether the answer is a mapping of names to finite float32 arrays."""
-    if answer is FAILED:
-        return False
-    if not isinstance(answer, Mapping):
-        found = f"returned {type(answer).__name__}, expected arrays by name"
-        harness.note(method, case, found)
-        return False
-    return all(
-        harness.is_array(array, (None,) * np.ndim(array), method, case, what=str(name))
-        for name, array in answer.items()
-    )
 
 
 def _check_refiner(harness: Harness[Refiner]) -> None:
@@ -319,12 +334,8 @@ def _check_separator(harness: Harness[Separator]) -> None:
                 answer = harness.call(
                     case, "separate", refined, threshold=0.5, patches=patches, image=image
                 )
-                if answer is FAILED:
-                    continue
-                try:
-                    check_regions("", answer, (height, width))
-                except ContractError as error:
-                    harness.note("separate", case, str(error).strip())
+                check = partial(check_regions, "", answer, (height, width))
+                harness.passes(answer, "separate", case, check)
 
 
 def _check_embedder(harness: Harness[Embedder]) -> None:

@@ -116,6 +116,22 @@ class Clusterer(Protocol):
         """
         ...
 
+    def similarity(self, points: Float, point: Float) -> Float:
+        """Tell how similar points are to one, by the measure that `assign` goes by.
+
+        Photos are grouped by it, regions named by their nearest exemplars, and classes matched with
+        those of an earlier fit.
+
+        Args:
+            points: float32 (n, d): points or centroids.
+            point: float32 (d,), a point or a centroid.
+
+        Returns:
+            float32 (n,), the higher the more similar, such as cosines or distances times -1. Each
+            answer depends on the two points alone.
+        """
+        ...
+
 
 @runtime_checkable
 class Foreground(Protocol):

@@ -118,6 +118,16 @@ def origin(section: str, name: str) -> str:
     return f"{point.dist.name} {point.dist.version}" if point and point.dist else "unknown"
 
 
+def title(section: str, strategy: object) -> str:
+    """A strategy for messages: its kind and name, and the distribution and version of a plugin's."""
+    made = type(strategy)
+    for name, point in _entry_points(section).items():
+        if point.value == f"{made.__module__}:{made.__qualname__}":
+            own = not point.dist or point.dist.name == OWN
+            return f"{section} {name!r}" + ("" if own else f" of {origin(section, name)}")
+    return f"{section} {made.__name__}"
+
+
 def entry_point(section: str, name: str) -> EntryPoint | None:
     """Where a strategy is; None for one that is not installed."""
     return _entry_points(section).get(name)

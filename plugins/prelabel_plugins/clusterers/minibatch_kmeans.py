@@ -63,3 +63,7 @@ class MiniBatchKMeans:
         # |p - c|² without |p|², which is the same for every centroid.
         distances = (centroids**2).sum(axis=1) - 2 * points @ centroids.T
         return np.asarray(np.argmin(distances, axis=1))
+
+    def similarity(self, points: Float, point: Float) -> Float:
+        """Squared distances times -1, float32 (n,)."""
+        return np.asarray(-((points - point) ** 2).sum(axis=1), dtype=np.float32)

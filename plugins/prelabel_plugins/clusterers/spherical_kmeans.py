@@ -51,6 +51,12 @@ class SphericalKMeans:
         with one_blas_thread():
             return np.asarray(np.argmax(points @ centroids.T, axis=1), dtype=np.int64)
 
+    def similarity(self, points: Float, point: Float) -> Float:
+        """Cosines, float32 (n,)."""
+        # Not a matrix product: its rounding could depend on how many points there are.
+        cosines = (_normalised(points) * _normalised(point[None])).sum(axis=1)
+        return np.asarray(cosines, dtype=np.float32)
+
     def _best(self, unit: Float, runs: list[Float], *, until: float) -> Float:
         """Lloyd's rounds from every start; the centroids with the least mean cosine distance.
 

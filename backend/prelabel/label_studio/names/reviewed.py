@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from prelabel.label_studio.names.exemplars import CLASS
 from prelabel.steps.exemplars import Exemplar, classes_of
 from prelabel.steps.levels import unit
-from prelabel.strategies.checks import assign
+from prelabel.strategies.checks import assign, similarity
 from prelabel.strategies.protocols import Clusterer
 
 Float = NDArray[np.float32]
@@ -76,7 +76,7 @@ def reviewed_exemplars(
     for cluster in np.unique(clusters[reviewed.touched]).tolist():
         own = every[clusters == cluster]
         known = [base[i] for i in np.flatnonzero(classes == cluster)]
-        table = _Class(reviewed, own, known)
+        table = _Class(reviewed, own, known, clusterer)
         for vector, kind in table.missing(centroids[cluster]):
             found.append(
                 Exemplar(
@@ -94,16 +94,20 @@ def reviewed_exemplars(
 class _Class:
     """The regions of one class of the model, and which exemplar is nearest to each."""
 
-    def __init__(self, reviewed: ReviewedRegions, own: Ints, known: Sequence[Exemplar]) -> None:
-        self._vectors = unit(reviewed.vectors(own))
-        self._nearest = np.full(len(own), -2.0, dtype=np.float32)
+    def __init__(
+        self, reviewed: ReviewedRegions, own: Ints, known: Sequence[Exemplar], clusterer: Clusterer
+    ) -> None:
+        self._clusterer = clusterer
+        self._vectors = reviewed.vectors(own)
+        self._units = unit(self._vectors)
+        self._nearest = np.full(len(own), -np.inf, dtype=np.float32)
         self._given = np.full(len(own), UNNAMED, dtype=np.int32)
         numbers = {name: number for number, name in enumerate(reviewed.names)}
         for exemplar in known:
             kind = NOTHING if exemplar.nothing else UNNAMED
             if exemplar.counts_as:
                 kind = numbers.setdefault(exemplar.counts_as, len(numbers))
-            self._add(unit(exemplar.embedding[None])[0], kind)
+            self._add(exemplar.embedding, kind)
         self.names = list(numbers)
         self._touched = reviewed.touched[own]
         self._expected = np.where(self._touched, reviewed.kinds[own], self._given)
@@ -115,7 +119,7 @@ class _Class:
         if (self._given == self._expected).all():
             return
         if len(kinds) == 1:
-            self._add(unit(centroid[None])[0], int(kinds[0]))
+            self._add(centroid, int(kinds[0]))
             yield centroid, int(kinds[0])
         for kind in kinds.tolist():
             for best in self._spread(self._touched & (self._expected == kind)):
@@ -124,7 +128,7 @@ class _Class:
                 yield self._vectors[best], kind
         for _ in range(_MOST):
             wrong = (self._given != self._expected) & ~tried
-            unknown = self._nearest < -1  # one name alone would be that of all
+            unknown = np.isneginf(self._nearest)  # one name alone would be that of all
             if len(kinds) > 1:
                 wrong |= unknown & ~tried
             if not wrong.any():
@@ -132,8 +136,8 @@ class _Class:
             of_kind, counts = np.unique(self._expected[wrong], return_counts=True)
             kind = int(of_kind[np.argmax(counts)])
             those = np.flatnonzero(wrong & (self._expected == kind))
-            middle = self._vectors[those].mean(axis=0)
-            best = int(those[np.argmax(self._vectors[those] @ middle)])
+            middle = self._units[those].mean(axis=0)
+            best = int(those[np.argmax(self._units[those] @ middle)])
             tried[best] = True
             self._add(self._vectors[best], kind)
             yield self._vectors[best], kind
@@ -145,11 +149,11 @@ class _Class:
         for _ in range(min(_SPREAD, len(those))):
             place = int(np.argmin(nearest))
             yield int(those[place])
-            nearest = np.maximum(nearest, self._vectors[those] @ self._vectors[those[place]])
+            nearest = np.maximum(nearest, self._units[those] @ self._units[those[place]])
             nearest[place] = np.inf
 
     def _add(self, vector: Float, kind: int) -> None:
-        similar = self._vectors @ vector
+        similar = similarity(self._clusterer, self._vectors, vector)
         nearer = similar > self._nearest
         self._nearest[nearer] = similar[nearer]
         self._given[nearer] = kind

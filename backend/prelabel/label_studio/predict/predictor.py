@@ -21,6 +21,7 @@ from prelabel.photo_segmenter import PhotoSegmenter
 from prelabel.segment import Segment
 from prelabel.steps.regions import enlarge_or_point
 from prelabel.steps.taught import Taught
+from prelabel.strategies.blame import costs_the_photo
 
 Float = NDArray[np.float32]
 _SEEN = 32
@@ -58,10 +59,7 @@ class Predictor:
     def predict(self, name: str, data: bytes, *, version: str) -> tuple[Prediction, Segment]:
         """A photo's regions with classes, and the same with their vectors. Raises PhotoError."""
         segment = self.segment(data)
-        classes = self.model.classes if self.model else np.zeros((0, 0), dtype=np.float32)
-        prediction = segment.classified(
-            name, classes=classes, clusterer=self._clusterer, version=version
-        )
+        prediction = segment.classified(name, self.model, self._clusterer, version=version)
         return prediction, segment
 
     def segment(self, data: bytes) -> Segment:
@@ -79,7 +77,8 @@ class Predictor:
     def object_mask(self, data: bytes, prompts: Prompts) -> Region | None:
         """The object of clicks and boxes. Raises PhotoError."""
         image, features = self._look(data)
-        return object_mask(self._photos.segmenter(features), image, features, prompts)
+        with costs_the_photo():
+            return object_mask(self._photos.segmenter(features), image, features, prompts)
 
     def embed(self, data: bytes, masks: list[Mask]) -> Float:
         """Vectors float32 (n, dim) of regions with masks bool (height, width) at the photo's full

@@ -21,6 +21,18 @@ class Raising:
 
 
 @dataclass(frozen=True)
+class Picky:
+    """Fails at photos that are dark at one place."""
+
+    def refine(
+        self, foreground: NDArray[np.float32], image: NDArray[np.uint8]
+    ) -> NDArray[np.float32]:
+        if image[40, 33].max() < 60:
+            raise SystemExit("too dark")
+        return foreground
+
+
+@dataclass(frozen=True)
 class Hanging:
     """Never comes back."""
 

@@ -1,0 +1,1 @@
+"""The refiner soft-edges for prelabel."""
