@@ -128,10 +128,7 @@ class Session:
             vectors = self._embed(photo, found.regions, found.masks)
         segment = Segment.of(photo.image, found, vectors)
         prediction = segment.classified(
-            photo.name,
-            classes=model.classes if self.names else model.classes[:0],
-            clusterer=segmenter.clusterer,
-            version="",
+            photo.name, model if self.names else None, segmenter.clusterer, version=""
         )
         if not self.names:  # of one class, whose name nobody needs to ask for
             regions = tuple(structs.replace(r, cluster=0) for r in prediction.regions)

@@ -114,11 +114,12 @@ class Classes(_Section):
 
     Attributes:
         count: number of classes; 0 is twice as many as ``labels``, or, without labels,
-            sqrt(regions / 2).
+            sqrt(regions / 2). "auto" is as many as there are dense groups of similar regions (PCA,
+            then HDBSCAN); regions that are like none of them stay without a class.
         labels: the names that annotators will use, where they are known.
     """
 
-    count: int = Field(default=0, ge=0, le=10_000)
+    count: Annotated[int, Field(ge=0, le=10_000)] | Literal["auto"] = 0
     labels: tuple[str, ...] = ()
 
 

@@ -45,9 +45,7 @@ def photo_facts(file: ImageFile, photos: PhotoSegmenter) -> PhotoFacts:
     segment = photos.stored(image.digest)
     if segment is None:
         segment = photos.describe(image, features, photos.find(image, features))
-    prediction = segment.classified(
-        file.name, classes=model.classes, clusterer=segmenter.clusterer, version=""
-    )
+    prediction = segment.classified(file.name, model, segmenter.clusterer, version="")
     return PhotoFacts(
         descriptor=photo_descriptor(features, foreground),
         doubt=photo_doubt(levels, summed),

@@ -28,6 +28,7 @@ from prelabel.strategies import registry
 Float = NDArray[np.float32]
 _log = logging.getLogger(__name__)
 _TAUGHT = "taught."
+_REACH = "class_reach"
 _warned: set[str] = set()
 """Versions of the models that this process has already warned about."""
 
@@ -42,6 +43,7 @@ class FittedModel(ModelFacts):
         origins: distribution and version of each strategy, by kind.
         levels: what the dataset and category levels learned.
         classes: centroids of the classes that were found, float32 (n, dim).
+        class_reach: as `FoundClasses.reach`.
         taught: what labelled photos have taught; None without labels.
         n_photos: photos that `fit` has seen.
         code: digests of the code that fitted the model; empty if an older prelabel wrote it.
@@ -56,6 +58,7 @@ class FittedModel(ModelFacts):
 
     levels: Levels
     classes: Float
+    class_reach: float = -1.0
     taught: Taught | None = None
 
     def __repr__(self) -> str:
@@ -131,6 +134,8 @@ class FittedModel(ModelFacts):
         classes = np.ascontiguousarray(self.classes, dtype=np.float32)
         taught = self.taught.to_arrays() if self.taught else {}
         named = {f"{_TAUGHT}{name}": array for name, array in taught.items()}
+        if self.class_reach > -1:  # else the tensors are those of models that knew none
+            named[_REACH] = np.array([self.class_reach], dtype=np.float32)
         return {"classes": classes, **self.levels.to_arrays(), **named}
 
     def _settings(self, *without: str) -> str:
@@ -190,6 +195,7 @@ class FittedModel(ModelFacts):
             tensors = load(data)
             taught = _split(tensors)
             levels, classes = Levels.from_arrays(tensors), tensors["classes"]
+            reach = float(tensors[_REACH].item()) if _REACH in tensors else -1.0
             labels = Taught.from_arrays(taught, saved.taught) if saved.taught else None
         except (OSError, ValueError, KeyError, SafetensorError) as error:
             raise UserError(
@@ -207,6 +213,7 @@ class FittedModel(ModelFacts):
             code=saved.code,
             levels=levels,
             classes=classes,
+            class_reach=reach,
             taught=labels,
         )
 

@@ -99,7 +99,8 @@ def fit(
     if not vectors:
         return model
     with log.stage("classes", 1):
-        return replace(model, classes=learn_classes(np.concatenate(vectors), config))
+        learned = learn_classes(np.concatenate(vectors), config)
+        return replace(model, classes=learned.centroids, class_reach=learned.reach)
 
 
 def predict(
@@ -133,9 +134,7 @@ def predict(
     version = model.version
     label_classes = LabelClasses(model, model.taught) if model.taught else None
     for photo, segment in PhotoSegmenter(model, model.config).each(photos.photos, log, hook):
-        prediction = segment.classified(
-            photo.name, classes=model.classes, clusterer=clusterer, version=version
-        )
+        prediction = segment.classified(photo.name, model, clusterer, version=version)
         yield label_classes(prediction, segment) if label_classes else prediction
 
 

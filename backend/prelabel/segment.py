@@ -16,12 +16,13 @@ from prelabel.data.records import Image, LevelResult, PatchFeatures, Prediction,
 from prelabel.errors import UserError
 from prelabel.model import FittedModel
 from prelabel.steps import levels
+from prelabel.steps.classes import classify
 from prelabel.steps.cutting import Cutting
 from prelabel.steps.region_classes import region_shares
 from prelabel.steps.regions import PhotoRegions, agreement, find_regions, upsample
 from prelabel.steps.taught import points_of
 from prelabel.strategies import registry
-from prelabel.strategies.checks import assign, check_array, refine
+from prelabel.strategies.checks import check_array, refine
 from prelabel.strategies.protocols import Clusterer
 
 Float = NDArray[np.float32]
@@ -57,14 +58,17 @@ class Segment:
         )
 
     def classified(
-        self, photo: str, *, classes: Float, clusterer: Clusterer, version: str
+        self, photo: str, model: FittedModel | None, clusterer: Clusterer, *, version: str
     ) -> Prediction:
-        """The regions of the photo of that name, each with the class nearest to it, of centroids
-        float32 (n_classes, dim). Raises UserError for vectors that cannot be compared with them."""
+        """The regions of the photo of that name, each with the nearest class of the model that it is
+        within reach of. Raises UserError for vectors that cannot be compared with its classes."""
         clusters: NDArray[np.int64] = np.full(len(self.regions), -1)
-        if len(classes) and len(self.embeddings):
+        if model and len(model.classes) and len(self.embeddings):
+            classes = model.classes
             _check_dim("region", self.embeddings.shape[1], "classes", classes.shape[1])
-            clusters = assign(clusterer, self.embeddings, classes)
+            clusters = classify(
+                self.embeddings, classes, clusterer=clusterer, reach=model.class_reach
+            )
         return Prediction(
             photo=photo,
             digest=self.digest,

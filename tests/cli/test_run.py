@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from pycocotools.coco import COCO
 
+from prelabel import load_model, predict
+from prelabel.runs.predictions import read_predictions
 from support.command_line import LIGHT, Finished, cli, contents, refused, write_discs
 from support.messages import assert_says
 
@@ -206,3 +208,17 @@ def test_out__inside_the_folder_of_photos_is_not_read_as_photos(
     assert facts["photos"]["found"] == 4
     cli("run", photos, "--out", tmp_path / "other", *LIGHT)
     assert json.loads((tmp_path / "other" / "run.json").read_text())["photos"]["found"] == 4
+
+
+def test_run__as_many_classes_as_there_are_groups(tmp_path: Path) -> None:
+    photos, out = write_discs(tmp_path / "photos", 12), tmp_path / "out"
+    command = ("run", photos, "--out", out, *LIGHT, "--set", "classes.count=auto")
+    assert cli(*command, "--format", "label-studio").exit_code == 0
+    facts = json.loads((out / "run.json").read_text())
+    predictions = list(read_predictions(out / "predictions.jsonl"))
+    used = {region.cluster for prediction in predictions for region in prediction.regions}
+    assert facts["classes"] >= max(used) + 1 >= 1
+    again = load_model(out)
+    assert again.class_reach > -1
+    assert list(predict(again, photos)) == predictions
+    assert "Input should be" in refused("run", photos, "--out", out, "--set", "classes.count=many")

@@ -247,9 +247,7 @@ def _predict(
         named: dict[int, list[NamedRegions]] = {}
         for photo, segment in segmenter.each(photos, quiet):
             task = portion[task_of(photo.name)]
-            prediction = segment.classified(
-                photo.name, classes=model.classes, clusterer=clusterer, version=""
-            )
+            prediction = segment.classified(photo.name, model, clusterer, version="")
             of_task = named.setdefault(task.id, [])
             of_task.append(
                 name_regions(

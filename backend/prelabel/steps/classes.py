@@ -3,29 +3,84 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prelabel.config import Config
+from prelabel.steps.levels import unit
 from prelabel.strategies.checks import assign, fit_centroids
 from prelabel.strategies.protocols import Clusterer
 
 Float = NDArray[np.float32]
+Ints = NDArray[np.int64]
 _RUNS = 30
 _MOST = 2000
 """Regions whose pairs are counted: the table of pairs has its square."""
+_COMPONENTS = 20
+"""Principal components in which groups are looked for: density says little in hundreds of dimensions."""
+_LEAST = 3
+"""Regions of a group; of many regions, a quarter of the root of their number."""
+_MOST_GROUPED = 5000
+"""Regions among which groups are looked for, which takes seconds."""
+_INSIDE = 0.5
+"""HDBSCAN's strength of membership from which a region counts to its group: stragglers do not."""
+_REACHED = 0.05
+"""Share of the regions of groups that is not within reach of its centroid."""
 
 
-def learn_classes(embeddings: Float, config: Config) -> Float:
-    """Class centroids float32 (n_classes, dim) of regions' vectors float32 (n, dim), n ≥ 1."""
+@dataclass(frozen=True)
+class FoundClasses:
+    """Classes of regions.
+
+    Attributes:
+        centroids: float32 (n_classes, dim), those of the largest class first.
+        reach: the lowest cosine to the nearest centroid at which a region has a class; -1 if each one
+            has.
+    """
+
+    centroids: Float
+    reach: float = -1.0
+
+
+def learn_classes(embeddings: Float, config: Config) -> FoundClasses:
+    """The classes of regions' vectors float32 (n, dim), n ≥ 1."""
+    clusterer, seed = config.strategy("clusterer"), config.fit.seed
+    count = config.classes.count
+    if count == "auto":
+        if found := find_classes(embeddings, clusterer=clusterer, seed=seed):
+            return found
+        count = 0  # too few regions, or none alike
     k = number_of_classes(
-        count=config.classes.count,
-        n_labels=len(config.classes.labels),
-        n_regions=len(embeddings),
+        count=count, n_labels=len(config.classes.labels), n_regions=len(embeddings)
     )
-    clusterer = config.strategy("clusterer")
-    return fit_classes(embeddings, k=k, clusterer=clusterer, seed=config.fit.seed)
+    return FoundClasses(fit_classes(embeddings, k=k, clusterer=clusterer, seed=seed))
+
+
+def find_classes(embeddings: Float, *, clusterer: Clusterer, seed: int) -> FoundClasses | None:
+    """As many classes as there are dense groups of embeddings float32 (n, d); None if there is none.
+
+    The directions of the first ``_COMPONENTS`` principal components are grouped by HDBSCAN (Campello,
+    Moulavi and Sander, PAKDD 2013). Of more than ``_MOST_GROUPED`` regions a sample is taken.
+    """
+    few = _sample(embeddings, _MOST_GROUPED, seed)
+    if len(few) <= _LEAST:
+        return None
+    from sklearn.cluster import HDBSCAN  # takes seconds to load
+    from sklearn.decomposition import PCA
+
+    n_components = min(_COMPONENTS, len(few) - 1, few.shape[1])
+    points = unit(PCA(n_components, random_state=seed).fit_transform(few))
+    least = max(_LEAST, round(math.sqrt(len(few)) / 4))
+    fitted = HDBSCAN(min_cluster_size=least, min_samples=_LEAST, copy=True).fit(points)
+    groups = np.where(fitted.probabilities_ >= _INSIDE, fitted.labels_, -1)
+    if groups.max() < 0:
+        return None
+    centroids = _centroids(few, groups, clusterer, seed)
+    cosines = (unit(few) * unit(centroids)[groups]).sum(axis=1)[groups >= 0]
+    reach = float(np.quantile(cosines, _REACHED))
+    return FoundClasses(_largest_first(centroids, embeddings, clusterer), reach)
 
 
 def number_of_classes(*, count: int, n_labels: int, n_regions: int) -> int:
@@ -46,9 +101,7 @@ def fit_classes(embeddings: Float, *, k: int, clusterer: Clusterer, seed: int) -
     """
     if k == 0:
         return np.zeros((0, embeddings.shape[1] if embeddings.ndim == 2 else 0), dtype=np.float32)
-    few = embeddings
-    if len(few) > _MOST:
-        few = few[np.sort(np.random.default_rng(seed).choice(len(few), _MOST, replace=False))]
+    few = _sample(embeddings, _MOST, seed)
     k = min(k, len(few))
     together = np.zeros((len(few), len(few)), dtype=np.uint8)  # runs that put a pair into one
     for run in range(seed, seed + _RUNS):
@@ -60,13 +113,37 @@ def fit_classes(embeddings: Float, *, k: int, clusterer: Clusterer, seed: int) -
 
         linkage = AgglomerativeClustering(k, metric="precomputed", linkage="average")
         groups = linkage.fit_predict(1 - together / np.float32(_RUNS))
-    # The clusterer makes each group's centroid: it knows how its points are compared.
-    centroids = np.concatenate(
-        [
-            fit_centroids(clusterer, few[groups == g], k=1, seed=seed)
-            for g in range(groups.max() + 1)
-        ]
-    )
+    return _largest_first(_centroids(few, groups, clusterer, seed), embeddings, clusterer)
+
+
+def classify(embeddings: Float, classes: Float, *, clusterer: Clusterer, reach: float) -> Ints:
+    """The class of each region, int64 (n,): the nearest of centroids float32 (n_classes, dim), or -1
+    where its cosine to that one is below ``reach``."""
+    if not len(classes) or not len(embeddings):
+        return np.full(len(embeddings), -1)
+    found = assign(clusterer, embeddings, classes)
+    cosines = (unit(embeddings) * unit(classes)[found]).sum(axis=1)
+    return np.asarray(np.where(cosines >= reach, found, -1))
+
+
+def _sample(embeddings: Float, most: int, seed: int) -> Float:
+    """All, or ``most`` of them drawn with the seed, in order."""
+    if len(embeddings) <= most:
+        return embeddings
+    drawn = np.random.default_rng(seed).choice(len(embeddings), most, replace=False)
+    return np.asarray(embeddings[np.sort(drawn)])
+
+
+def _centroids(few: Float, groups: Ints, clusterer: Clusterer, seed: int) -> Float:
+    """The centroid of each group. The clusterer makes it: it knows how its points are compared."""
+    found = [
+        fit_centroids(clusterer, few[groups == g], k=1, seed=seed) for g in range(groups.max() + 1)
+    ]
+    return np.concatenate(found)
+
+
+def _largest_first(centroids: Float, embeddings: Float, clusterer: Clusterer) -> Float:
+    """Those that are nearest to some region, the one with most of them first."""
     sizes = np.bincount(assign(clusterer, embeddings, centroids), minlength=len(centroids))
     order = np.argsort(-sizes, kind="stable")
     return np.asarray(centroids[order[sizes[order] > 0]])

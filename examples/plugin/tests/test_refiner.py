@@ -5,9 +5,9 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 
 import numpy as np
+from prelabel.testing import check_strategy
 
 from prelabel_soft_edges.refiner import SoftEdgesRefiner
-from prelabel.testing import check_strategy
 
 
 def test_contract() -> None:

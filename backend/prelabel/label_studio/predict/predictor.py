@@ -59,10 +59,7 @@ class Predictor:
     def predict(self, name: str, data: bytes, *, version: str) -> tuple[Prediction, Segment]:
         """A photo's regions with classes, and the same with their vectors. Raises PhotoError."""
         segment = self.segment(data)
-        classes = self.model.classes if self.model else np.zeros((0, 0), dtype=np.float32)
-        prediction = segment.classified(
-            name, classes=classes, clusterer=self._clusterer, version=version
-        )
+        prediction = segment.classified(name, self.model, self._clusterer, version=version)
         return prediction, segment
 
     def segment(self, data: bytes) -> Segment:

@@ -1,4 +1,4 @@
-"""A refiner: smooths P(foreground) where the photo is flat, and keeps it where the photo has edges."""
+"""A refiner: smooths P(foreground) where the photo is flat, and keeps it at the photo's edges."""
 
 from __future__ import annotations
 
