@@ -4,6 +4,7 @@ DATA ?= ../shared/data
 DISTILLED ?= ../shared/weights/vits14_distilled.safetensors
 SERVER ?= .venv-label-studio
 READERS ?= .venv-voc-readers
+DOCS ?= .venv-docs
 JOBS ?= 2
 .DEFAULT_GOAL := help
 RUN := $(VENV)/bin
@@ -40,8 +41,8 @@ check: $(VENV)/.test ## lint, format and types
 	$(RUN)/ruff format --check
 	$(RUN)/mypy
 
-docs: $(VENV)/.docs ## the documentation, into site/; a warning is an error
-	NO_MKDOCS_2_WARNING=1 $(RUN)/python -m mkdocs build --strict --quiet
+docs: $(DOCS)/.ready ## the documentation, into site/; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/python -m mkdocs build --strict --quiet
 	@echo "open $(CURDIR)/site/index.html"
 
 quality: $(VENV)/.demo ## quality on photos with masks (DATA)
@@ -94,7 +95,7 @@ $(READERS)/.ready:
 	@touch $@
 
 clean: ## remove all environments, the demo and the built documentation
-	rm -rf $(VENV) $(SERVER) $(READERS) demo site .coverage*
+	rm -rf $(VENV) $(SERVER) $(READERS) $(DOCS) demo site .coverage*
 
 $(VENV)/.venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -114,6 +115,11 @@ $(VENV)/.test: $(VENV)/.demo
 	$(PIP) -e '.[test]'
 	@touch $@
 
-$(VENV)/.docs: $(VENV)/.demo
-	$(PIP) -e '.[docs]'
+# MkDocs needs a Jinja2 that label-studio-ml cannot use, so that it has an environment of its own, which
+# finds prelabel's packages behind its own.
+$(DOCS)/.ready: $(VENV)/.demo
+	$(PYTHON) -m venv $(DOCS)
+	$(RUN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> "$$($(DOCS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/prelabel.pth"
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
 	@touch $@
