@@ -130,7 +130,7 @@ def _separate(answer: Callable[[Float], object]) -> type:
     ("answer", "problem"),
     [
         (lambda p: p > 0.5, "bool.*int32"),
-        (lambda p: (p > 0.5).astype(np.int64), "int64.*int32"),
+        (lambda p: (p > 0.5).astype(np.float32), "float32.*int32"),
         (lambda p: -(p > 0.5).astype(np.int32), "returned -1, expected 0 or more"),
         (lambda p: 2 * (p > 0.5).astype(np.int32), "no region 1 but a region 2.*without gaps"),
         (lambda p: np.int32(10**9) * (p > 0.5).astype(np.int32), "a region 1000000000"),
