@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from prelabel.data.records import LabelledPatches, PatchFeatures
+from prelabel.data.records import LabelledPatches, PatchFeatures, PatchMaps
 from prelabel.errors import ContractError
 from prelabel.strategies import registry
-from prelabel.strategies.protocols import Clusterer, Learner, PatchMaps, Refiner, Separator
+from prelabel.strategies.protocols import Clusterer, Learner, Refiner, Separator
 
 Float = NDArray[np.float32]
 Array = NDArray[Any]
