@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -58,7 +59,7 @@ class FittedModel(ModelFacts):
 
     levels: Levels
     classes: Float
-    class_reach: float = -1.0
+    class_reach: float = -math.inf
     taught: Taught | None = None
 
     def __repr__(self) -> str:
@@ -134,7 +135,7 @@ class FittedModel(ModelFacts):
         classes = np.ascontiguousarray(self.classes, dtype=np.float32)
         taught = self.taught.to_arrays() if self.taught else {}
         named = {f"{_TAUGHT}{name}": array for name, array in taught.items()}
-        if self.class_reach > -1:  # else the tensors are those of models that knew none
+        if self.class_reach > -math.inf:  # else the tensors are those of models that knew none
             named[_REACH] = np.array([self.class_reach], dtype=np.float32)
         return {"classes": classes, **self.levels.to_arrays(), **named}
 
@@ -195,7 +196,7 @@ class FittedModel(ModelFacts):
             tensors = load(data)
             taught = _split(tensors)
             levels, classes = Levels.from_arrays(tensors), tensors["classes"]
-            reach = float(tensors[_REACH].item()) if _REACH in tensors else -1.0
+            reach = float(tensors[_REACH].item()) if _REACH in tensors else -math.inf
             labels = Taught.from_arrays(taught, saved.taught) if saved.taught else None
         except (OSError, ValueError, KeyError, SafetensorError) as error:
             raise UserError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -47,15 +49,15 @@ def test_classify__what_is_like_no_class_has_none() -> None:
     inside = classes[:60] == np.repeat([0, 1, 2], SIZES)
     assert 0.9 < inside.mean() < 1  # but for some of those that are farthest from the middle
     assert set(classes[:60][~inside]) == {-1}
-    every = classify(vectors, found.centroids, clusterer=CLUSTERER, reach=-1)
+    every = classify(vectors, found.centroids, clusterer=CLUSTERER, reach=-math.inf)
     assert every[:60].tolist() == np.repeat([0, 1, 2], SIZES).tolist()
     assert every.min() == 0
 
 
 def test_classify__no_classes_or_no_regions() -> None:
     vectors = groups(3)
-    assert classify(vectors, vectors[:0], clusterer=CLUSTERER, reach=-1).tolist() == [-1] * 3
-    assert classify(vectors[:0], vectors, clusterer=CLUSTERER, reach=-1).tolist() == []
+    assert classify(vectors, vectors[:0], clusterer=CLUSTERER, reach=-math.inf).tolist() == [-1] * 3
+    assert classify(vectors[:0], vectors, clusterer=CLUSTERER, reach=-math.inf).tolist() == []
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
@@ -66,10 +68,10 @@ def test_learn_classes__auto_with_too_few_regions_is_the_default_number(n: int) 
         for count in ("auto", 0)
     )
     assert np.array_equal(auto.centroids, default.centroids)
-    assert auto.reach == default.reach == -1
+    assert auto.reach == default.reach == -math.inf
 
 
 def test_learn_classes__a_number_gives_every_region_a_class() -> None:
     found = learn_classes(groups(*SIZES), config.load("default", ["classes.count=2"]))
     assert len(found.centroids) == 2
-    assert found.reach == -1
+    assert found.reach == -math.inf

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from prelabel.config import Config
 from prelabel.steps.levels import unit
-from prelabel.strategies.checks import assign, fit_centroids
+from prelabel.strategies.checks import assign, fit_centroids, similarity
 from prelabel.strategies.protocols import Clusterer
 
 Float = NDArray[np.float32]
@@ -36,12 +36,12 @@ class FoundClasses:
 
     Attributes:
         centroids: float32 (n_classes, dim), those of the largest class first.
-        reach: the lowest cosine to the nearest centroid at which a region has a class; -1 if each one
-            has.
+        reach: the lowest similarity to the nearest centroid, by the clusterer's own measure, at which a
+            region has a class; -inf if each one has.
     """
 
     centroids: Float
-    reach: float = -1.0
+    reach: float = -math.inf
 
 
 def learn_classes(embeddings: Float, config: Config) -> FoundClasses:
@@ -78,8 +78,8 @@ def find_classes(embeddings: Float, *, clusterer: Clusterer, seed: int) -> Found
     if groups.max() < 0:
         return None
     centroids = _centroids(few, groups, clusterer, seed)
-    cosines = (unit(few) * unit(centroids)[groups]).sum(axis=1)[groups >= 0]
-    reach = float(np.quantile(cosines, _REACHED))
+    similar = _similar(few, groups, centroids, clusterer)[groups >= 0]
+    reach = float(np.quantile(similar, _REACHED))
     return FoundClasses(_largest_first(centroids, embeddings, clusterer), reach)
 
 
@@ -118,12 +118,22 @@ def fit_classes(embeddings: Float, *, k: int, clusterer: Clusterer, seed: int) -
 
 def classify(embeddings: Float, classes: Float, *, clusterer: Clusterer, reach: float) -> Ints:
     """The class of each region, int64 (n,): the nearest of centroids float32 (n_classes, dim), or -1
-    where its cosine to that one is below ``reach``."""
+    where it is less similar to that one than ``reach``."""
     if not len(classes) or not len(embeddings):
         return np.full(len(embeddings), -1)
     found = assign(clusterer, embeddings, classes)
-    cosines = (unit(embeddings) * unit(classes)[found]).sum(axis=1)
-    return np.asarray(np.where(cosines >= reach, found, -1))
+    if reach == -math.inf:
+        return found
+    return np.where(_similar(embeddings, found, classes, clusterer) >= reach, found, -1)
+
+
+def _similar(embeddings: Float, groups: Ints, centroids: Float, clusterer: Clusterer) -> Float:
+    """How similar each one is to the centroid of its group, float32 (n,); -inf for group -1."""
+    found = np.full(len(embeddings), -np.inf, dtype=np.float32)
+    for group in np.unique(groups[groups >= 0]).tolist():
+        own = groups == group
+        found[own] = similarity(clusterer, embeddings[own], centroids[group])
+    return found
 
 
 def _sample(embeddings: Float, most: int, seed: int) -> Float:
