@@ -22,7 +22,7 @@ def _row(values: ArrayLike) -> Float:
 def _offsets(*photos: NDArray[np.floating]) -> Float:
     sums = PositionSums()
     for photo in photos:
-        sums.add(photo.astype(np.float16))
+        sums.add(photo.astype(np.float16), np.ones(photo.shape[:2], dtype=np.float16))
     return sums.offsets()
 
 
@@ -86,6 +86,20 @@ def test_offsets__what_the_place_gives_is_found_in_many_different_photos() -> No
     found = _offsets(*photos)
     assert found[:, 2:6].mean() == pytest.approx(0.9, abs=0.15)
     assert found[:, -6:-2].mean() == pytest.approx(-0.9, abs=0.15)
+
+
+def test_offsets__where_attention_is_at_the_same_place_photos_are_framed_alike() -> None:
+    # Attention is 2 or 0 in half of the photos, and 1 everywhere in the others. Variance within a place
+    # 1/3, of the means 1/4, of which 1/12 is chance: R² is 1/6 of 1/6 + 1/3, a third.
+    sums = PositionSums()
+    for own, attention in (
+        (1, 1 + SIDES),
+        (-1, 1 + SIDES),
+        (1, 1 + 0 * SIDES),
+        (-1, 1 + 0 * SIDES),
+    ):
+        sums.add((SIDES + own).astype(np.float16), attention[..., 0].astype(np.float16))
+    assert np.allclose(sums.offsets(), 2 / 3 * 4 / 9 * SIDES)
 
 
 def test_offsets__photos_of_any_grid() -> None:

@@ -25,7 +25,7 @@ def fit_levels(
     sums, tokens = PositionSums(), []
     for digest in digests:
         features = stored.read(digest)
-        sums.add(features.patches)
+        sums.add(features.patches, features.attention)
         tokens.append(features.cls)
     positions = sums.offsets()
     groups, reach, members = group_photos(

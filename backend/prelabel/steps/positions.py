@@ -18,36 +18,58 @@ class PositionSums:
     """Running sums over photos on the fixed grid."""
 
     def __init__(self) -> None:
-        self._n = 0
-        self._vectors: NDArray[np.float64] = np.zeros((GRID, GRID, 1))  # dim with the first photo
-        self._squares = 0.0
+        self._vectors, self._attention = _Moments(), _Moments()
 
-    def add(self, patches: NDArray[np.float16]) -> None:
-        """Add a photo's patches (h, w, dim)."""
-        own = resample(patches.astype(np.float32), GRID, GRID)
-        self._n += 1
-        self._vectors = self._vectors + own
-        self._squares += float(np.square(own, dtype=np.float64).sum())
+    def add(self, patches: NDArray[np.float16], attention: NDArray[np.float16]) -> None:
+        """Add a photo's patches (h, w, dim) and their attention (h, w)."""
+        self._vectors.add(resample(patches.astype(np.float32), GRID, GRID))
+        self._attention.add(resample(attention.astype(np.float32)[..., None], GRID, GRID))
 
     def offsets(self) -> Float:
         """The means at each place relative to the mean of all, float32 (GRID, GRID, dim), shrunk.
 
-        They are shrunk twice. By the share of their own variance that is not chance, as an empirical
-        Bayes estimate (Efron and Morris, JASA 1973): with one photo nothing is left. And by the
-        share of the patches' variance that they do not explain (1 - R²): the more alike photos are
-        framed, the more of the means is what the photos show.
+        They are shrunk by the share of their own variance that is not chance, as an empirical Bayes
+        estimate (Efron and Morris, JASA 1973): with one photo nothing is left. And by the shares of
+        the variance of patches and of attention that places do not explain (1 - R²): the more alike
+        photos are framed, the more of the means is what the photos show, and attention tells where
+        things are.
         """
+        real, explained = self._vectors.shares()
+        _, framed = self._attention.shares()
+        kept = real * (1 - explained) * (1 - framed)
+        return np.asarray(kept * self._vectors.offsets(), dtype=np.float32)
+
+
+class _Moments:
+    """Running sums of float32 (GRID, GRID, dim) of each photo."""
+
+    def __init__(self) -> None:
+        self._n = 0
+        self._sums: NDArray[np.float64] = np.zeros((GRID, GRID, 1))  # dim with the first photo
+        self._squares = 0.0
+
+    def add(self, own: Float) -> None:
+        """Add a photo's."""
+        self._n += 1
+        self._sums = self._sums + own
+        self._squares += float(np.square(own, dtype=np.float64).sum())
+
+    def offsets(self) -> NDArray[np.float64]:
+        """The means at each place relative to the mean of all."""
+        means = self._sums / self._n
+        return np.asarray(means - means.mean(axis=(0, 1)))
+
+    def shares(self) -> tuple[float, float]:
+        """Of the variance of the means the share that is not chance, and of all variance the share that
+        places explain, R²; both 0 for one photo, or where all places are the same."""
         n, cells = self._n, GRID * GRID
-        means = self._vectors / n
-        offsets = means - means.mean(axis=(0, 1))
-        found = float(np.square(offsets).sum()) / cells
+        found = float(np.square(self.offsets()).sum()) / cells
         if n < 2 or found == 0:
-            return np.zeros(offsets.shape, dtype=np.float32)
-        within = (self._squares / n - float(np.square(means).sum())) / cells * n / (n - 1)
-        within = max(0.0, within)  # photos that are all the same: rounding
+            return 0.0, 0.0
+        within = self._squares / n - float(np.square(self._sums / n).sum())
+        within = max(0.0, within / cells * n / (n - 1))  # photos that are all the same: rounding
         real = max(0.0, found - within / n)
-        unexplained = within / (real + within)
-        return np.asarray(real / found * unexplained * offsets, dtype=np.float32)
+        return real / found, real / (real + within) if real else 0.0
 
 
 def resample(grid: Float, height: int, width: int) -> Float:

@@ -34,7 +34,7 @@ async function show(region, from) {
     return;
   }
   if (current !== region) return;
-  if (shown.regions.some((item) => item.id === region && item.class !== origin?.class)) left();
+  if (shown.regions.some((item) => item.id === region && item.class !== origin?.class)) left(region);
   draw();
   if (!dialog.open) dialog.showModal();
 }
@@ -107,9 +107,10 @@ async function step(by) {
   }
 }
 
-/** The region leaves its class; the one after it takes its place there. */
-function left() {
-  if (origin && Number.isInteger(origin.place)) origin.place -= 0.5;
+/** A region has left its class, and the one after it taken its place there. The answer to the edit and
+ * the news of it come in any order, and maybe when another region is shown. */
+function left(region) {
+  if (region === current && origin && Number.isInteger(origin.place)) origin.place -= 0.5;
 }
 
 function toggleMasks() {
@@ -119,10 +120,15 @@ function toggleMasks() {
   body.classList.toggle("bare", !on);
 }
 
-const send = () => askClass([current], { near: find("photo-send"), then: left });
+function send() {
+  const region = current;
+  return askClass([region], { near: find("photo-send"), then: () => left(region) });
+}
+
 async function remove() {
-  await moveToNothing([current]);
-  left();
+  const region = current;
+  await moveToNothing([region]);
+  left(region);
 }
 
 const KEYS = { ArrowLeft: () => step(-1), ArrowRight: () => step(1), Delete: remove, T: send, m: toggleMasks };
