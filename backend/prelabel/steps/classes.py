@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.cluster.hierarchy import cut_tree, linkage
+from scipy.spatial.distance import pdist
 
 from prelabel.config import Config
 from prelabel.steps.levels import unit
@@ -17,7 +19,7 @@ Float = NDArray[np.float32]
 Ints = NDArray[np.int64]
 _RUNS = 30
 _MOST = 2000
-"""Regions whose pairs are counted: the table of pairs has its square."""
+"""Regions whose pairs are counted, which takes 32 MB and some seconds."""
 _COMPONENTS = 20
 """Principal components in which groups are looked for: density says little in hundreds of dimensions."""
 _LEAST = 3
@@ -103,16 +105,14 @@ def fit_classes(embeddings: Float, *, k: int, clusterer: Clusterer, seed: int) -
         return np.zeros((0, embeddings.shape[1] if embeddings.ndim == 2 else 0), dtype=np.float32)
     few = _sample(embeddings, _MOST, seed)
     k = min(k, len(few))
-    together = np.zeros((len(few), len(few)), dtype=np.uint8)  # runs that put a pair into one
-    for run in range(seed, seed + _RUNS):
-        labels = assign(clusterer, few, fit_centroids(clusterer, few, k=k, seed=run))
-        together += labels[:, None] == labels
+    runs = [
+        assign(clusterer, few, fit_centroids(clusterer, few, k=k, seed=run))
+        for run in range(seed, seed + _RUNS)
+    ]
     groups = np.zeros(len(few), dtype=np.int64)
     if len(few) > 1:
-        from sklearn.cluster import AgglomerativeClustering  # takes seconds to load
-
-        linkage = AgglomerativeClustering(k, metric="precomputed", linkage="average")
-        groups = linkage.fit_predict(1 - together / np.float32(_RUNS))
+        apart = pdist(np.stack(runs, axis=1), "hamming")  # the share of runs that part a pair
+        groups = cut_tree(linkage(apart, "average"), n_clusters=k).ravel()
     return _largest_first(_centroids(few, groups, clusterer, seed), embeddings, clusterer)
 
 
