@@ -27,9 +27,10 @@ from PIL import Image
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.demo import demo
 from prelabel.label_studio.demo.local_server import LocalServer
+from prelabel.label_studio.format.new_config import new_label_config
 from prelabel.storage.files import cache_folder
 
-LABELS = demo.label_xml(["object"])
+LABELS = new_label_config(["object"])
 UPLOAD = 20
 """Photos in one request."""
 Task = dict[str, Any]
