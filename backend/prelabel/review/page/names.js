@@ -72,7 +72,7 @@ export function askName(typed = "") {
 }
 
 /** Open the box for the class that cut-outs go to. */
-export function askClass(regions, { typed = "", near = null, then } = {}) {
+export function askClass(regions, { typed = "", near = null } = {}) {
   if (!regions.length) return;
   const classes = [...store.state.classes].sort((a, b) => b.count - a.count);
   const options = classes.map((item) => ({
@@ -88,7 +88,6 @@ export function askClass(regions, { typed = "", near = null, then } = {}) {
     async done(text, option) {
       if (option?.id !== undefined) await move(regions, option.id);
       else await moveToName(regions, text);
-      then?.();
     },
   });
 }

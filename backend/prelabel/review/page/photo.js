@@ -15,8 +15,7 @@ const list = find("photo-regions");
 
 let shown = null;
 let current = null;
-/** The class that was opened and the place in it, half of one before a cut-out if the one there has
- * left; null from the map. */
+/** The class that was opened and the place in it; null from the map. */
 let origin = null;
 
 /** Show the photo of a region; `cell` is the cut-out that was opened, where there is one. */
@@ -34,7 +33,6 @@ async function show(region, from) {
     return;
   }
   if (current !== region) return;
-  if (shown.regions.some((item) => item.id === region && item.class !== origin?.class)) left(region);
   draw();
   if (!dialog.open) dialog.showModal();
 }
@@ -94,23 +92,22 @@ function point(id) {
   for (const part of parts()) part.classList.toggle("pointed", regionOf(part) === id);
 }
 
-/** The cut-out before or after the one that was opened, in its class. */
+/** The cut-out before or after the one that was opened, in its class. If that has left the class, the one
+ * after it has taken its place there: the server knows, whatever news of an edit has come so far. */
 async function step(by) {
   if (!origin) return;
-  const place = (by > 0 ? Math.floor : Math.ceil)(origin.place + by);
-  if (place < 0) return;
+  const from = { ...origin };
   try {
-    const { regions } = await getRegions(origin.class, place, 1);
-    if (regions.length) await show(regions[0].id, { ...origin, place });
+    const { regions: now } = await getPhoto(current);
+    const hasLeft = now.some((item) => item.id === current && item.class !== from.class);
+    if (hasLeft && Number.isInteger(from.place)) from.place -= 0.5;
+    const place = (by > 0 ? Math.floor : Math.ceil)(from.place + by);
+    if (place < 0) return;
+    const { regions } = await getRegions(from.class, place, 1);
+    if (regions.length) await show(regions[0].id, { ...from, place });
   } catch (error) {
     complain(error.message);
   }
-}
-
-/** A region has left its class, and the one after it taken its place there. The answer to the edit and
- * the news of it come in any order, and maybe when another region is shown. */
-function left(region) {
-  if (region === current && origin && Number.isInteger(origin.place)) origin.place -= 0.5;
 }
 
 function toggleMasks() {
@@ -120,16 +117,8 @@ function toggleMasks() {
   body.classList.toggle("bare", !on);
 }
 
-function send() {
-  const region = current;
-  return askClass([region], { near: find("photo-send"), then: () => left(region) });
-}
-
-async function remove() {
-  const region = current;
-  await moveToNothing([region]);
-  left(region);
-}
+const send = () => askClass([current], { near: find("photo-send") });
+const remove = () => moveToNothing([current]);
 
 const KEYS = { ArrowLeft: () => step(-1), ArrowRight: () => step(1), Delete: remove, T: send, m: toggleMasks };
 
