@@ -64,8 +64,8 @@ class Names:
     - A class whose exemplars all have one name has that name everywhere; so classes that were given
       one label are one from then on.
     - A class with exemplars of several names is split: a region takes the name of the exemplar
-      nearest to it, by the clusterer's own measure too. Deleted regions count like a name of their own, and a region nearest
-      to one stays without a name.
+      nearest to it, by the clusterer's own measure too. Deleted regions count like a name of their
+      own, and a region nearest to one stays without a name.
     - A class without exemplars has no name.
     - Regions nearest to an exemplar that is nothing are no objects.
 

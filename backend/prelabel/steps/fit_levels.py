@@ -91,8 +91,8 @@ def _draw_patches(
     ks: Sequence[int],
     config: Config,
 ) -> levels.Patches:
-    """Patches of all photos, without what their place adds: as many of each, drawn with the seed, as make ``patches_per_cluster``
-    for the largest k in all."""
+    """Patches of all photos, without what their place adds: as many of each, drawn with the seed, as
+    make ``patches_per_cluster`` for the largest k in all."""
     per_photo = -(-config.levels.patches_per_cluster * max(ks) // len(digests))
     patches, n = levels.Patches.empty(0, 0), 0
     for i, digest in enumerate(digests):

@@ -17,8 +17,9 @@ from prelabel.data.records import PatchMaps
 class Watershed:
     """Connected parts, cut where they are thin between two bulges.
 
-    For cells and other round things of one class, which no feature tells apart: a watershed of the distance from the outline (Vincent and Soille, TPAMI 1991). Labelled photos
-    choose the neck by themselves with any separator; this one cuts without labels.
+    For cells and other round things of one class, which no feature tells apart: a watershed of the
+    distance from the outline (Vincent and Soille, TPAMI 1991). Labelled photos choose the neck by
+    themselves with any separator; this one cuts without labels.
 
     Attributes:
         neck: in (0, 1]; two bulges are two objects if the neck between them is narrower than this
