@@ -19,7 +19,15 @@ import httpx
 import pytest
 
 from prelabel.label_studio.demo.local_server import LocalServer, Login, free_port
-from support.docker_files import DOCKERFILE, IGNORED, LAST, SECRETS, SERVICES, TORCH_INDEX
+from support.docker_files import (
+    DOCKERFILE,
+    IGNORED,
+    LAST,
+    SECRETS,
+    SERVICES,
+    TORCH_INDEX,
+    interpolated,
+)
 from support.dockerfile import Instruction, environment, sent
 from support.label_studio_server import COMMAND
 from support.places import ROOT, require
@@ -147,9 +155,13 @@ class ComposedServer(LocalServer):
     """Label Studio with compose.yaml's environment; only its folder and address are others."""
 
     def _settings(self) -> dict[str, str]:
-        composed = {k: str(v) for k, v in SERVICES["label-studio"]["environment"].items()}
-        placed = {"LABEL_STUDIO_BASE_DATA_DIR": str(self.folder), "LABEL_STUDIO_HOST": self.url}
-        return {**composed, **{k: v for k, v in SECRETS.items() if k in composed}, **placed}
+        written = SERVICES["label-studio"]["environment"]
+        composed = {k: interpolated(str(v), SECRETS) for k, v in written.items()}
+        return {
+            **composed,
+            "LABEL_STUDIO_BASE_DATA_DIR": str(self.folder),
+            "LABEL_STUDIO_HOST": self.url,
+        }
 
 
 @pytest.fixture

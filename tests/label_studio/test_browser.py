@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -444,23 +445,24 @@ def test_contrast__a_region_is_seen_before_it_is_named(stage: Stage, kind: str) 
         f'<Label value="ball"/><Label value="box"/></{tag}></View>'
     )
     project = stage.server.project(add_labels(plain, ["object 1", "object 2"]))
-    labels = ["ball", "object 1", "object 2", None]
-    stage.server.upload(project, [(f"{n}.png", as_png(made)) for n in range(len(labels))])
-    tasks = stage.server.tasks(project)
+    stage.server.upload(project, [("grey.png", as_png(made))])
+    [task] = stage.server.tasks(project)
     [control] = parse_label_config(plain).controls
-    region = builders.region(made.mask, score=0.9)
-    predictions = []
-    for task, label in zip(tasks, labels, strict=True):
-        found = builders.prediction("photo", region)
-        items, _ = encode_regions(found, {0: label}, _with_label(control, label))
-        predictions.append({"task": task["id"], "result": items, "model_version": "by hand"})
-    stage.server.json("POST", f"/api/projects/{project}/import/predictions", json=predictions)
+    found = builders.prediction("photo", builders.region(made.mask, score=0.9))
+    items: dict[str, list[dict[str, Any]]] = {}
+    for label in ("ball", "object 1", "object 2", None):  # in one place, and shown one by one
+        encoded, _ = encode_regions(found, {0: label}, _with_label(control, label))
+        items[str(label)] = [
+            {**item, "id": f"{label}-{n}".replace(" ", "-")} for n, item in enumerate(encoded)
+        ]
+    predicted = {"task": task["id"], "result": list(chain(*items.values()))}
+    stage.server.json("POST", f"/api/projects/{project}/import/predictions", json=[predicted])
+    stage.tab.open(project, task["id"])
+    before = stage.tab.colours([])
     contrasts = {}
-    for task, label, entry in zip(tasks, labels, predictions, strict=True):
-        stage.tab.open(project, task["id"])
-        before, after = stage.tab.colours([]), stage.tab.colours([i["id"] for i in entry["result"]])
-        changed = np.abs(after - before).mean(axis=2)[_inside(made, kind)]
-        contrasts[str(label)] = float(changed.mean()) / 255
+    for label, shown in items.items():
+        changed = np.abs(stage.tab.colours([item["id"] for item in shown]) - before).mean(axis=2)
+        contrasts[label] = float(changed[_inside(made, kind)].mean()) / 255
         stage.tab.save(f"contrast-{kind}-{label}")
     print(kind, {label: round(value, 3) for label, value in contrasts.items()})
     unnamed = [contrasts["object 1"], contrasts["object 2"]]

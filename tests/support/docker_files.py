@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -25,3 +27,12 @@ SECRETS = {
     "LABEL_STUDIO_USER_TOKEN": "0123456789abcdef0123456789abcdef01234567",
     "PRELABEL_PASSWORD": "another",
 }
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^${}]*)|:\?[^${}]*)?\}")
+
+
+def interpolated(value: str, settings: Mapping[str, str]) -> str:
+    """A value of compose.yaml as Compose reads it: ``${NAME:-default}`` and ``${NAME:?message}``, where
+    a default may have variables of its own."""
+    while (filled := _VARIABLE.sub(lambda m: settings.get(m[1]) or m[2] or "", value)) != value:
+        value = filled
+    return value

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -31,10 +31,13 @@ def label_studio(command: Path, folder: Path) -> Iterator[LocalServer]:
 
 
 @contextmanager
-def backend(server: LocalServer, folder: Path, arguments: Sequence[str]) -> Iterator[Backend]:
-    """``prelabel serve`` for that server, stopped at the end. Raises UserError if it does not start."""
+def backend(
+    server: LocalServer, folder: Path, arguments: Sequence[str], *, port: int = 0
+) -> Iterator[Backend]:
+    """``prelabel serve`` for that server, at that port if it is free, stopped at the end. Raises
+    UserError if it does not start."""
     found = Backend(
-        f"http://127.0.0.1:{free_port(9090)}", "label-studio", secrets.token_urlsafe(12)
+        f"http://127.0.0.1:{free_port(port)}", "label-studio", secrets.token_urlsafe(12)
     )
     secret = {
         "PRELABEL_BASIC_AUTH": f"{found.user}:{found.password}",
@@ -57,11 +60,11 @@ def backend(server: LocalServer, folder: Path, arguments: Sequence[str]) -> Iter
         for _ in range(600):
             if process.poll() is not None:
                 raise UserError(f"the backend does not start: {folder / 'backend.log'} says why")
-            try:
-                if httpx.get(f"{found.url}/health", timeout=5).status_code == 200:
+            with suppress(httpx.TransportError):
+                # With the password, as another backend may have taken the port since.
+                if httpx.get(found.url, auth=(found.user, found.password)).status_code == 200:
                     break
-            except httpx.TransportError:
-                time.sleep(0.1)
+            time.sleep(0.1)
         else:
             raise UserError(f"the backend does not answer: {folder / 'backend.log'} says why")
         yield found

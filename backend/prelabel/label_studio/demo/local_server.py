@@ -67,8 +67,12 @@ class LocalServer:
                 if httpx.get(f"{self.url}/health", timeout=5).status_code == 200:
                     return
             time.sleep(0.3)
+        ended = self.process.poll()
         self.stop()
-        raise UserError(f"Label Studio does not start: {log} says why")
+        how = (
+            f"no answer in {_FIRST_START:.0f} s" if ended is None else f"ended with status {ended}"
+        )
+        raise UserError(f"Label Studio does not start ({how}); the end of {log}:\n{_end_of(log)}")
 
     def stop(self) -> None:
         """Kill it, as a power cut would; its database survives that."""
@@ -98,6 +102,10 @@ class LocalServer:
             "ML_BLOCK_LOCAL_IP": "false",
             "SSRF_PROTECTION_ENABLED": "false",
         }
+
+
+def _end_of(log: Path, lines: int = 15) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
 
 
 def free_port(preferred: int = 0) -> int:

@@ -67,7 +67,7 @@ def running_demo(
             log.advance()
         with log.stage("backend", 1):
             arguments = ["--unnamed", "add", *(["--backbone", backbone] if backbone else [])]
-            backend = running.enter_context(demo.backend(server, data, arguments))
+            backend = running.enter_context(demo.backend(server, data, arguments, port=9090))
             log.advance()
         client = running.enter_context(Client(server.url, server.login.token))
         project = _project(client, photos, list(samples.n_objects), backend, log)
