@@ -49,6 +49,8 @@ quality: $(VENV)/.demo ## quality on photos with masks (DATA)
 	$(RUN)/prelabel weights pull stand-in
 	$(RUN)/python benchmarks/quality.py $(DATA) \
 		--weights distilled=$(DISTILLED) --weights stand-in=stand-in
+	$(RUN)/python benchmarks/separators.py $(DATA) \
+		--weights distilled=$(DISTILLED) --weights stand-in=stand-in
 
 bench: $(VENV)/.demo ## speed and memory
 	$(RUN)/prelabel weights pull stand-in

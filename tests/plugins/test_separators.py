@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike, NDArray
@@ -36,11 +37,18 @@ def _merged(text: str, *, similar: float, smallest: float = 0.0) -> list[str]:
     return ["".join(str(n) for n in row) for row in found.tolist()]
 
 
-def _separate(separator: Separator, refined: ArrayLike, vectors: Float) -> NDArray[np.int32]:
+def _separate(
+    separator: Separator,
+    refined: ArrayLike,
+    vectors: Float,
+    image: NDArray[np.uint8] | None = None,
+) -> NDArray[np.int32]:
+    """Of a black photo, if of none."""
     refined = np.array(refined, dtype=np.float32)
     ones = np.ones(vectors.shape[:2], dtype=np.float32)
     patches = PatchMaps(ones, vectors, ones, np.zeros((1, *ones.shape), dtype=np.int16))
-    image = np.zeros((*refined.shape, 3), dtype=np.uint8)
+    if image is None:
+        image = np.zeros((*refined.shape, 3), dtype=np.uint8)
     return separator.separate(refined, threshold=0.5, patches=patches, image=image)
 
 
@@ -93,8 +101,20 @@ def test_merge__each_pixel_of_the_foreground_has_a_region() -> None:
     found = _separate(make("separator", "merge", {}), refined, vectors)
     assert ((found > 0) == (refined > 0.5)).all()
     assert np.unique(found).tolist() == [0, 1, 2, 3]
-    assert len(np.unique(found[4:20, :20])) == 1
-    assert len(np.unique(found[4:20, 20:30])) == 1
+    assert len(np.unique(found[4:20, :19])) == 1
+    assert len(np.unique(found[4:20, 22:30])) == 1
+
+
+@pytest.mark.parametrize("edge", [17, 20, 23])
+def test_merge__the_cut_is_at_the_edge_in_the_photo(edge: int) -> None:
+    refined = np.ones((24, 40), dtype=np.float32)
+    image = np.full((24, 40, 3), 60, dtype=np.uint8)
+    image[:, edge:] = (200, 90, 30)
+    vectors = _vectors(_letters("aabb aabb aabb".replace(" ", "\n")))
+    found = _separate(make("separator", "merge", {}), refined, vectors, image)
+    cuts = [int(np.flatnonzero(np.diff(row))[0]) + 1 for row in found]
+    assert found.max() == 2
+    assert max(abs(cut - edge) for cut in cuts) <= 1
 
 
 def test_merge__parts_that_do_not_touch_stay_apart() -> None:

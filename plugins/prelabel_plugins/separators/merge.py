@@ -26,8 +26,8 @@ class Merge:
 
     Patches of the foreground that are neighbours are merged, the most similar first by the cosine of
     mean vectors (average linkage; regions grown by merging as in Nock and Nielsen, TPAMI 2004), until
-    no two neighbours are similar enough. Each pixel of the foreground has the region of the patches
-    around it.
+    no two neighbours are similar enough. Each pixel of the foreground has the region of the nearest
+    patch, and where regions meet the cut follows the photo's edges.
 
     Attributes:
         similar: in [-1, 1]; neighbours are merged down to this cosine. Higher cuts more.
@@ -56,7 +56,8 @@ class Merge:
         parts = connected_parts(mask)
         if merged.max() < 2:
             return parts
-        return _numbered(parts.astype(np.int64) * (merged.max() + 1) + _enlarged(merged, mask))
+        of_pixels = np.where(mask, _enlarged(merged, image), 0)
+        return _numbered(parts.astype(np.int64) * (merged.max() + 1) + of_pixels)
 
 
 def merge_patches(
@@ -155,30 +156,35 @@ class _Merging:
         self._near[j] = set()
 
 
-def _enlarged(merged: Labels, mask: NDArray[np.bool_]) -> Labels:
-    """The region of each pixel of the mask, int32 (h, w).
+def _enlarged(merged: Labels, image: NDArray[np.uint8]) -> Labels:
+    """The region of each pixel of the image, int32 (h, w).
 
-    The one that is most of what is there when each is enlarged with soft outlines, else the nearest.
+    That of the nearest patch, but within half a patch of another region's the image decides: there
+    regions are flooded up to its edges (watershed, Meyer 1992).
     """
-    height, width = mask.shape
-    best = np.zeros(mask.shape, dtype=np.float32)
-    found = np.zeros(mask.shape, dtype=np.int32)
-    for number in range(1, int(merged.max()) + 1):
-        soft = cv2.resize(
-            (merged == number).astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR
-        )
-        above = soft > best
-        best[above], found[above] = soft[above], number
-    nearest = found == 0
-    if (nearest & mask).any():  # thin parts, that fill no patch
-        _, places = cv2.distanceTransformWithLabels(
-            nearest.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-        )
-        numbers = np.zeros(int(places.max()) + 1, dtype=np.int32)
-        numbers[places[~nearest]] = found[~nearest]
-        found[nearest] = numbers[places[nearest]]
-    found[~mask] = 0
-    return found
+    height, width = image.shape[:2]
+    everywhere = _nearest(merged, merged > 0)
+    large = cv2.resize(
+        everywhere.astype(np.uint16), (width, height), interpolation=cv2.INTER_NEAREST
+    )
+    step = round(width / merged.shape[1]), round(height / merged.shape[0])
+    around = cv2.getStructuringElement(cv2.MORPH_RECT, (step[0] + 1, step[1] + 1))
+    certain = cv2.erode(large, around) == cv2.dilate(large, around)
+    markers = np.where(certain, large, 0).astype(np.int32)
+    cv2.watershed(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), markers)
+    return _nearest(markers, markers > 0)
+
+
+def _nearest(numbers: Labels, known: NDArray[np.bool_]) -> Labels:
+    """Numbers int32 (h, w), each that is not ``known`` replaced by the nearest that is."""
+    if known.all() or not known.any():
+        return numbers
+    _, places = cv2.distanceTransformWithLabels(
+        (~known).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    of_place = np.zeros(int(places.max()) + 1, dtype=np.int32)
+    of_place[places[known]] = numbers[known]
+    return np.asarray(of_place[places])
 
 
 def _numbered(values: NDArray[np.int64]) -> Labels:

@@ -114,7 +114,7 @@ def test_names__annotations_made_while_the_backend_was_down_are_learned_by_the_f
     project.idle()
     project.service.fit(project.name)
     project.idle()
-    assert project.setup().endswith("-1")
+    wait_for(lambda: project.setup().endswith("-1"))  # live
     assert labels(project.predict(project.tasks[1])[0])[0] == ["dog"]
 
 
