@@ -14,6 +14,7 @@ RECIPE = "recipe"
 _VALUES: dict[str, tuple[object, ...]] = {
     "features.size": (336, 448, 672),
     "learner.name": (),  # all that are installed
+    "separator.name": (),
     "regions.threshold": (0.3, 0.4, 0.5, 0.6),
     "regions.min_area": (0.0005, 0.002, 0.01),
 }
@@ -56,7 +57,7 @@ def most(settings: Sequence[str]) -> int:
 def _values(group: str) -> Sequence[object]:
     if group == RECIPE:
         return recipe_names()
-    return registry.names("learner") if group == "learner.name" else _VALUES[group]
+    return _VALUES[group] or registry.names(group.partition(".")[0])
 
 
 def _config(group: str, value: object, best: Config, settings: Sequence[str]) -> Config:
