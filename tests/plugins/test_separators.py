@@ -57,11 +57,18 @@ def test_merge_patches__different_directions_stay_apart() -> None:
     assert _merged(LETTERS, similar=-1) == ["111100", "111102", "111102"]
 
 
-def test_merge_patches__the_most_similar_first_and_by_means() -> None:
+def test_merge_patches__the_most_similar_first_and_by_means_and_border() -> None:
     # c lies between: its cosine is 0.8 with a and 0.6 with b. It joins a; the mean of both, (1.8, 0.6),
-    # has a cosine of 0.32 with b, so that b stays apart although its own with c is 0.6.
-    assert _merged("acb", similar=0.4) == ["112"]
-    assert _merged("acb", similar=0.3) == ["111"]
+    # has a cosine of 0.32 with b, at the border c's own with b is 0.6: 0.46 between the two regions.
+    assert _merged("acb", similar=0.47) == ["112"]
+    assert _merged("acb", similar=0.45) == ["111"]
+
+
+def test_merge_patches__borders_of_merged_regions_are_added_up() -> None:
+    # All a join, then c joins them (0.8). Of b with (4.8, 0.6): 0.124 of means, and at the border
+    # 0.6 with c above and 0 with a beside it, 0.3 on average: 0.212 between the two regions.
+    assert _merged("aac aab", similar=0.22) == ["111", "112"]
+    assert _merged("aac aab", similar=0.2) == ["111", "111"]
 
 
 def test_merge_patches__what_is_small_goes_to_the_most_similar_neighbour() -> None:
