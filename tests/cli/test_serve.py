@@ -42,7 +42,7 @@ def test_serve__refuses_options_that_do_not_go_together(options: list[str], part
 
 def test_serve__refuses_a_model_that_osam_does_not_have() -> None:
     pytest.importorskip("osam", reason="osam is not installed: pip install 'prelabel[sam]'")
-    assert_says(refused("serve", *LIGHT, "--sam", "sam3"), "--sam", "'sam3'", "efficientsam:10m")
+    assert_says(refused("serve", *LIGHT, "--sam", "sam3"), "'sam3'", "efficientsam:10m")
 
 
 def test_serve__says_how_to_install_osam(monkeypatch: pytest.MonkeyPatch) -> None:

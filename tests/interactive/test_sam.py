@@ -147,12 +147,14 @@ def test_object_mask__keeps_to_the_prompts_whatever_sam_says(
     assert not mask[:, 48:].any()
 
 
-def test_object_mask__is_that_of_the_clusters_where_sam_finds_nothing(
+@pytest.mark.parametrize("place", [(), (BLUE,)], ids=["nothing", "another object"])
+def test_object_mask__is_that_of_the_clusters_where_sam_finds_nothing_there(
+    place: tuple[tuple[slice, slice], ...],
     tiny_sam: str,
     known: tuple[Segmenter, Image, PatchFeatures],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sam.SamModel, "mask", lambda *_: _mask())
+    monkeypatch.setattr(sam.SamModel, "mask", lambda *_: _mask(*place))
     prompts = Prompts(points=((*_at(12, 12), True),))
     assert object_mask(*known, prompts, sam=tiny_sam) == object_mask(*known, prompts)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 osam = pytest.importorskip("osam", reason="osam is not installed: pip install 'prelabel[sam]'")
 pytest.importorskip("onnx", reason="onnx is not installed: pip install 'prelabel[stand-in]'")
 
-from prelabel import config
+from prelabel import config, pipeline
 from prelabel.errors import UserError
 from prelabel.model_code import code_now
 from prelabel.strategies import contracts, registry
@@ -24,6 +25,7 @@ from prelabel_plugins.refiners import sam_prompts
 from prelabel_plugins.refiners.guided_filter import GuidedFilter
 from support import tiny_sam as network
 from support.messages import assert_says
+from support.small_photos import tiny_config, write_scenes
 
 Float = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -223,6 +225,21 @@ def test_refine__gives_threads_what_one_gets(tiny_sam: str) -> None:
     assert all((a == b).all() for a, b in zip(alone, together, strict=True))
 
 
+@pytest.mark.slow
+def test_run__embeds_each_photo_once(
+    tiny_sam: str, tmp_path: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded, _ = _counted(monkeypatch)
+    write_scenes(tmp_path / "photos", 4)
+    settings = tiny_config("refiner.name=sam", f"refiner.model={tiny_sam}")
+    model = pipeline.fit(tmp_path / "photos", settings)
+    assert len(encoded) == 4
+    assert all(p.regions for p in pipeline.predict(model, tmp_path / "photos"))
+    assert len(encoded) == 4  # the regions come from the cache
+    stricter = tiny_config("refiner.name=sam", f"refiner.model={tiny_sam}", "refiner.agreement=0.9")
+    assert replace(model, config=stricter).segment_hash != model.segment_hash
+
+
 def test_contract(tiny_sam: str) -> None:
     assert (
         contracts.check("refiner", "sam", {"model": tiny_sam, "agreement": 0, "min_area": 0}) == []
@@ -241,7 +258,7 @@ def test_settings__have_ranges(setting: str) -> None:
 def test_settings__a_model_that_cannot_be_used(name: str) -> None:
     with pytest.raises(UserError) as caught:
         config.load("default", ["refiner.name=sam", f"refiner.model={name}"])
-    assert_says(caught.value, "refiner.model", repr(name), "efficientsam:10m", "sam2:tiny")
+    assert_says(caught.value, repr(name), "efficientsam:10m", "sam2:tiny")
 
 
 def test_code_now__depends_on_the_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -249,8 +266,7 @@ def test_code_now__depends_on_the_weights(monkeypatch: pytest.MonkeyPatch, tmp_p
     settings = config.load("default", ["refiner.name=sam", f"refiner.model={network.NAME}"])
     before = code_now(settings)
     assert code_now(settings) == before
-    monkeypatch.setattr(network, "DECODER", network.DECODER.replace("0.1>", "0.2>"))
-    network.register(monkeypatch, tmp_path)  # other weights of the same name
+    network.register(monkeypatch, tmp_path, near=0.2)  # other weights of the same name
     after = code_now(settings)
     assert {kind for kind in after if after[kind] != before[kind]} == {"refiner"}
 

@@ -29,7 +29,7 @@ def test_sam_names__are_those_that_take_points_and_boxes() -> None:
 
 def test_check_sam__completes_the_name_as_osam_does() -> None:
     assert sam.check_sam("sam2") == "sam2:latest"
-    with pytest.raises(ValueError, match="sam3"):
+    with pytest.raises(UserError, match="sam3"):
         sam.check_sam("sam3")
 
 
@@ -60,6 +60,22 @@ def test_mask__is_that_of_the_network_at_the_photos_size(tiny_sam: str) -> None:
     expected = np.zeros((80, 128), dtype=np.bool_)
     expected[20:51, 30:90] = True  # the red rectangle, as far as the box goes
     assert (mask == expected).all()
+
+
+@pytest.mark.parametrize("name", ["efficientsam:tiny", "sam:tiny", "sam2:mini"])
+def test_mask__of_each_family(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    network.register(monkeypatch, tmp_path, name)
+    pixels = np.full((64, 64, 3), 40, dtype=np.uint8)
+    pixels[20:50, 10:40], pixels[0:20, 40:64] = (220, 30, 30), (220, 30, 30)
+    model = sam.load_sam(name)
+    embedding = model.embedding(pixels)
+    assert model.vectors(embedding).shape == (64, 64, 3)
+    points = np.array([[5, 15], [60, 44], [12, 25], [50, 40]], dtype=np.float32)
+    mask = model.mask(embedding, sam.SamPrompt(points, np.array([2, 3, 1, 0])))
+    expected = np.zeros((64, 64), dtype=np.bool_)
+    expected[20:45, 10:40], expected[15:20, 40:61] = True, True  # as far as the box goes
+    assert (mask == expected).all()
+    network.forget()
 
 
 def test_mask__may_be_empty(tiny_sam: str) -> None:
@@ -113,9 +129,27 @@ def test_load__without_a_network_is_one_error(
     assert_says(
         caught.value, offline, "osam pull efficientsam:nowhere", "~/.cache/osam", "download"
     )
+    assert len(str(caught.value)) < 400
     shown = capfd.readouterr()
     assert "Traceback" not in shown.err + shown.out
     assert "WARNING" not in shown.err  # osam's own lines
+
+
+def test_load__does_not_try_again_at_once(offline: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries: list[str] = []
+    clock = [100.0]
+
+    def pull(name: str) -> NoReturn:
+        tries.append(name)
+        raise UserError(f"{name}: no network")
+
+    monkeypatch.setattr(sam, "pull_sam", pull)
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    for later in (0, 59, 2):
+        clock[0] += later
+        with pytest.raises(UserError, match="nowhere"):
+            sam.load_sam(offline)
+    assert len(tries) == 2
 
 
 def test_load__a_damaged_file_is_one_error(offline: str) -> None:

@@ -161,10 +161,7 @@ def _pulled(sam: str) -> str:
     a download. Raises UserError."""
     with extras.required("sam"):
         from prelabel.weights.sam import check_sam, pull_sam
-    try:
-        name = check_sam(sam)
-    except ValueError as error:
-        raise UserError(f"--sam: {error}") from error
+    name = check_sam(sam)
     pull_sam(name)
     return name
 

@@ -44,8 +44,8 @@ def object_mask(
     that cannot be, and where there is neither a positive point nor a box with an area. Several
     positive points or boxes give the union. The score is the mean P(object) of the patches inside.
 
-    ``sam``: one of osam's models, whose mask takes the place of the clusters' one where it finds
-    anything; "" for the clusters alone. Then several positive points without a box are one object.
+    ``sam``: one of osam's models, whose mask takes the place of the clusters' one if it has a
+    positive point (any pixel, where there is none); "" for the clusters alone. Then several positive points without a box are one object.
 
     Coordinates a little outside [0, 1] are moved to the edge. Raises UserError for those that are
     not fractions at all (not finite, below -1 or above 2) and for a model that cannot be used, and
@@ -69,7 +69,7 @@ def object_mask(
     drawn = np.zeros(coarse.shape, dtype=np.bool_)
     if sam:
         drawn = sam_mask(sam, image.pixels, positive=positive, negative=negative, boxes=boxes)
-    if drawn.any():
+    if drawn.any() and (not positive or any(drawn[cell_of(p, drawn.shape)] for p in positive)):
         radius = 0.0  # SAM knows the prompts: no more than the pixels at the points is made to fit
     else:
         drawn = refine(segmenter.refiner, coarse, image.pixels) > 0.5

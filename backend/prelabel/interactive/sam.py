@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prelabel.data.masks import Mask
-from prelabel.errors import UserError
 from prelabel.extras import required
 from prelabel.interactive.prompts import Box, Point, window_of
 
@@ -28,10 +27,7 @@ def sam_mask(
     """
     with required("sam"):
         from prelabel.weights.sam import SamPrompt, load_sam
-    try:
-        model = load_sam(name)
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    model = load_sam(name)
     embedding = model.embedding(pixels)
     height, width = pixels.shape[:2]
     windows: Sequence[Box | None] = boxes or (None,)

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
+import textwrap
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,9 +39,17 @@ the others stretch the photo to a square."""
 _KEPT = 4
 """Embeddings that stay in memory, 4 to 16 MB each: those of photos that are being clicked on."""
 
+_PATIENCE = 60.0
+"""Seconds after a failure in which no download is tried again."""
+_REASON = 160
+"""Letters of the network's own message that are passed on; it repeats the address several times."""
+
 _log = logging.getLogger(__name__)
 _named: set[str] = set()
 """Models whose licence this process has named."""
+_loading = threading.Lock()
+_failed: dict[str, tuple[float, str]] = {}
+"""When models could not be loaded, and the message."""
 # osam tells its progress to loguru, which prints everything unless told otherwise.
 loguru.logger.disable("osam")
 
@@ -107,10 +118,10 @@ def sam_names() -> list[str]:
 
 
 def check_sam(name: str) -> str:
-    """The full name of a model: ``sam2`` is ``sam2:latest``. Raises ValueError."""
+    """The full name of a model: ``sam2`` is ``sam2:latest``. Raises UserError."""
     full = name if ":" in name else f"{name}:latest"
     if full not in sam_names():
-        raise ValueError(
+        raise UserError(
             f"osam has no model {name!r} that takes points and boxes; expected one of "
             + ", ".join(sam_names())
         )
@@ -123,14 +134,14 @@ SamName = Annotated[str, AfterValidator(check_sam)]
 
 def sam_identity(name: str) -> str:
     """What decides a model's masks: hashes of its weights, and the version of osam. Downloads nothing.
-    Raises ValueError."""
+    Raises UserError."""
     model = _model_type(name)
     return f"{model.name} {model.get_id()} osam {osam.__version__}"
 
 
 def pull_sam(name: str) -> None:
     """Download a model's weights unless they are in osam's cache, and name their licence. Raises
-    ValueError for an unknown name, and UserError."""
+    UserError."""
     model = _model_type(name)
     if model.get_size() is None:
         _log.warning("%s: osam downloads its weights", model.name)
@@ -148,13 +159,21 @@ def pull_sam(name: str) -> None:
 
 
 def load_sam(name: str) -> SamModel:
-    """A model with its weights, loaded once in a process. Raises ValueError for an unknown name, and
-    UserError if its weights can be neither found nor downloaded."""
+    """A model with its weights, loaded once in a process.
+
+    Raises UserError if there is no such model, or its weights can be neither found nor downloaded; for a
+    while, that is said again without trying again, as many threads ask for it.
+    """
+    full = check_sam(name)
     with _loading:
-        return _load(check_sam(name))
-
-
-_loading = threading.Lock()
+        when, reason = _failed.get(full, (-math.inf, ""))
+        if time.monotonic() < when + _PATIENCE:
+            raise UserError(reason)
+        try:
+            return _load(full)
+        except UserError as error:
+            _failed[full] = time.monotonic(), str(error)
+            raise
 
 
 @cache
@@ -176,6 +195,6 @@ def _one_error(name: str) -> Iterator[None]:
     except Exception as error:
         raise UserError(
             f"the weights of {name} are neither in osam's cache nor can they be downloaded and loaded "
-            f"({error_line(error)}): run `osam pull {name}` where there is a network, and copy "
+            f"({textwrap.shorten(error_line(error), _REASON, placeholder=' …')}): run `osam pull {name}` where there is a network, and copy "
             "~/.cache/osam from there"
         ) from error
