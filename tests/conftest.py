@@ -54,6 +54,18 @@ def stand_in() -> Path:
     return file
 
 
+@pytest.fixture
+def tiny_sam(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+    """The name of a model of osam whose masks are known by hand; see ``support/tiny_sam.py``."""
+    pytest.importorskip("osam", reason="osam is not installed: pip install 'prelabel[sam]'")
+    pytest.importorskip("onnx", reason="onnx is not installed: pip install 'prelabel[stand-in]'")
+    from support import tiny_sam as network
+
+    network.register(monkeypatch, tmp_path)
+    yield network.NAME
+    network.forget()
+
+
 @pytest.fixture(scope="session")
 def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A real Label Studio for all tests: each makes a project of its own."""

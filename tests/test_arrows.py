@@ -34,7 +34,7 @@ model_code                   strategies+ config
 model_facts                  strategies+ config model_code
 model                        strategies+ config steps model_code model_facts
 segment                      model+
-interactive                  model+ segment
+interactive                  model+ segment extras weights
 photo_segmenter              model+ segment
 teacher                      model+ segment
 labelled_photos              photo_segmenter+

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 
 from prelabel.config import Config
+from prelabel.errors import UserError
 from prelabel.strategies.code_digest import modules_code, strategy_code
 
 Code = Mapping[str, str]
@@ -25,7 +26,21 @@ _SAME_VECTORS = ("weights", "device", "precision")
 def code_now(config: Config) -> Code:
     """Digests of the installed code that a config uses."""
     steps = {name: modules_code(*modules) for name, modules in _STEPS.items()}
-    return steps | {kind: strategy_code(kind, name) for kind, name in config.strategy_names.items()}
+    names = config.strategy_names.items()
+    return steps | {kind: _strategy_code(config, kind, name) for kind, name in names}
+
+
+def _strategy_code(config: Config, kind: str, name: str) -> str:
+    """The digest of a strategy's code, and of the weights of a refiner that says which it has (a
+    backbone's are in its identity)."""
+    code = strategy_code(kind, name)
+    if kind != "refiner":
+        return code
+    try:
+        weights = getattr(config.strategy(kind), "weights_identity", None)
+    except UserError:  # it is not installed: whoever runs it will be told
+        return code
+    return _hash(code, weights()) if weights else code
 
 
 def segments_code(code: Code, *, also: Iterable[str] = ()) -> str:

@@ -80,14 +80,18 @@ def test_doctor__says_what_is_missing(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("PRELABEL_CACHE", str(tmp_path))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     version = doctor._version
-    monkeypatch.setattr(doctor, "_version", lambda d: "" if d == "pydensecrf2" else version(d))
-    monkeypatch.setitem(sys.modules, "pydensecrf", None)  # as if it were not installed
-    monkeypatch.setitem(sys.modules, "pydensecrf.densecrf", None)
-    monkeypatch.delitem(sys.modules, "prelabel_plugins.refiners.dense_crf", raising=False)
+    gone = ("pydensecrf2", "osam")
+    monkeypatch.setattr(doctor, "_version", lambda d: "" if d in gone else version(d))
+    for package in ("pydensecrf", "pydensecrf.densecrf", "osam"):  # as if they were not installed
+        monkeypatch.setitem(sys.modules, package, None)
+    for ours in ("prelabel_plugins.refiners.dense_crf", "prelabel_plugins.refiners.sam"):
+        monkeypatch.delitem(sys.modules, ours, raising=False)
+    monkeypatch.delitem(sys.modules, "prelabel.weights.sam", raising=False)
     result = cli("doctor")
     assert result.exit_code == 0
-    (line,) = [line for line in result.stdout.splitlines() if "dense-crf" in line]
-    assert "pip install 'prelabel[dense-crf]'" in line
+    for extra in ("dense-crf", "sam"):
+        (line,) = [s for s in result.stdout.splitlines() if f"prelabel[{extra}]" in s]
+        assert f"pip install 'prelabel[{extra}]'" in line
     assert "prelabel weights pull stand-in" in result.stdout
     for word in ("torch", "timm", "bfloat16", str(tmp_path)):
         assert word in result.stdout

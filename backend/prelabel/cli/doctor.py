@@ -16,6 +16,8 @@ from prelabel.strategies import registry
 Row = tuple[str, str]
 
 _LIBRARIES = ("torch", "timm", "numpy", "opencv-python-headless", "scikit-learn", "pillow")
+_NEEDS = {"dense-crf": "dense-crf", "sam": "sam"}
+"""Built-in strategies that cannot be used without an extra."""
 _INSTEAD = "use --backbone FILE or --backbone stand-in"
 
 
@@ -70,7 +72,7 @@ def _weights() -> Iterator[Row]:
 
 def _extras() -> Iterator[Row]:
     for name, extra in EXTRAS.items():
-        missing = [package for package in extra.packages if not _version(package)]
+        missing = _missing(name)
         if missing:
             yield (
                 name,
@@ -90,9 +92,8 @@ def _plugins() -> Iterator[Row]:
                 registry.load(section, name)
                 usable.append(name)
             except UserError as error:
-                if name != "dense-crf" or _version(
-                    "pydensecrf2"
-                ):  # else it is listed with its extra
+                extra = _NEEDS.get(name)
+                if not extra or not _missing(extra):  # else it is listed with its extra
                     broken.append((section, str(error)))
         yield section, ", ".join(usable) or "none"
         yield from broken
@@ -104,6 +105,11 @@ def _places() -> Iterator[Row]:
     free = shutil.disk_usage(exists).free / 1e9
     used = sum(f.stat().st_size for f in cache.rglob("*") if f.is_file()) / 1e9
     yield "cache", f"{cache} ({used:.1f} GB used, {free:.1f} GB free; PRELABEL_CACHE names another)"
+
+
+def _missing(extra: str) -> list[str]:
+    """Packages of an extra that are not installed."""
+    return [package for package in EXTRAS[extra].packages if not _version(package)]
 
 
 def _version(distribution: str) -> str:

@@ -92,6 +92,16 @@ def serve(
             "label-studio predict --partial or --complete).",
         ),
     ] = False,
+    sam: Annotated[
+        str,
+        typer.Option(
+            envvar="PRELABEL_SAM",
+            metavar="MODEL",
+            help="Clicks and boxes are answered by this model of osam, such as efficientsam:10m, in "
+            "place of the fitted model's clusters; needs the extra sam.",
+            show_default=False,
+        ),
+    ] = "",
     allow_host: ls_options.AllowHost,
     local_files: ls_options.LocalFiles = None,
     max_photo_mb: ls_options.MaxPhotoMb = 100,
@@ -116,6 +126,7 @@ def serve(
 
         access = Access(basic_auth, access_token, max_request_mb * 1_000_000)
         _check(access, host=host, url=url, token=token)
+        sam = _pulled(sam) if sam else ""
         place = bind(host, port)
         service = Service(
             Settings(
@@ -134,6 +145,7 @@ def serve(
                 ),
                 fit_after=fit_after,
                 partial=partial,
+                sam=sam,
             )
         )
         server = http_server(create_app(service, access), host=host, port=port)
@@ -142,6 +154,16 @@ def serve(
         f"http://{shown}:{place.getsockname()[1]} is the backend's address; a status page is there too"
     )
     server.run([place])
+
+
+def _pulled(sam: str) -> str:
+    """The full name of one of osam's models, once its weights are here: the first click cannot wait for
+    a download. Raises UserError."""
+    with extras.required("sam"):
+        from prelabel.weights.sam import check_sam, pull_sam
+    name = check_sam(sam)
+    pull_sam(name)
+    return name
 
 
 def _check(access: Access, *, host: str, url: str, token: str) -> None:

@@ -13,6 +13,7 @@ from prelabel.data.masks import Mask, encode_rle, rle_area, rle_box
 from prelabel.data.records import Image, PatchFeatures, Region
 from prelabel.interactive.patch_graph import PatchGraph
 from prelabel.interactive.prompts import Box, Point, Prompts, cell_of, distance, window_of
+from prelabel.interactive.sam import sam_mask
 from prelabel.segment import Segmenter
 from prelabel.steps.regions import enlarge, upsample
 from prelabel.storage.threads import one_blas_thread
@@ -29,7 +30,12 @@ SMALL_PART = 0.1
 
 
 def object_mask(
-    segmenter: Segmenter, image: Image, features: PatchFeatures, prompts: Prompts
+    segmenter: Segmenter,
+    image: Image,
+    features: PatchFeatures,
+    prompts: Prompts,
+    *,
+    sam: str = "",
 ) -> Region | None:
     """The object there at the photo's full size, as one Region (mask RLE, box, area, score; cluster
     -1), or None where nothing remains.
@@ -38,8 +44,12 @@ def object_mask(
     that cannot be, and where there is neither a positive point nor a box with an area. Several
     positive points or boxes give the union. The score is the mean P(object) of the patches inside.
 
+    ``sam``: one of osam's models, whose mask takes the place of the clusters' one if it has a
+    positive point (any pixel, where there is none); "" for the clusters alone. Then several positive points without a box are one object.
+
     Coordinates a little outside [0, 1] are moved to the edge. Raises UserError for those that are
-    not fractions at all (not finite, below -1 or above 2), and ContractError.
+    not fractions at all (not finite, below -1 or above 2) and for a model that cannot be used, and
+    ContractError.
     """
     positive, negative, boxes = prompts.positive(), prompts.negative(), prompts.upright_boxes()
     if not boxes and (prompts.boxes or not positive):
@@ -56,10 +66,15 @@ def object_mask(
             if box:
                 own = _centred(own, _threshold(own[window_of(box, height=height, width=width)]))
             coarse = np.maximum(coarse, own)
-    refined = refine(segmenter.refiner, coarse, image.pixels)
-
-    radius = height / graph.shape[0] / 2
-    mask = _with_prompts(refined > 0.5, positive, negative, boxes, radius=radius)
+    drawn = np.zeros(coarse.shape, dtype=np.bool_)
+    if sam:
+        drawn = sam_mask(sam, image.pixels, positive=positive, negative=negative, boxes=boxes)
+    if drawn.any() and (not positive or any(drawn[cell_of(p, drawn.shape)] for p in positive)):
+        radius = 0.0  # SAM knows the prompts: no more than the pixels at the points is made to fit
+    else:
+        drawn = refine(segmenter.refiner, coarse, image.pixels) > 0.5
+        radius = height / graph.shape[0] / 2
+    mask = _with_prompts(drawn, positive, negative, boxes, radius=radius)
     mask = _prompted_parts(mask, positive, keep_large=bool(boxes))
     if not mask.any():
         return None

@@ -227,7 +227,11 @@ class Learner(Protocol):
 
 @runtime_checkable
 class Refiner(Protocol):
-    """Sharpens P(foreground) along the photo's edges."""
+    """Sharpens P(foreground) along the photo's edges.
+
+    One that loads weights has ``weights_identity() -> str`` as well: which they are, such as their hash,
+    without loading them. It is part of the cache's keys.
+    """
 
     def refine(self, foreground: Float, image: NDArray[np.uint8]) -> Float:
         """Make P(foreground) follow the photo.

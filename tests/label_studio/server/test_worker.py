@@ -16,6 +16,7 @@ from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import builders
 from prelabel.data.masks import Mask
@@ -124,9 +125,11 @@ class Worker:
 
 
 @contextmanager
-def running_worker(folder: ProjectFolder, server: FakeLabelStudio, model: str) -> Iterator[Worker]:
+def running_worker(
+    folder: ProjectFolder, server: FakeLabelStudio, model: str, *, sam: str = ""
+) -> Iterator[Worker]:
     ours, theirs = multiprocessing.Pipe()
-    worker_settings = WorkerSettings(tiny_config(), Sources(), ResultOptions())
+    worker_settings = WorkerSettings(tiny_config(), Sources(), ResultOptions(), sam=sam)
     thread = threading.Thread(target=work, args=(theirs, worker_settings), daemon=True)
     thread.start()
     try:
@@ -436,6 +439,32 @@ def test_interactive__answers_where_the_click_is(worker: Worker, server: FakeLab
     assert inside is not None
     assert inside[y, x]
     assert "no prompt" in worker.do(task, kind="interactive", context={"result": []}).problem
+
+
+def test_interactive__is_answered_by_sam_if_the_backend_was_started_so(
+    tmp_path: Path, model: FittedModel, server: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = np.zeros((64, 96), dtype=np.bool_)
+    drawn[10:30, 20:50] = True
+    asked: list[str] = []
+
+    def sam_mask(name: str, *_: object, **prompts: object) -> NDArray[np.bool_]:
+        asked.append(name)
+        return drawn
+
+    monkeypatch.setattr("prelabel.interactive.mask.sam_mask", sam_mask)
+    monkeypatch.setenv("PRELABEL_CACHE", str(tmp_path / "cache"))
+    folder = ProjectFolder(tmp_path / "1")
+    folder.save_model(model, n_tasks=8)
+    value = {"x": 30, "y": 30, "keypointlabels": ["dog"]}
+    click = {"type": "keypointlabels", "from_name": "click", "to_name": "image", "value": value}
+    with running_worker(folder, server, model.fit_hash, sam="sam2:tiny") as worker:
+        context = {"result": [click]}
+        (found,) = worker.items(with_regions(server), kind="interactive", context=context)
+    mask = mask_of(found)
+    assert mask is not None
+    assert (mask == drawn).all()
+    assert asked == ["sam2:tiny"]
 
 
 def test_work__ends_with_its_pipe_though_a_photo_is_still_awaited(

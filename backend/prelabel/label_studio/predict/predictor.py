@@ -33,15 +33,22 @@ class Predictor:
 
     ``model``: None for regions from each photo alone, clustered by itself and scored by the border
     rule; they have no class. ``taught``: what annotations teach about masks, if anything; the classes
-    stay those of the model. ``vectors_origin``: as of a model, what makes the regions' vectors.
+    stay those of the model. ``sam``: one of osam's models, for clicks and boxes; "" for the model's
+    clusters. ``vectors_origin``: as of a model, what makes the regions' vectors.
     """
 
     def __init__(
-        self, model: FittedModel | None, config: Config, taught: Taught | None = None
+        self,
+        model: FittedModel | None,
+        config: Config,
+        taught: Taught | None = None,
+        *,
+        sam: str = "",
     ) -> None:
         """Raises UserError if the weights cannot be loaded."""
         self.model = model
         self.taught = taught
+        self._sam = sam
         used = replace(model, taught=taught) if model and taught else model
         self._photos = PhotoSegmenter(used, config, keep_features=True)
         self._clusterer = self._photos.config.strategy("clusterer")
@@ -52,7 +59,7 @@ class Predictor:
     def taught_with(self, taught: Taught) -> Predictor:
         """One of the same model that finds masks with what annotations teach; both have the photos in
         memory together. Raises UserError."""
-        found = Predictor(self.model, self._photos.config, taught)
+        found = Predictor(self.model, self._photos.config, taught, sam=self._sam)
         found._seen, found._lock = self._seen, self._lock
         return found
 
@@ -75,10 +82,11 @@ class Predictor:
         return segment
 
     def object_mask(self, data: bytes, prompts: Prompts) -> Region | None:
-        """The object of clicks and boxes. Raises PhotoError."""
+        """The object of clicks and boxes. Raises PhotoError, and UserError if ``sam`` cannot be used."""
         image, features = self._look(data)
         with costs_the_photo():
-            return object_mask(self._photos.segmenter(features), image, features, prompts)
+            segmenter = self._photos.segmenter(features)
+            return object_mask(segmenter, image, features, prompts, sam=self._sam)
 
     def embed(self, data: bytes, masks: list[Mask]) -> Float:
         """Vectors float32 (n, dim) of regions with masks bool (height, width) at the photo's full

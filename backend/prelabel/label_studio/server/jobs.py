@@ -45,12 +45,14 @@ class Urgency(IntEnum):
 @dataclass(frozen=True)
 class WorkerSettings:
     """What holds for all jobs. ``partial``: on annotated photos there may be more objects than were
-    drawn, where a project has no setting of its own."""
+    drawn, where a project has no setting of its own. ``sam``: one of osam's models, for clicks and
+    boxes; "" for the fitted models' clusters."""
 
     config: Config
     sources: Sources
     result_options: ResultOptions
     partial: bool = False
+    sam: str = ""
 
 
 @dataclass(frozen=True)

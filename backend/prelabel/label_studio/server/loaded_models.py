@@ -23,10 +23,12 @@ _REVISIONS = 2
 
 
 class LoadedModels:
-    """May be used by several threads at once. ``report``: called with problems of learning."""
+    """May be used by several threads at once. ``report``: called with problems of learning. ``sam``:
+    one of osam's models, for clicks and boxes; "" for the models' clusters."""
 
-    def __init__(self, config: Config, report: Callable[[str], None]) -> None:
+    def __init__(self, config: Config, report: Callable[[str], None], *, sam: str = "") -> None:
         self._config = config
+        self._sam = sam
         self._report = report
         self._lock = threading.Lock()
         self._predictors: OrderedDict[Path, Predictor] = OrderedDict()
@@ -45,7 +47,7 @@ class LoadedModels:
         with self._lock:
             if key not in self._predictors:
                 model = FittedModel.load(key) if job.model else None
-                self._predictors[key] = Predictor(model, self._config)
+                self._predictors[key] = Predictor(model, self._config, sam=self._sam)
             self._predictors.move_to_end(key)
             while len(self._predictors) > _MODELS:
                 old, predictor = self._predictors.popitem(last=False)

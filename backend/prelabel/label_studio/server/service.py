@@ -40,7 +40,11 @@ class Service:
         self.projects = Projects(settings.url, settings.token)
         self.queue = Queue(
             WorkerSettings(
-                settings.config, settings.sources, settings.result_options, settings.partial
+                settings.config,
+                settings.sources,
+                settings.result_options,
+                settings.partial,
+                settings.sam,
             ),
             on_result=self._on_result,
             on_problem=self.problems.add,

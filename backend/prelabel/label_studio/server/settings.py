@@ -16,7 +16,7 @@ class Settings:
     tasks after which a project is fitted anew, 0 for never. ``predict_timeout``: seconds after
     which /predict answers with what is ready; Label Studio gives up after 100. ``partial``: on
     annotated photos there may be more objects than were drawn, where a project has no setting of its
-    own."""
+    own. ``sam``: one of osam's models, for clicks and boxes; "" for the fitted models' clusters."""
 
     config: Config
     url: str = ""
@@ -26,3 +26,4 @@ class Settings:
     fit_after: int = 500
     predict_timeout: float = 75.0
     partial: bool = False
+    sam: str = ""

@@ -117,7 +117,7 @@ class _Worker:
     def __init__(self, settings: WorkerSettings, report: Callable[[str], None]) -> None:
         self._settings = settings
         self._report = report
-        self._models = LoadedModels(settings.config, report)
+        self._models = LoadedModels(settings.config, report, sam=settings.sam)
         self.photos = JobPhotos(settings.sources)
         self._label_configs: OrderedDict[LabelConfig, LabelConfig] = OrderedDict()
         self._reviews = ReviewJobs(self._models, self.photos, settings.result_options)
