@@ -45,7 +45,8 @@ def object_mask(
     positive points or boxes give the union. The score is the mean P(object) of the patches inside.
 
     ``sam``: one of osam's models, whose mask takes the place of the clusters' one if it has a
-    positive point (any pixel, where there is none); "" for the clusters alone. Then several positive points without a box are one object.
+    positive point (any pixel, where there is none), and to which several positive points without a
+    box are one object; "" for the clusters alone.
 
     Coordinates a little outside [0, 1] are moved to the edge. Raises UserError for those that are
     not fractions at all (not finite, below -1 or above 2) and for a model that cannot be used, and

@@ -193,8 +193,9 @@ def _one_error(name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        reason = textwrap.shorten(error_line(error), _REASON, placeholder=" …")
         raise UserError(
             f"the weights of {name} are neither in osam's cache nor can they be downloaded and loaded "
-            f"({textwrap.shorten(error_line(error), _REASON, placeholder=' …')}): run `osam pull {name}` where there is a network, and copy "
-            "~/.cache/osam from there"
+            f"({reason}): run `osam pull {name}` where there is a network, and copy ~/.cache/osam from "
+            "there"
         ) from error
