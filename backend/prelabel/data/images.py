@@ -25,6 +25,7 @@ from prelabel.data.image_headers import decoding_memory
 from prelabel.data.image_mending import LONG_TEXT, ended, find_fault, openable
 from prelabel.data.records import Image
 from prelabel.errors import PhotoError
+from prelabel.storage.files import open_file
 from prelabel.storage.memory import MemoryBudget
 from prelabel.storage.threads import cores
 
@@ -105,7 +106,7 @@ def _decode_whole(data: bytes, *, full: bool) -> Decoded:
 def read_size(file: Path) -> tuple[int, int]:
     """Width and height of the EXIF-oriented photo; only its head is read. Raises PhotoError."""
     try:
-        with file.open("rb") as data:
+        with open_file(file) as data:
             return _size(data)
     except PhotoError:
         raise
