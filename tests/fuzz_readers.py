@@ -100,7 +100,7 @@ def run(
             shutil.copytree(source, copy)
             for name in rng.sample(files, min(len(files), rng.choice((1, 1, 1, 2)))):
                 changed(copy / name, rng)
-            fault = _fault(reader, copy)
+            fault = fault_of(reader, copy)
             if fault:
                 faults.append(f"{reader.name}, seed {seed}, number {number}:\n{fault}")
                 if keep is not None:
@@ -110,7 +110,8 @@ def run(
     return faults
 
 
-def _fault(reader: Reader, source: Path) -> str:
+def fault_of(reader: Reader, source: Path) -> str:
+    """What goes wrong when an input is read, with its traceback; "" for nothing, or a refusal."""
     try:
         with _limited():
             reader.read(source)

@@ -16,7 +16,7 @@ from prelabel.data.dataset import ExportContext, Problems
 from prelabel.data.masks import Rle, box_rle
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import PhotoError, UserError
-from prelabel.storage.files import is_file
+from prelabel.storage.files import is_file, read_file
 
 
 def text_file(file: Path) -> TextIO:
@@ -38,7 +38,7 @@ def read_text(file: Path) -> str:
     surrogates, or in what its byte order mark says. Raises UserError, as for a file in an
     encoding that it is not in."""
     try:
-        return decode_text(file.read_bytes()).replace("\r\n", "\n").replace("\r", "\n")
+        return decode_text(read_file(file)).replace("\r\n", "\n").replace("\r", "\n")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UserError(f"{file} cannot be read ({reason})") from error

@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from prelabel.data import image_process
+from prelabel.data import image_process, images
 from prelabel.data.image_decoding import MAX_MEMORY, DecodingMemoryError, decode
+from prelabel.data.image_headers import decoding_memory
 from prelabel.data.images import decode_image
 from prelabel.errors import PhotoError
 from support import hostile_photos as hostile
@@ -85,6 +87,60 @@ print(own // 1024, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 102
     assert done.stderr or name.startswith("tiff tags")  # whose pixels are small
 
 
+DEEP = NOISE.resize((4_000, 2_950))
+PHOTOS = {
+    "jpeg": lambda: hostile.encoded(NOISE.resize((6_000, 3_950)), "JPEG", progressive=True),
+    "png": lambda: hostile.encoded(
+        NOISE.convert("RGBA").resize((6_000, 3_950)), "PNG", compress_level=1
+    ),
+    "png of 16 bits": lambda: deep_png(DEEP),
+    "png of 16 bits and transparent": lambda: deep_png(DEEP.convert("RGBA")),
+    "grey png of 16 bits": lambda: deep_png(NOISE.convert("L").resize((6_000, 3_950))),
+    "webp": lambda: hostile.encoded(DEEP, "WEBP", lossless=True, method=0, quality=0),
+}
+
+
+def deep_png(image: Image.Image) -> bytes:
+    """A PNG with 16 bits a channel."""
+    written, data = cv2.imencode(".png", np.asarray(image).astype(np.uint16) * 256)
+    assert written
+    return data.tobytes()
+
+
+@needs_proc
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PHOTOS)
+def test_photo_that_is_decoded_here__takes_what_is_stated(tmp_path: Path, name: str) -> None:
+    data = PHOTOS[name]()
+    memory = decoding_memory(data)
+    assert memory is not None
+    assert 220e6 < memory <= images._MOST_HERE
+    (tmp_path / "photo").write_bytes(data)
+    program = """
+import re, sys
+from pathlib import Path
+from prelabel.data.images import decode_image, read_bytes
+peak = lambda: int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+data = read_bytes(Path(sys.argv[1]))
+before = peak()
+decode_image(data)
+print((peak() - before) * 1024)
+"""
+    command = [sys.executable, "-c", program, str(tmp_path / "photo")]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=100)
+    assert int(done.stdout) < memory + 10e6
+
+
+def test_decoding_memory__by_hand() -> None:
+    assert decoding_memory(hostile.encoded(NOISE)) == 64 * 48 * 10
+    assert decoding_memory(hostile.encoded(NOISE, "JPEG")) == 64 * 48 * 10
+    assert decoding_memory(hostile.webp(64, 48)) == 64 * 48 * 20
+    assert decoding_memory(deep_png(NOISE)) == 64 * 48 * 20
+    assert decoding_memory(deep_png(NOISE.convert("L"))) == 64 * 48 * 10
+    assert decoding_memory(hostile.jpeg_of_many_scans(64, 48, 60)) is None
+    assert decoding_memory(hostile.gif(64, 48)) is None
+
+
 def test_estimate_is_refused_before_decoding() -> None:
     data = hostile.encoded(NOISE, "BMP")
     with pytest.raises(DecodingMemoryError, match="takes more than"):
@@ -119,7 +175,9 @@ def test_frugal__what_needs_more_memory_is_refused(
 ) -> None:
     monkeypatch.setattr(image_process, "_usual", image_process._usual)
     monkeypatch.setattr(image_process, "_frugal", threading.Event())
-    image_process.be_frugal()
+    monkeypatch.setattr(images._here, "n_bytes", images._here.n_bytes)
+    images.be_frugal()
+    assert images._here.n_bytes == images._MOST_HERE
     image = Image.new("RGB", (9_000, 9_000), (9, 8, 7))
     with pytest.raises(PhotoError, match="needs more than 300 MB"):
         decode_image(hostile.encoded(image, "TIFF", compression="tiff_lzw"))

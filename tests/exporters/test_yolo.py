@@ -384,6 +384,20 @@ def test_read__photos_that_are_not_there(tmp_path: Path) -> None:
     assert [(p.photo, len(p.regions)) for p in found.stream()] == [("x.jpg", 1)]
 
 
+def test_read__from_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {
+        "data.yaml": YAML + "train: train.txt\n",
+        "train.txt": "./images/a/x.jpg\n./images/b/x.jpg\n",
+    }
+    files |= {"labels/a/x.txt": LINE, "labels/b/x.txt": LINE * 2}
+    layout(tmp_path / "set", files, ["images/a/x.jpg"])
+    monkeypatch.chdir(tmp_path)
+    found = open_dataset("set")
+    assert [(p.photo, len(p.regions)) for p in found.stream()] == [("a/x.jpg", 1)]
+    [problem] = found.problems.lines()
+    assert "(set/images/b/x.jpg cannot be read" in problem
+
+
 def test_label_file__as_ultralytics_looks_for_it() -> None:
     for photo, expected in (
         ("/set/images/a/x.jpg", "/set/labels/a/x.txt"),

@@ -15,6 +15,8 @@ from prelabel.storage.files import (
     data_folder,
     is_file,
     is_folder,
+    open_file,
+    read_file,
     remove_leftovers,
     replacing,
     replacing_files,
@@ -149,3 +151,17 @@ def test_is_file__of_a_name_that_no_file_can_have(tmp_path: Path, name: str) -> 
     (tmp_path / "x").touch()
     assert (is_file(tmp_path / "x"), is_folder(tmp_path / "x")) == (True, False)
     assert (is_file(tmp_path), is_folder(tmp_path)) == (False, True)
+
+
+def test_open_file__is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"abc")
+    assert read_file(tmp_path / "file") == b"abc"
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to(os.devnull)
+    for name in ("pipe", "device"):
+        with pytest.raises(OSError, match="is not a file"):
+            open_file(tmp_path / name)
+    with pytest.raises(IsADirectoryError):
+        read_file(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        read_file(tmp_path / "none")

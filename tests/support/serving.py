@@ -22,9 +22,10 @@ TINY = ("--recipe", "fast", "--backbone", "color-texture", "--set", "features.si
 
 @contextmanager
 def serving(
-    folder: Path, server: FakeLabelStudio, *options: str, **more: str
+    folder: Path, server: FakeLabelStudio, *options: str, pipe: int | None = None, **more: str
 ) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
-    """The command in a process group of its own, and a client for it."""
+    """The command in a process group of its own, and a client for it. ``pipe``: the end of one, for
+    what it prints; else it goes to serve.log."""
     port = free_port(0)
     environment = {
         **os.environ,
@@ -32,13 +33,13 @@ def serving(
         "PRELABEL_CACHE": str(folder / "cache"),
         **more,
     }
-    log = folder / "serve.log"  # a pipe that nobody reads would stop it
+    log = folder / "serve.log"
     with log.open("w") as output:
         process = subprocess.Popen(
             [*COMMAND, *TINY, "--port", str(port), *options],
             env=environment,
             stdin=subprocess.DEVNULL,
-            stdout=output,
+            stdout=output if pipe is None else pipe,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,

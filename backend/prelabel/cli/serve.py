@@ -11,6 +11,7 @@ from prelabel.cli import console, options
 from prelabel.cli import label_studio_options as ls_options
 from prelabel.cli.options import example
 from prelabel.errors import UserError
+from prelabel.storage.relay import relayed_output
 
 if TYPE_CHECKING:
     from prelabel.label_studio.server.guard import Access
@@ -20,6 +21,7 @@ _THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 
 
 @app.command(epilog=example("prelabel serve --port 9090 --backbone stand-in"))
+@relayed_output()  # a log that nobody reads must not stop the backend
 def serve(
     *,
     host: Annotated[

@@ -114,7 +114,7 @@ def _decoded(data: bytes, *, full: bool, memory: int) -> Decoded:
             # Not before: a TIFF's size is oriented on opening, its pixels and EXIF on loading.
             orientation = image.getexif().get(ORIENTATION, 1)
             if deep is not None:
-                rows: Rows = DeepRows.of_array(deep)
+                rows: Rows = DeepRows.of_bgr(deep)
             else:
                 rows = DeepRows.of_image(image) if image.mode in DEEP else EightBitRows(image)
             return _finish(rows, stated, orientation, full=full)
@@ -124,7 +124,7 @@ def _decoded(data: bytes, *, full: bool, memory: int) -> Decoded:
             raise
         exif = PilImage.Exif()
         exif.load(data)
-        rows = DeepRows.of_array(deep)
+        rows = DeepRows.of_bgr(deep)
         return _finish(rows, rows.size, exif.get(ORIENTATION, 1), full=full)
 
 
@@ -216,10 +216,9 @@ def _has_deep_channels(image: PilImage.Image, data: bytes) -> bool:
 
 
 def _decode_deep(data: bytes) -> Values | None:
-    """Values (h, w, 3 or 4), RGB, as they are in the file; None if OpenCV cannot read it."""
+    """Values (h, w, 3 or 4), BGR, as they are in the file; None if OpenCV cannot read it."""
     flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
     values = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
     if values is None or values.ndim != 3 or values.shape[2] not in (3, 4):
         return None
-    code = cv2.COLOR_BGR2RGB if values.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
-    return np.asarray(cv2.cvtColor(values, code, dst=values))
+    return np.asarray(values)

@@ -12,8 +12,8 @@ SCAN, END = b"\xff\xda", b"\xff\xd9"
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 
-_MOST_PIXELS = {"JPEG": 24_000_000, "PNG": 24_000_000, "WEBP": 12_000_000}
-"""Of a photo that is decoded in this process: about 200 MB each."""
+_PIXEL_BYTES = {"JPEG": 10, "PNG": 10, "deep PNG": 20, "WEBP": 20}
+"""Bytes of memory that decoding takes for each pixel, and for its part of the file: measured."""
 _MOST_SCANS = 50
 """Of such a JPEG: each scan of a progressive one goes over all pixels."""
 
@@ -23,17 +23,23 @@ def begins_as_photo(head: bytes) -> bool:
     return head.startswith((JPEG, PNG, b"GIF8", *TIFF)) or head[8:12] == b"WEBP"
 
 
-def is_simple(data: bytes) -> bool:
-    """Whether a file is a small photo of a format whose decoder's cost is known from its head."""
+def decoding_memory(data: bytes) -> int | None:
+    """Bytes of memory that decoding a photo takes; None where its head does not tell, or where it may
+    take long."""
     if data.startswith(JPEG):
         kind, size = "JPEG", jpeg_size(data)
         if data.count(SCAN) > _MOST_SCANS:
-            return False
+            return None
     elif data.startswith(PNG):
-        kind, size = "PNG", png_size(data)
+        kind, size = "deep PNG" if _is_deep_png(data) else "PNG", png_size(data)
     else:
         kind, size = "WEBP", webp_size(data)
-    return size is not None and size[0] * size[1] <= _MOST_PIXELS[kind]
+    return None if size is None else size[0] * size[1] * _PIXEL_BYTES[kind]
+
+
+def _is_deep_png(data: bytes) -> bool:
+    """Whether a PNG is in colour and has 16 bits a channel."""
+    return data[24:25] == b"\x10" and data[25:26] in (b"\x02", b"\x06")
 
 
 def png_size(data: bytes) -> tuple[int, int] | None:

@@ -15,8 +15,9 @@ Values = NDArray[Any]
 DEEP = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
 """Pillow's modes with more than 8 bits; all are grey."""
 
-_BAND = 4_000_000
-"""Pixels of a large photo that are converted at once."""
+_BAND = 500_000
+"""Pixels of a large photo that are converted at once: those of more than 8 bits as floats, several
+times over."""
 _PERCENTILES = (0.1, 99.9)
 """What becomes black and white in a photo of more than 8 bits: cameras rarely use the whole range,
 and a few hot pixels must not decide it."""
@@ -65,9 +66,11 @@ class DeepRows:
         return cls(image.size, lambda top, bottom: np.asarray(image.crop((0, top, width, bottom))))
 
     @classmethod
-    def of_array(cls, values: Values) -> DeepRows:
-        """Of an array (h, w) or (h, w, 3 or 4)."""
-        return cls((values.shape[1], values.shape[0]), lambda top, bottom: values[top:bottom])
+    def of_bgr(cls, values: Values) -> DeepRows:
+        """Of an array (h, w, 3 or 4) in OpenCV's order of channels."""
+        order = [2, 1, 0, 3][: values.shape[2]]
+        size = values.shape[1], values.shape[0]
+        return cls(size, lambda top, bottom: values[top:bottom][..., order])
 
     def rgb(self, top: int, bottom: int) -> PilImage.Image:
         values = self._read(top, bottom)
@@ -93,7 +96,6 @@ class DeepRows:
         parts = []
         for top, bottom in bands(self.size):
             values = self._read(top, bottom).reshape((bottom - top) * width, -1)[::step, :3]
-            values = values.astype(np.float64)
             parts.append(values[np.isfinite(values)])
         values = np.concatenate(parts)
         if not values.size:

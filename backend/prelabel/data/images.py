@@ -6,7 +6,6 @@ import hashlib
 import io
 import math
 import stat
-import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -16,22 +15,33 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import UnidentifiedImageError
 
+from prelabel.data import image_process
 from prelabel.data.image_decoding import MAX_PIXELS as MAX_PIXELS
 from prelabel.data.image_decoding import ORIENTATION, Decoded, decode
 from prelabel.data.image_decoding import WORKING_SIDE as WORKING_SIDE
 from prelabel.data.image_decoding import opened as opened
 from prelabel.data.image_formats import EXTENSIONS as EXTENSIONS
-from prelabel.data.image_headers import is_simple
+from prelabel.data.image_headers import decoding_memory
 from prelabel.data.image_mending import LONG_TEXT, ended, find_fault, openable
-from prelabel.data.image_process import decode_apart
 from prelabel.data.records import Image
 from prelabel.errors import PhotoError
+from prelabel.storage.files import open_file
+from prelabel.storage.memory import MemoryBudget
 from prelabel.storage.threads import cores
 
-_here = threading.BoundedSemaphore(max(2, cores()))
-"""Photos that are decoded at once in this process, however many threads ask."""
+_MOST_HERE = 240_000_000
+"""Bytes of memory that decoding a photo in this process may take."""
+_here = MemoryBudget(max(2, cores()) * _MOST_HERE)
+"""Of all photos that are decoded at once in this process, however many threads ask."""
 MAX_BYTES = 8 * MAX_PIXELS
 """Largest file that is read: 16 bits in each of four channels."""
+
+
+def be_frugal() -> None:
+    """From now on, all photos that this process decodes at once take as much memory as one may; one
+    that needs more than is usual is refused."""
+    _here.n_bytes = _MOST_HERE
+    image_process.be_frugal()
 
 
 def read_image(file: Path) -> Image:
@@ -86,16 +96,17 @@ def _decode_without_end(jpeg: bytes, *, full: bool) -> Decoded:
 
 
 def _decode_whole(data: bytes, *, full: bool) -> Decoded:
-    if not is_simple(data):
-        return decode_apart(data, full=full)
-    with _here:
+    memory = decoding_memory(data)
+    if memory is None or memory > _MOST_HERE:
+        return image_process.decode_apart(data, full=full)
+    with _here.taking(memory):
         return decode(data, full=full)
 
 
 def read_size(file: Path) -> tuple[int, int]:
     """Width and height of the EXIF-oriented photo; only its head is read. Raises PhotoError."""
     try:
-        with file.open("rb") as data:
+        with open_file(file) as data:
             return _size(data)
     except PhotoError:
         raise

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,7 +25,8 @@ from prelabel.runs.predictions import FILE, read_predictions, write_predictions
 from prelabel.runs.run import Summary, costs, describe, label_problems, load_weights
 from prelabel.runs.tally import Tally
 from prelabel.steps.photos import PhotoSet
-from prelabel.storage.files import named_errors, replacing
+from prelabel.storage.csv_file import write_csv
+from prelabel.storage.files import named_errors
 from prelabel.storage.progress import Progress, RunLog
 
 RANKED = "found.csv"
@@ -126,12 +125,10 @@ class _Ranked:
 
 
 def _write(file: Path, rows: Sequence[FoundObject]) -> Path:
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(("photo", "class", "score", "x", "y", "width", "height", "missed"))
-    for row in rows:
-        missed = "yes" if row.missed else "no"
-        table.writerow((row.photo, row.label, f"{row.score:.4f}", *row.box, missed))
-    with replacing(file) as beside:
-        beside.write_text(text.getvalue(), encoding="utf-8")
+    header = ("photo", "class", "score", "x", "y", "width", "height", "missed")
+    cells = (
+        (row.photo, row.label, f"{row.score:.4f}", *row.box, "yes" if row.missed else "no")
+        for row in rows
+    )
+    write_csv(file, header, cells)
     return file

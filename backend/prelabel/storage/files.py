@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import BinaryIO
 
 
 def cache_folder() -> Path:
@@ -66,6 +69,20 @@ def is_file(path: Path) -> bool:
 def is_folder(path: Path) -> bool:
     """Whether a folder is there; as ``is_file``."""
     return os.path.isdir(path)  # noqa: PTH112
+
+
+def open_file(file: Path) -> BinaryIO:
+    """A file whose bytes are read. Raises OSError, also for a pipe or a device, which may never end."""
+    mode = file.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # of a folder, the system has its own words
+        raise OSError(errno.EINVAL, "is not a file", str(file))
+    return file.open("rb")
+
+
+def read_file(file: Path) -> bytes:
+    """All bytes of a file. Raises OSError, as ``open_file``."""
+    with open_file(file) as data:
+        return data.read()
 
 
 @contextmanager

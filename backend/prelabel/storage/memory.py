@@ -1,10 +1,12 @@
-"""The memory of this process: its peak, and returning free memory to the system."""
+"""The memory of this process: its peak, returning free memory to the system, and sharing it."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -30,3 +32,30 @@ def trim_heap() -> None:
     """
     with suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+class MemoryBudget:
+    """Memory that threads share; who needs more than is left waits, one after the other.
+
+    ``n_bytes``: all of it.
+    """
+
+    def __init__(self, n_bytes: int) -> None:
+        self.n_bytes = n_bytes
+        self._n_taken = 0
+        self._turn = threading.Lock()
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def taking(self, n_bytes: int) -> Iterator[None]:
+        """Within, that many bytes are taken, or all, if there are fewer."""
+        n_bytes = min(n_bytes, self.n_bytes)
+        with self._turn, self._changed:  # small ones do not pass a large one for ever
+            self._changed.wait_for(lambda: self._n_taken + n_bytes <= self.n_bytes)
+            self._n_taken += n_bytes
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._n_taken -= n_bytes
+                self._changed.notify_all()

@@ -9,7 +9,7 @@ import zlib
 from pathlib import Path
 
 from prelabel.errors import UserError
-from prelabel.storage.files import is_file
+from prelabel.storage.files import is_file, open_file, read_file
 
 FILE, RESULTS = "instances.json", "results.json"
 _ENDINGS = (".json", ".json.gz")
@@ -60,7 +60,7 @@ def photos_beside(file: Path, name: str) -> Path | None:
 def look(file: Path) -> tuple[bytes, bytes]:
     """The beginning of a file as UTF-8, and both ends; empty for one that cannot be read."""
     try:
-        with file.open("rb") as data:
+        with open_file(file) as data:
             head = data.read(_LOOK)
             tail = b""
             if head.startswith(_GZIP):
@@ -78,7 +78,7 @@ def look(file: Path) -> tuple[bytes, bytes]:
 def load(file: Path) -> bytes:
     """The whole file as UTF-8, unpacked. Raises UserError."""
     try:
-        data = file.read_bytes()
+        data = read_file(file)
         if data.startswith(_GZIP):
             data = _unpacked(data, file)
         return _as_utf8(data)

@@ -16,6 +16,7 @@ from prelabel.data.masks import Mask, Rle, encode_rle, rle_area, rle_box
 from prelabel.data.polygons import fill_polygons
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
+from prelabel.storage.files import open_file
 from prelabel_exporters.common import filled_box, fits_photo, whole_number
 from prelabel_exporters.cvat.runs import mask_of
 from prelabel_exporters.photo_names import PhotoNames
@@ -30,7 +31,7 @@ Size = tuple[int, int]
 def is_cvat(file: Path) -> bool:
     """Whether a file begins like CVAT's XML for images."""
     try:
-        with file.open("rb") as data:
+        with open_file(file) as data:
             head = data.read(_LOOK)
     except OSError:
         return False

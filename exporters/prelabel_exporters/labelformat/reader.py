@@ -58,8 +58,13 @@ def read_yolo(source: Path, photos: Path | None) -> Dataset:
 def _folder(root: Path, texts: Sequence[str]) -> Path:
     """``images/`` where all photos are in it, else the root."""
     inside = root / "images"
-    is_inside = all((root / text).is_relative_to(inside) for text in texts)
+    is_inside = all(Path(text).is_relative_to(inside) for text in texts)
     return inside if texts and is_inside else root
+
+
+def _absolute(text: str) -> str:
+    """A photo's path as others write it, which may lead elsewhere."""
+    return str(Path(text).absolute())
 
 
 class _Reading:
@@ -70,13 +75,13 @@ class _Reading:
     ) -> None:
         self._source = source
         self._folder = folder
-        self._names = PhotoNames([self._absolute(text) for text in texts], folder, source.root)
+        self._names = PhotoNames([_absolute(text) for text in texts], folder, source.root)
         self._problems = problems
         self._seen: set[str] = set()
 
     def read(self, text: str) -> Prediction | None:
         """The labels of a photo; None where its size is not known."""
-        path = self._absolute(text)
+        path = _absolute(text)
         named = self._names.of(path)
         if named is None or named.name in self._seen:
             kind = "photos whose name cannot be used or comes twice, left out"
@@ -97,10 +102,6 @@ class _Reading:
         else:
             regions = list(self._regions(file, width, height))
         return Prediction(named.name, "", width, height, tuple(regions), 0, "")
-
-    def _absolute(self, text: str) -> str:
-        """A path below the root as it stands; one that is elsewhere by its own words."""
-        return str(self._source.root.absolute() / text)
 
     def _label_file(self, path: str, name: str) -> Path | None:
         files = (

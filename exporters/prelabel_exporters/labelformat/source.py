@@ -67,8 +67,8 @@ def read_source(file: Path) -> Source:
 
 
 def photos_of(source: Source) -> Iterator[str]:
-    """What stands for each photo: a path that is absolute or relative to the root. Raises UserError
-    for a list that cannot be read."""
+    """What stands for each photo: a path that is absolute, or begins with that of the root. Raises
+    UserError for a list that cannot be read."""
     for split in source.splits:
         place = _place(source.root, split)
         if is_folder(place):

@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from prelabel.data.dataset import Problems
 from prelabel.data.records import Prediction, Region
-from prelabel.storage.files import is_file
+from prelabel.storage.files import is_file, read_file
 from prelabel_exporters.common import whole_number
 
 _NOT_IN_XML = re.compile("[^\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -41,7 +41,7 @@ def annotation(prediction: Prediction, regions: Sequence[Region], names: Sequenc
 def read_document(file: Path, problems: Problems) -> Element | None:
     """The XML of a file; None, counted, for one that cannot be read."""
     try:
-        return ElementTree.fromstring(file.read_bytes())
+        return ElementTree.fromstring(read_file(file))
     except (OSError, ValueError, LookupError, ElementTree.ParseError) as error:
         problems.note("annotations that cannot be read, left out", f"{file}: {error}")
         return None

@@ -11,6 +11,7 @@ from prelabel.data.dataset import Dataset, Problems
 from prelabel.data.masks import rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import PhotoError, UserError
+from prelabel.storage.files import open_file
 from prelabel_exporters.common import filled_box, fits_photo
 from prelabel_exporters.voc.annotation import photo_and_size, read_document
 from prelabel_exporters.voc.labels import LABELMAP, LABELME, OWN, VOC_CLASSES, read_labels
@@ -135,7 +136,7 @@ def _looked_up(folder: Path | None, photo: str) -> tuple[int, int] | None:
 
 def _beginning(file: Path) -> bytes:
     try:
-        with file.open("rb") as data:
+        with open_file(file) as data:
             return data.read(_LOOK)
     except OSError:
         return b""

@@ -14,6 +14,7 @@ from prelabel.data.dataset import Dataset, Problems
 from prelabel.data.masks import encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
+from prelabel.storage.files import read_file
 from prelabel_exporters.common import decode_text, fits_photo
 from prelabel_exporters.voc.layout import BACKGROUND, IMAGES, MASK_ENDINGS, VOID
 from prelabel_exporters.voc.masks import VALUES, read_mask
@@ -73,7 +74,7 @@ def _files(masks: Path) -> list[Path]:
 def _read_names(file: Path) -> dict[int, str]:
     """Names of the classes by value, background and void left out."""
     try:
-        found = json.loads(decode_text(file.read_bytes()))
+        found = json.loads(decode_text(read_file(file)))
         pairs = found.items() if isinstance(found, dict) else enumerate(found)
         names = {int(value): str(name) for value, name in pairs}
     except (OSError, ValueError, TypeError, RecursionError) as error:

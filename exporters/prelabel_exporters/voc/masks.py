@@ -15,6 +15,7 @@ from prelabel.data import images
 from prelabel.data.colors import voc_color
 from prelabel.data.dataset import Problems
 from prelabel.errors import PhotoError
+from prelabel.storage.files import open_file
 
 Color = str
 """``red,green,blue``, as in labelmap.txt."""
@@ -64,7 +65,7 @@ def read_mask(file: Path, problems: Problems) -> IndexedMask | None:
     It takes at most about 8 bytes for each pixel.
     """
     try:
-        with file.open("rb") as data, images.opened(data, _FORMATS) as image:
+        with open_file(file) as data, images.opened(data, _FORMATS) as image:
             if image.mode == "P":
                 return _with_palette(image)
             if image.mode in _GREY:

@@ -20,6 +20,7 @@ from PIL import Image
 
 from prelabel.data import images
 from prelabel.errors import PhotoError, UserError
+from prelabel.label_studio.api import photos as module
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.api.hosts import AllowedHosts
 from prelabel.label_studio.api.photos import Fetcher, Sources
@@ -668,3 +669,20 @@ def test_oldest_go_first_and_recent_ones_stay(client: Client, folder: Path) -> N
     assert left_in(folder) == sorted([old.name, recent.name, new.name, "notes.txt"])
     newest = Fetcher(client, folder, Sources(cache_bytes=1)).fetch("/data/upload/newest.jpg")
     assert left_in(folder) == sorted([recent.name, new.name, newest.name, "notes.txt"])
+
+
+def test_fetch__large_files_are_looked_at_one_by_one(
+    monkeypatch: pytest.MonkeyPatch, client: Client, folder: Path
+) -> None:
+    monkeypatch.setattr(module, "_CHECKED_BYTES", 1)
+    looking = threading.Lock()
+
+    def look(file: Path) -> None:
+        assert looking.acquire(blocking=False)
+        time.sleep(0.01)
+        looking.release()
+
+    monkeypatch.setattr(images, "read_image", look)
+    fetcher = Fetcher(client, folder)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(fetcher.fetch, [f"/data/upload/{n}.jpg" for n in range(16)]))

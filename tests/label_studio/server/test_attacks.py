@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import threading
@@ -166,3 +167,26 @@ def test_two_hundred_clients_at_once(server: FakeLabelStudio, tmp_path: Path) ->
             answers = list(pool.map(ask, range(200)))
         assert answers == [[200] * 4] * 200
         assert resident(process.pid) - before < 300
+
+
+def test_log_that_nobody_reads__stops_nobody(server: FakeLabelStudio, tmp_path: Path) -> None:
+    project, tasks = server.project(1)
+    refused = {"id": 10_000, "data": {"image": "http://10.0.0.1/photo.jpg"}}
+    unread, end = os.pipe()
+    os.set_blocking(end, False)
+    with suppress(BlockingIOError):  # it is full
+        while True:
+            os.write(end, b"x" * 1024)
+    os.set_blocking(end, True)
+    with serving(tmp_path, server, pipe=end) as (_, http):
+        os.close(end)
+        http.post("/setup", json=setup_body(server, project)).raise_for_status()
+        for _ in range(3):
+            [nothing] = http.post("/predict", json=predict_body(project, [refused])).json()[
+                "results"
+            ]
+            assert not nothing
+        [answer] = http.post("/predict", json=predict_body(project, tasks)).json()["results"]
+        assert answer["result"]
+        assert "10.0.0.1" in http.get("/").text
+    os.close(unread)

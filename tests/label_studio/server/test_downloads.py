@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from prelabel.errors import PhotoError
 from prelabel.label_studio.api.photos import Sources
 from prelabel.label_studio.server import downloads as module
+from prelabel.label_studio.server import job_photos
 from prelabel.label_studio.server.downloads import Downloads
 from prelabel.label_studio.server.job_photos import OWN, JobPhotos, photos_of
 from prelabel.label_studio.server.jobs import Job, JobKind, Urgency
-from support.fake_label_studio import BRUSH, wait_for
+from support.fake_label_studio import BRUSH, png, wait_for
 from support.jobs import job
 
 
@@ -180,3 +185,22 @@ def test_photos_of__too_many_hold_up_others() -> None:
     with pytest.raises(PhotoError, match=r"has 201 photos: .*at most 200"):
         photos_of(pages)
     assert len(photos_of(replace(pages, kind="interactive"))) == 201
+
+
+def test_reading__large_photos_one_by_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PRELABEL_CACHE", str(tmp_path))
+    monkeypatch.setattr(job_photos, "_MOST_BYTES", 1)
+    photos, data = JobPhotos(Sources()), base64.b64encode(png(1)).decode()
+    task = job("predict", data={"image": f"data:image/png;base64,{data}"})
+    [photo] = photos_of(task)
+    reading = threading.Lock()
+
+    def read(_: int) -> None:
+        with photos.reading(task, photo) as found:
+            assert found == png(1)
+            assert reading.acquire(blocking=False)
+            time.sleep(0.01)
+            reading.release()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(read, range(16)))

@@ -156,8 +156,10 @@ def test_serve__killed_during_a_fit_takes_its_processes_along_and_goes_on_with_i
     assert not folder.state.newest
     first = tasks[0]["data"]["image"]
     n_asked = server.count(first)
-    configured = {"LABEL_STUDIO_URL": server.url, "LABEL_STUDIO_API_KEY": TOKEN}
-    with serving(tmp_path, server, **configured) as (_, http):
+    with serving(tmp_path, server, LABEL_STUDIO_URL=server.url, LABEL_STUDIO_API_KEY=TOKEN) as (
+        _,
+        http,
+    ):
         wait_for(lambda: folder.state.newest)
         version = newest_version(folder)
         body = setup_body(server, project)

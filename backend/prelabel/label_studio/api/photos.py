@@ -32,6 +32,7 @@ from prelabel.label_studio.api.uris import (
     split_uri,
 )
 from prelabel.storage.files import cache_folder, write_again_if_removed
+from prelabel.storage.memory import MemoryBudget
 from prelabel.storage.pruning import prune
 
 DOWNLOADS = 8
@@ -48,6 +49,8 @@ _READ_TIMEOUT = 30.0
 _OURS = re.compile(r"[0-9a-f]{32}(\.[a-z0-9]+)?|\.tmp-[0-9a-f-]+(\.[a-z0-9]+)?")
 _LONGEST = 16_000
 """Characters of an address that is no data: URL; servers take fewer."""
+_CHECKED_BYTES = 50_000_000
+"""Of files that are decoded at once to see whether they are photos."""
 _CHECKED = "checked"
 """Part of a photo's name in the folder: earlier versions kept what is not a picture."""
 
@@ -100,6 +103,7 @@ class Fetcher:
         unkept = httpx.Limits(max_keepalive_connections=0)
         self._http = httpx.Client(timeout=_READ_TIMEOUT, follow_redirects=False, limits=unkept)
         self._locks = tuple(threading.Lock() for _ in range(256))
+        self._checking = MemoryBudget(_CHECKED_BYTES)
         self._pruning = threading.Lock()
         self._look_at = 0.0
 
@@ -191,7 +195,8 @@ class Fetcher:
             self._write(uri, into, task_id, deadline)
         if not file.exists():
             raise FileNotFoundError(str(file))
-        images.read_image(file)
+        with self._checking.taking(file.stat().st_size):
+            images.read_image(file)
 
     def _write(self, uri: str, into: BinaryIO, task_id: int | None, deadline: Deadline) -> None:
         place = split_uri(uri)

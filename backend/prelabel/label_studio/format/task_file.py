@@ -17,6 +17,7 @@ import numpy as np
 from prelabel.errors import UserError
 from prelabel.label_studio.format.region_attributes import ANSWERS
 from prelabel.label_studio.format.shapes import SHAPES
+from prelabel.storage.files import open_file, read_file
 from prelabel.storage.json import LONE_SURROGATE, JsonObject
 
 _BEGINNING = re.compile(rb'\s*\[\s*\{\s*"(id|data|annotations|completions|predictions)"')
@@ -61,7 +62,7 @@ def json_tasks(file: Path) -> Iterator[JsonObject]:
 def looks_like_tasks(file: Path) -> bool:
     """Whether a file begins like a list of tasks; never raises."""
     try:
-        with file.open("rb") as source:
+        with open_file(file) as source:
             beginning = source.read(64).removeprefix(codecs.BOM_UTF8)
         if not beginning.lstrip().startswith(b"["):
             return False
@@ -78,9 +79,10 @@ def looks_like_tasks(file: Path) -> bool:
 def _items(file: Path) -> Iterator[object]:
     """The items of the JSON list that a file holds, read one at a time."""
     number = 0
-    small = file.stat().st_size <= _AT_ONCE
+    small = False
     try:
-        with file.open("rb") as source:
+        with open_file(file) as source:
+            small = file.stat().st_size <= _AT_ONCE
             if source.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
                 source.seek(0)
             if _first_character(source) != b"[":
@@ -98,13 +100,15 @@ def _items(file: Path) -> Iterator[object]:
                 f"{file}: cut off or damaged in item {number + 1} ({reason}): export it again"
             ) from error
         yield from _items_at_once(file, number)
+    except OSError as error:
+        raise UserError(f"{file} cannot be read ({error.strerror or error})") from error
 
 
 def _items_at_once(file: Path, start: int) -> list[object]:
     """The items from ``start`` on, by Python's own reader: it has the whole file in memory, but takes
     NaN and lone surrogates, and tells what is damaged."""
     try:
-        text = file.read_bytes().decode("utf-8-sig")
+        text = read_file(file).decode("utf-8-sig")
         found: list[object] = json.loads(text)
     except json.JSONDecodeError as error:
         if error.msg == "Extra data":

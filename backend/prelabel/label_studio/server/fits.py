@@ -11,7 +11,7 @@ from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from prelabel.data.image_process import be_frugal
+from prelabel.data.images import be_frugal
 from prelabel.errors import UserError
 from prelabel.label_studio.fit import FitRequest, fit_project
 from prelabel.label_studio.server.child_process import Child, exit_with_parent

@@ -16,7 +16,7 @@ from typing import Literal
 
 import msgspec
 
-from prelabel.data.image_process import be_frugal
+from prelabel.data.images import be_frugal
 from prelabel.errors import PhotoError, UserError
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.format.label_config import LabelConfig
@@ -196,8 +196,8 @@ class _Worker:
         names = self._models.names(job)
         named = []
         for photo in photos:
-            data = self.photos.read(job, photo)
-            prediction, segment = predictor.predict(photo.name, data, version=job.version)
+            with self.photos.reading(job, photo) as data:
+                prediction, segment = predictor.predict(photo.name, data, version=job.version)
             named.append(
                 name_regions(
                     photo, prediction, segment.embeddings, names, predictor.taught, segment.shares
