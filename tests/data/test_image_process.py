@@ -131,6 +131,28 @@ print((peak() - before) * 1024)
     assert int(done.stdout) < memory + 10e6
 
 
+@needs_proc
+@pytest.mark.slow
+def test_large_photos__threads_give_back_what_they_took(tmp_path: Path) -> None:
+    (tmp_path / "photo").write_bytes(deep_png(DEEP))
+    program = """
+import re, sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from prelabel.data import images
+now = lambda: int(re.search(r"VmRSS:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+images.be_frugal()
+file = Path(sys.argv[1])
+before = now()
+with ThreadPoolExecutor(4) as pool:
+    list(pool.map(images.read_image, [file] * 4))
+print((now() - before) * 1024)
+"""
+    command = [sys.executable, "-c", program, str(tmp_path / "photo")]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=100)
+    assert int(done.stdout) < 80e6
+
+
 def test_decoding_memory__by_hand() -> None:
     assert decoding_memory(hostile.encoded(NOISE)) == 64 * 48 * 10
     assert decoding_memory(hostile.encoded(NOISE, "JPEG")) == 64 * 48 * 10

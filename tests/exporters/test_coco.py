@@ -253,10 +253,12 @@ def test_read__a_flag_that_is_neither_costs_its_annotation(flag: object, tmp_pat
 
 
 @pytest.mark.parametrize("score", [-1e308, math.nan, math.inf, "high", [1], True, "nan", 10**400])
-def test_read__a_score_that_is_none_is_counted(score: object, tmp_path: Path) -> None:
-    found = Coco().read(coco_file(tmp_path, annotations=[_annotation(1, score=score)]))
-    assert [r.score for labels in found.stream() for r in labels.regions] == [1.0]
-    assert any("scores that are not numbers" in line for line in found.problems.lines())
+def test_read__a_score_that_is_none_costs_its_annotation(score: object, tmp_path: Path) -> None:
+    annotations = [_annotation(1, score=score), _annotation(2, score=0.25)]
+    found = Coco().read(coco_file(tmp_path, annotations=annotations))
+    assert [r.score for labels in found.stream() for r in labels.regions] == [0.25]
+    told = "1 annotations whose score is not a number up to 10⁹, left out"
+    assert any(told in line and "annotation 1" in line for line in found.problems.lines())
 
 
 RING = {"size": [HEIGHT, WIDTH], "counts": [80]}
@@ -492,7 +494,7 @@ def test_read__scores_and_versions_that_are_none(tmp_path: Path) -> None:
     annotations = [_annotation(i, score=score) for i, score in enumerate(scores)]
     file = coco_file(tmp_path, annotations=annotations, info={"model_version": None})
     (labels,) = Coco().read(file).stream()
-    assert [r.score for r in labels.regions] == [1.0, 0.5, 1.0, 1.0, 0.25]
+    assert [r.score for r in labels.regions] == [0.5, 1.0, 0.25]
     assert labels.model_version == ""
 
 

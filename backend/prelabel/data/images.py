@@ -26,11 +26,13 @@ from prelabel.data.image_mending import LONG_TEXT, ended, find_fault, openable
 from prelabel.data.records import Image
 from prelabel.errors import PhotoError
 from prelabel.storage.files import open_file
-from prelabel.storage.memory import MemoryBudget
+from prelabel.storage.memory import MemoryBudget, trim_heap
 from prelabel.storage.threads import cores
 
 _MOST_HERE = 240_000_000
 """Bytes of memory that decoding a photo in this process may take."""
+_LARGE = 100_000_000
+"""Bytes of memory that go back to the system as soon as a photo is decoded."""
 _here = MemoryBudget(max(2, cores()) * _MOST_HERE)
 """Of all photos that are decoded at once in this process, however many threads ask."""
 MAX_BYTES = 8 * MAX_PIXELS
@@ -100,7 +102,11 @@ def _decode_whole(data: bytes, *, full: bool) -> Decoded:
     if memory is None or memory > _MOST_HERE:
         return image_process.decode_apart(data, full=full)
     with _here.taking(memory):
-        return decode(data, full=full)
+        try:
+            return decode(data, full=full)
+        finally:
+            if memory > _LARGE:
+                trim_heap()  # each thread's allocator would keep what the photo took
 
 
 def read_size(file: Path) -> tuple[int, int]:

@@ -156,7 +156,7 @@ class _Reading:
                     rle,
                     box,
                     area,
-                    self._score(item),
+                    score,
                     cluster,
                     bool(item.iscrowd),
                     has_box_alone(item),
@@ -164,6 +164,7 @@ class _Reading:
                 )
                 for (item, cluster, rle), (total, area, box) in zip(own, measured, strict=False)
                 if holds(total, item, rle["size"], self.note)
+                and (score := self._score(item)) is not None
             )
             yield Prediction(
                 photo=image.name,
@@ -179,13 +180,13 @@ class _Reading:
         """Note what is wrong with an annotation."""
         self._note(kind, f"{self._file}, annotation {annotation.id!r}", detail)
 
-    def _score(self, annotation: Annotation) -> float:
-        """1.0 for what people made, and where it is not a number."""
+    def _score(self, annotation: Annotation) -> float | None:
+        """1.0 for what people made; None where it is not a number, which is noted."""
         score = score_of(annotation.score)
         if score is None:
-            kind = "scores that are not numbers up to 10⁹, read as 1"
+            kind = "annotations whose score is not a number up to 10⁹, left out"
             self.note(annotation, kind, repr(annotation.score))
-        return 1.0 if score is None else score
+        return score
 
     def _masks(self, image: _Image) -> Iterator[tuple[Annotation, int, Rle]]:
         """The image's annotations that have a mask, with their class."""
