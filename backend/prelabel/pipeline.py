@@ -91,16 +91,7 @@ def fit(
         )
         if labels:
             model = _taught(model, matched, labels, log, complete=complete)
-        segments = PhotoSegmenter(model, config).each([photo for photo, _ in seen], log, hook)
-        found = [segment.embeddings for _, segment in segments]
-    if not found:
-        raise UserError(f"none of {len(seen)} photos can be used: {reasons(log.skipped)}")
-    vectors = [own for own in found if len(own)]
-    if not vectors:
-        return model
-    with log.stage("classes", 1):
-        learned = learn_classes(np.concatenate(vectors), config)
-        return replace(model, classes=learned.centroids, class_reach=learned.reach)
+        return _with_classes(model, [photo for photo, _ in seen], log, hook)
 
 
 def predict(
@@ -154,6 +145,23 @@ def _taught(
             known.append(photo)
             log.advance()
         return replace(model, taught=Teacher(model, segmenter.known_features).teach(known))
+
+
+def _with_classes(
+    model: FittedModel, photos: Sequence[ImageFile], log: RunLog, hook: Hook | None
+) -> FittedModel:
+    """The model, with the classes of the regions that it finds in photos. Raises UserError if none of
+    the photos can be used."""
+    segments = PhotoSegmenter(model, model.config).each(photos, log, hook)
+    found = [segment.embeddings for _, segment in segments]
+    if not found:
+        raise UserError(f"none of {len(photos)} photos can be used: {reasons(log.skipped)}")
+    vectors = [own for own in found if len(own)]
+    if not vectors:
+        return model
+    with log.stage("classes", 1):
+        learned = learn_classes(np.concatenate(vectors), model.config)
+        return replace(model, classes=learned.centroids, class_reach=learned.reach)
 
 
 def _photo_set(source: Source, log: RunLog | None) -> tuple[PhotoSet, RunLog]:
