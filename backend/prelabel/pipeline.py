@@ -48,8 +48,7 @@ def fit(
         source: a folder, a photo, a COCO ``.json``, a ``.txt`` with a path a line, or paths.
         config: all settings; left out, those of the recipe ``default``. At most
             ``config.fit.photos`` photos are looked at, drawn with ``config.fit.seed``.
-        backbone: as `prelabel run --backbone`: a model of timm, a file of weights, ``stand-in``, or
-            a backbone plugin such as ``color-texture``; left out, that of ``config``.
+        backbone: a model of timm, a file of weights, ``stand-in`` or a plugin, instead of ``config``'s.
         labels: of some of the photos, as `open_dataset` reads them. They teach where objects are and
             what they are called: how far they are believed is found by leaving labelled photos out.
             The classes of the labels come first, then those that were found without a name.
@@ -65,8 +64,7 @@ def fit(
             loaded.
 
     Example:
-        >>> from prelabel import config, fit
-        >>> model = fit("photos/", config.load("fast", ["classes.count=8"]))
+        >>> model = prelabel.fit("photos/", prelabel.config.load("fast", ["classes.count=8"]))
         >>> model.save("model/")
     """
     photos, log = _photo_set(source, log)
@@ -77,8 +75,8 @@ def fit(
     extractor = Extractor(resolved, name=config.backbone.name, size=config.features.size)
     with extractor.store() as features:
         prune_cache(keep=features.folder)
-        chosen = draw_sample(photos.photos, most=config.fit.photos, seed=config.fit.seed)
-        seen = extract_photos(chosen, extractor, features, log)
+        sample = draw_sample(photos.photos, most=config.fit.photos, seed=config.fit.seed)
+        seen = extract_photos(sample, extractor, features, log)
         stored = StoredFeatures(seen, extractor, features)
         model = FittedModel(
             config=config,
@@ -150,8 +148,7 @@ def _taught(
 def _with_classes(
     model: FittedModel, photos: Sequence[ImageFile], log: RunLog, hook: Hook | None
 ) -> FittedModel:
-    """The model, with the classes of the regions that it finds in photos. Raises UserError if none of
-    the photos can be used."""
+    """The model, with classes of the regions in photos. Raises UserError if none can be used."""
     segments = PhotoSegmenter(model, model.config).each(photos, log, hook)
     found = [segment.embeddings for _, segment in segments]
     if not found:
