@@ -10,7 +10,7 @@ JOBS ?= 2
 RUN := $(VENV)/bin
 PIP := $(RUN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help label-studio demo test quick check docs quality bench bench-formats bench-label-studio bench-learning bench-review label-studio-server voc-readers clean
+.PHONY: help label-studio demo test quick check docs quality paper bench bench-formats bench-label-studio bench-learning bench-review label-studio-server voc-readers clean
 
 help: ## this list
 	@awk -F ':.* ## ' '/^[a-z-]+:.* ## / { printf "make %-20s %s\n", $$1, $$2 }' Makefile
@@ -51,6 +51,10 @@ quality: $(VENV)/.demo ## quality on photos with masks (DATA)
 		--weights distilled=$(DISTILLED) --weights stand-in=stand-in
 	$(RUN)/python benchmarks/separators.py $(DATA) \
 		--weights distilled=$(DISTILLED) --weights stand-in=stand-in
+
+paper: $(VENV)/.demo ## the paper's protocol on official folders (VOC, COCO), beside the literature
+	$(RUN)/python benchmarks/paper.py $(if $(VOC),--voc $(VOC)) $(if $(COCO),--coco $(COCO)) \
+		$(foreach name,$(BACKBONES),--backbone $(name))
 
 bench: $(VENV)/.demo ## speed and memory
 	$(RUN)/prelabel weights pull stand-in
