@@ -121,7 +121,7 @@ class Session:
         vectors: Float = np.zeros((0, 0), dtype=np.float32)
         if self.names and found.regions:
             vectors = self._embed(photo, found.regions, found.masks)
-        segment = Segment.of(photo.image, found, vectors)
+        segment = Segment.of(photo.image, photo.features, found, vectors)
         prediction = segment.classified(
             photo.name, model if self.names else None, segmenter.clusterer, version=""
         )

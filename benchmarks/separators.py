@@ -104,9 +104,9 @@ def measure(
             segmenter = Segmenter(model)
             timed = segmenter.separator = _Timed(registry.make("separator", name, {}))
             predictions = [
-                Segment.of(one.image, segmenter.find(one.image, one.features), _NONE).classified(
-                    one.truth.photo, None, segmenter.clusterer, version=""
-                )
+                Segment.of(
+                    one.image, one.features, segmenter.find(one.image, one.features), _NONE
+                ).classified(one.truth.photo, None, segmenter.clusterer, version="")
                 for one in photos
             ]
             figures = evaluate(

@@ -40,7 +40,8 @@ def _classified(
     model: FittedModel, taught: Taught, vectors: Float, clusters: list[int], shares: Float
 ) -> list[int]:
     regions = tuple(region(box(i, 0, 1, 1), c) for i, c in enumerate(clusters))
-    segment = Segment("d", 10, 8, regions, vectors, shares, 0)
+    cls, pixel_hash = np.zeros(3, np.float16), np.zeros(16, np.uint8)
+    segment = Segment("d", 10, 8, regions, vectors, shares, 0, cls, pixel_hash)
     found = LabelClasses(model, taught)(prediction("a.jpg", *regions), segment)
     return [r.cluster for r in found.regions]
 

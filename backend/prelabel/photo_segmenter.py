@@ -153,7 +153,7 @@ class PhotoSegmenter:
     def describe(self, image: Image, features: PatchFeatures, regions: PhotoRegions) -> Segment:
         """Give the regions their vectors. Raises PluginError."""
         if self._segmenter is None:
-            return Segment.of(image, regions, np.zeros((0, 0), dtype=np.float32))
+            return Segment.of(image, features, regions, np.zeros((0, 0), dtype=np.float32))
         with _one_at_a_time, costs_the_photo():
             return self._segmenter.describe(image, features, regions)
 

@@ -18,6 +18,7 @@ from prelabel.model import FittedModel
 from prelabel.model_code import code_now
 from prelabel.overrides import backbone_settings
 from prelabel.photo_segmenter import Hook, PhotoSegmenter
+from prelabel.segment import Segment
 from prelabel.steps.classes import learn_classes
 from prelabel.steps.features import Extractor, StoredFeatures, extract_photos
 from prelabel.steps.fit_levels import fit_levels
@@ -118,13 +119,24 @@ def predict(
         ...         print(prediction.photo, region.cluster, region.mask.shape)
         cat.jpg 3 (480, 640)
     """
+    for prediction, _ in predict_segments(model, source, log=log, hook=hook):
+        yield prediction
+
+
+def predict_segments(
+    model: FittedModel, source: Source, *, log: RunLog | None = None, hook: Hook | None = None
+) -> Iterator[tuple[Prediction, Segment]]:
+    """As `predict`: each prediction with the segment that it was made of.
+
+    A segment has the vectors of the same regions, in the same order.
+    """
     photos, log = _photo_set(source, log)
     clusterer = model.config.strategy("clusterer")
     version = model.version
     label_classes = LabelClasses(model, model.taught) if model.taught else None
     for photo, segment in PhotoSegmenter(model, model.config).each(photos.photos, log, hook):
         prediction = segment.classified(photo.name, model, clusterer, version=version)
-        yield label_classes(prediction, segment) if label_classes else prediction
+        yield label_classes(prediction, segment) if label_classes else prediction, segment
 
 
 def _taught(

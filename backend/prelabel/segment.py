@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from prelabel.config import Config
 from prelabel.data.bulges import Labels, connected_parts, cut_regions
+from prelabel.data.image_hash import difference_hash
 from prelabel.data.records import (
     Image,
     LevelResult,
@@ -41,7 +42,8 @@ class Segment:
     """A photo's regions before they have classes.
 
     ``embeddings``: float32 (n_regions, dim). ``shares``: float32 (n_regions, n_labels), the means of
-    the learner's P of each class over each region; (n_regions, 0) if nothing was taught.
+    the learner's P of each class over each region; (n_regions, 0) if nothing was taught. ``cls``: the
+    photo's CLS token, float16 (dim,); ``pixel_hash``: its difference hash, uint8 (16,).
     """
 
     digest: str
@@ -51,9 +53,13 @@ class Segment:
     embeddings: Float
     shares: Float
     dropped: int
+    cls: NDArray[np.float16]
+    pixel_hash: NDArray[np.uint8]
 
     @classmethod
-    def of(cls, image: Image, found: PhotoRegions, embeddings: Float) -> Segment:
+    def of(
+        cls, image: Image, features: PatchFeatures, found: PhotoRegions, embeddings: Float
+    ) -> Segment:
         """The regions of an image with their vectors."""
         return cls(
             digest=image.digest,
@@ -63,6 +69,8 @@ class Segment:
             embeddings=embeddings,
             shares=found.shares,
             dropped=found.dropped,
+            cls=features.cls,
+            pixel_hash=difference_hash(image.pixels),
         )
 
     def classified(
@@ -102,7 +110,13 @@ class Segment:
             ],
         }
         text = np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8)
-        return {"facts": text, "embeddings": self.embeddings, "shares": self.shares}
+        return {
+            "facts": text,
+            "embeddings": self.embeddings,
+            "shares": self.shares,
+            "cls": self.cls,
+            "pixel_hash": self.pixel_hash,
+        }
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Segment:
@@ -113,7 +127,12 @@ class Segment:
             for r in facts.pop("regions")
         )
         return cls(
-            regions=regions, embeddings=arrays["embeddings"], shares=arrays["shares"], **facts
+            regions=regions,
+            embeddings=arrays["embeddings"],
+            shares=arrays["shares"],
+            cls=arrays["cls"],
+            pixel_hash=arrays["pixel_hash"],
+            **facts,
         )
 
 
@@ -144,7 +163,7 @@ class Segmenter:
             )
             name = registry.title("embedder", self.embedder)
             vectors = check_array(name, answer, (len(found.regions), None))
-        return Segment.of(image, found, vectors)
+        return Segment.of(image, features, found, vectors)
 
     def find(self, image: Image, features: PatchFeatures) -> PhotoRegions:
         """Regions of one photo, without vectors. Raises ContractError."""

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
 from prelabel.cli import console
+from prelabel.runs.facts import GroupFacts
+from prelabel.runs.run import Summary
+from support.report_data import run_facts
 
 
 def test_lines__say_how_long_is_left(
@@ -50,3 +54,26 @@ def test_bars__show_the_stage_and_how_much_is_done(
     printed = capsys.readouterr().err
     assert "features" in printed
     assert shown in printed
+
+
+def test_summary__what_regions_look_like_and_photos_that_are_alike() -> None:
+    facts = run_facts(
+        classes_used=2,
+        region_groups=GroupFacts(80, 50, 4, 0.1, 0.4),
+        near_identical=[list("abcdefg"), *([f"{i}\n", f"{i}'"] for i in range(6))],
+    )
+    lines = console.summary_lines(Summary(facts, {"model": Path("m")}))
+    at = lines.index("classes    3 (2 used)") + 1
+    assert lines[at : at + 8] == [
+        "groups     2 classes used (silhouette 0.10); regions look like about 4 groups (silhouette 0.40)",
+        "alike      19 photos are near-identical to others, in 7 groups",
+        "  a, b, c, d, e and 2 more",
+        *(f"  {i}\\n, {i}'" for i in range(4)),
+        "  and 2 more groups, all named in run.json",
+    ]
+
+
+def test_summary__says_nothing_of_what_is_not_known() -> None:
+    text = "\n".join(console.summary_lines(Summary(run_facts(), {"model": Path("m")})))
+    assert "groups" not in text
+    assert "alike" not in text

@@ -69,6 +69,24 @@ def test_run__warns_of_what_a_format_cannot_hold(tmp_path: Path) -> None:
     assert warning in result.stderr
 
 
+def test_run__says_what_regions_look_like_and_which_photos_are_alike(tmp_path: Path) -> None:
+    photos = write_discs(tmp_path / "photos", 4)
+    shutil.copy(photos / "photo 2.png", photos / "a copy.png")
+    out = tmp_path / "out"
+    result = cli("run", photos, "--out", out, *LIGHT)
+    facts = json.loads((out / "run.json").read_text())
+    assert facts["near_identical"] == [["a copy.png", "photo 2.png"]]
+    assert "alike      2 photos are near-identical to others, in 1 group" in result.stdout
+    assert facts["photos"]["predicted"] == 5  # none is left out
+    assert facts["region_groups"] == {"regions": facts["regions"], "regions_needed": 50}
+    assert "too few to say how many groups they look like" in result.stdout
+    again = cli("run", photos, "--out", out, *LIGHT, "--set", "classes.count=auto")
+    facts = json.loads((out / "run.json").read_text())
+    assert facts["near_identical"] == [["a copy.png", "photo 2.png"]]  # from the cache
+    assert "region_groups" not in facts
+    assert "groups  " not in again.stdout
+
+
 def test_run__single_file(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert cli("run", photos, "--out", out, *LIGHT, "--single-file").exit_code == 0

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import builders
+from prelabel.cli.label_studio.predict import totals_rows
 from prelabel.errors import UserError
 from prelabel.label_studio import bulk, prediction_writer
 from prelabel.label_studio.api.client import Client
@@ -93,6 +94,20 @@ def test_predict_project__every_task_once(project: Project, server: FakeLabelStu
         totals.model_version,
     )
     assert project.predictions()[1:] == [[p] for p in stored]
+
+
+def test_predict_project__tasks_with_near_identical_photos_are_told(
+    project: Project, server: FakeLabelStudio
+) -> None:
+    first = project.numbers[1]
+    copy = server.task(project.id, image=server.tasks[first]["data"]["image"])["id"]
+    totals = project.predict()
+    assert totals.near_identical == [[first, copy]]
+    assert totals.imported == N + 1
+    rows = dict(totals_rows(totals, dry_run=False))
+    assert rows["alike"] == "2 tasks have photos near-identical to others', in 1 group"
+    assert rows[""] == f"tasks {first}, {copy}"
+    assert project.predict().near_identical == []  # nothing is predicted
 
 
 def test_predict_project__a_dry_run_changes_nothing(

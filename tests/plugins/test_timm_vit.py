@@ -18,7 +18,9 @@ from prelabel.errors import UserError
 from prelabel.steps.features import Extractor
 from prelabel.strategies.contracts import check
 from prelabel.strategies.registry import make
+from prelabel.weights.load import load
 from prelabel.weights.timm_import import timm
+from prelabel_plugins.backbones.timm_network import Network
 from support.random_vit import TINY, MakeVit, WeightsFile
 
 NATIVE, DIM, DEPTH, HEADS = 160, 64, 6, 2
@@ -133,6 +135,32 @@ def test_extract__with_timms_fused_attention_switched_off(
     monkeypatch.setattr("timm.layers.attention.use_fused_attn", lambda *_, **__: False)
     found = vit().extract(_photo()[None])[0]
     assert (found.attention == expected.attention).all()
+
+
+def test_extract__warns_of_patches_with_outlying_norms(
+    weights_file: WeightsFile, caplog: pytest.LogCaptureFixture
+) -> None:
+    network = Network(
+        load(TINY, str(weights_file(TINY))), device=torch.device("cpu"), dtype=torch.float32
+    )
+    photos = _photo()[None]  # 100 patches
+
+    def outlying(module: object, inputs: object, tokens: Tensor) -> Tensor:
+        factors = torch.ones(tokens.shape[1])
+        factors[1 + 44] = 50.0  # after the CLS token
+        return tokens * factors[:, None]
+
+    plain = [network.extract(photos, feature="key", block=-1) for _ in range(101)]
+    assert not caplog.records
+    network = Network(
+        load(TINY, str(weights_file(TINY))), device=torch.device("cpu"), dtype=torch.float32
+    )
+    network.model.blocks[-1].register_forward_hook(outlying)
+    changed = [network.extract(photos, feature="key", block=-1) for _ in range(101)]
+    (record,) = caplog.records
+    assert "test_vit: 1.0 % of the patches" in record.getMessage()
+    # A block's keys are made before its output, and do not show it.
+    assert np.array_equal(changed[-1][0].patches, plain[0][0].patches)
 
 
 def test_extract__a_size_leaves_no_trace_for_the_next(vit: MakeVit) -> None:

@@ -15,6 +15,7 @@ from prelabel.data.records import Prediction
 from prelabel.report import write_report
 from prelabel.report.contents import histogram
 from prelabel.report.totals import Totals
+from prelabel.runs.facts import GroupFacts
 from support.report_data import (
     Scripts,
     box_region,
@@ -92,6 +93,22 @@ def test_page__facts_have_their_places(tmp_path: Path) -> None:
         assert f"<tr><th scope=row>{name}</th><td>{value}</td></tr>" in html
     assert '<th scope=row>features</th><td>3.00 s</td><td class=track><svg width="75.0%"' in html
     assert "{{" not in html
+
+
+def test_page__what_regions_look_like_and_photos_that_are_alike(tmp_path: Path) -> None:
+    facts = run_facts(
+        classes_used=3,
+        region_groups=GroupFacts(80, 50, 4, 0.1, 0.4),
+        near_identical=[["a.jpg", AWKWARD], ["b.jpg", "c.jpg", "d.jpg"]],
+    )
+    page = write_report(tmp_path, small_dataset(tmp_path, n=4), facts)
+    html = " ".join(page.read_text(encoding="utf-8").split())
+    assert "3 classes used (silhouette 0.10); regions look like about 4 groups" in html
+    assert "<dt>near-identical</dt><dd>5</dd>" in html
+    assert '<a href="#near-identical">in 2 groups</a>' in html
+    assert "5 photos are near-identical to others, in 2 groups. None is left out." in html
+    assert "<li>b.jpg, c.jpg, d.jpg</li>" in html
+    assert "<b>name" not in html
 
 
 def test_page__without_any_photo_or_class(tmp_path: Path) -> None:

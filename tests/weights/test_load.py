@@ -67,6 +67,9 @@ def test_load__from_the_hub(
     assert "licence" not in caplog.text
     load("vit_small_patch16_dinov3.lvd1689m", "")
     assert "dinov3-license" in caplog.text  # DINOv3's is not an open one
+    assert "registers" not in caplog.text
+    load("vit_base_patch14_dinov2.lvd142m", "")
+    assert "use vit_base_patch14_reg4_dinov2.lvd142m or DINOv3's" in caplog.text
 
 
 def test_load__a_hub_that_breaks_off_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import Task, TaskID
 
-    from prelabel.runs.facts import PhotoFacts, Skipped
+    from prelabel.runs.facts import PhotoFacts, RunFacts, Skipped
     from prelabel.runs.run import Summary
 
 EVERY = 10.0
 """Seconds between two lines of a stage, where there is no terminal."""
 _SHOWN = 5
-"""Skipped photos that the summary names; run.json and the report name all."""
+"""Skipped photos, and groups of near-identical ones, that the summary names; run.json and the report
+name all."""
 
 
 def progress() -> Progress:
@@ -113,6 +114,9 @@ def summary_lines(summary: Summary) -> list[str]:
         lines.append(f"regions    {facts.regions}")
     used = f" ({facts.classes_used} used)" if facts.classes_used is not None else ""
     lines.append(f"classes    {facts.classes}{used}")
+    if facts.region_groups:
+        lines.append(f"groups     {facts.region_groups.line(facts.classes_used or 0)}")
+    lines += _near_identical(facts)
     if facts.taught:
         lines.append(f"labels     {facts.taught.line}")
     lines.append(f"weights    {one_line(facts.weights['name'])}")
@@ -147,6 +151,19 @@ def _skipped(skipped: Sequence[Skipped]) -> list[str]:
     lines += [f"  {one_line(one.photo)}: {one_line(one.reason)}" for one in skipped[:_SHOWN]]
     if len(skipped) > _SHOWN:
         lines.append(f"  and {len(skipped) - _SHOWN} more, all named in run.json")
+    return lines
+
+
+def _near_identical(facts: RunFacts) -> list[str]:
+    groups = facts.near_identical
+    if not groups:
+        return []
+    lines = [f"alike      {facts.near_identical_line}"]
+    for names in groups[:_SHOWN]:
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        lines.append(f"  {', '.join(map(one_line, names[:_SHOWN]))}{more}")
+    if len(groups) > _SHOWN:
+        lines.append(f"  and {len(groups) - _SHOWN} more groups, all named in run.json")
     return lines
 
 

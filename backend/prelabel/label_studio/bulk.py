@@ -42,6 +42,7 @@ from prelabel.label_studio.unnamed import (
 from prelabel.model import FittedModel
 from prelabel.photo_segmenter import PhotoSegmenter
 from prelabel.steps.exemplars import Names
+from prelabel.steps.near_identical import PhotoPrints
 from prelabel.steps.taught import Taught
 from prelabel.storage.progress import Progress, RunLog
 
@@ -96,6 +97,7 @@ class Totals:
     model_version: str = ""
     shown: str = ""
     labels_kept: str = ""
+    near_identical: list[list[int]] = field(default_factory=list)
 
     def add(self, written: Written) -> None:
         """Count what became of the predictions that were made."""
@@ -239,6 +241,7 @@ def _predict(
     if not todo:
         return  # the weights need not be loaded
     segmenter = PhotoSegmenter(model, model.config)
+    prints = PhotoPrints()
     for start in range(0, len(todo), _PORTION):
         portion = {task.id: task for task in todo[start : start + _PORTION]}
         quiet = RunLog()  # one bar for all portions
@@ -247,6 +250,7 @@ def _predict(
         named: dict[int, list[NamedRegions]] = {}
         for photo, segment in segmenter.each(photos, quiet):
             task = portion[task_of(photo.name)]
+            prints.add(photo.name, segment.cls, segment.pixel_hash)
             prediction = segment.classified(photo.name, model, clusterer, version="")
             of_task = named.setdefault(task.id, [])
             of_task.append(
@@ -269,3 +273,5 @@ def _predict(
                 )
         for name, reason in quiet.skipped.items():
             totals.failed.setdefault(task_of(name), reason)
+    tasks = (dict.fromkeys(map(task_of, names)) for names in prints.groups())
+    totals.near_identical = [list(own) for own in tasks if len(own) > 1]

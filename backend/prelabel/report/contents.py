@@ -15,7 +15,7 @@ from prelabel.runs.facts import RunFacts
 _SHOWN_ELSEWHERE = {
     "seconds", "weights", "warnings", "config", "regions", "class_names", "classes_used",
     "photos_per_second", "peak_memory_mb", "command", "state", "photos",
-    "taught",
+    "taught", "region_groups", "near_identical",
 }  # fmt: skip
 HISTOGRAM_WIDTH, HISTOGRAM_HEIGHT = 600, 180
 """In the units of its SVG."""
@@ -63,6 +63,9 @@ def tiles(totals: Totals, facts: RunFacts) -> list[Tile]:
         ),
         Tile("skipped", _count(n_skipped), *(("reasons", "#skipped") if n_skipped else ())),
     ]
+    if alike := facts.near_identical:
+        note = f"in {len(alike)} group{'s' * (len(alike) != 1)}"
+        found.append(Tile("near-identical", _count(sum(map(len, alike))), note, "#near-identical"))
     if facts.photos_per_second is not None:
         found.append(Tile("photos per second", f"{facts.photos_per_second:.3g}"))
     found.append(Tile("MB peak memory", _count(round(facts.peak_memory_mb))))

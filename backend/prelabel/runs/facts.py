@@ -66,12 +66,51 @@ class TaughtFacts(msgspec.Struct):
         return f"{counts}; {more}"
 
 
+class GroupFacts(msgspec.Struct, omit_defaults=True):
+    """What regions look like, in a sample of them.
+
+    ``regions``: how many were looked at; of fewer than ``regions_needed`` nothing is said.
+    ``groups``: how many dense groups they make, as ``classes.count=auto`` finds them.
+    ``class_silhouette``: how well the classes that were used are apart, the mean over these regions
+    in [-1, 1]: near 1 far, near 0 not at all. ``group_silhouette``: likewise of the groups, each
+    region counted to the nearest one. A silhouette is left out where there are fewer than two.
+    """
+
+    regions: int
+    regions_needed: int
+    groups: int | None = None
+    class_silhouette: float | None = None
+    group_silhouette: float | None = None
+
+    def line(self, classes_used: int) -> str:
+        """For people, on one line."""
+        if self.groups is None:
+            return (
+                f"{self.regions} regions, too few to say how many groups they look like "
+                f"({self.regions_needed} are needed)"
+            )
+        used = f"{classes_used} class{'es' * (classes_used != 1)} used"
+        if not self.groups:
+            like = "no groups: none are much more like each other than like the rest"
+        else:
+            like = f"about {self.groups} group{'s' * (self.groups != 1)}"
+        return (
+            f"{used}{_silhouette(self.class_silhouette)}; "
+            f"regions look like {like}{_silhouette(self.group_silhouette)}"
+        )
+
+
+def _silhouette(mean: float | None) -> str:
+    return "" if mean is None else f" (silhouette {mean:.2f})"
+
+
 class RunFacts(msgspec.Struct, omit_defaults=True, kw_only=True):
     """What `prelabel run`, `fit` and `predict` did; in run.json, in the terminal and in the report.
 
     ``prelabel``: its version. ``weights``: their ``name``, and what else decides the features.
-    ``strategies``: distribution and version by kind. ``taught``: None without labels. ``seconds``: by
-    stage, and ``total``. ``formats``: exports that lie in the folder, ``format_settings``: their
+    ``strategies``: distribution and version by kind. ``taught``: None without labels.
+    ``region_groups``: None where classes are the groups that were found. ``near_identical``: names of
+    photos, by group. ``seconds``: by stage, and ``total``. ``formats``: exports that lie in the folder, ``format_settings``: their
     settings; ``single_file``: whether the report has its pictures inside. What fit alone does not know
     is None, and left out of JSON.
     """
@@ -91,12 +130,20 @@ class RunFacts(msgspec.Struct, omit_defaults=True, kw_only=True):
     regions: int | None = None
     classes_used: int | None = None
     parts_left_out: int | None = None
+    region_groups: GroupFacts | None = None
+    near_identical: list[list[str]] = []
     seconds: dict[str, float]
     peak_memory_mb: float
     photos_per_second: float | None = None
     formats: list[str] | None = None
     format_settings: dict[str, dict[str, object]] = {}
     single_file: bool = False
+
+    @property
+    def near_identical_line(self) -> str:
+        """For people, on one line; "" if there are none."""
+        n, k = sum(map(len, self.near_identical)), len(self.near_identical)
+        return f"{n} photos are near-identical to others, in {k} group{'s' * (k != 1)}" if n else ""
 
 
 class PhotoFolder(msgspec.Struct):

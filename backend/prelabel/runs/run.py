@@ -14,12 +14,13 @@ from msgspec import structs
 from prelabel.config import Config
 from prelabel.data.dataset import Dataset, ExportContext, Problems
 from prelabel.model import FittedModel
-from prelabel.pipeline import fit, predict
+from prelabel.pipeline import fit, predict_segments
 from prelabel.report import Thumbnails, write_report
 from prelabel.runs.facts import FolderFacts, PhotoFacts, RunFacts, Skipped, TaughtFacts
 from prelabel.runs.folder import output_folder, write_facts
 from prelabel.runs.formats import Settings, make_exporters, named_settings, write_formats
 from prelabel.runs.predictions import FILE, read_predictions, write_predictions
+from prelabel.runs.survey import Survey
 from prelabel.runs.tally import Tally
 from prelabel.runs.thumbnail_hook import ThumbnailHook
 from prelabel.steps.photos import PhotoSet
@@ -64,7 +65,8 @@ def run(
         hook = ThumbnailHook(Thumbnails(out / "report" / "thumbs"))
         model = fit(photos, config, labels=labels, complete=complete, log=log, hook=hook)
         model.save(out / "model")
-        tally = _predict(model, photos, out / FILE, log, hook)
+        survey = Survey(config)
+        tally = _predict(model, photos, out / FILE, log, hook, survey)
         context = ExportContext(photos.root, model.class_names, model.version)
         folders = {name: out / name for name in exporters}
         files = write_formats(
@@ -75,6 +77,10 @@ def run(
         facts.formats = list(exporters)
         facts.format_settings = named_settings(exporters, exporter_settings)
         facts.single_file = single_file
+        with log.stage("likeness", 1):
+            facts.region_groups = survey.region_groups()
+            facts.near_identical = survey.near_identical()
+            log.advance()
         facts.warnings += label_problems(labels)
         facts.warnings += _stale_exports(out, earlier, facts)
         facts.warnings += context.problems.lines()
@@ -212,14 +218,20 @@ def load_weights(config: Config, log: RunLog) -> Config:
 
 
 def _predict(
-    model: FittedModel, photos: PhotoSet, file: Path, log: RunLog, hook: ThumbnailHook
+    model: FittedModel,
+    photos: PhotoSet,
+    file: Path,
+    log: RunLog,
+    hook: ThumbnailHook,
+    survey: Survey | None = None,
 ) -> Tally:
     """Predict into a file, counting."""
     # fit has a stage "regions" as well; most of these come from the cache then.
     own = RunLog(_RenamedStage(log.progress, "predictions"))
     own.skipped, own.notes = log.skipped, log.notes
     tally = Tally()
-    stream = tally.watch(predict(model, photos, log=own, hook=hook))
+    found = predict_segments(model, photos, log=own, hook=hook)
+    stream = tally.watch(survey.watch(found) if survey else (one for one, _ in found))
     write_predictions(file, hook.completed(stream, photos.photos))
     log.seconds["predictions"] = sum(own.seconds.values())
     return tally

@@ -73,7 +73,8 @@ def find_classes(embeddings: Float, *, clusterer: Clusterer, seed: int) -> Found
     from sklearn.decomposition import PCA
 
     n_components = min(_COMPONENTS, len(few) - 1, few.shape[1])
-    points = unit(PCA(n_components, random_state=seed).fit_transform(few))
+    with np.errstate(invalid="ignore"):  # all of them are equal
+        points = unit(PCA(n_components, random_state=seed).fit_transform(few))
     least = max(_LEAST, round(math.sqrt(len(few)) / 4))
     fitted = HDBSCAN(min_cluster_size=least, min_samples=_LEAST, copy=True).fit(points)
     groups = np.where(fitted.probabilities_ >= _INSIDE, fitted.labels_, -1)

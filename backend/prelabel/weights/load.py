@@ -13,6 +13,7 @@ from prelabel.errors import UserError
 from prelabel.storage.files import cache_folder
 from prelabel.storage.text import error_line
 from prelabel.weights import hub
+from prelabel.weights.artifacts import warn_of_missing_registers
 from prelabel.weights.checkpoint import (
     check_fits,
     for_network,
@@ -73,6 +74,7 @@ def load(model: str, weights: str) -> LoadedWeights:
         loaded = from_file(Path(weights), model=model)
     if "dinov3" in loaded.architecture:
         _log.warning(DINOV3_LICENCE)
+    warn_of_missing_registers(loaded.architecture)
     return loaded
 
 

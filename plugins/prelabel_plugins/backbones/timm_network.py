@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from prelabel.data.records import PatchFeatures
 from prelabel.errors import UserError
+from prelabel.weights.artifacts import OutlyingNorms
 from prelabel.weights.devices import best_device, computes_bfloat16
 from prelabel.weights.load import LoadedWeights, default_choice, load
 
@@ -72,6 +73,7 @@ class Network:
         self.dim = int(model.embed_dim)
         self.depth = len(model.blocks)
         self.prefix = int(model.num_prefix_tokens)
+        self._norms = OutlyingNorms(loaded.architecture)
         self._mean = torch.tensor(model.pretrained_cfg["mean"], device=device) * 255
         self._std = torch.tensor(model.pretrained_cfg["std"], device=device) * 255
         self._grid = tuple(model.patch_embed.grid_size)
@@ -100,7 +102,9 @@ class Network:
             tokens = earlier(tokens, **extra)
         attended = self.model.blocks[chosen].norm1(tokens)
         with _Attended() as seen:
-            tokens = self.model.norm(self.model.blocks[chosen](tokens, **extra))
+            tokens = self.model.blocks[chosen](tokens, **extra)
+        self._norms.add(tokens[:, self.prefix :].float().norm(dim=-1).cpu().numpy())
+        tokens = self.model.norm(tokens)
 
         patches = (
             tokens

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -217,6 +218,7 @@ def totals_rows(totals: Totals, *, dry_run: bool) -> list[tuple[str, str]]:
         "holes filled, since polygons have none": lost.holes,
     }
     rows += [("left out", f"{n} {what}") for what, n in counts.items() if n]
+    rows += _near_identical(totals.near_identical)
     if totals.labels_kept:
         rows.append(("label config", f"annotations still have the labels {totals.labels_kept}"))
     if lost.simplified:
@@ -235,4 +237,19 @@ def totals_rows(totals: Totals, *, dry_run: bool) -> list[tuple[str, str]]:
     if totals.learning:
         rows.append(("taught by", totals.learning))
     rows.append(("model", totals.model_version))
+    return rows
+
+
+def _near_identical(groups: Sequence[Sequence[int]]) -> list[tuple[str, str]]:
+    """Groups of tasks with near-identical photos."""
+    if not groups:
+        return []
+    n, k = sum(map(len, groups)), len(groups)
+    what = f"{n} tasks have photos near-identical to others', in {k} group{'s' * (k != 1)}"
+    rows = [("alike", what)]
+    for tasks in groups[:_SHOWN]:
+        more = f" and {len(tasks) - _SHOWN} more" if len(tasks) > _SHOWN else ""
+        rows.append(("", f"tasks {', '.join(map(str, tasks[:_SHOWN]))}{more}"))
+    if k > _SHOWN:
+        rows.append(("", f"… and {k - _SHOWN} more"))
     return rows
