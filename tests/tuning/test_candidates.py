@@ -33,6 +33,12 @@ def test_candidates__learners_are_those_that_are_installed() -> None:
     assert found == {f"learner.name = {n}" for n in registry.names("learner") if n != "ridge"}
 
 
+def test_candidates__settings_that_only_some_strategies_have() -> None:
+    found = {c.name for c in candidates("separator.similar", load("default"), [])}
+    assert found == {"separator.similar = 0.4", "separator.similar = 0.7"}  # 0.55 is the default
+    assert not list(candidates("separator.similar", load("fast"), []))  # connected has none
+
+
 def test_candidates__given_settings_hold_for_every_recipe() -> None:
     settings = ["features.size=112", "regions.threshold=0.7"]
     for candidate in candidates("recipe", load("default", settings), settings):

@@ -96,6 +96,24 @@ def test_tune__what_saves_less_time_is_not_taken(tuned: Callable[[Figures], Tuni
     assert any("–" in line for line in table_lines(found))
 
 
+def test_is_better__separators_go_by_the_work_they_spare() -> None:
+    photos = {"a": 0.5, "b": 0.5, "c": 0.5}
+    best = search.Row("best", Score(photos, 0.1, {"a": 60, "b": 80, "c": 100}))
+    spares = Score(photos, 0.2, {"a": 50, "b": 72, "c": 88})  # 10 ± 1.2 seconds
+    assert spares.spared_over(best.score or spares) == pytest.approx((10, 2 / 3**0.5))
+    assert search._is_better(search.Row("x", spares), best, cuts=True)
+    assert not search._is_better(search.Row("x", spares), best)  # the IoU is the same
+    lucky = Score(photos, 0.2, {"a": 0, "b": 85, "c": 105})  # 17 ± 22
+    assert not search._is_better(search.Row("x", lucky), best, cuts=True)
+    little = Score(photos, 0.11, {"a": 59.7, "b": 79.7, "c": 99.7})  # under 0.5 % of the work
+    assert not search._is_better(search.Row("x", little), best, cuts=True)
+    worse = Score({"a": 0.49, "b": 0.49, "c": 0.49}, 0.2, spares.seconds)
+    assert not search._is_better(search.Row("x", worse), best, cuts=True)
+    unknown = Score({"a": 0.6, "b": 0.6, "c": 0.6}, None)  # objects are not told apart
+    assert unknown.spared_over(spares) is None
+    assert search._is_better(search.Row("x", unknown), best, cuts=True)
+
+
 def test_tune__what_cannot_be_used_is_a_row_with_the_reason(
     tuned: Callable[[Figures], Tuning],
 ) -> None:

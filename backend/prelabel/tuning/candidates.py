@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ _VALUES: dict[str, tuple[object, ...]] = {
     "features.size": (336, 448, 672),
     "learner.name": (),  # all that are installed
     "separator.name": (),
+    "separator.similar": (0.4, 0.55, 0.7),
     "regions.threshold": (0.3, 0.4, 0.5, 0.6),
     "regions.min_area": (0.0005, 0.002, 0.01),
 }
@@ -37,21 +39,39 @@ def group_names(settings: Sequence[str]) -> list[str]:
 
 
 def candidates(group: str, best: Config, settings: Sequence[str]) -> Iterator[Candidate]:
-    """The alternatives to ``best`` in a group. ``settings``: those that are given."""
-    for value in _values(group):
+    """The alternatives to ``best`` in a group; none for a setting that its strategy does not have.
+    ``settings``: those that are given."""
+    for value in _values(group) if _has(best, group) else ():
         name = f"{group} {value}" if group == RECIPE else f"{group} = {value}"
         try:
             config = _config(group, value, best, settings)
         except UserError as error:  # such as an extra that is not installed
             yield Candidate(name, None, str(error))
         else:
-            if config != best:
+            if not _is_same(config, best, group):
                 yield Candidate(name, config)
 
 
 def most(settings: Sequence[str]) -> int:
     """The largest number of candidates, with the first."""
     return 1 + sum(max(0, len(_values(name)) - 1) for name in group_names(settings))
+
+
+def _has(config: Config, group: str) -> bool:
+    section, _, name = group.partition(".")
+    if section not in config.strategy_names or name == "name":
+        return True
+    strategy = registry.load(section, config.strategy_names[section])
+    return name in {field.name for field in dataclasses.fields(strategy)}
+
+
+def _is_same(config: Config, best: Config, group: str) -> bool:
+    section = group.partition(".")[0]
+    if section not in config.strategy_names:
+        return config == best
+    return config.strategy(section) == best.strategy(
+        section
+    )  # a setting may be left to its default
 
 
 def _values(group: str) -> Sequence[object]:

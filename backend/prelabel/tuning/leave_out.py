@@ -45,10 +45,13 @@ class Score:
             outside regions. Photos that are void alone are left out.
         time_saved: as `prelabel evaluate` estimates it over all of them; None where labels do not
             tell objects apart, or there are none.
+        seconds: by name of each photo, an annotator's work with what was found, by the same costs;
+            empty where ``time_saved`` is None.
     """
 
     photos: Mapping[str, float]
     time_saved: float | None
+    seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def mean(self) -> float:
@@ -62,9 +65,22 @@ class Score:
 
     def gain_over(self, other: Score) -> tuple[float, float]:
         """The mean of the differences on the same photos, and its standard error."""
-        both = [name for name in self.photos if name in other.photos]
-        found = [self.photos[name] - other.photos[name] for name in both]
-        return float(np.mean(found)), standard_error(found)
+        return _mean_difference(self.photos, other.photos)
+
+    def spared_over(self, other: Score) -> tuple[float, float] | None:
+        """The mean of the seconds of work that it spares a photo, and its standard error; None where
+        that is not known."""
+        if not self.seconds or not other.seconds:
+            return None
+        return _mean_difference(other.seconds, self.seconds)
+
+
+def _mean_difference(
+    these: Mapping[str, float], others: Mapping[str, float]
+) -> tuple[float, float]:
+    """On the photos that both have, with the standard error of the mean."""
+    found = [value - others[name] for name, value in these.items() if name in others]
+    return float(np.mean(found)), standard_error(found)
 
 
 def standard_error(values: Sequence[float]) -> float:
@@ -204,4 +220,12 @@ def _score(evaluation: Evaluation) -> Score:
     if not photos:
         raise UserError("the labelled photos hold nothing but crowds and void: label objects")
     objects = evaluation.figures.objects
-    return Score(photos, objects.time_saved if objects else None)
+    if objects is None or objects.time_saved is None:
+        return Score(photos, None)
+    seconds = {
+        pair.prediction.photo: measured.objects.seconds(
+            range(i, i + 1), measured.class_of, measured.costs
+        )[1]
+        for i, pair in enumerate(measured.pairing.pairs)
+    }
+    return Score(photos, objects.time_saved, seconds)

@@ -14,7 +14,7 @@ from prelabel.tuning.candidates import Candidate, candidates, group_names, most
 from prelabel.tuning.leave_out import LeaveOut, Score
 
 _LEAST_GAIN = 0.005
-"""Of foreground IoU, below which settings are alike."""
+"""Of foreground IoU, and as a share of an annotator's work, below which settings are alike."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,9 @@ def tune(photos: PhotoSet, labels: Dataset, settings: Sequence[str], progress: P
 
     The recipe is chosen first, then each further setting with those before it, so that at most
     `candidates.most` are measured. One is taken if its foreground IoU is higher on the same photos
-    by more than the standard error of the difference, and no less time is saved.
+    by more than the standard error of the difference, and no less time is saved. A separator cuts
+    the same foreground otherwise: it is taken if it spares work by more than that error, and the
+    IoU is not lower by as much.
 
     Args:
         photos: all photos, of which some have labels.
@@ -67,7 +69,7 @@ def tune(photos: PhotoSet, labels: Dataset, settings: Sequence[str], progress: P
         for candidate in candidates(group, config, settings):
             label = f"{len(rows) + 1} of {total}, {candidate.name}"
             row = _measured(candidate, leave_out, Prefixed(progress, label))
-            if candidate.config and _is_better(row, found):
+            if candidate.config and _is_better(row, found, cuts=group.startswith("separator.")):
                 row = Row(row.name, row.score, is_taken=True)
                 found, found_config = row, candidate.config
             rows.append(row)
@@ -84,11 +86,16 @@ def _measured(candidate: Candidate, leave_out: LeaveOut, progress: Progress) -> 
         return Row(candidate.name, None, str(error))
 
 
-def _is_better(row: Row, best: Row) -> bool:
-    """Whether it is better by more than the spread over photos, and saves no less time."""
+def _is_better(row: Row, best: Row, *, cuts: bool = False) -> bool:
+    """Whether it is better by more than the spread over photos. ``cuts``: the foreground is alike but
+    for what is too small to be a region, and is cut into other regions."""
     if row.score is None or best.score is None:
         return False
     gain, error = row.score.gain_over(best.score)
+    if cuts and (spared := row.score.spared_over(best.score)):
+        work = sum(best.score.seconds.values()) / len(best.score.seconds)
+        is_as_good = gain >= -max(error, _LEAST_GAIN)
+        return is_as_good and spared[0] > max(spared[1], _LEAST_GAIN * work)
     saved, saved_now = best.score.time_saved, row.score.time_saved
     loses_time = saved is not None and saved_now is not None and saved_now < saved
     return gain > max(error, _LEAST_GAIN) and not loses_time
