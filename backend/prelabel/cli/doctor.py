@@ -42,14 +42,19 @@ def _devices() -> Iterator[Row]:
     import torch
 
     from prelabel.weights.devices import best_device, computes_bfloat16
+    from prelabel.weights.precision import fastest_precision, measured_seconds
 
     best = best_device()
     yield "CPU", f"{os.cpu_count()} cores, {torch.get_num_threads()} threads used"
     yield "CUDA", torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     yield "MPS", "present" if torch.backends.mps.is_available() else "none"
     yield "used", str(best)
-    bfloat16 = "yes" if computes_bfloat16(best) else f"not supported by {best}: float32 is used"
-    yield "bfloat16", bfloat16
+    if computes_bfloat16(best):
+        seconds = measured_seconds(best)
+        times = f"{seconds['float32'] / seconds['bfloat16']:.1f} times as fast as float32"
+        yield "bfloat16", f"{times} when it was measured: {fastest_precision(best)} is used"
+    else:
+        yield "bfloat16", f"not supported by {best}: float32 is used"
 
 
 def _weights() -> Iterator[Row]:

@@ -32,6 +32,7 @@ LEFT_OUT = {
     "prelabel": "only hands out the public names; it imports everything",
     "prelabel.errors": "messages",
     "prelabel.weights.artifacts": "warns of weights",
+    "prelabel.weights.precision": "chooses a precision, which is in the keys",
     "prelabel.storage": "where results are kept and how many are computed at once",
     "prelabel.config": "settings: their values are in the keys",
     "prelabel.model": "what was fitted: its values are in the keys",

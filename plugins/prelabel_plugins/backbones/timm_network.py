@@ -15,8 +15,9 @@ from torch.overrides import TorchFunctionMode
 from prelabel.data.records import PatchFeatures
 from prelabel.errors import UserError
 from prelabel.weights.artifacts import OutlyingNorms
-from prelabel.weights.devices import best_device, computes_bfloat16
+from prelabel.weights.devices import best_device
 from prelabel.weights.load import LoadedWeights, default_choice, load
+from prelabel.weights.precision import fastest_precision
 
 _networks: dict[tuple[str, str, str, str], Network] = {}
 """What is loaded, by the settings and, where they named no architecture, also by its name."""
@@ -31,9 +32,7 @@ def load_network(model: str, weights: str, precision: str, device: str) -> Netwo
     if key not in _networks:
         loaded = load(model, weights)
         chosen = _device(device)
-        name = precision
-        if precision == "auto":
-            name = "bfloat16" if computes_bfloat16(chosen) else "float32"
+        name = fastest_precision(chosen) if precision == "auto" else precision
         if len(_networks) >= 4:  # two networks, as where weights are compared
             _networks.clear()
         network = Network(loaded, device=chosen, dtype=getattr(torch, name))

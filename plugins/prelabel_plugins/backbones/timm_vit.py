@@ -29,7 +29,8 @@ class TimmVit:
         feature: which vectors of the block describe a patch. Keys separate objects best in
             self-supervised ViTs (LOST, arXiv 2109.14279; Deep ViT Features, arXiv 2112.05814).
         block: which block, from 0, or from the end if negative; -1 is the last.
-        precision: ``auto`` is bfloat16 where the processor computes with it, else float32.
+        precision: ``auto`` is bfloat16 where the device computes with it and is faster so, else
+            float32; measured once and remembered.
         device: ``auto`` is CUDA, then MPS, then the CPU; or a name that torch knows, such as
             ``cuda:1``.
     """
