@@ -7,9 +7,11 @@ import shutil
 import tracemalloc
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image as PilImage
 
 import builders
@@ -17,7 +19,7 @@ from prelabel.data import images
 from prelabel.data.dataset import Dataset
 from prelabel.data.masks import decode_rle
 from prelabel.data.records import Image, ImageFile
-from prelabel.errors import UserError
+from prelabel.errors import PluginError, UserError
 from prelabel.model import FittedModel
 from prelabel.pipeline import fit, predict
 from prelabel.segment import Segment
@@ -25,6 +27,7 @@ from prelabel.steps.features import Extractor
 from prelabel.steps.photos import PhotoSet, find_photos
 from prelabel.storage.progress import RunLog
 from prelabel.storage.shards import ShardStore
+from prelabel.strategies import checks
 from support.command_line import disc_labels, write_discs
 from support.small_photos import as_picture, tiny_config, without_name, write_scenes
 
@@ -62,6 +65,25 @@ def test_pipeline__finds_the_discs_and_groups_them(photos: Path) -> None:
         assert scores == sorted(scores, reverse=True)
     assert log.skipped == {}
     assert list(log.seconds) == ["features", "levels", "regions", "classes"]
+
+
+def test_pipeline__a_plugin_that_fails_once_costs_no_photo(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+
+    def fail_once(*given: Any) -> NDArray[np.float32]:
+        calls.append(1)
+        if len(calls) == 1:
+            raise PluginError("it was busy")
+        return checks.refine(*given)
+
+    monkeypatch.setattr("prelabel.segment.refine", fail_once)
+    log = RunLog()
+    model = fit(photos, tiny_config(), log=log)
+    assert list(log.skipped.values()) == ["it was busy"]
+    assert len(list(predict(model, photos, log=log))) == 20
+    assert log.skipped == {}
 
 
 @pytest.mark.slow

@@ -99,6 +99,7 @@ class PhotoSegmenter:
                 log.advance()
                 if segment:
                     failures.passed()
+                    log.skipped.pop(photo.name, None)  # a plugin may fail once, during the fit
                     yield photo, segment
 
     def stored(self, digest: str) -> Segment | None:
