@@ -674,7 +674,7 @@ def test_oldest_go_first_and_recent_ones_stay(client: Client, folder: Path) -> N
 def test_fetch__large_files_are_looked_at_one_by_one(
     monkeypatch: pytest.MonkeyPatch, client: Client, folder: Path
 ) -> None:
-    monkeypatch.setattr(module, "_CHECKED_BYTES", 1)
+    monkeypatch.setattr(module, "_OPEN_BYTES", 1)
     looking = threading.Lock()
 
     def look(file: Path) -> None:

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from prelabel.errors import PhotoError
+from prelabel.label_studio.api import photos as photos_module
 from prelabel.label_studio.api.photos import Sources
 from prelabel.label_studio.server import downloads as module
-from prelabel.label_studio.server import job_photos
 from prelabel.label_studio.server.downloads import Downloads
 from prelabel.label_studio.server.job_photos import OWN, JobPhotos, photos_of
 from prelabel.label_studio.server.jobs import Job, JobKind, Urgency
@@ -189,7 +189,7 @@ def test_photos_of__too_many_hold_up_others() -> None:
 
 def test_reading__large_photos_one_by_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PRELABEL_CACHE", str(tmp_path))
-    monkeypatch.setattr(job_photos, "_MOST_BYTES", 1)
+    monkeypatch.setattr(photos_module, "_OPEN_BYTES", 1)
     photos, data = JobPhotos(Sources()), base64.b64encode(png(1)).decode()
     task = job("predict", data={"image": f"data:image/png;base64,{data}"})
     [photo] = photos_of(task)

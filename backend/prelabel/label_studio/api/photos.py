@@ -8,6 +8,8 @@ import os
 import re
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -49,8 +51,8 @@ _READ_TIMEOUT = 30.0
 _OURS = re.compile(r"[0-9a-f]{32}(\.[a-z0-9]+)?|\.tmp-[0-9a-f-]+(\.[a-z0-9]+)?")
 _LONGEST = 16_000
 """Characters of an address that is no data: URL; servers take fewer."""
-_CHECKED_BYTES = 50_000_000
-"""Of files that are decoded at once to see whether they are photos."""
+_OPEN_BYTES = 50_000_000
+"""Bytes of files that are in memory at once, however many threads use them."""
 _CHECKED = "checked"
 """Part of a photo's name in the folder: earlier versions kept what is not a picture."""
 
@@ -103,7 +105,7 @@ class Fetcher:
         unkept = httpx.Limits(max_keepalive_connections=0)
         self._http = httpx.Client(timeout=_READ_TIMEOUT, follow_redirects=False, limits=unkept)
         self._locks = tuple(threading.Lock() for _ in range(256))
-        self._checking = MemoryBudget(_CHECKED_BYTES)
+        self._open = MemoryBudget(_OPEN_BYTES)
         self._pruning = threading.Lock()
         self._look_at = 0.0
 
@@ -147,6 +149,15 @@ class Fetcher:
             if file.exists():
                 raise
         return images.read_bytes(self.fetch(uri, task_id=task_id))  # removed by another process
+
+    @contextmanager
+    def reading(self, uri: str, *, task_id: int | None = None) -> Iterator[bytes]:
+        """The photo's bytes; while others are in use, it waits until there is room for them. Raises
+        PhotoError and UserError. Within, nothing is fetched: that may need the room."""
+        file = self.fetch(uri, task_id=task_id)
+        size = file.stat().st_size if file.exists() else 0
+        with self._open.taking(size):
+            yield images.read_bytes(file)
 
     def _file(self, uri: str) -> Path:
         name = hashlib.blake2b(f"{_CHECKED}\n{self.server}\n".encode(), digest_size=16)
@@ -195,7 +206,7 @@ class Fetcher:
             self._write(uri, into, task_id, deadline)
         if not file.exists():
             raise FileNotFoundError(str(file))
-        with self._checking.taking(file.stat().st_size):
+        with self._open.taking(file.stat().st_size):
             images.read_image(file)
 
     def _write(self, uri: str, into: BinaryIO, task_id: int | None, deadline: Deadline) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from urllib.parse import urlsplit
 
 from prelabel.errors import PhotoError
@@ -16,14 +15,11 @@ from prelabel.label_studio.predict import prompts
 from prelabel.label_studio.project_folder import ProjectFolder
 from prelabel.label_studio.server.jobs import Job
 from prelabel.label_studio.server.requests import read_object
-from prelabel.storage.memory import MemoryBudget
 
 OWN = "own"
 """The place of photos that Label Studio itself has."""
 _MOST = 200
 """Photos of a task that is predicted."""
-_MOST_BYTES = 50_000_000
-"""Of photos that are being predicted, however many threads do it."""
 _LEARNED = "learned"
 """The place of photos that are learned from: the server says only then where they are."""
 
@@ -33,18 +29,13 @@ class JobPhotos:
 
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
-        self._memory = MemoryBudget(_MOST_BYTES)
         self._lock = threading.Lock()
         self._fetchers: dict[tuple[str, str], Fetcher] = {}
 
-    @contextmanager
-    def reading(self, job: Job, photo: TaskPhoto) -> Iterator[bytes]:
-        """A photo's bytes; while others' are in use, it waits until there is room for them. Raises
-        PhotoError and UserError."""
-        file = self._fetcher(job.server, job.token).fetch(photo.uri, task_id=job.task_id)
-        size = file.stat().st_size if file.exists() else 0
-        with self._memory.taking(size):
-            yield self.read(job, photo)
+    def reading(self, job: Job, photo: TaskPhoto) -> AbstractContextManager[bytes]:
+        """A photo's bytes, within: as ``Fetcher.reading``."""
+        fetcher = self._fetcher(job.server, job.token)
+        return fetcher.reading(photo.uri, task_id=job.task_id)
 
     def read(self, job: Job, photo: TaskPhoto) -> bytes:
         """A photo's bytes. Raises PhotoError and UserError."""
