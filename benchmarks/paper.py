@@ -14,7 +14,7 @@ classes' clusters are of the same photos that are measured, of which a fit looks
 (``--set fit.photos=5000`` for all of COCO's).
 
 Columns: ``miou`` and ``foreground_iou`` in percent, ``photos`` measured, ``seconds`` in all.
-Other weights than DINO's are marked: what they give is no result of the paper.
+``marked``: other weights than DINO's, which give no result of the paper, and other photos.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ class Published:
     protocol: str
 
 
+PHOTOS = {"VOC 2012 val": 1449, "COCO val2017": 5000}
 LITERATURE = {
     "VOC 2012 val": (
         Published("MaskContrast (2021)", 35.0, "saliency model; contrastive training; k-means"),
@@ -100,9 +101,8 @@ def main() -> int:
                     recipe=arguments.recipe,
                     settings=[f"fit.seed={arguments.seed}", *arguments.set],
                 )
-                rows.append(
-                    {"set": name, "recipe": arguments.recipe, "seed": arguments.seed, **row}
-                )
+                row |= {"set": name, "recipe": arguments.recipe, "seed": arguments.seed}
+                rows.append(row | {"marked": marks(row)})
                 write_csv(arguments.out, FIELDS, rows)
             print("\n".join(["", *table(name, rows)]), flush=True)
     except UserError as error:
@@ -156,13 +156,23 @@ def measure(truth: Dataset, backbone: str, *, recipe: str, settings: Sequence[st
     assert figures.pixels
     return {
         "weights": backbone,
-        "marked": "" if "dino" in backbone else "not DINO: no result of the paper",
         "photos": figures.photos,
         "classes": figures.classes,
         "miou": round(100 * figures.pixels.mean_iou, 1),
         "foreground_iou": round(100 * (figures.pixels.foreground_iou or 0), 1),
         "seconds": round(time.perf_counter() - start, 1),
     }
+
+
+def marks(row: Row) -> str:
+    """What keeps a row from being a result of the paper; "" if nothing does."""
+    weights, expected = str(row["weights"]), PHOTOS[str(row["set"])]
+    found = []
+    if "dino" not in weights or Path(weights).exists():
+        found.append("not DINO: no result of the paper")
+    if row["photos"] != expected:
+        found.append(f"not the {expected} photos of the set")
+    return "; ".join(found)
 
 
 def table(name: str, rows: Sequence[Row]) -> list[str]:

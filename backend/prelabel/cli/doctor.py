@@ -16,8 +16,8 @@ from prelabel.strategies import registry
 Row = tuple[str, str]
 
 _LIBRARIES = ("torch", "timm", "numpy", "opencv-python-headless", "scikit-learn", "pillow")
-_NEEDS = {"dense-crf": "dense-crf", "sam": "sam"}
-"""Built-in strategies that cannot be used without an extra."""
+_WITH_EXTRA = ("dense-crf", "sam")
+"""Built-in strategies that cannot be used without the extra of the same name."""
 _INSTEAD = "use --backbone FILE or --backbone stand-in"
 
 
@@ -97,8 +97,8 @@ def _plugins() -> Iterator[Row]:
                 registry.load(section, name)
                 usable.append(name)
             except UserError as error:
-                extra = _NEEDS.get(name)
-                if not extra or not _missing(extra):  # else it is listed with its extra
+                is_listed = name in _WITH_EXTRA and _missing(name)  # with its extra
+                if not is_listed:
                     broken.append((section, str(error)))
         yield section, ", ".join(usable) or "none"
         yield from broken

@@ -21,7 +21,7 @@ OUTLYING = 3.0
 """Times the median norm of a photo's patches from which on a patch's is outlying. The paper's bound, a norm
 of 150, is that of one network. With ViT-S/14 in DINOv2's architecture, no patch of 20 photos reached 2.5."""
 SHARE = 0.002
-"""Share of outlying patches from which on a network is warned of; 0.0237 in the paper's DINOv2 ViT-g."""
+"""Share of outlying patches from which on a network is warned of; our own choice."""
 FEWEST = 10_000
 """Patches after which a share is taken: about 10 photos."""
 

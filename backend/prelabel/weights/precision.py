@@ -49,14 +49,13 @@ def measured_seconds(device: torch.device) -> Seconds:
     """Seconds of a layer in each precision, as they were measured the first time."""
     file = cache_folder() / FILE
     key = f"{_device_name(device)}, {cores()} cores, torch {torch.__version__}"
-    if key not in _read(file):
+    known = _read(file)
+    if key not in known:
         measured = _measure(device)
-        known = _read(file)  # another process may have been sooner
-        known.setdefault(key, measured)
+        known = {key: measured, **_read(file)}  # another process may have been sooner
         with suppress(OSError), replacing(file) as beside:  # a cache may not be writable
             beside.write_text(json.dumps(known, indent=1), encoding="utf-8")
-        return known[key]
-    return _read(file)[key]
+    return known[key]
 
 
 def _read(file: Path) -> dict[str, Seconds]:
