@@ -30,6 +30,7 @@ testing                      strategies
 plugin_template              errors storage strategies
 config                       errors storage strategies overrides
 steps                        strategies+ config
+recipe_choice                strategies+ config steps
 model_code                   strategies+ config
 model_facts                  strategies+ config model_code
 model                        strategies+ config steps model_code model_facts

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from prelabel.data.records import Prediction, Region
     from prelabel.model import FittedModel
     from prelabel.pipeline import fit, predict
+    from prelabel.recipe_choice import choose_recipe
     from prelabel.runs.datasets import open_dataset
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "FittedModel",
     "Prediction",
     "Region",
+    "choose_recipe",
     "export",
     "fit",
     "load_model",
@@ -36,6 +38,7 @@ _MODULES = {
     "FittedModel": "prelabel.model",
     "Prediction": "prelabel.data.records",
     "Region": "prelabel.data.records",
+    "choose_recipe": "prelabel.recipe_choice",
     "export": "prelabel.api",
     "fit": "prelabel.pipeline",
     "load_model": "prelabel.api",

@@ -237,7 +237,10 @@ class Config(_Section):
 
 
 def load(recipe: str = "default", overrides: Iterable[str] = ()) -> Config:
-    """A recipe by name or file, with ``section.name=value`` overrides. Raises UserError."""
+    """A recipe by name or file, with ``section.name=value`` overrides. Raises UserError.
+
+    `choose_recipe` finds the one that suits photos.
+    """
     return _changed(_checked(_read_recipe(recipe)), overrides)
 
 
@@ -271,6 +274,10 @@ def validate(settings: Mapping[str, object]) -> Config:
     return config
 
 
+AUTO = "auto"
+"""In the place of a recipe's name: the one that suits the photos."""
+
+
 def recipe_names() -> list[str]:
     """Names of the recipes that come with the package."""
     folder = files("prelabel.recipes")
@@ -280,7 +287,13 @@ def recipe_names() -> list[str]:
 
 
 def recipe_text(name: str) -> str:
-    """A packaged recipe's file. Raises UserError for an unknown name."""
+    """A packaged recipe's file. Raises UserError for an unknown name, and for ``auto``."""
+    if name == AUTO:
+        raise UserError(
+            "recipe 'auto' is chosen by photos, which only prelabel run and prelabel fit do (in Python: "
+            "choose_recipe): 'prelabel fit PHOTOS --recipe auto --out DIR' says which one it is; name "
+            "that one here"
+        )
     if name not in recipe_names():
         raise UserError(f"no recipe is named {name!r}{nearest(name, recipe_names())}")
     return (files("prelabel.recipes") / f"{name}.toml").read_text(encoding="utf-8")

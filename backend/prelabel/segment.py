@@ -271,6 +271,7 @@ def image_level_model(config: Config, features: PatchFeatures) -> FittedModel:
         vectors - center,
         features.attention.ravel().astype(np.float32),
         levels.border_patches(height, width).ravel(),
+        np.zeros(height * width, dtype=np.int64),
     )
     dataset = levels.fit_dataset(
         patches,

@@ -150,3 +150,90 @@ def test_separators__the_threshold_itself_is_background() -> None:
             make("separator", name, {}), [[0.5, 0.500001]], np.ones((1, 1, 1), np.float32)
         )
         assert found.tolist() == [[0, 1]]
+
+
+def _separate_clusters(
+    clusters: ArrayLike,
+    side: int,
+    *,
+    smallest: float,
+    refined: ArrayLike | None = None,
+    run: int = 0,
+) -> NDArray[np.int32]:
+    """Regions of one clustering's patches, ``side`` pixels wide, of a photo without edges; ``run`` is
+    its place behind others where all is one cluster."""
+    of_patches = np.array(clusters, dtype=np.int16)
+    height, width = of_patches.shape[0] * side, of_patches.shape[1] * side
+    ones = np.ones(of_patches.shape, dtype=np.float32)
+    runs = np.stack([np.zeros_like(of_patches)] * run + [of_patches])
+    settings = {"clustering": run, "smallest": smallest}
+    separator: Separator = make("separator", "clusters", settings)
+    return separator.separate(
+        np.ones((height, width), dtype=np.float32) if refined is None else np.float32(refined),
+        threshold=0.5,
+        patches=PatchMaps(ones, ones[..., None], ones, runs),
+        image=np.zeros((height, width, 3), dtype=np.uint8),
+    )
+
+
+@pytest.mark.parametrize("run", [0, 2])
+def test_clusters__connected_parts_of_each_cluster_cover_the_photo(run: int) -> None:
+    found = _separate_clusters([[7, 7, 3, 3, 7, 7]] * 4, 8, smallest=0, run=run)
+    assert found.shape == (32, 48)
+    assert found[:, [4, 24, 44]].tolist() == [[2, 1, 3]] * 32  # cluster 3 comes before cluster 7
+    assert set(np.unique(found)) == {1, 2, 3}
+
+
+def test_clusters__beyond_the_last_is_the_last() -> None:
+    settings = {"clustering": 5}
+    separator: Separator = make("separator", "clusters", settings)
+    ones = np.ones((2, 2), dtype=np.float32)
+    clusters = np.array([[[0, 0], [0, 0]], [[0, 1], [0, 1]]], dtype=np.int16)
+    maps = PatchMaps(ones, ones[..., None], ones, clusters)
+    image = np.zeros((16, 16, 3), dtype=np.uint8)
+    found = separator.separate(
+        np.ones((16, 16), dtype=np.float32), threshold=0.5, patches=maps, image=image
+    )
+    assert found[0, [0, 15]].tolist() == [1, 2]
+
+
+def test_clusters__what_is_small_goes_to_its_surroundings() -> None:
+    clusters = np.zeros((6, 6), dtype=np.int16)
+    clusters[2:4, 2:4] = 1
+    assert _separate_clusters(clusters, 8, smallest=0).max() == 2
+    assert (_separate_clusters(clusters, 8, smallest=0.2) == 1).all()
+    clusters[2:4, 2:4], clusters[4, 4] = 0, 1  # of a single patch no pixel is certain
+    assert (_separate_clusters(clusters, 8, smallest=0) == 1).all()
+
+
+def test_clusters__only_foreground() -> None:
+    refined = np.zeros((16, 32))
+    refined[:, :8] = refined[:, 24:] = 1
+    found = _separate_clusters([[4, 4, 4, 4]] * 2, 8, smallest=0, refined=refined)
+    assert found[0, [0, 12, 31]].tolist() == [1, 0, 2]
+    assert _separate_clusters([[4, 4]], 8, smallest=0, refined=np.zeros((8, 16))).max() == 0
+
+
+def test_clusters__follow_the_edge_of_the_photo() -> None:
+    """The photo changes four pixels to the right of where the patches do."""
+    separator: Separator = make("separator", "clusters", {})
+    ones = np.ones((4, 4), dtype=np.float32)
+    clusters = np.array([[[0, 0, 1, 1]] * 4], dtype=np.int16)
+    image = np.zeros((64, 64, 3), dtype=np.uint8)
+    image[:, 36:] = 200
+    found = separator.separate(
+        np.ones((64, 64), dtype=np.float32),
+        threshold=0.5,
+        patches=PatchMaps(ones, ones[..., None], ones, clusters),
+        image=image,
+    )
+    assert (found[:, :35] == 1).all()
+    assert (found[:, 38:] == 2).all()
+
+
+def test_largest__by_hand() -> None:
+    refined = [[1, 0, 0.9, 0.9], [1, 0, 0.9, 0], [0, 0, 0, 0]]
+    separator: Separator = make("separator", "largest", {})
+    vectors = np.zeros((3, 4, 1), dtype=np.float32)
+    assert _separate(separator, refined, vectors).tolist() == [[0, 0, 1, 1], [0, 0, 1, 0], [0] * 4]
+    assert _separate(separator, np.zeros((3, 4)), vectors).max() == 0

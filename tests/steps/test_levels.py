@@ -35,7 +35,9 @@ def _array(values: ArrayLike) -> Float:
 
 
 def _patches(vectors: Vectors, attention: ArrayLike) -> Patches:
-    return Patches(_array(vectors), _array(attention), np.zeros(len(vectors), dtype=np.bool_))
+    n = len(vectors)
+    nothing = np.zeros(n, dtype=np.int64)
+    return Patches(_array(vectors), _array(attention), np.zeros(n, dtype=np.bool_), nothing)
 
 
 def _by_direction(clusters: Clusters, run: int = 0) -> tuple[float, float]:
@@ -366,7 +368,7 @@ class Answers:
 
     answer: Any
 
-    def score(self, clusters: Any, *, k: int, attention: Any, border: Any) -> Any:
+    def score(self, clusters: Any, *, k: int, attention: Any, border: Any, photos: Any) -> Any:
         return self.answer
 
 

@@ -354,7 +354,13 @@ class HighForEmpty:
     """Scores a cluster without patches above a half."""
 
     def score(
-        self, clusters: NDArray[np.int64], *, k: int, attention: Float, border: NDArray[np.bool_]
+        self,
+        clusters: NDArray[np.int64],
+        *,
+        k: int,
+        attention: Float,
+        border: NDArray[np.bool_],
+        photos: NDArray[np.int64],
     ) -> object:
         return np.full(k, 0.7, dtype=np.float32)
 

@@ -117,6 +117,8 @@ def summary_lines(summary: Summary) -> list[str]:
     if facts.region_groups:
         lines.append(f"groups     {facts.region_groups.line(facts.classes_used or 0)}")
     lines += _near_identical(facts)
+    if facts.recipe:
+        lines.append(f"recipe     {facts.recipe.line}")
     if facts.taught:
         lines.append(f"labels     {facts.taught.line}")
     lines.append(f"weights    {one_line(facts.weights['name'])}")

@@ -12,6 +12,9 @@ from prelabel.errors import UserError
 
 if TYPE_CHECKING:
     from prelabel.config import Config
+    from prelabel.runs.facts import RecipeFacts
+    from prelabel.steps.photos import PhotoSet
+    from prelabel.storage.progress import Progress
 
 Photos = Annotated[
     Path,
@@ -37,6 +40,14 @@ Recipe = Annotated[
     typer.Option(
         metavar="NAME|FILE",
         help="A named set of settings (see prelabel recipes list) or a TOML file.",
+    ),
+]
+RecipeOrAuto = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME|FILE|auto",
+        help="A named set of settings (see prelabel recipes list) or a TOML file; auto looks at the "
+        "photos and chooses.",
     ),
 ]
 Set = Annotated[
@@ -152,6 +163,38 @@ def given_settings(
     if seed is not None:
         overrides.append(f"fit.seed={seed}")
     return [*overrides, *settings]
+
+
+def before_photos(
+    recipe: str, *, backbone: str, labels: Sequence[str], seed: int | None, settings: Sequence[str]
+) -> tuple[Config, list[str]]:
+    """The config as far as it is known before photos are looked at, that of ``default`` for ``auto``, and
+    the options as ``section.name=value``. Raises UserError."""
+    from prelabel.config import AUTO
+
+    known = "default" if recipe == AUTO else recipe
+    config = chosen_config(known, backbone=backbone, labels=labels, seed=seed, settings=settings)
+    return config, given_settings(backbone=backbone, labels=labels, seed=seed, settings=settings)
+
+
+def by_photos(
+    recipe: str, config: Config, photos: PhotoSet, given: Sequence[str], progress: Progress
+) -> tuple[Config, RecipeFacts | None]:
+    """The config, or for ``auto``, that of the recipe that suits the photos, which is told at once.
+    ``config``, ``given``: of `before_photos`. Raises UserError."""
+    from prelabel.config import AUTO
+
+    if recipe != AUTO:
+        return config, None
+    from prelabel.cli import console
+    from prelabel.recipe_choice import choose_recipe
+    from prelabel.runs.facts import RecipeFacts
+    from prelabel.storage.progress import Prefixed, RunLog
+
+    choice = choose_recipe(photos, given, log=RunLog(Prefixed(progress, "recipe")))
+    facts = RecipeFacts(choice.name, choice.reason)
+    console.say(f"recipe {facts.line}")
+    return choice.config, facts
 
 
 def exporter_settings(

@@ -23,7 +23,7 @@ def run(
     photos: options.Photos,
     out: options.Out,
     *,
-    recipe: options.Recipe = "default",
+    recipe: options.RecipeOrAuto = "default",
     formats: options.Formats,
     settings: options.Set,
     backbone: options.Backbone = "",
@@ -53,16 +53,18 @@ def run(
         make_exporters(formats, exporters)
         check_output_folder(out, command="run")
         taught = read_labels_option(labels, format=labels_from, partial=partial)
-        config = options.chosen_config(
+        before, given = options.before_photos(
             recipe, backbone=backbone, labels=taught.names, seed=seed, settings=others
         )
         photo_set = find_photos(photos)
         dataset = taught.open(photo_set.root)
         from prelabel.runs import run as running
+    config, chosen = options.by_photos(recipe, before, photo_set, given, progress)
     summary = running.run(
         photo_set,
         out,
         config,
+        recipe=chosen,
         labels=dataset,
         complete=taught.complete,
         formats=formats,
@@ -79,7 +81,7 @@ def fit(
     photos: options.Photos,
     out: options.Out,
     *,
-    recipe: options.Recipe = "default",
+    recipe: options.RecipeOrAuto = "default",
     settings: options.Set,
     backbone: options.Backbone = "",
     labels: options.Labels = "",
@@ -100,14 +102,21 @@ def fit(
 
         check_output_folder(out, command="fit")
         taught = read_labels_option(labels, format=labels_from, partial=partial)
-        config = options.chosen_config(
+        before, given = options.before_photos(
             recipe, backbone=backbone, labels=taught.names, seed=seed, settings=settings
         )
         photo_set = find_photos(photos)
         dataset = taught.open(photo_set.root)
         from prelabel.runs import run as running
+    config, chosen = options.by_photos(recipe, before, photo_set, given, progress)
     summary = running.run_fit(
-        photo_set, out, config, labels=dataset, complete=taught.complete, progress=progress
+        photo_set,
+        out,
+        config,
+        recipe=chosen,
+        labels=dataset,
+        complete=taught.complete,
+        progress=progress,
     )
     _end(summary, strict=strict)
 

@@ -104,11 +104,24 @@ def _silhouette(mean: float | None) -> str:
     return "" if mean is None else f" (silhouette {mean:.2f})"
 
 
+class RecipeFacts(msgspec.Struct):
+    """The recipe that ``--recipe auto`` chose. ``reason``: what of the photos speaks for it."""
+
+    name: str
+    reason: str
+
+    @property
+    def line(self) -> str:
+        """For people, on one line."""
+        return f"{self.name}, since {self.reason}"
+
+
 class RunFacts(msgspec.Struct, omit_defaults=True, kw_only=True):
     """What `prelabel run`, `fit` and `predict` did; in run.json, in the terminal and in the report.
 
     ``prelabel``: its version. ``weights``: their ``name``, and what else decides the features.
-    ``strategies``: distribution and version by kind. ``taught``: None without labels.
+    ``strategies``: distribution and version by kind. ``recipe``: None but where the photos chose
+    it. ``taught``: None without labels.
     ``region_groups``: None where classes are the groups that were found. ``near_identical``: names of
     photos, by group. ``seconds``: by stage, and ``total``. ``formats``: exports that lie in the folder, ``format_settings``: their
     settings; ``single_file``: whether the report has its pictures inside. What fit alone does not know
@@ -126,6 +139,7 @@ class RunFacts(msgspec.Struct, omit_defaults=True, kw_only=True):
     strategies: dict[str, str]
     config: dict[str, object]
     warnings: list[str]
+    recipe: RecipeFacts | None = None
     taught: TaughtFacts | None = None
     regions: int | None = None
     classes_used: int | None = None

@@ -16,7 +16,14 @@ from prelabel.data.dataset import Dataset, ExportContext, Problems
 from prelabel.model import FittedModel
 from prelabel.pipeline import fit, predict_segments
 from prelabel.report import Thumbnails, write_report
-from prelabel.runs.facts import FolderFacts, PhotoFacts, RunFacts, Skipped, TaughtFacts
+from prelabel.runs.facts import (
+    FolderFacts,
+    PhotoFacts,
+    RecipeFacts,
+    RunFacts,
+    Skipped,
+    TaughtFacts,
+)
 from prelabel.runs.folder import output_folder, write_facts
 from prelabel.runs.formats import Settings, make_exporters, named_settings, write_formats
 from prelabel.runs.predictions import FILE, read_predictions, write_predictions
@@ -43,6 +50,7 @@ def run(
     out: Path,
     config: Config,
     *,
+    recipe: RecipeFacts | None = None,
     labels: Dataset | None = None,
     complete: bool = True,
     formats: Sequence[str] = ("coco",),
@@ -51,8 +59,8 @@ def run(
     progress: Progress | None = None,
 ) -> Summary:
     """Fit on the photos, predict all of them, export and report into the folder ``out``:
-    model/, predictions.jsonl, a folder for each format, report/, run.json. ``labels``, ``complete``:
-    as for `fit`.
+    model/, predictions.jsonl, a folder for each format, report/, run.json. ``recipe``: if the photos
+    chose it. ``labels``, ``complete``: as for `fit`.
 
     What a killed run has computed is in the cache, so that the same call goes on from there.
     Raises UserError and OSError.
@@ -74,6 +82,7 @@ def run(
         )
 
         facts = describe("run", model, photos, log, started=started, tally=tally, hook=hook)
+        facts.recipe = recipe
         facts.formats = list(exporters)
         facts.format_settings = named_settings(exporters, exporter_settings)
         facts.single_file = single_file
@@ -101,12 +110,13 @@ def run_fit(
     out: Path,
     config: Config,
     *,
+    recipe: RecipeFacts | None = None,
     labels: Dataset | None = None,
     complete: bool = True,
     progress: Progress | None = None,
 ) -> Summary:
-    """Fit on the photos and leave the model in ``out``, with a run.json beside it. ``labels``,
-    ``complete``: as for `fit`."""
+    """Fit on the photos and leave the model in ``out``, with a run.json beside it. ``recipe``: if the
+    photos chose it. ``labels``, ``complete``: as for `fit`."""
     started = time.perf_counter()
     log = RunLog(progress)
     config = load_weights(config, log)
@@ -114,6 +124,7 @@ def run_fit(
         model = fit(photos, config, labels=labels, complete=complete, log=log)
         model.save(out)
         facts = describe("fit", model, photos, log, started=started)
+        facts.recipe = recipe
         facts.warnings += label_problems(labels)
         write_facts(out, facts)
     return Summary(facts, {"model": out})

@@ -107,4 +107,5 @@ def _draw_patches(
         patches.vectors[own] = vectors.reshape(height * width, -1)[chosen]
         patches.attention[own] = features.attention.ravel()[chosen]
         patches.border[own] = levels.border_patches(height, width).ravel()[chosen]
+        patches.photos[own] = i
     return patches.first(n)

@@ -94,22 +94,26 @@ class Levels:
 @dataclass(frozen=True)
 class Patches:
     """Patches sampled from many photos: ``vectors`` float32 (n, dim), ``attention`` float32 (n,),
-    ``border`` bool (n,)."""
+    ``border`` bool (n,), ``photos`` int64 (n,), the number of each one's photo."""
 
     vectors: Float
     attention: Float
     border: NDArray[np.bool_]
+    photos: NDArray[np.int64]
 
     @classmethod
     def empty(cls, n: int, dim: int) -> Patches:
         """Room for n patches, to be filled."""
         return cls(
-            np.empty((n, dim), np.float32), np.empty(n, np.float32), np.empty(n, dtype=np.bool_)
+            np.empty((n, dim), np.float32),
+            np.empty(n, np.float32),
+            np.empty(n, dtype=np.bool_),
+            np.empty(n, dtype=np.int64),
         )
 
     def first(self, n: int) -> Patches:
         """The first n, not copied."""
-        return Patches(self.vectors[:n], self.attention[:n], self.border[:n])
+        return Patches(self.vectors[:n], self.attention[:n], self.border[:n], self.photos[:n])
 
 
 def without_place(features: PatchFeatures, positions: Float) -> Float:
@@ -239,5 +243,11 @@ def _pairs(clusters: Clusters) -> Iterator[tuple[Float, Float]]:
 
 
 def _score(foreground: Foreground, patches: Patches, labels: NDArray[np.int64], *, k: int) -> Float:
-    scores = foreground.score(labels, k=k, attention=patches.attention, border=patches.border)
+    scores = foreground.score(
+        labels,
+        k=k,
+        attention=patches.attention,
+        border=patches.border,
+        photos=patches.photos,
+    )
     return check_array(registry.title("foreground", foreground), scores, (k,), probability=True)

@@ -234,16 +234,18 @@ def _check_foreground(harness: Harness[Foreground]) -> None:
     clusters = rng.integers(0, 4, 80)
     attention = rng.gamma(1, size=80).astype(np.float32)
     border = rng.random(80) < 0.3
+    photos = rng.integers(0, 6, 80)
     cases = {
-        "80 patches in 4 of 5 clusters": (clusters, 5, attention, border),
-        "one patch, k = 1": (clusters[:1] * 0, 1, attention[:1], border[:1]),
-        "one patch, k = 8": (clusters[:1] * 0 + 2, 8, attention[:1], border[:1]),
-        "no patch on the frame": (clusters, 4, attention, border & False),
-        "all patches on the frame": (clusters, 4, attention, border | True),
-        "attention 0 everywhere": (clusters, 4, attention * 0, border),
+        "80 patches in 4 of 5 clusters": (clusters, 5, attention, border, photos),
+        "one patch, k = 1": (clusters[:1] * 0, 1, attention[:1], border[:1], photos[:1]),
+        "one patch, k = 8": (clusters[:1] * 0 + 2, 8, attention[:1], border[:1], photos[:1]),
+        "no patch on the frame": (clusters, 4, attention, border & False, photos),
+        "all patches on the frame": (clusters, 4, attention, border | True, photos),
+        "attention 0 everywhere": (clusters, 4, attention * 0, border, photos),
+        "all patches of one photo": (clusters, 4, attention, border, photos * 0 + 3),
     }
-    for case, (own, k, attended, frame) in cases.items():
-        scores = harness.call(case, "score", own, k=k, attention=attended, border=frame)
+    for case, (own, k, attended, frame, of) in cases.items():
+        scores = harness.call(case, "score", own, k=k, attention=attended, border=frame, photos=of)
         if not harness.is_array(scores, (k,), "score", case, probability=True):
             continue
         empty = float(scores[np.bincount(own, minlength=k) == 0].max(initial=0))

@@ -144,6 +144,7 @@ class Foreground(Protocol):
         k: int,
         attention: Float,
         border: NDArray[np.bool_],
+        photos: NDArray[np.int64],
     ) -> Float:
         """Tell how likely the patches of each cluster are to be foreground.
 
@@ -153,6 +154,7 @@ class Foreground(Protocol):
             attention: float32 (n,), the CLS token's attention to each patch relative to its photo's
                 mean: 1 is average, never negative.
             border: bool (n,), whether the patch touches its photo's frame.
+            photos: int64 (n,), ≥ 0, the number of each patch's photo.
 
         Returns:
             float32 (k,) in [0, 1]; 0.5 or less for a cluster without patches.

@@ -37,6 +37,7 @@ class Attention:
         k: int,
         attention: Float,
         border: NDArray[np.bool_],
+        photos: NDArray[np.int64],
     ) -> Float:
         """float32 (k,) in [0, 1] from int64 (n,) clusters and float32 (n,) attention."""
         clipped = np.minimum(attention, np.quantile(attention, self.clip)).astype(np.float64)

@@ -27,6 +27,7 @@ class Border:
         k: int,
         attention: Float,
         border: NDArray[np.bool_],
+        photos: NDArray[np.int64],
     ) -> Float:
         """float32 (k,) in [0, 1] from int64 (n,) clusters and bool (n,) border."""
         inside = np.bincount(clusters[~border], minlength=k) / max(1, int((~border).sum()))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from prelabel.data.bulges import connected_parts
+from prelabel.data.patch_regions import enlarge_labels
 from prelabel.data.records import PatchMaps
 
 Float = NDArray[np.float32]
@@ -60,7 +61,7 @@ class Merge:
         parts = connected_parts(mask)
         if merged.max() < 2:
             return parts
-        of_pixels = np.where(mask, _enlarged(merged, image), 0)
+        of_pixels = np.where(mask, enlarge_labels(merged, image), 0)
         return _numbered(parts.astype(np.int64) * (merged.max() + 1) + of_pixels)
 
 
@@ -162,37 +163,6 @@ class _Merging:
                 before, n_before = self._borders[i].get(k, (0.0, 0))
                 self._borders[i][k] = self._borders[k][i] = (before + total, n_before + n)
         self._borders[j] = {}
-
-
-def _enlarged(merged: Labels, image: NDArray[np.uint8]) -> Labels:
-    """The region of each pixel of the image, int32 (h, w).
-
-    That of the nearest patch, but within half a patch of another region's the image decides: there
-    regions are flooded up to its edges (watershed, Meyer 1992).
-    """
-    height, width = image.shape[:2]
-    everywhere = _nearest(merged, merged > 0)
-    large = cv2.resize(
-        everywhere.astype(np.uint16), (width, height), interpolation=cv2.INTER_NEAREST
-    )
-    step = round(width / merged.shape[1]), round(height / merged.shape[0])
-    around = cv2.getStructuringElement(cv2.MORPH_RECT, (step[0] + 1, step[1] + 1))
-    certain = cv2.erode(large, around) == cv2.dilate(large, around)
-    markers = np.where(certain, large, 0).astype(np.int32)
-    cv2.watershed(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), markers)
-    return _nearest(markers, markers > 0)
-
-
-def _nearest(numbers: Labels, known: NDArray[np.bool_]) -> Labels:
-    """Numbers int32 (h, w), each that is not ``known`` replaced by the nearest that is."""
-    if known.all() or not known.any():
-        return numbers
-    _, places = cv2.distanceTransformWithLabels(
-        (~known).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    of_place = np.zeros(int(places.max()) + 1, dtype=np.int32)
-    of_place[places[known]] = numbers[known]
-    return np.asarray(of_place[places])
 
 
 def _numbered(values: NDArray[np.int64]) -> Labels:

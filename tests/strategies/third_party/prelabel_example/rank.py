@@ -19,6 +19,7 @@ class Rank:
         k: int,
         attention: NDArray[np.float32],
         border: NDArray[np.bool_],
+        photos: NDArray[np.int64],
     ) -> NDArray[np.float32]:
         """float32 (k,) in [0, 1]; 0 for a cluster without patches."""
         counts = np.bincount(clusters, minlength=k)
