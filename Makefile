@@ -51,6 +51,8 @@ quality: $(VENV)/.demo ## quality on photos with masks (DATA)
 		--weights distilled=$(DISTILLED) --weights stand-in=stand-in
 	$(RUN)/python benchmarks/separators.py $(DATA) \
 		--weights distilled=$(DISTILLED) --weights stand-in=stand-in
+	$(RUN)/python benchmarks/recipes.py $(DATA) \
+		--weights distilled=$(DISTILLED) --weights stand-in=stand-in
 
 paper: $(VENV)/.demo ## the paper's protocol on official folders (VOC, COCO), beside the literature
 	$(RUN)/python benchmarks/paper.py $(if $(VOC),--voc $(VOC)) $(if $(COCO),--coco $(COCO)) \

@@ -2,7 +2,7 @@
 
     python benchmarks/recipes.py DATA --weights NAME=FILE [--weights NAME=FILE …] [--photos 40]
 
-DATA holds sets as for quality.py; objects are those of ground_truth.py. Settings of the recipes were
+DATA holds sets as for quality.py, beside those of made_defects.py; objects are those of ground_truth.py. Settings of the recipes were
 chosen on the first half of each set, in order of names: here at most ``--photos`` photos of the second
 half are fitted and measured, with seed 0. One row per weights, set and recipe. All have up to 24 classes,
 made of patch features (``embedder.name=region-pool``), which changes no region.
@@ -22,10 +22,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from csv_file import write_csv
 from ground_truth import ground_truth
+from made_defects import write_set
 from numpy.typing import NDArray
 from PIL import Image as PilImage
 from scipy.optimize import linear_sum_assignment
@@ -41,9 +43,10 @@ from prelabel.recipe_choice import choose_recipe
 SETS = {
     "nuclei": ("default", "microscopy"),
     "ecssd": ("default", "product"),
-    "kvasir": ("default", "defects"),
     "voc_animals": ("default", "scene"),
     "coco": ("default", "scene"),
+    "kvasir": ("default", "defects"),
+    "made_defects": ("default", "defects"),
 }
 """The recipes that are measured on each set, beside what ``auto`` chooses."""
 SAME = ("embedder.name=region-pool", "classes.count=24")
@@ -66,15 +69,17 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     rows: list[Row] = []
-    for folder in arguments.sets:
-        photos = TestPhotos.of(arguments.data / folder, arguments.photos)
-        for named in arguments.weights:
-            name, _, source = named.partition("=")
-            settings = [f"backbone.weights={source or name}", *SAME]
-            for row in _rows(photos, SETS[folder], settings):
-                rows.append({"weights": name, "set": folder, "seed": 0, **row})
-                print(" ".join(f"{k}={rows[-1].get(k, '')}" for k in FIELDS), flush=True)
-                write_csv(arguments.out, FIELDS, rows)
+    with TemporaryDirectory() as made:
+        for folder in arguments.sets:
+            own = write_set(Path(made)) if folder == "made_defects" else arguments.data / folder
+            photos = TestPhotos.of(own, arguments.photos)
+            for named in arguments.weights:
+                name, _, source = named.partition("=")
+                settings = [f"backbone.weights={source or name}", *SAME]
+                for row in _rows(photos, SETS[folder], settings):
+                    rows.append({"weights": name, "set": folder, "seed": 0, **row})
+                    print(" ".join(f"{k}={rows[-1].get(k, '')}" for k in FIELDS), flush=True)
+                    write_csv(arguments.out, FIELDS, rows)
     print(f"\nwritten to {arguments.out}")
     return 0
 

@@ -15,7 +15,9 @@ from support.command_line import cli, refused
 
 def test_recipes(tmp_path: Path) -> None:
     listed = cli("recipes", "list").stdout.splitlines()
-    assert [line.split()[0] for line in listed] == ["default", "fast", "paper"]
+    assert [line.split()[0] for line in listed] == [
+        *("default", "defects", "fast", "microscopy", "paper", "product", "scene", "auto")
+    ]
     assert 'name = "dense-crf"' in cli("recipes", "show", "paper").stdout
     own = tmp_path / "own.toml"
     own.write_text(cli("recipes", "show", "fast", "--all").stdout)

@@ -169,7 +169,7 @@ def _separate_clusters(
     settings = {"clustering": run, "smallest": smallest}
     separator: Separator = make("separator", "clusters", settings)
     return separator.separate(
-        np.ones((height, width), dtype=np.float32) if refined is None else np.float32(refined),
+        np.array(np.ones((height, width)) if refined is None else refined, dtype=np.float32),
         threshold=0.5,
         patches=PatchMaps(ones, ones[..., None], ones, runs),
         image=np.zeros((height, width, 3), dtype=np.uint8),
@@ -232,7 +232,7 @@ def test_clusters__follow_the_edge_of_the_photo() -> None:
 
 
 def test_largest__by_hand() -> None:
-    refined = [[1, 0, 0.9, 0.9], [1, 0, 0.9, 0], [0, 0, 0, 0]]
+    refined = np.array([[1, 0, 0.9, 0.9], [1, 0, 0.9, 0], [0, 0, 0, 0]])
     separator: Separator = make("separator", "largest", {})
     vectors = np.zeros((3, 4, 1), dtype=np.float32)
     assert _separate(separator, refined, vectors).tolist() == [[0, 0, 1, 1], [0, 0, 1, 0], [0] * 4]

@@ -45,6 +45,12 @@ def test_warnings__of_the_median_photo(
         assert word in warnings[0]
 
 
+def test_warnings__none_where_photos_are_meant_to_be_covered() -> None:
+    tally = Tally.of([prediction("x", *share_of(1.0))])
+    assert tally.warnings(load("scene")) == []
+    assert tally.warnings(load("default"))
+
+
 def share_of(share: float) -> list[Region]:
     """One region that has this share of a photo of 1 000 pixels, or none."""
     mask = np.arange(1000).reshape(20, 50) < round(share * 1000)

@@ -190,9 +190,10 @@ def weights_pull(name: Name) -> None:
 @recipes.command("list", epilog=example("prelabel recipes list"))
 def recipes_list() -> None:
     """List the recipes that come with prelabel."""
-    from prelabel.config import recipe_names, recipe_text
+    from prelabel.config import AUTO, recipe_names, recipe_text
 
-    print(table([(name, _about(recipe_text(name))) for name in recipe_names()]))
+    rows = [(name, _about(recipe_text(name))) for name in recipe_names()]
+    print(table([*rows, (AUTO, "chosen by what the photos show (run, fit)")]))
 
 
 @recipes.command("show", epilog=example("prelabel recipes show default --all"))

@@ -13,6 +13,9 @@ from prelabel.data.records import Prediction
 TOO_MUCH, TOO_LITTLE = 0.60, 0.01
 """Shares of foreground in the median photo beyond which a result looks wrong."""
 
+_EVERYTHING = "everything"
+"""The foreground rule under which photos are meant to be covered."""
+
 
 @dataclass
 class Tally:
@@ -58,7 +61,7 @@ class Tally:
 
     def warnings(self, config: Config) -> list[str]:
         """What looks wrong, with the settings to change."""
-        if not self.foreground:
+        if not self.foreground or config.foreground.name == _EVERYTHING:
             return []
         median = statistics.median(self.foreground)
         now = f"regions.threshold ({config.regions.threshold:g} now)"

@@ -22,6 +22,9 @@ _VALUES: dict[str, tuple[object, ...]] = {
 }
 """The values that are compared of each setting, in this order; the recipe comes before them."""
 
+_NO_FOREGROUND = ("scene",)
+"""Recipes whose regions cover the photo, so that the IoU of their foreground says nothing."""
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -76,7 +79,7 @@ def _is_same(config: Config, best: Config, group: str) -> bool:
 
 def _values(group: str) -> Sequence[object]:
     if group == RECIPE:
-        return recipe_names()
+        return [name for name in recipe_names() if name not in _NO_FOREGROUND]
     return _VALUES[group] or registry.names(group.partition(".")[0])
 
 
