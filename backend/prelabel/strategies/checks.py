@@ -195,8 +195,11 @@ def check_crops(
             raise ContractError(
                 f"{strategy} returned a crop without {outside} pixels of its region, expected all"
             )
-        grid = crop.features.attention.shape
-        check_features(strategy, crop.features, grid, dim=crop.features.patches.shape[-1])
+        seen = crop.features
+        if not isinstance(seen, PatchFeatures):
+            found = type(seen).__name__
+            raise ContractError(f"{strategy} returned a crop of {found}, expected PatchFeatures")
+        check_features(strategy, seen, seen.attention.shape, dim=seen.patches.shape[-1])
     return vectors, crops
 
 

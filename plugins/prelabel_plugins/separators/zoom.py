@@ -36,7 +36,7 @@ class Zoom(Merge):
         piece: in [0.05, 1); the smallest piece, as a share of its region.
     """
 
-    within: Annotated[float, Field(ge=-1, le=1)] = 0.4
+    within: Annotated[float, Field(ge=-1, le=1)] = 0.5
     piece: Annotated[float, Field(ge=0.05, lt=1)] = 0.2
 
     def split(self, mask: Mask, *, vectors: Float, image: NDArray[np.uint8]) -> Labels:
