@@ -1,19 +1,22 @@
-"""Measure what each separator makes of the same foreground, and write benchmarks/results/separators.csv.
+"""Measure what each separator makes of the same photos, and write benchmarks/results/separators.csv.
 
     python benchmarks/separators.py DATA --weights NAME=FILE [--weights NAME=FILE …] [--seeds 5]
 
 DATA holds sets as for quality.py; objects are those of ``instances.json`` (COCO) or ``instances/``, or
-else connected parts of each class. One row per weights, set, seed and separator, all of one fit.
+else connected parts of each class. One row per weights, set, seed and separator, all of one fit. Rows of
+the file that are not measured again stay: ``--separators zoom --seeds 1`` adds to it.
 
 Columns: class-agnostic ``ap50``, ``ar`` and ``ar_large`` of masks by COCOeval, all regions of a photo
 counted (at least 100); ``found`` share of objects with a region at IoU >= 0.5, one to one, and
 ``found_large``, of those of 96 x 96 pixels and more; ``false`` regions a photo that are on no object;
-``auroc`` of the score against IoU >= 0.5; ``ms`` median time to separate a photo's foreground.
+``auroc`` of the score against IoU >= 0.5; ``ms`` median time to separate a photo's foreground, and, of a
+separator that splits regions again, to do so and to embed the pieces.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -29,21 +32,22 @@ from prelabel import config, pipeline
 from prelabel.config import Config
 from prelabel.data.dataset import Dataset
 from prelabel.data.images import read_image
-from prelabel.data.records import Image, PatchFeatures, PatchMaps, Prediction
+from prelabel.data.records import Crop, Image, PatchFeatures, PatchMaps, Prediction
 from prelabel.evaluation import evaluate
 from prelabel.photo_segmenter import PhotoSegmenter
 from prelabel.segment import Segment, Segmenter
 from prelabel.steps.photos import find_photos
 from prelabel.strategies import registry
-from prelabel.strategies.protocols import Separator
+from prelabel.strategies.protocols import Backbone, CropEmbedder, Embedder, Separator, Splitter
 
 SETS = ("coco", "voc_animals", "ecssd", "kvasir", "nuclei")
-SEPARATORS = ("connected", "merge", "watershed")
+SEPARATORS = ("connected", "merge", "watershed", "hierarchy", "zoom")
 RESULTS = Path(__file__).parent / "results" / "separators.csv"
 FIELDS = (
     "weights", "set", "recipe", "separator", "precision", "seed", "photos", "objects", "ap50", "ar",
     "ar_large", "found", "found_large", "regions", "false", "auroc", "ms",
 )  # fmt: skip
+KEY = ("weights", "set", "recipe", "separator", "seed")
 Row = dict[str, str | int | float]
 
 
@@ -59,7 +63,7 @@ def main() -> int:
     parser.add_argument("--set", action="append", default=[], metavar="section.name=value")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    rows: list[Row] = []
+    rows = _read(arguments.out)
     for folder in arguments.sets:
         for named in arguments.weights:
             name, _, source = named.partition("=")
@@ -70,11 +74,20 @@ def main() -> int:
             for row in measure(
                 arguments.data / folder, chosen, arguments.separators, range(arguments.seeds)
             ):
-                rows.append({**labels, **row})
-                print(" ".join(f"{k}={rows[-1][k]}" for k in FIELDS), flush=True)
-                write_csv(arguments.out, FIELDS, rows)
+                found = {**labels, **row}
+                rows[tuple(str(found[k]) for k in KEY)] = found
+                print(" ".join(f"{k}={found[k]}" for k in FIELDS), flush=True)
+                write_csv(arguments.out, FIELDS, list(rows.values()))
     print(f"\nwritten to {arguments.out}")
     return 0
+
+
+def _read(file: Path) -> dict[tuple[str, ...], Row]:
+    """The rows of an earlier file by what they are of; none if there is no file."""
+    if not file.exists():
+        return {}
+    with file.open(newline="", encoding="utf-8") as lines:
+        return {tuple(row[k] for k in KEY): dict(row) for row in csv.DictReader(lines)}
 
 
 @dataclass(frozen=True)
@@ -102,11 +115,14 @@ def measure(
                     photos.append(_Photo(image, features([image])[0], truths[file.name]))
         for name in separators:
             segmenter = Segmenter(model)
-            timed = segmenter.separator = _Timed(registry.make("separator", name, {}))
+            separator = registry.make("separator", name, {})
+            splits = isinstance(separator, Splitter)
+            timed = segmenter.separator = _TimedSplitter(separator) if splits else _Timed(separator)
+            segmenter.embedder = _TimedEmbedder(segmenter.embedder, timed.seconds)
             predictions = [
-                Segment.of(
-                    one.image, one.features, segmenter.find(one.image, one.features), _NONE
-                ).classified(one.truth.photo, None, segmenter.clusterer, version="")
+                _segment(segmenter, one, splits=splits).classified(
+                    one.truth.photo, None, segmenter.clusterer, version=""
+                )
                 for one in photos
             ]
             figures = evaluate(
@@ -136,7 +152,12 @@ def measure(
             }
 
 
-_NONE: NDArray[np.float32] = np.zeros((0, 0), dtype=np.float32)
+def _segment(segmenter: Segmenter, photo: _Photo, *, splits: bool) -> Segment:
+    """A photo's regions; their vectors only where they are needed to split them."""
+    found = segmenter.find(photo.image, photo.features)
+    if splits:
+        return segmenter.describe(photo.image, photo.features, found)
+    return Segment.of(photo.image, photo.features, found, np.zeros((0, 0), dtype=np.float32))
 
 
 @dataclass
@@ -160,6 +181,54 @@ class _Timed:
             return self.own.separate(refined, threshold=threshold, patches=patches, image=image)
         finally:
             self.seconds.append(time.perf_counter() - start)
+
+
+class _TimedSplitter(_Timed):
+    """The same for one that splits regions again."""
+
+    def split(
+        self, mask: NDArray[np.bool_], *, vectors: NDArray[np.float32], image: NDArray[np.uint8]
+    ) -> NDArray[np.int32]:
+        """As its own."""
+        assert isinstance(self.own, Splitter)
+        start = time.perf_counter()
+        found = self.own.split(mask, vectors=vectors, image=image)
+        self.seconds[-1] += time.perf_counter() - start
+        return found
+
+
+@dataclass
+class _TimedEmbedder:
+    """An embedder; the seconds in which it embeds pieces are added to the last photo's."""
+
+    own: Embedder
+    seconds: list[float]
+
+    def embed(
+        self,
+        image: NDArray[np.uint8],
+        masks: NDArray[np.bool_],
+        *,
+        features: PatchFeatures,
+        backbone: Backbone,
+    ) -> NDArray[np.float32]:
+        """As its own."""
+        start = time.perf_counter()
+        found = self.own.embed(image, masks, features=features, backbone=backbone)
+        self.seconds[-1] += time.perf_counter() - start
+        return found
+
+    def embed_crops(
+        self,
+        image: NDArray[np.uint8],
+        masks: NDArray[np.bool_],
+        *,
+        features: PatchFeatures,
+        backbone: Backbone,
+    ) -> tuple[NDArray[np.float32], Sequence[Crop]]:
+        """As its own, which the regions' vectors need in any case."""
+        assert isinstance(self.own, CropEmbedder)
+        return self.own.embed_crops(image, masks, features=features, backbone=backbone)
 
 
 def _rounded(figure: float | None) -> float | str:

@@ -22,11 +22,13 @@ from prelabel.strategies.protocols import (
     Backbone,
     Clusterer,
     Consistency,
+    CropEmbedder,
     Embedder,
     Foreground,
     Learner,
     Refiner,
     Separator,
+    Splitter,
 )
 from prelabel.strategies.registry import KINDS
 
@@ -271,6 +273,12 @@ def validate(settings: Mapping[str, object]) -> Config:
     for section in KINDS:
         if section in Config.model_fields:
             config.strategy(section)
+    splits = isinstance(config.strategy("separator"), Splitter)
+    if splits and not isinstance(config.strategy("embedder"), CropEmbedder):
+        raise UserError(
+            f"separator.name = {config.separator.name!r} needs an embedder that sees the crop of each "
+            f"region, and {config.embedder.name!r} does not: set embedder.name=region-cls"
+        )
     return config
 
 

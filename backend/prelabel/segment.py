@@ -28,11 +28,12 @@ from prelabel.steps import levels
 from prelabel.steps.classes import classify
 from prelabel.steps.cutting import Cutting
 from prelabel.steps.region_classes import region_shares
-from prelabel.steps.regions import PhotoRegions, agreement, find_regions, upsample
+from prelabel.steps.regions import PhotoRegions, RegionSource, agreement, find_regions, upsample
+from prelabel.steps.splitting import split_regions
 from prelabel.steps.taught import points_of
 from prelabel.strategies import registry
-from prelabel.strategies.checks import check_array, refine, separate
-from prelabel.strategies.protocols import Clusterer
+from prelabel.strategies.checks import check_array, check_crops, refine, separate
+from prelabel.strategies.protocols import Clusterer, CropEmbedder, Splitter
 
 Float = NDArray[np.float32]
 
@@ -155,15 +156,42 @@ class Segmenter:
         self.embedder = config.strategy("embedder")
 
     def describe(self, image: Image, features: PatchFeatures, found: PhotoRegions) -> Segment:
-        """The regions of ``find`` with their vectors. Raises ContractError."""
+        """The regions of ``find`` with their vectors; here some separators split them again. Raises
+        ContractError."""
         vectors: Float = np.zeros((0, 0), dtype=np.float32)
-        if found.regions:
-            answer = self.embedder.embed(
-                image.pixels, found.masks, features=features, backbone=self.backbone
-            )
-            name = registry.title("embedder", self.embedder)
-            vectors = check_array(name, answer, (len(found.regions), None))
+        if found.regions and found.source and isinstance(self.embedder, CropEmbedder):
+            found, vectors = self._split(image, features, found, self.embedder)
+        elif found.regions:
+            vectors = self._embed(image, features, found.masks)
         return Segment.of(image, features, found, vectors)
+
+    def _embed(self, image: Image, features: PatchFeatures, masks: NDArray[np.bool_]) -> Float:
+        """A vector for each mask, n ≥ 1. Raises ContractError."""
+        answer = self.embedder.embed(image.pixels, masks, features=features, backbone=self.backbone)
+        return check_array(registry.title("embedder", self.embedder), answer, (len(masks), None))
+
+    def _split(
+        self, image: Image, features: PatchFeatures, found: PhotoRegions, embedder: CropEmbedder
+    ) -> tuple[PhotoRegions, Float]:
+        """The regions, split by their crops, with vectors: pieces get their own, what is not split
+        keeps that of its crop. Raises ContractError."""
+        assert isinstance(self.separator, Splitter)
+        answer = embedder.embed_crops(
+            image.pixels, found.masks, features=features, backbone=self.backbone
+        )
+        known, crops = check_crops(registry.title("embedder", embedder), answer, found.masks)
+        split = split_regions(
+            found,
+            crops,
+            image.pixels,
+            splitter=self.separator,
+            relative=self.model.levels.relative,
+        )
+        before = np.array(split.before, dtype=np.int64)
+        vectors = known[before]
+        if (is_piece := before < 0).any():
+            vectors[is_piece] = self._embed(image, features, split.found.masks[is_piece])
+        return split.found, vectors
 
     def find(self, image: Image, features: PatchFeatures) -> PhotoRegions:
         """Regions of one photo, without vectors. Raises ContractError."""
@@ -178,9 +206,9 @@ class Segmenter:
         own = 1 - np.abs(classes.sum(axis=1).reshape(combined.shape) - foreground)
         agreed = (1 - weight) * agreed + weight * own
         maps = replace(maps, foreground=foreground)
-        found = self.to_regions(image, foreground, agreed, self.taught.cutting, patches=maps)
-        rles = [region.rle for region in found.regions]
-        return replace(found, shares=region_shares(classes, rles, *combined.shape))
+        return self.to_regions(
+            image, foreground, agreed, self.taught.cutting, patches=maps, classes=classes
+        )
 
     def blend(self, features: PatchFeatures, combined: Float) -> tuple[Float, Float]:
         """What the learner says, P of each class float32 (h · w, n_classes), and P(foreground) float32
@@ -229,10 +257,11 @@ class Segmenter:
         cutting: Cutting | None = None,
         *,
         patches: PatchMaps | None = None,
+        classes: Float | None = None,
     ) -> PhotoRegions:
         """Refine P(foreground) and cut it into regions; ``agreed`` is the levels' agreement. Both are
-        float32 on the patch grid. Without ``patches`` the connected parts are regions. Raises
-        ContractError."""
+        float32 on the patch grid. Without ``patches`` the connected parts are regions. ``classes``: what
+        `blend` returned, for the regions' shares. Raises ContractError."""
         config = self.model.config
         cutting = cutting or Cutting()
         smallest = cutting.smallest
@@ -240,17 +269,29 @@ class Segmenter:
         coarse = upsample(foreground, height=height, width=width)
         refined = refine(self.refiner, coarse, image.pixels)
         labels = self._separate(refined, image, patches)
-        return find_regions(
-            cut_regions(labels, cutting.neck),
-            coarse=coarse,
-            agreed=upsample(agreed, height=height, width=width),
-            min_area=config.regions.min_area if smallest is None else smallest,
-            max_frame=config.regions.max_frame,
-            min_hole=config.regions.min_hole,
-            min_part=config.regions.min_part,
-            full_width=image.width,
-            full_height=image.height,
-        )
+        agreed = upsample(agreed, height=height, width=width)
+
+        def make(labels: Labels) -> PhotoRegions:
+            found = find_regions(
+                labels,
+                coarse=coarse,
+                agreed=agreed,
+                min_area=config.regions.min_area if smallest is None else smallest,
+                max_frame=config.regions.max_frame,
+                min_hole=config.regions.min_hole,
+                min_part=config.regions.min_part,
+                full_width=image.width,
+                full_height=image.height,
+            )
+            if classes is None:
+                return found
+            rles = [region.rle for region in found.regions]
+            return replace(found, shares=region_shares(classes, rles, *foreground.shape))
+
+        labels = cut_regions(labels, cutting.neck)
+        found = make(labels)
+        can_split = patches is not None and isinstance(self.separator, Splitter)
+        return replace(found, source=RegionSource(labels, make)) if can_split else found
 
     def _separate(self, refined: Float, image: Image, patches: PatchMaps | None) -> Labels:
         """Numbers of regions from 1, int32 (h, w)."""

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from prelabel.data.images import resize
 from prelabel.data.records import PatchFeatures
+from prelabel.strategies.protocols import CropEmbedder
 from prelabel.strategies.registry import make
 
 Float = NDArray[np.float32]
@@ -115,3 +116,26 @@ def test_region_cls__a_region_does_not_know_the_others() -> None:
     together = embedder.embed(image, masks, **known)
     alone = [embedder.embed(image, masks[i : i + 1], **known)[0] for i in range(5)]
     assert (together == np.stack(alone)).all()
+
+
+def test_region_cls__gives_away_the_crops_that_it_saw() -> None:
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    masks = np.zeros((2, 40, 60), dtype=np.bool_)
+    masks[0, 10:20, 30:50] = True
+    masks[1, 0:10, 0:10] = True
+    backbone = make("backbone", "color-texture", {"patch": 8})
+    embedder = make("embedder", "region-cls", {"size": 32, "margin": 0.2})
+    assert isinstance(embedder, CropEmbedder)
+    known = {"features": _features([[[0]]]), "backbone": backbone}
+    vectors, crops = embedder.embed_crops(image, masks, **known)
+    assert (vectors == embedder.embed(image, masks, **known)).all()
+    assert [(crop.rows, crop.columns) for crop in crops] == [
+        (slice(1, 29), slice(26, 54)),
+        (slice(0, 14), slice(0, 14)),
+    ]
+    for crop in crops:
+        pixels = resize(image[crop.rows, crop.columns], height=32, width=32)
+        expected = backbone.extract(np.repeat(pixels[None], backbone.batch, axis=0))[0]
+        assert (crop.features.patches == expected.patches).all()
+        assert crop.features.patches.shape[:2] == (4, 4)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,9 +11,10 @@ from hypothesis import strategies as st
 from numpy.typing import ArrayLike, NDArray
 
 from prelabel.data.records import PatchMaps
-from prelabel.strategies.protocols import Separator
+from prelabel.strategies.protocols import Separator, Splitter
 from prelabel.strategies.registry import make
-from prelabel_plugins.separators.merge import merge_patches
+from prelabel_plugins.separators.hierarchy import choose_nodes
+from prelabel_plugins.separators.merging import Merging, merge_patches
 
 Float = NDArray[np.float32]
 LETTERS = """
@@ -144,8 +147,163 @@ def test_watershed__two_discs_that_overlap() -> None:
     assert ((found > 0) == refined).all()
 
 
+ON_GROUND = """
+    aaaaaa
+    abbbaa
+    abbbaa
+    aaaaaa
+"""
+
+
+def _maps(text: str, *clusterings: str, foreground: ArrayLike | None = None) -> PatchMaps:
+    """Patches of these letters. ``clusterings``: of the same, a letter a cluster; else one by the same
+    letters. ``foreground``: else 1 on each ``b``."""
+    letters = _letters(text)
+    clusters = [np.vectorize(ord)(_letters(c)) for c in clusterings or (text,)]
+    p = letters == "b" if foreground is None else foreground
+    ones = np.ones(letters.shape, dtype=np.float32)
+    return PatchMaps(np.array(p, np.float32), _vectors(letters), ones, np.int16(clusters))
+
+
+def _digits(numbers: NDArray[np.int32]) -> list[str]:
+    return ["".join(str(n) for n in row) for row in numbers.tolist()]
+
+
+def test_choose_nodes__the_score_by_hand() -> None:
+    maps = _maps(ON_GROUND)
+    expected = ["000000", "011100", "011100", "000000"]
+    # P and the agreement are 1, and 6 of 24 patches have a mean attention of 1: 0.25 ** 0.25 = 0.7071.
+    assert _digits(choose_nodes(maps, 0.707)) == expected
+    assert not choose_nodes(maps, 0.708).any()
+    more = replace(maps, attention=np.full((4, 6), 2, dtype=np.float32))  # 0.5 ** 0.25 = 0.8409
+    assert _digits(choose_nodes(more, 0.840)) == expected
+    assert not choose_nodes(more, 0.841).any()
+
+
+def test_choose_nodes__the_agreement_of_several_clusterings() -> None:
+    # The second clustering has b and four patches more: an IoU of 0.6; the third sees no difference:
+    # 6 / 24 = 0.25. The mean is 0.6167, which times 0.7071 is 0.436.
+    wider = "aaaaaa bbbbba bbbbba aaaaaa"
+    maps = _maps(ON_GROUND, ON_GROUND, wider, "aaaaaa " * 4)
+    assert choose_nodes(maps, 0.436).max() == 1
+    assert not choose_nodes(maps, 0.437).any()
+
+
+def test_choose_nodes__only_connected_parts_of_clusters_count() -> None:
+    # The cluster of b has a part of as many patches elsewhere, which does not lower the agreement.
+    maps = _maps("bbaabb bbaabb aaaaaa aaaaaa")
+    score = (4 / 24) ** 0.25
+    assert _digits(choose_nodes(maps, score - 0.001))[:2] == ["110022"] * 2
+    assert not choose_nodes(maps, score + 0.001).any()
+
+
+def test_choose_nodes__the_best_first_and_no_two_that_overlap() -> None:
+    # Two of three clusterings find b and c apart: c has (1 + 1 + 0.6) / 3 × (6 / 28) ** 0.25 = 0.590,
+    # both (0.6 + 0.6 + 1) / 3 × (10 / 28) ** 0.25 = 0.567, b 0.492. If one does: both 0.670, c 0.499.
+    text = "....... .bbccc. .bbccc. ......."
+    together = text.replace("c", "b")
+    foreground = _letters(text) != "."
+    apart = choose_nodes(_maps(text, text, text, together, foreground=foreground), 0.3)
+    assert _digits(apart) == ["0000000", "0221110", "0221110", "0000000"]
+    one = choose_nodes(_maps(text, text, together, together, foreground=foreground), 0.3)
+    assert _digits(one) == ["0000000", "0111110", "0111110", "0000000"]
+
+
+def test_choose_nodes__an_object_outside_of_the_foreground() -> None:
+    maps = _maps(ON_GROUND, foreground=np.full((4, 6), 0.3))
+    # 0.3 × 0.7071 = 0.2121; the ground has 0.3 × (18 / 24) ** 0.25 = 0.279.
+    assert _digits(choose_nodes(maps, 0.212)) == ["111111", "122211", "122211", "111111"]
+    assert _digits(choose_nodes(maps, 0.213)) == ["111111", "100011", "100011", "111111"]
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 1000), st.integers(1, 5), st.integers(1, 5))
+def test_merging__each_merger_is_of_two_regions_that_are_there(
+    seed: int, height: int, width: int
+) -> None:
+    vectors = np.random.default_rng(seed).normal(size=(height, width, 3)).astype(np.float32)
+    alive = set(range(height * width))
+    mergers = Merging(np.ones((height, width), dtype=np.bool_), vectors).down_to(-np.inf)
+    for i, j in mergers:
+        assert {i, j} <= alive
+        assert i != j
+        alive.remove(j)
+    assert len(alive) == 1
+
+
+def test_hierarchy__follows_the_edge_in_the_photo_and_not_the_foreground() -> None:
+    maps = _maps(ON_GROUND)
+    image = np.full((32, 48, 3), 60, dtype=np.uint8)
+    image[8:24, 6:34] = (
+        200,
+        90,
+        30,
+    )  # patches have 8 pixels: two more to the left and to the right
+    found = make("separator", "hierarchy", {}).separate(
+        np.zeros((32, 48), dtype=np.float32), threshold=0.5, patches=maps, image=image
+    )
+    assert found.max() == 1
+    row = np.flatnonzero(found[16])
+    assert abs(row[0] - 6) <= 1
+    assert abs(row[-1] - 33) <= 1
+
+
+def _split(
+    letters: str, mask: NDArray[np.bool_] | None = None, **changes: float
+) -> NDArray[np.int32]:
+    """Of a black crop in which a patch has 4 × 4 pixels."""
+    vectors = _vectors(_letters(letters))
+    height, width = 4 * vectors.shape[0], 4 * vectors.shape[1]
+    mask = np.ones((height, width), dtype=np.bool_) if mask is None else mask
+    separator = make("separator", "zoom", {"within": 0.4, "piece": 0.2, **changes})
+    assert isinstance(separator, Splitter)
+    image = np.zeros((height, width, 3), dtype=np.uint8)
+    return separator.split(mask, vectors=vectors, image=image)
+
+
+def test_zoom__pieces_show_different_things() -> None:
+    found = _split("aabb aabb aabb aabb")
+    assert np.unique(found).tolist() == [1, 2]
+    assert (found[:, :6] == 1).all()
+    assert (found[:, 10:] == 2).all()
+    assert (_split("aaaa aaaa") == 1).all()
+    # c and b: a cosine of 0.6 of means and along the border
+    assert _split("ccbb ccbb", within=0.61).max() == 2
+    assert _split("ccbb ccbb", within=0.59).max() == 1
+
+
+def test_zoom__pieces_are_of_the_region_alone() -> None:
+    mask = np.zeros((16, 16), dtype=np.bool_)
+    mask[4:12, :] = True  # above and below, the crop shows other things
+    found = _split("bbbb aaaa aaaa bbbb", mask)
+    assert np.array_equal(found, mask.astype(np.int32))
+    found = _split("bbbb aabb aabb aaaa", mask)
+    assert np.array_equal(found > 0, mask)
+    assert found.max() == 2
+
+
+def test_zoom__a_piece_is_not_too_small_even_where_it_touches_no_other() -> None:
+    assert _split("aaab aaaa aaaa").max() == 1  # 1 of 12 patches
+    assert _split("aaab aaaa aaaa", piece=0.08).max() == 2
+    mask = np.ones((12, 16), dtype=np.bool_)
+    mask[:, 8:12] = False
+    mask[4:, 12:] = False  # of 7 patches one is alone
+    found = _split("aaab aaaa aaaa", mask)
+    assert np.array_equal(found, mask.astype(np.int32))
+    assert _split("aaab bbab aaab", mask, piece=0.1).max() == 3
+
+
+def test_zoom__cuts_the_photo_as_merge_does() -> None:
+    rng = np.random.default_rng(0)
+    refined = rng.random((24, 40)).astype(np.float32)
+    vectors = rng.normal(size=(3, 5, 4)).astype(np.float32)
+    merged = _separate(make("separator", "merge", {"similar": 0.3}), refined, vectors)
+    zoomed = _separate(make("separator", "zoom", {"similar": 0.3}), refined, vectors)
+    assert np.array_equal(zoomed, merged)
+
+
 def test_separators__the_threshold_itself_is_background() -> None:
-    for name in ("connected", "merge", "watershed"):
+    for name in ("connected", "merge", "watershed", "zoom"):
         found = _separate(
             make("separator", name, {}), [[0.5, 0.500001]], np.ones((1, 1, 1), np.float32)
         )

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from prelabel.data.dataset import ExportContext
-from prelabel.data.records import LabelledPatches, LevelResult, PatchFeatures, Prediction
+from prelabel.data.records import Crop, LabelledPatches, LevelResult, PatchFeatures, Prediction
 from prelabel.errors import UserError
 from prelabel.strategies import contracts, registry
 from prelabel.strategies.checks import check_labels, refine
@@ -150,6 +150,91 @@ def test_check__a_separator_that_breaks_its_promise(
 
 def test_check__a_separator_that_finds_nothing(broken: Broken) -> None:
     assert broken("separator", _separate(lambda p: np.zeros(p.shape, dtype=np.int32))) == []
+
+
+def _zoom(answer: Callable[[NDArray[np.bool_], Float], object]) -> type:
+    """A separator that finds one region, and splits it."""
+    made = make_dataclass(
+        "Made",
+        [],
+        frozen=True,
+        namespace={
+            "separate": lambda self, refined, *, threshold, patches, image: np.ones(
+                refined.shape, dtype=np.int32
+            ),
+            "split": lambda self, mask, *, vectors, image: answer(mask, vectors),
+        },
+    )
+    made.__module__ = __name__
+    globals()["Made"] = made
+    return made
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (lambda mask, _: mask, "bool.*int32"),
+        (lambda mask, _: np.ones(mask.shape, dtype=np.int32), r"at \d+ pixels, expected none"),
+        (lambda mask, _: 2 * mask.astype(np.int32), "no region 1 but a region 2"),
+        (lambda mask, _: mask[:, 1:].astype(np.int32), r"shape \(1, 0\), expected \(1, 1\)"),
+        (lambda mask, vectors: 1 / 0, "ZeroDivisionError"),
+    ],
+)
+def test_check__a_separator_that_splits_wrongly(
+    broken: Broken, answer: Callable[[NDArray[np.bool_], Float], object], problem: str
+) -> None:
+    promises = broken("separator", _zoom(answer))
+    assert any(re.search(problem, promise) for promise in promises), promises
+    assert all(promise.startswith("split (") for promise in promises)
+    assert broken("separator", _zoom(lambda mask, _: mask.astype(np.int32))) == []
+
+
+# Embedders that give away crops
+
+
+def _crops(answer: Callable[[Float, Sequence[Crop]], object]) -> type:
+    """``region-cls``, whose answer is changed."""
+    own = registry.make("embedder", "region-cls", {"size": 28})
+    made = make_dataclass(
+        "Made",
+        [],
+        frozen=True,
+        namespace={
+            "embed": lambda self, image, masks, **known: own.embed(image, masks, **known),
+            "embed_crops": lambda self, image, masks, **known: answer(
+                *own.embed_crops(image, masks, **known)
+            ),
+        },
+    )
+    made.__module__ = __name__
+    globals()["Made"] = made
+    return made
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (lambda vectors, crops: vectors, "ndarray, expected vectors and crops"),
+        (lambda vectors, crops: (vectors[1:], crops), r"shape \(3, 3\), expected \(4, 'any'\)"),
+        (lambda vectors, crops: (vectors, crops[1:]), "3 crops, expected 4"),
+        (lambda vectors, crops: (vectors, crops[::-1]), r"without \d+ pixels of its region"),
+        (lambda vectors, crops: (-vectors, crops), "differ from those of embed"),
+        (
+            lambda vectors, crops: (vectors, [replace(c, features=None) for c in crops]),
+            "NoneType, expected PatchFeatures",
+        ),
+    ],
+)
+def test_check__an_embedder_whose_crops_are_wrong(
+    broken: Broken, answer: Callable[[Float, Sequence[Crop]], object], problem: str
+) -> None:
+    promises = broken("embedder", _crops(answer))
+    assert any(re.search(problem, promise) for promise in promises), promises
+    assert all(promise.startswith("embed_crops (") for promise in promises)
+
+
+def test_check__an_embedder_that_gives_away_its_crops(broken: Broken) -> None:
+    assert broken("embedder", _crops(lambda *same: same)) == []
 
 
 # Learners

@@ -9,6 +9,7 @@ from prelabel.errors import UserError
 from prelabel.strategies import registry
 from prelabel.tuning import candidates as module
 from prelabel.tuning.candidates import candidates, group_names, most
+from support.messages import assert_says
 
 
 def test_candidates__of_recipes_are_all_others() -> None:
@@ -37,6 +38,15 @@ def test_candidates__settings_that_only_some_strategies_have() -> None:
     found = {c.name for c in candidates("separator.similar", load("default"), [])}
     assert found == {"separator.similar = 0.4", "separator.similar = 0.7"}  # 0.55 is the default
     assert not list(candidates("separator.similar", load("fast"), []))  # connected has none
+    assert list(candidates("separator.similar", load("default", ["separator.name=zoom"]), []))
+
+
+def test_candidates__a_separator_that_splits_needs_crops() -> None:
+    found = {c.name: c for c in candidates("separator.name", load("fast"), [])}
+    assert found["separator.name = merge"].config
+    zoom = found["separator.name = zoom"]
+    assert zoom.config is None
+    assert_says(zoom.reason, "region-pool", "embedder.name=region-cls")
 
 
 def test_candidates__given_settings_hold_for_every_recipe() -> None:

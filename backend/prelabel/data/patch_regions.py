@@ -1,4 +1,4 @@
-"""Numbers of patches to numbers of pixels, along the photo's edges."""
+"""From pixels to patches, and from numbers of patches to numbers of pixels along the photo's edges."""
 
 from __future__ import annotations
 
@@ -7,6 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prelabel.data.bulges import Labels
+from prelabel.data.masks import Mask
+
+_COVERED = 0.25
+"""Share of a patch that a mask covers from which the patch is inside."""
+
+
+def inside_patches(mask: Mask, rows: int, columns: int) -> NDArray[np.bool_]:
+    """The patches of a grid that a mask bool (h, w) covers, bool (rows, columns)."""
+    share = cv2.resize(mask.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
+    return np.asarray(share > _COVERED)
 
 
 def enlarge_labels(of_patches: Labels, image: NDArray[np.uint8]) -> Labels:

@@ -66,6 +66,21 @@ class PatchFeatures:
 
 
 @dataclass(frozen=True, slots=True)
+class Crop:
+    """A part of an image that was put through the backbone by itself.
+
+    Attributes:
+        rows: of the image, from the first to before the last.
+        columns: likewise.
+        features: of these pixels, on a grid over the whole crop, whatever its proportions.
+    """
+
+    rows: slice
+    columns: slice
+    features: PatchFeatures
+
+
+@dataclass(frozen=True, slots=True)
 class LabelledPatches:
     """Patches of one photo whose labels are known, in part or wholly.
 

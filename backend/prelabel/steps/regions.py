@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -22,14 +22,26 @@ Float = NDArray[np.float32]
 class PhotoRegions:
     """Regions of one photo, highest score first.
 
-    ``masks``: bool (n, h, w) at working size, in the same order. ``dropped``: parts left out as too
-    small or as surroundings. ``shares``: as in `Segment`.
+    ``masks``: bool (n, h, w) at working size, in the same order. ``numbers``: of the same in the label
+    image. ``dropped``: parts left out as too small or as surroundings. ``shares``: as in `Segment`.
+    ``source``: only where regions may be split.
     """
 
     regions: tuple[Region, ...]
     masks: NDArray[np.bool_]
+    numbers: tuple[int, ...]
     dropped: int
     shares: Float
+    source: RegionSource | None = None
+
+
+@dataclass(frozen=True)
+class RegionSource:
+    """What regions were made of: a label image int32 (h, w), numbers from 1 without gaps, and how they
+    are made of one of that size."""
+
+    labels: Labels
+    make: Callable[[Labels], PhotoRegions]
 
 
 def upsample(patches: Float, *, height: int, width: int) -> Float:
@@ -85,6 +97,7 @@ def find_regions(
     is_kept[kept] = True
     masks = np.zeros((len(kept), height, width), dtype=np.bool_)
     regions: list[Region] = []
+    numbers: list[int] = []
     for i in kept:
         inside = labels == i
         others = is_kept[labels] & ~inside
@@ -94,10 +107,12 @@ def find_regions(
         rle = encode_rle(drop_parts(fill_holes(full, min_hole, others), min_part))
         if area := rle_area(rle):  # a lone pixel may vanish between the pixels of another size
             masks[len(regions)] = inside
+            numbers.append(i)
             regions.append(Region(rle=rle, box=rle_box(rle), area=area, score=scores[i]))
     return PhotoRegions(
         tuple(regions),
         masks[: len(regions)],
+        tuple(numbers),
         dropped=n_parts - 1 - len(regions),
         shares=np.zeros((len(regions), 0), dtype=np.float32),
     )

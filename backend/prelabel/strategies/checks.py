@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from prelabel.data.records import LabelledPatches, PatchFeatures, PatchMaps
+from prelabel.data.records import Crop, LabelledPatches, PatchFeatures, PatchMaps
 from prelabel.errors import ContractError
 from prelabel.strategies import registry
 from prelabel.strategies.protocols import Clusterer, Learner, Refiner, Separator
@@ -162,6 +162,45 @@ def check_regions(strategy: str, array: object, shape: tuple[int, ...]) -> NDArr
             f"{strategy} returned no region {first} but a region {most}, expected numbers without gaps"
         )
     return checked.astype(np.int32, copy=False)
+
+
+def check_pieces(strategy: str, array: object, mask: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """The array as int32, if it is numbers of pieces of a region, bool (h, w), from 1 without gaps, and 0
+    outside of it. Raises ContractError, naming the strategy, if it is not."""
+    pieces = check_regions(strategy, array, mask.shape)
+    if missing := int(np.count_nonzero((pieces > 0) != mask)):
+        raise ContractError(
+            f"{strategy} returned pieces that differ from the region at {missing} pixels, expected none"
+        )
+    return pieces
+
+
+def check_crops(
+    strategy: str, answer: object, masks: NDArray[np.bool_]
+) -> tuple[Float, Sequence[Crop]]:
+    """The vectors and crops of regions bool (n, h, w), if each crop has all pixels of its region.
+    Raises ContractError, naming the strategy, if they are not."""
+    if not isinstance(answer, tuple) or len(answer) != 2:
+        raise ContractError(
+            f"{strategy} returned {type(answer).__name__}, expected vectors and crops"
+        )
+    vectors, crops = check_array(strategy, answer[0], (len(masks), None)), answer[1]
+    if len(crops) != len(masks) or not all(isinstance(crop, Crop) for crop in crops):
+        raise ContractError(
+            f"{strategy} returned {len(crops)} crops, expected {len(masks)} of Crop"
+        )
+    for mask, crop in zip(masks, crops, strict=True):
+        outside = int(mask.sum()) - int(mask[crop.rows, crop.columns].sum())
+        if outside:
+            raise ContractError(
+                f"{strategy} returned a crop without {outside} pixels of its region, expected all"
+            )
+        seen = crop.features
+        if not isinstance(seen, PatchFeatures):
+            found = type(seen).__name__
+            raise ContractError(f"{strategy} returned a crop of {found}, expected PatchFeatures")
+        check_features(strategy, seen, seen.attention.shape, dim=seen.patches.shape[-1])
+    return vectors, crops
 
 
 def _check_shape(strategy: str, array: object, shape: tuple[int | None, ...]) -> Array:

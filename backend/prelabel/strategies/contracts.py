@@ -20,9 +20,11 @@ from prelabel.storage.text import error_line, nearest
 from prelabel.strategies import registry
 from prelabel.strategies.checks import (
     Array,
+    check_crops,
     check_features,
     check_labels,
     check_named,
+    check_pieces,
     check_regions,
 )
 from prelabel.strategies.export_contract import check_exporter
@@ -38,11 +40,13 @@ from prelabel.strategies.protocols import (
     Backbone,
     Clusterer,
     Consistency,
+    CropEmbedder,
     Embedder,
     Foreground,
     Learner,
     Refiner,
     Separator,
+    Splitter,
 )
 
 
@@ -338,6 +342,27 @@ def _check_separator(harness: Harness[Separator]) -> None:
                 )
                 check = partial(check_regions, "", answer, (height, width))
                 harness.passes(answer, "separate", case, check)
+    if isinstance(harness.strategy, Splitter):
+        _check_split(harness)
+
+
+def _check_split(harness: Harness[Separator]) -> None:
+    rng = np.random.default_rng(0)
+    for (height, width), (rows, columns) in (
+        ((1, 1), (2, 2)),
+        ((24, 36), (4, 4)),
+        ((3, 90), (4, 4)),
+    ):
+        image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        one = np.zeros((height, width), dtype=np.bool_)
+        one[-1, -1] = True
+        masks = {"one pixel": one, "all": one | True, "random": one | (rng.random(one.shape) < 0.5)}
+        for kind, mask in masks.items():
+            for scale in (1.0, 0.0):
+                vectors = patch_maps(rows, columns, scale=scale).vectors
+                case = f"{height} × {width} pixels, {kind} in the region, vectors × {scale:g}"
+                answer = harness.call(case, "split", mask, vectors=vectors, image=image)
+                harness.passes(answer, "split", case, partial(check_pieces, "", answer, mask))
 
 
 def _check_embedder(harness: Harness[Embedder]) -> None:
@@ -359,6 +384,14 @@ def _check_embedder(harness: Harness[Embedder]) -> None:
                 lengths |= {together.shape[1], alone.shape[1]}
                 same = equal(alone, together[i : i + 1])
                 harness.expect(same, "embed", case, "a region's vector changed with the others")
+        if together is not None and isinstance(harness.strategy, CropEmbedder):
+            known = {"features": features, "backbone": backbone}
+            answer = harness.call(case, "embed_crops", image, masks, **known)
+            check = partial(check_crops, "", answer, masks)
+            if harness.passes(answer, "embed_crops", case, check):
+                same = equal(check()[0], together)
+                found = "vectors differ from those of embed, expected equal ones"
+                harness.expect(same, "embed_crops", case, found)
     found = f"vectors of {sorted(lengths)} values, expected one length for all photos"
     harness.expect(len(lengths) <= 1, "embed", "", found)
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from prelabel.data.dataset import Dataset, ExportContext
 from prelabel.data.records import (
+    Crop,
     LabelledPatches,
     LevelResult,
     PatchFeatures,
@@ -277,6 +278,37 @@ class Separator(Protocol):
 
 
 @runtime_checkable
+class Splitter(Protocol):
+    """What a separator has as well if it looks at each region once more, in the region's crop.
+
+    It needs an embedder that is a `CropEmbedder`.
+    """
+
+    def split(
+        self,
+        mask: NDArray[np.bool_],
+        *,
+        vectors: Float,
+        image: NDArray[np.uint8],
+    ) -> NDArray[np.int32]:
+        """Tell which pixels of a region are one piece of it.
+
+        Pieces are not split again. Each needs a vector of its own, which is another forward pass.
+
+        Args:
+            mask: bool (h, w), the region in its crop, with at least one pixel.
+            vectors: float32 (rows, columns, dim), the crop's patches, relative to what is usual at
+                their place, on a grid over the whole crop.
+            image: uint8 (h, w, 3) RGB, the crop's pixels.
+
+        Returns:
+            int32 (h, w): 0 outside the mask, inside it the piece's number, from 1 without gaps. One
+            piece leaves the region as it is.
+        """
+        ...
+
+
+@runtime_checkable
 class Embedder(Protocol):
     """Regions to vectors; regions with similar vectors become one class."""
 
@@ -299,6 +331,32 @@ class Embedder(Protocol):
         Returns:
             float32 (n, d), d the same for every photo. A region's vector does not depend on the
             other regions.
+        """
+        ...
+
+
+@runtime_checkable
+class CropEmbedder(Protocol):
+    """What an embedder has as well if it puts each region's crop through the backbone."""
+
+    def embed_crops(
+        self,
+        image: NDArray[np.uint8],
+        masks: NDArray[np.bool_],
+        *,
+        features: PatchFeatures,
+        backbone: Backbone,
+    ) -> tuple[Float, Sequence[Crop]]:
+        """Describe the regions of one photo, and give away what was seen of them.
+
+        Args:
+            image: as `Embedder.embed` gets it, and so are all others.
+            masks: likewise.
+            features: likewise.
+            backbone: likewise.
+
+        Returns:
+            What ``embed`` returns, and each region's crop, with all of its pixels inside.
         """
         ...
 

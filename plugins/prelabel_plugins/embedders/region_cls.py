@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -10,8 +11,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from prelabel.data.images import resize
-from prelabel.data.records import PatchFeatures
+from prelabel.data.records import Crop, PatchFeatures
 from prelabel.strategies.protocols import Backbone
+
+_Window = tuple[slice, slice]
+"""Rows and columns of an image."""
 
 
 @dataclass(frozen=True)
@@ -39,24 +43,47 @@ class RegionCls:
         backbone: Backbone,
     ) -> NDArray[np.float32]:
         """float32 (n, dim) unit vectors of bool (n, h, w) masks on uint8 (h, w, 3)."""
+        windows = [self._window(mask) for mask in masks]
+        return _unit([seen.cls for seen in self._seen(image, windows, backbone)])
+
+    def embed_crops(
+        self,
+        image: NDArray[np.uint8],
+        masks: NDArray[np.bool_],
+        *,
+        features: PatchFeatures,
+        backbone: Backbone,
+    ) -> tuple[NDArray[np.float32], list[Crop]]:
+        """The vectors of ``embed``, and each region's crop with its patches."""
+        windows = [self._window(mask) for mask in masks]
+        seen = list(self._seen(image, windows, backbone))
+        crops = [Crop(*window, own) for window, own in zip(windows, seen, strict=True)]
+        return _unit([own.cls for own in seen]), crops
+
+    def _seen(
+        self, image: NDArray[np.uint8], windows: Sequence[_Window], backbone: Backbone
+    ) -> Iterator[PatchFeatures]:
+        """The features of each part of the image."""
         side = max(1, round(self.size / backbone.patch)) * backbone.patch
-        crops = [resize(self._crop(image, mask), height=side, width=side) for mask in masks]
-        vectors = []
+        crops = [resize(image[window], height=side, width=side) for window in windows]
         for start in range(0, len(crops), backbone.batch):
             batch = np.zeros((backbone.batch, side, side, 3), dtype=np.uint8)
             own = crops[start : start + backbone.batch]
             batch[: len(own)] = own
-            answers = backbone.extract(batch)[: len(own)]
-            vectors += [answer.cls.astype(np.float32) for answer in answers]
-        stacked = np.stack(vectors)
-        lengths = np.linalg.norm(stacked, axis=1, keepdims=True)
-        return np.asarray(stacked / np.maximum(lengths, 1e-12), dtype=np.float32)
+            yield from backbone.extract(batch)[: len(own)]
 
-    def _crop(self, image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    def _window(self, mask: NDArray[np.bool_]) -> _Window:
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         longer = max(np.ptp(rows), np.ptp(columns)) + 1
         side = round(int(longer) * (1 + 2 * self.margin))
-        return image[_around(rows, side, len(mask)), _around(columns, side, len(mask[0]))]
+        return _around(rows, side, len(mask)), _around(columns, side, len(mask[0]))
+
+
+def _unit(tokens: Sequence[NDArray[np.float16]]) -> NDArray[np.float32]:
+    """CLS tokens (dim,) as unit vectors (n, dim)."""
+    stacked = np.stack([token.astype(np.float32) for token in tokens])
+    lengths = np.linalg.norm(stacked, axis=1, keepdims=True)
+    return np.asarray(stacked / np.maximum(lengths, 1e-12), dtype=np.float32)
 
 
 def _around(indices: NDArray[np.intp], side: int, limit: int) -> slice:

@@ -1,0 +1,126 @@
+"""Regions with vectors, and regions that are split by a look at their crops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image as PilImage
+
+from prelabel.config import Config
+from prelabel.data.images import read_image
+from prelabel.data.records import Image, PatchFeatures
+from prelabel.model import FittedModel
+from prelabel.photo_segmenter import PhotoSegmenter
+from prelabel.pipeline import fit, predict
+from prelabel.segment import Segment, Segmenter
+from support.small_photos import tiny_config
+
+pytestmark = pytest.mark.usefixtures("empty_cache")
+CROPS = ("embedder.name=region-cls", "embedder.size=64", "embedder.margin=0")
+HALVES = ("separator.within=0.3", "separator.piece=0.4")
+
+
+def _config(*settings: str) -> Config:
+    """``merge`` is told to leave parts whole, so that all cuts are made in crops."""
+    return tiny_config("separator.name=zoom", "separator.similar=-1", *settings, *CROPS)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A square whose left half is red and whose right half is blue, and one that is all red."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(6):
+        pixels = rng.integers(30, 60, (64, 96, 3))
+        left = 20 + 4 * i
+        pixels[16:48, left : left + 32] = (230, 60, 40)
+        if i % 2:
+            pixels[16:48, left + 16 : left + 32] = (60, 80, 230)
+        PilImage.fromarray(pixels.astype(np.uint8)).save(folder / f"{i}.png")
+    return folder
+
+
+def _photo(model: FittedModel, file: Path) -> tuple[Image, PatchFeatures]:
+    image = read_image(file)
+    return image, PhotoSegmenter(model, model.config).features([image])[0]
+
+
+class _Counts:
+    """A backbone that counts its calls."""
+
+    def __init__(self, own: object) -> None:
+        self._own = own
+        self.calls = 0
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._own, name)
+
+    def extract(self, images: NDArray[np.uint8]) -> object:
+        self.calls += 1
+        return self._own.extract(images)  # type: ignore[attr-defined]
+
+
+def _described(model: FittedModel, file: Path) -> tuple[Segment, int]:
+    """A photo's segment, and how often the backbone was called for its vectors."""
+    segmenter = Segmenter(model)
+    backbone = _Counts(segmenter.backbone)
+    segmenter.backbone = backbone  # type: ignore[assignment]
+    image, features = _photo(model, file)
+    return segmenter.describe(image, features, segmenter.find(image, features)), backbone.calls
+
+
+def test_describe__a_region_whose_crop_shows_two_things_is_two(photos: Path) -> None:
+    model = fit(photos, _config(*HALVES))
+    segment, calls = _described(model, photos / "1.png")
+    assert calls == 1 + 2  # the region's crop, and one for each piece
+    boxes = sorted(region.box for region in segment.regions)
+    assert len(boxes) == 2
+    assert abs(boxes[1][0] - 40) <= 2  # where red turns to blue
+    image, features = _photo(model, photos / "1.png")
+    masks = np.stack([region.mask for region in segment.regions])
+    own = PhotoSegmenter(model, model.config).embed(image, features, masks)
+    cosines = segment.embeddings @ own.T  # the masks are at full size, with slightly other outlines
+    assert cosines.diagonal().min() > 0.98
+    assert cosines.argmax(axis=1).tolist() == [0, 1]
+
+
+def test_describe__what_is_not_split_costs_nothing_and_is_as_by_merge(photos: Path) -> None:
+    model = fit(photos, _config(*HALVES))
+    merge = tiny_config("separator.name=merge", "separator.similar=-1", *CROPS)
+    segment, calls = _described(model, photos / "0.png")
+    expected, expected_calls = _described(replace(model, config=merge), photos / "0.png")
+    assert calls == expected_calls == len(segment.regions) == 1
+    assert segment.regions == expected.regions
+    assert np.array_equal(segment.embeddings, expected.embeddings)
+
+
+def test_predict__the_same_from_the_cache_and_another_with_other_settings(photos: Path) -> None:
+    model = fit(photos, _config(*HALVES))
+    first = list(predict(model, photos))
+    assert list(predict(model, photos)) == first
+    assert [len(p.regions) for p in first] == [1, 2] * 3
+    assert all(region.cluster >= 0 for p in first for region in p.regions)
+    whole = replace(model, config=_config("separator.within=-1"))
+    assert [len(p.regions) for p in predict(whole, photos)] == [1] * 6
+
+
+def _segments(model: FittedModel | None, config: Config, photos: Path) -> Iterator[Segment]:
+    segmenter = PhotoSegmenter(model, config)
+    for file in sorted(photos.iterdir()):
+        image = read_image(file)
+        [features] = segmenter.features([image])
+        yield segmenter.describe(image, features, segmenter.find(image, features))
+
+
+def test_describe__without_a_model_nothing_is_split(photos: Path) -> None:
+    config = _config(*HALVES)
+    merge = tiny_config("separator.name=merge", "separator.similar=-1", *CROPS)
+    found = [segment.regions for segment in _segments(None, config, photos)]
+    assert found == [segment.regions for segment in _segments(None, merge, photos)]
+    assert any(found)
