@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import typer
+
 from prelabel.storage.progress import Progress
 from prelabel.storage.text import one_line
 
@@ -104,6 +106,13 @@ def summarise(summary: Summary) -> None:
     print("\n".join(summary_lines(summary)))
     for warning in summary.facts.warnings:
         say(f"warning: {warning}")
+
+
+def end(summary: Summary, *, strict: bool) -> None:
+    """Print what was done. With ``strict``, exit with 1 if photos were skipped."""
+    summarise(summary)
+    if strict and summary.facts.photos.skipped:
+        raise typer.Exit(1)
 
 
 def summary_lines(summary: Summary) -> list[str]:

@@ -28,6 +28,7 @@ from prelabel.cli import (
     label_studio,
     order,
     plugins,
+    predict,
     review,
     run,
     serve,
@@ -97,6 +98,7 @@ app = typer.Typer(
 )
 for commands in (
     run.app,
+    predict.app,
     compare.app,
     tune.app,
     order.app,

@@ -120,14 +120,20 @@ def run_fit(
 
 
 def run_predict(
-    model: FittedModel, photos: PhotoSet, out: Path, *, progress: Progress | None = None
+    model: FittedModel,
+    photos: PhotoSet,
+    out: Path,
+    *,
+    progress: Progress | None = None,
+    wait: float = 0.0,
 ) -> Summary:
-    """Predict the photos with a model; leaves predictions.jsonl and run.json in ``out``."""
+    """Predict the photos with a model; leaves predictions.jsonl and run.json in ``out``. ``wait``: as
+    for `output_folder`."""
     started = time.perf_counter()
     log = RunLog(progress)
     hook = ThumbnailHook(None)
     load_weights(model.config, log)
-    with output_folder(out, command="predict"):
+    with output_folder(out, command="predict", wait=wait):
         tally = _predict(model, photos, out / FILE, log, hook)
         facts = describe("predict", model, photos, log, started=started, tally=tally, hook=hook)
         write_facts(out, facts)

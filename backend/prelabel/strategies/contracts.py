@@ -25,6 +25,7 @@ from prelabel.strategies.checks import (
     check_named,
     check_regions,
 )
+from prelabel.strategies.engine_contract import check_engine
 from prelabel.strategies.export_contract import check_exporter
 from prelabel.strategies.harness import (
     FAILED,
@@ -384,4 +385,5 @@ _CONTRACTS: dict[str, Callable[[Harness[Any]], None]] = {
     "separator": _check_separator,
     "embedder": _check_embedder,
     "exporter": check_exporter,
+    "engine": check_engine,
 }
