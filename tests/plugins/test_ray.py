@@ -37,7 +37,7 @@ def address() -> Iterator[str]:
     import ray
     from ray.cluster_utils import Cluster
 
-    node = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
+    node: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
     head = {**node, "include_dashboard": False}
     with pytest.MonkeyPatch.context() as patch:  # for the nodes, which have the environment of now
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")

@@ -12,6 +12,7 @@ from prelabel.cli.options import example
 from prelabel.errors import UserError
 
 if TYPE_CHECKING:
+    from prelabel.runs.run import Summary
     from prelabel.runs.shards import Shard
     from prelabel.strategies.protocols import Engine
 
@@ -70,13 +71,15 @@ EngineSet = Annotated[
 @app.command(epilog=example("prelabel predict model new-photos --out new"))
 def predict(
     model: Annotated[
-        Path,
+        str,
         typer.Argument(
-            metavar="MODEL", help="The folder that fit or run wrote.", show_default=False
+            metavar="MODEL",
+            help="The folder that fit or run wrote. Or its address in object storage.",
+            show_default=False,
         ),
     ],
-    photos: options.Photos,
-    out: options.Out,
+    photos: options.PhotosAnywhere,
+    out: options.OutAnywhere,
     *,
     shard: ShardOption = "",
     engine: EngineOption = "",
@@ -94,39 +97,52 @@ def predict(
     with console.stage(progress, "start"):
         part, made = _division(shard, engine, shards, address, settings)
         from prelabel.api import load_model
-        from prelabel.runs import run as running
-        from prelabel.runs import sharded
         from prelabel.runs.folder import check_output_folder
+        from prelabel.runs.predictions import FILE
+        from prelabel.runs.run import run_predict
+        from prelabel.runs.sharded import SHARDS, run_predict_sharded
         from prelabel.runs.shards import run_predict_shard
         from prelabel.steps.photos import find_photos
+        from prelabel.storage.marker import MARKER
+        from prelabel.storage.remote import place, results
 
-        check_output_folder(out / part.folder if part else out, command="predict")
+        to = place(out) / part.folder if part else place(out)
+        if isinstance(to, Path):
+            check_output_folder(to, command="predict")
         fitted = load_model(model)
         photo_set = find_photos(photos)
-    if part:
-        summary = run_predict_shard(fitted, photo_set, out, part, progress)
-    elif made:
-        summary = sharded.run_predict_sharded(
-            fitted, photo_set, out, made, count=shards, progress=progress
-        )
-    else:
-        summary = running.run_predict(fitted, photo_set, out, progress=progress)
-    if not part:
-        _name_new_photos(model, out)
-    console.end(summary, strict=strict)
+    needed = (MARKER, FILE) if part else (MARKER,)
+    with results(to, needed, beside=SHARDS if made else "") as folder:
+        if part:
+            summary = run_predict_shard(fitted, photo_set, folder, part, progress)
+        elif made:
+            summary = run_predict_sharded(
+                fitted,
+                photo_set,
+                folder,
+                made,
+                shards=to / SHARDS,
+                count=shards,
+                progress=progress,
+            )
+        else:
+            summary = run_predict(fitted, photo_set, folder, progress=progress)
+        if not part:
+            _name_new_photos(model, folder, summary)
+    console.end(summary, strict=strict, shown={folder: to})
 
 
 @app.command(epilog=example("prelabel merge shards --model model --out new"))
 def merge(
     shards: Annotated[
-        Path,
+        str,
         typer.Argument(
             metavar="SHARDS",
-            help="The folder that prelabel predict --shard wrote to.",
+            help="The folder that prelabel predict --shard wrote to. Or its address in object storage.",
             show_default=False,
         ),
     ],
-    out: options.Out,
+    out: options.OutAnywhere,
     *,
     model: Annotated[
         Path | None,
@@ -142,12 +158,16 @@ def merge(
 
     All shards must be there, finished, and of the same model.
     """
+    from prelabel.runs.shards import SHARD_FILES
     from prelabel.runs.shards import merge as merge_shards
+    from prelabel.storage.remote import fetched, place, results
 
-    summary = merge_shards(shards, out, console.progress())
-    if model:
-        _name_new_photos(model, out)
-    console.end(summary, strict=strict)
+    to = place(out)
+    with fetched(place(shards), SHARD_FILES) as parts, results(to) as folder:
+        summary = merge_shards(parts, folder, console.progress())
+        if model:
+            _name_new_photos(str(model), folder, summary)
+    console.end(summary, strict=strict, shown={folder: to})
 
 
 def _division(
@@ -175,9 +195,18 @@ def _division(
     return None, registry.make("engine", engine, own)
 
 
-def _name_new_photos(model: Path, out: Path) -> None:
+def _name_new_photos(model: str, out: Path, summary: Summary) -> None:
     """New photos get the names that were given on the review page of the model's run."""
     from prelabel.review.new_photos import name_new_photos
+    from prelabel.storage.remote import is_url
 
-    if name_new_photos(model, out):
-        console.say(f"regions have the names of the review of {str(model)!r}")
+    if is_url(model):  # without its review
+        return
+    if is_url(summary.facts.photos.folder):
+        if (Path(model) / "review").is_dir():
+            console.say(
+                "names of a review do not reach photos in object storage: they are left out"
+            )
+        return
+    if name_new_photos(Path(model), out):
+        console.say(f"regions have the names of the review of {model!r}")

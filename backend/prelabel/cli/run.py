@@ -56,7 +56,7 @@ def run(
             recipe, backbone=backbone, labels=taught.names, seed=seed, settings=others
         )
         photo_set = find_photos(photos)
-        dataset = taught.open(photo_set.root)
+        dataset = taught.open(photo_set.folder)
         from prelabel.runs import run as running
     summary = running.run(
         photo_set,
@@ -75,8 +75,8 @@ def run(
 
 @app.command(epilog=example("prelabel fit photos --out model --labels some.json"))
 def fit(
-    photos: options.Photos,
-    out: options.Out,
+    photos: options.PhotosAnywhere,
+    out: options.OutAnywhere,
     *,
     recipe: options.Recipe = "default",
     settings: options.Set,
@@ -96,19 +96,23 @@ def fit(
         from prelabel.cli.labels import read_labels_option
         from prelabel.runs.folder import check_output_folder
         from prelabel.steps.photos import find_photos
+        from prelabel.storage.remote import place, results
 
-        check_output_folder(out, command="fit")
+        to = place(out)
+        if isinstance(to, Path):
+            check_output_folder(to, command="fit")
         taught = read_labels_option(labels, format=labels_from, partial=partial)
         config = options.chosen_config(
             recipe, backbone=backbone, labels=taught.names, seed=seed, settings=settings
         )
         photo_set = find_photos(photos)
-        dataset = taught.open(photo_set.root)
+        dataset = taught.open(photo_set.folder) if taught.source else None
         from prelabel.runs import run as running
-    summary = running.run_fit(
-        photo_set, out, config, labels=dataset, complete=taught.complete, progress=progress
-    )
-    console.end(summary, strict=strict)
+    with results(to) as folder:
+        summary = running.run_fit(
+            photo_set, folder, config, labels=dataset, complete=taught.complete, progress=progress
+        )
+    console.end(summary, strict=strict, shown={folder: to})
 
 
 @app.command(epilog=example("prelabel samples samples"))

@@ -51,9 +51,7 @@ def check_output_folder(out: Path, *, command: str) -> FolderFacts | None:
 
 
 @contextmanager
-def output_folder(
-    out: Path, *, command: str, wait: float = 0.0
-) -> Iterator[FolderFacts | None]:
+def output_folder(out: Path, *, command: str, wait: float = 0.0) -> Iterator[FolderFacts | None]:
     """Make ``out`` a folder of this command's results, marked before anything else is in it, and
     write to it alone.
 

@@ -67,7 +67,7 @@ def run(
         model.save(out / "model")
         survey = Survey(config)
         tally = _predict(model, photos, out / FILE, log, hook, survey)
-        context = ExportContext(photos.root, model.class_names, model.version)
+        context = ExportContext(photos.folder, model.class_names, model.version)
         folders = {name: out / name for name in exporters}
         files = write_formats(
             out / FILE, folders, exporters, context, n_photos=tally.photos, log=log
@@ -159,7 +159,7 @@ def describe(
         model_version=model.version,
         weights={"name": identity.pop("weights", model.config.backbone.name), **identity},
         photos=PhotoFacts(
-            folder=str(photos.root.resolve()),
+            folder=str(photos.root.resolve() if isinstance(photos.root, Path) else photos.root),
             found=len(photos.photos) + len(photos.skipped),
             fitted=model.n_photos,
             skipped=[Skipped(photo, reason) for photo, reason in sorted(log.skipped.items())],

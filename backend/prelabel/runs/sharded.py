@@ -10,9 +10,11 @@ from prelabel.data.records import ImageFile
 from prelabel.errors import UserError
 from prelabel.model import FittedModel
 from prelabel.runs.folder import output_folder
+from prelabel.runs.predictions import FILE
 from prelabel.runs.run import Summary, load_weights
 from prelabel.runs.shards import (
     MOST,
+    SHARD_FILES,
     Shard,
     counts,
     divide,
@@ -21,7 +23,9 @@ from prelabel.runs.shards import (
     warn_of_others,
 )
 from prelabel.steps.photos import PhotoSet
+from prelabel.storage.marker import MARKER
 from prelabel.storage.progress import Progress, RunLog
+from prelabel.storage.remote import Place, fetched, results
 from prelabel.strategies.protocols import Engine
 
 SHARDS = "shards"
@@ -40,26 +44,32 @@ def run_predict_sharded(
     out: Path,
     engine: Engine,
     *,
+    shards: Place | None = None,
     count: int = 0,
     progress: Progress | None = None,
 ) -> Summary:
     """Predict all shards of the photos on an engine, and merge them into ``out``, which holds then
-    what `run_predict` would have left, and the shards.
+    what `run_predict` would have left.
 
     Shards that are there and finished, of the same model and photos, are not predicted again. All
-    machines see the photos and ``out`` under the same paths. ``count``: shards; 0 for as many as there
-    are in ``out``, else by the number of photos. Raises UserError and OSError.
+    machines see the photos and the shards under the same paths or addresses. ``shards``: the folder for
+    them; left out, one in ``out``. ``count``: of shards; 0 for as many as there are, else by the number
+    of photos. Raises UserError and OSError.
     """
     log = RunLog(progress)
+    shards = (shards or out / SHARDS).absolute()
     with output_folder(out, command="predict"):
-        shards = out.absolute() / SHARDS
-        jobs = divide(_absolute(photos), _count(count, shards, len(photos.photos)))
-        folders = [shards / shard.folder for shard, _ in jobs]
-        warn_of_others(folders, model.version)
-        with log.stage("shards", len(jobs)):
+        with fetched(shards, [f"*/{MARKER}"]) as known:
+            count = _count(count, known, len(photos.photos))
+            warn_of_others(
+                [known / Shard(i + 1, count).folder for i in range(count)], model.version
+            )
+        jobs = divide(_absolute(photos), count)
+        with log.stage("shards", count):
             for _ in engine.map(PredictShards(model, shards), jobs):
                 log.advance()
-        return merge_into(folders, out, log)
+        with fetched(shards, SHARD_FILES) as done:
+            return merge_into([done / shard.folder for shard, _ in jobs], out, log)
 
 
 @dataclass(frozen=True)
@@ -67,7 +77,7 @@ class PredictShards:
     """What each worker prepares: the weights, once. ``shards``: the folder with all of them."""
 
     model: FittedModel
-    shards: Path
+    shards: Place
 
     def __call__(self) -> Callable[[tuple[Shard, PhotoSet]], int]:
         """The function that predicts a shard. Raises UserError if the weights cannot be loaded."""
@@ -76,7 +86,8 @@ class PredictShards:
 
     def _predict(self, job: tuple[Shard, PhotoSet]) -> int:
         shard, photos = job
-        predict_shard(self.model, photos, self.shards / shard.folder, wait=_WAIT)
+        with results(self.shards / shard.folder, (MARKER, FILE)) as folder:
+            predict_shard(self.model, photos, folder, wait=_WAIT)
         return shard.number
 
 

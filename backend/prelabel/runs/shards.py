@@ -27,6 +27,8 @@ from prelabel.storage.marker import DONE, MARKER
 from prelabel.storage.progress import Progress, RunLog
 
 _log = logging.getLogger(__name__)
+SHARD_FILES = (f"*/{MARKER}", f"*/{FILE}")
+"""What is read of shards, as patterns of paths in the folder of all."""
 MOST = 100_000
 """Shards of one prediction."""
 _FOLDER = re.compile(r"([0-9]{1,6})-of-([0-9]{1,6})")
@@ -82,16 +84,20 @@ def divide(photos: PhotoSet, count: int) -> list[tuple[Shard, PhotoSet]]:
 
 
 def run_predict_shard(
-    model: FittedModel, photos: PhotoSet, out: Path, shard: Shard, progress: Progress | None = None
+    model: FittedModel,
+    photos: PhotoSet,
+    folder: Path,
+    shard: Shard,
+    progress: Progress | None = None,
 ) -> Summary:
-    """Predict the photos of one shard into its folder in ``out``, as `run_predict` does.
+    """Predict those of the photos that are in a shard into its folder, as `run_predict` does.
 
     One that was finished with the same model, and has all these photos, is not predicted again; of
     one of another model a line is logged. Raises UserError and OSError.
     """
     _, own = divide(photos, shard.count)[shard.number - 1]
-    warn_of_others([out / shard.folder], model.version)
-    return predict_shard(model, own, out / shard.folder, progress=progress)
+    warn_of_others([folder], model.version)
+    return predict_shard(model, own, folder, progress=progress)
 
 
 def predict_shard(
@@ -143,14 +149,14 @@ def merge(shards: Path, out: Path, progress: Progress | None = None) -> Summary:
     Raises UserError if one is missing, was not finished or was predicted by another model.
     """
     found = _shards(shards)
+    _same_model(found)  # before anything is written
     with output_folder(out, command="predict"):
         return merge_into(found, out, RunLog(progress))
 
 
 def merge_into(folders: Sequence[Path], out: Path, log: RunLog) -> Summary:
     """Merge finished shards into ``out``, which `output_folder` has made ready. Raises UserError."""
-    facts = [_facts(folder) for folder in folders]
-    _check_same_model(folders, facts)
+    facts = _same_model(folders)
     tally = Tally()
     n_photos = sum(own.photos.predicted or 0 for own in facts)
     with log.stage("merge", n_photos):
@@ -218,8 +224,9 @@ def _is_done(folder: Path) -> bool:
     return False
 
 
-def _check_same_model(folders: Sequence[Path], facts: Sequence[RunFacts]) -> None:
-    """Raise UserError for shards of several models."""
+def _same_model(folders: Sequence[Path]) -> list[RunFacts]:
+    """The facts of finished shards. Raises UserError for those of several models."""
+    facts = [_facts(folder) for folder in folders]
     versions = Counter(own.model_version for own in facts)
     (common, _), *_ = versions.most_common()
     others = [f for f, own in zip(folders, facts, strict=True) if own.model_version != common]
@@ -229,6 +236,7 @@ def _check_same_model(folders: Sequence[Path], facts: Sequence[RunFacts]) -> Non
             f"{len(others)} of {len(folders)} shards were predicted by another model than {common} "
             f"({shown}): predict them again with that one"
         )
+    return facts
 
 
 def _once(predictions: Iterator[Prediction]) -> Iterator[Prediction]:

@@ -25,8 +25,9 @@ _REACHED = 10.0
 
 @dataclass(frozen=True)
 class RayActors:
-    """Actors that hold the weights, one job each at a time. What a process or a machine was doing when
-    it died is done again by another one.
+    """Actors that hold the weights and do one job at a time, on this machine or a cluster.
+
+    What a process or a machine was doing when it died is done again by another one.
 
     Ray's own defaults restart and retry nothing (``max_restarts``, ``max_task_retries``), so both are
     asked for here.
@@ -77,8 +78,8 @@ class RayActors:
             yield ray
             return
         # Photos that are left out are named in the shards' files; Ray would repeat all other output.
-        quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
-        own = {
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        own: dict[str, Any] = {
             "num_cpus": cores(),
             "object_store_memory": self.store_mb * 2**20,
             "include_dashboard": False,
@@ -117,8 +118,11 @@ class RayActors:
 
 
 class _Worker:
-    """The actor. It prepares with its first call, so that an error in that is a job's error, and that a
-    restarted one does too."""
+    """The actor.
+
+    It prepares with its first call, so that an error in that is a job's error, and that a restarted one
+    does too.
+    """
 
     def __init__(self) -> None:
         self._do: Callable[[Any], Any] | None = None
@@ -137,8 +141,11 @@ class _Worker:
 def _results(
     ray: Any, workers: Sequence[Any], prepare: Prepare[Any, Any], jobs: Sequence[Any]
 ) -> Iterator[Any]:
-    """The results of all jobs. Only a worker that has a place and is prepared gets one, so that none
-    waits for a machine that never comes; a worker that is lost for good gives its job back."""
+    """The results of all jobs.
+
+    Only a worker that has a place and is prepared gets one, so that none waits for a machine that never
+    comes; a worker that is lost for good gives its job back.
+    """
     prepare = ray.put(prepare)  # lies on this machine, and is sent to each other one once
     waiting = deque(jobs)
     busy = {worker.ready.remote(prepare): (worker, False, None) for worker in workers}
