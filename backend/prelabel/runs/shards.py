@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from prelabel.data.records import ImageFile, Prediction
 from prelabel.errors import UserError
@@ -22,6 +23,7 @@ from prelabel.runs.predictions import FILE, read_predictions, write_predictions
 from prelabel.runs.run import Summary, run_predict
 from prelabel.runs.tally import Tally
 from prelabel.steps.photos import PhotoSet
+from prelabel.storage.files import LEFTOVERS
 from prelabel.storage.json import decode
 from prelabel.storage.marker import DONE, MARKER
 from prelabel.storage.progress import Progress, RunLog
@@ -31,6 +33,8 @@ SHARD_FILES = (f"*/{MARKER}", f"*/{FILE}")
 """What is read of shards, as patterns of paths in the folder of all."""
 MOST = 100_000
 """Shards of one prediction."""
+_AT_ONCE = 256
+"""Files that are read at once: the system allows a process to open some hundred."""
 _FOLDER = re.compile(r"([0-9]{1,6})-of-([0-9]{1,6})")
 
 
@@ -159,11 +163,10 @@ def merge_into(folders: Sequence[Path], out: Path, log: RunLog) -> Summary:
     facts = _same_model(folders)
     tally = Tally()
     n_photos = sum(own.photos.predicted or 0 for own in facts)
-    with log.stage("merge", n_photos):
-        together = heapq.merge(
-            *(read_predictions(folder / FILE) for folder in folders), key=lambda p: p.photo
-        )
-        write_predictions(out / FILE, log.advancing(tally.watch(_once(together))))
+    beside = LEFTOVERS.removesuffix("*")
+    with log.stage("merge", n_photos), TemporaryDirectory(prefix=beside, dir=out) as own:
+        files = _fewer([folder / FILE for folder in folders], Path(own))
+        write_predictions(out / FILE, log.advancing(tally.watch(_together(files))))
     merged = _merged(facts, tally)
     write_facts(out, merged)
     return Summary(merged, {"predictions": out / FILE})
@@ -239,10 +242,23 @@ def _same_model(folders: Sequence[Path]) -> list[RunFacts]:
     return facts
 
 
-def _once(predictions: Iterator[Prediction]) -> Iterator[Prediction]:
-    """The predictions; raises UserError where a photo comes twice."""
+def _fewer(files: Sequence[Path], folder: Path) -> Sequence[Path]:
+    """The same predictions in no more files than are read at once; new ones are in ``folder``."""
+    level = 0
+    while len(files) > _AT_ONCE:
+        parts = [files[i : i + _AT_ONCE] for i in range(0, len(files), _AT_ONCE)]
+        files = [folder / f"{level}-{i}.jsonl" for i in range(len(parts))]
+        for part, file in zip(parts, files, strict=True):
+            write_predictions(file, _together(part))
+        level += 1
+    return files
+
+
+def _together(files: Sequence[Path]) -> Iterator[Prediction]:
+    """The predictions of all files, in order of names; raises UserError where a photo comes twice."""
     last = None
-    for prediction in predictions:
+    streams = [read_predictions(file) for file in files]
+    for prediction in heapq.merge(*streams, key=lambda prediction: prediction.photo):
         if prediction.photo == last:
             raise UserError(
                 f"{last!r} is in two shards: their photos were not the same; predict again"

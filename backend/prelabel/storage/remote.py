@@ -19,9 +19,12 @@ from prelabel.errors import UserError
 from prelabel.storage.files import is_clutter
 from prelabel.storage.json import encode
 from prelabel.storage.marker import MARKER, STARTED, Marker, read_marker
+from prelabel.storage.threads import prefetch_map
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 """Also what is left of an address in a Path; a drive of Windows has one letter."""
+_REQUESTS = 16
+"""At once, while a folder is fetched."""
 _TIMEOUTS = {"connect_timeout": 10, "read_timeout": 60}
 """In seconds, of the driver for S3, which tries five times."""
 
@@ -142,11 +145,13 @@ def fetched(folder: Place, names: Sequence[str]) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="prelabel-") as temporary:
         here = Path(temporary)
         with _named(here, folder):
-            for name, file in folder.files():
-                if any(fnmatch(name, pattern) for pattern in names):
-                    copy = here / name
-                    copy.parent.mkdir(parents=True, exist_ok=True)
-                    copy.write_bytes(file.read_bytes())
+            files = folder.files()
+            chosen = [own for own in files if any(fnmatch(own[0], pattern) for pattern in names)]
+            read = prefetch_map(lambda own: own[1].read_bytes(), chosen, workers=_REQUESTS)
+            for (name, _), data in read:
+                copy = here / name
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.write_bytes(data)
             yield here
 
 
