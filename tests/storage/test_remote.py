@@ -87,17 +87,18 @@ def test_place() -> None:
 
 def test_find_photos__lists_what_a_folder_would(memory: str) -> None:
     folder = RemoteFolder(memory)
-    for name in ("b.jpg", "a/c d.PNG", ".hidden/x.jpg", "notes.txt", "x.svg", "ü/é.webp"):
-        folder.write(name, b"12345")
+    shown = ["a/c d.PNG", "b.jpg", "x y 100%.jpg", "ü/é?.webp"]
+    for name in (*shown, ".hidden/x.jpg", "notes.txt", "x.svg"):
+        folder.write(name, name.encode())
     found = find_photos(memory)
-    assert [photo.name for photo in found.photos] == ["a/c d.PNG", "b.jpg", "ü/é.webp"]
-    assert [photo.file.url for photo in found.photos][1:2] == [f"{memory}/b.jpg"]  # type: ignore[union-attr]
+    assert [photo.name for photo in found.photos] == shown
+    assert [photo.file.read_bytes().decode() for photo in found.photos] == shown
     assert str(found.root) == memory
     assert found.passed_over == {".svg": 1}
     with pytest.raises(UserError, match="is an address"):
         _ = found.folder
     (single,) = find_photos(f"{memory}/a/c d.PNG").photos
-    assert (single.name, single.file.read_bytes()) == ("c d.PNG", b"12345")
+    assert (single.name, single.file.read_bytes()) == ("c d.PNG", b"a/c d.PNG")
 
 
 def test_find_photos__tells_what_is_wrong(memory: str) -> None:
@@ -258,6 +259,19 @@ def test_s3__a_photo_is_one_request(local: Path, s3: Any, monkeypatch: pytest.Mo
     monkeypatch.setattr(type(s3), "_call_s3", counted)
     assert photo.file.read_bytes() == (local / "photos" / photo.name).read_bytes()
     assert asked == ["get_object"]
+
+
+@pytest.mark.slow
+def test_s3__awkward_names(s3: Any) -> None:
+    folder = RemoteFolder("s3://photos/awkward")
+    shown = ["a::b.jpg", "a//b.jpg", "c? 1.jpg", "d#1.jpg", "e 100%.jpg", "ü/é.jpg"]
+    for name in shown:
+        folder.write(name, name.encode())
+    found = find_photos("s3://photos/awkward")
+    assert found.skipped == (("a//b.jpg", "its name has an empty part: rename it"),)
+    readable = sorted(set(shown) - {"a//b.jpg"})
+    assert [photo.name for photo in found.photos] == readable
+    assert [photo.file.read_bytes().decode() for photo in found.photos] == readable
 
 
 @pytest.mark.slow

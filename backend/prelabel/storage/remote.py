@@ -224,8 +224,9 @@ def _opened(url: str) -> tuple[Any, str]:
         options["max_concurrency"] = 1  # with more, it asks for a file's size before it reads it
         if "config_kwargs" not in conf.get("s3", {}):
             options["config_kwargs"] = _TIMEOUTS
-    system, path = fsspec.core.url_to_fs(url, **options)
-    return system, str(path)
+    kind = fsspec.get_filesystem_class(scheme)  # not url_to_fs(), which cuts at "::" in names
+    options.update(kind._get_kwargs_from_urls(url))
+    return kind(**options), str(kind._strip_protocol(url))
 
 
 def _told(url: str, error: Exception) -> UserError:
