@@ -56,7 +56,7 @@ review.carried_names         model+ steps review
 review.region_vectors        photo_segmenter+ labelled_photos
 review.new_photos            runs+ review review.carried_names review.region_vectors
 review.result_folder         review.new_photos+ runs+ review review.outputs review.carried_names
-api                          errors data model runs
+api                          errors storage data model runs
 label_studio.format          errors storage data
 label_studio.model_version   errors config model_code model_facts
 label_studio.names           strategies+ steps label_studio.format

@@ -10,10 +10,11 @@ from pathlib import Path
 from prelabel.data.dataset import Dataset
 from prelabel.data.records import Prediction
 from prelabel.errors import UserError
-from prelabel.model import FittedModel
+from prelabel.model import MODEL_FILES, FittedModel
 from prelabel.runs.export import export_dataset, export_predictions
 from prelabel.runs.folder import model_folder
 from prelabel.runs.formats import Settings
+from prelabel.storage.remote import fetched, local_path, place
 
 _log = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ def load_model(folder: str | Path) -> FittedModel:
 
     Args:
         folder: what `FittedModel.save` or `prelabel fit` wrote, or the folder of a `prelabel run`,
-            which has its model inside.
+            which has its model inside; or the address of one in object storage.
 
     Returns:
         The model, ready for `predict`.
@@ -35,7 +36,8 @@ def load_model(folder: str | Path) -> FittedModel:
         >>> model = load_model("result/")
         >>> predictions = list(predict(model, "new-photos/"))
     """
-    return FittedModel.load(model_folder(Path(folder)))
+    with fetched(place(str(folder)), MODEL_FILES) as here:
+        return FittedModel.load(model_folder(here))
 
 
 def export(
@@ -76,15 +78,15 @@ def export(
     """
     formats = [format] if isinstance(format, str) else list(format)
     folder = Path(photos) if photos is not None else None
+    out = local_path(out, what="export")
     if isinstance(source, str | Path):
-        exported = export_predictions(
-            Path(source), Path(out), formats, settings=settings, photos=folder
-        )
+        read = local_path(source, what="export")
+        exported = export_predictions(read, out, formats, settings=settings, photos=folder)
     else:
         dataset = source if isinstance(source, Dataset) else _dataset(source, model)
         if folder is not None:
             dataset = dataclasses.replace(dataset, photos=folder)
-        exported = export_dataset(dataset, Path(out), formats, settings=settings)
+        exported = export_dataset(dataset, out, formats, settings=settings)
     for note in exported.notes:
         _log.warning(note)
     return exported.files

@@ -22,6 +22,11 @@ class Extra:
 
 
 EXTRAS: dict[str, Extra] = {
+    "cloud": Extra(
+        "photos, models and results in S3, by s3:// addresses",
+        {"fsspec": "fsspec", "s3fs": "s3fs"},
+        note="other storages need the driver of fsspec that its error names, such as gcsfs for gs://",
+    ),
     "dense-crf": Extra(
         "the dense-crf refiner and the recipe paper",
         {"pydensecrf2": "pydensecrf"},
@@ -32,6 +37,7 @@ EXTRAS: dict[str, Extra] = {
     "label-studio": Extra("talking to Label Studio", {"httpx": "httpx"}),
     "labelformat": Extra("the formats yolo-seg and boxes", {"labelformat": "labelformat"}),
     "map": Extra("a map of alike regions by UMAP in prelabel review", {"umap-learn": "umap"}),
+    "ray": Extra("prelabel predict --engine ray", {"ray": "ray"}),
     "sam": Extra("the refiner sam and prelabel serve --sam", {"loguru": "loguru", "osam": "osam"}),
     "samples": Extra("the sample photos", {"scikit-image": "skimage"}),
     "serve": Extra(

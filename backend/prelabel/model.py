@@ -24,10 +24,13 @@ from prelabel.steps.features import identity_key
 from prelabel.steps.levels import Levels
 from prelabel.steps.taught import Taught, facts_json
 from prelabel.storage.files import replacing
+from prelabel.storage.remote import local_path
 from prelabel.strategies import registry
 
 Float = NDArray[np.float32]
 _log = logging.getLogger(__name__)
+MODEL_FILES = (f"*{FILE}", "*tensors-*.safetensors")
+"""Of a model's folder, or of one that it is in, as patterns of paths."""
 _TAUGHT = "taught."
 _REACH = "class_reach"
 _warned: set[str] = set()
@@ -156,7 +159,7 @@ class FittedModel(ModelFacts):
         Raises:
             OSError: the folder cannot be written to.
         """
-        folder = Path(folder)
+        folder = local_path(folder, what="save")
         folder.mkdir(parents=True, exist_ok=True)
         data = save(self._tensors())
         tensors = f"tensors-{hashlib.blake2b(data, digest_size=8).hexdigest()}.safetensors"

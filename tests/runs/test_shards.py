@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from prelabel.data.records import ImageFile
 from prelabel.errors import UserError
+from prelabel.runs import shards
 from prelabel.runs.shards import Shard
 from support.command_line import LIGHT, cli, refused, write_discs
 from support.messages import assert_says
@@ -62,6 +64,67 @@ def test_shards__merged_equal_one_call(tmp_path: Path) -> None:
         facts["photos"].pop("from_cache", None)
     assert together == one
     assert cli("merge", shards, "--out", tmp_path / "merged", "--strict").exit_code == 1
+
+
+def test_merge__of_more_shards_than_files_can_be_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos, model = write_discs(tmp_path / "photos", 7), tmp_path / "model"
+    assert cli("fit", photos, "--out", model, *LIGHT).exit_code == 0
+    assert cli("predict", model, photos, "--out", tmp_path / "one").exit_code == 0
+    monkeypatch.setattr(shards, "_AT_ONCE", 2)
+    engine = ("--engine", "local", "--shards", 5)
+    assert cli("predict", model, photos, "--out", tmp_path / "out", *engine).exit_code == 0
+    expected = (tmp_path / "one" / "predictions.jsonl").read_bytes()
+    assert (tmp_path / "out" / "predictions.jsonl").read_bytes() == expected
+    assert not list(tmp_path.rglob(".tmp-*"))
+
+
+def test_engine__goes_on_where_it_stopped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    photos, model, out = write_discs(tmp_path / "photos", 4), tmp_path / "model", tmp_path / "out"
+    assert cli("fit", photos, "--out", model, *LIGHT).exit_code == 0
+    command = ("predict", model, photos, "--out", out, "--engine", "local")
+    assert cli(*command, "--shards", 3).exit_code == 0
+    parts = sorted(out.glob("shards/*/run.json"))
+    written = [part.stat().st_mtime_ns for part in parts]
+    assert cli(*command).exit_code == 0  # into as many as there are
+    assert [part.stat().st_mtime_ns for part in parts] == written
+    assert not caplog.messages
+    assert cli("fit", photos, "--out", model, *LIGHT, "--seed", "1").exit_code == 0
+    assert cli(*command).exit_code == 0
+    (told,) = caplog.messages
+    assert_says(told, "1-of-3 and 2 more: predicted by another model", "predicted again")
+    assert cli(*command, "--shards", 2).exit_code == 0
+    assert_says(refused(*command), "holds shards of 2 and of 3: say which by --shards")
+    assert cli(*command, "--shards", 2).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--engine", "local", "--shard", "1/2"), "--shard predicts one shard, --engine all"),
+        (("--shards", 2), "--shards is about an engine"),
+        (("--address", "auto"), "--address is about an engine"),
+        (("--set", "engine.gpus=1"), "--set is about an engine"),
+        (("--engine", "local", "--address", "auto"), "engine 'local' has no setting 'address'"),
+        (("--engine", "ray", "--set", "engine.gpus=many"), "engine.gpus = 'many'"),
+        (("--engine", "ray", "--set", "fit.seed=1"), "expected a setting of the engine"),
+        (("--engine", "rai"), "did you mean 'ray'"),
+        (("--engine", "local", "--shards", 100_001), "expected 1 to 100000"),
+    ],
+)
+def test_engine__refuses_options(options: tuple[object, ...], told: str, tmp_path: Path) -> None:
+    photos, model = write_discs(tmp_path / "photos", 2), tmp_path / "model"
+    assert cli("fit", photos, "--out", model, *LIGHT).exit_code == 0
+    assert_says(refused("predict", model, photos, "--out", tmp_path / "out", *options), told)
+
+
+def test_ray__missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos, model = write_discs(tmp_path / "photos", 2), tmp_path / "model"
+    assert cli("fit", photos, "--out", model, *LIGHT).exit_code == 0
+    monkeypatch.setitem(sys.modules, "ray", None)
+    line = refused("predict", model, photos, "--out", tmp_path / "out", "--engine", "ray")
+    assert_says(line, "ray is missing", "pip install 'prelabel[ray]'")
 
 
 def test_shards__a_finished_one_is_not_predicted_again(tmp_path: Path) -> None:

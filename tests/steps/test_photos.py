@@ -60,7 +60,7 @@ def test_folder__awkward_names(tmp_path: Path) -> None:
     touch(tmp_path, *AWKWARD)
     photos = find_photos(tmp_path)
     assert [p.name for p in photos.photos] == sorted(AWKWARD)
-    assert all(p.file.is_file() for p in photos.photos)
+    assert all(Path(str(p.file)).is_file() for p in photos.photos)
 
 
 def test_folder__name_that_is_not_unicode_is_skipped_readably(tmp_path: Path) -> None:

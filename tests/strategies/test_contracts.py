@@ -23,12 +23,13 @@ from support.messages import assert_says
 Float = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 
-# Those of timm and osam need weights: they are checked with networks of the tests.
+# Those of timm and osam need weights: they are checked with networks of the tests. Ray is checked with
+# a cluster.
 BUILT_IN = [
     (section, name)
     for section in registry.KINDS
     for name in registry.names(section)
-    if name not in ("timm", "sam") and registry.origin(section, name).startswith("prelabel ")
+    if name not in ("timm", "sam", "ray") and registry.origin(section, name).startswith("prelabel ")
 ]
 
 

@@ -6,7 +6,10 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import typer
 
 from prelabel.storage.progress import Progress
 from prelabel.storage.text import one_line
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 
     from prelabel.runs.facts import PhotoFacts, RunFacts, Skipped
     from prelabel.runs.run import Summary
+    from prelabel.storage.remote import Place
 
 EVERY = 10.0
 """Seconds between two lines of a stage, where there is no terminal."""
@@ -99,11 +103,22 @@ def stage(progress: Progress, name: str) -> Iterator[None]:
         progress.stop()
 
 
-def summarise(summary: Summary) -> None:
+def summarise(summary: Summary, shown: Mapping[Path, Place] | None = None) -> None:
     """Print what was done, then its warnings (to standard error)."""
-    print("\n".join(summary_lines(summary)))
+    text = "\n".join(summary_lines(summary))
+    for folder, place in (shown or {}).items():
+        text = text.replace(str(folder), str(place))
+    print(text)
     for warning in summary.facts.warnings:
         say(f"warning: {warning}")
+
+
+def end(summary: Summary, *, strict: bool, shown: Mapping[Path, Place] | None = None) -> None:
+    """Print what was done. With ``strict``, exit with 1 if photos were skipped. ``shown``: where
+    folders of this machine have been taken to."""
+    summarise(summary, shown)
+    if strict and summary.facts.photos.skipped:
+        raise typer.Exit(1)
 
 
 def summary_lines(summary: Summary) -> list[str]:

@@ -12,7 +12,8 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +29,7 @@ from prelabel.cli import (
     label_studio,
     order,
     plugins,
+    predict,
     review,
     run,
     serve,
@@ -35,6 +37,7 @@ from prelabel.cli import (
 )
 from prelabel.cli.options import example
 from prelabel.errors import PluginError, UserError
+from prelabel.storage.remote import local_path
 from prelabel.storage.text import one_line
 
 _UsageError: Any = (
@@ -97,6 +100,7 @@ app = typer.Typer(
 )
 for commands in (
     run.app,
+    predict.app,
     compare.app,
     tune.app,
     order.app,
@@ -109,6 +113,33 @@ for commands in (
     label_studio.app,
 ):
     app.add_typer(commands)
+
+
+def _local_only(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The command, which refuses addresses where it takes paths: it would make folders of them."""
+
+    @wraps(command)
+    def run(*args: Any, **options: Any) -> Any:
+        for value in options.values():
+            for path in value if isinstance(value, list) else [value]:
+                if isinstance(path, Path):
+                    local_path(path, what="this command")
+        return command(*args, **options)
+
+    return run
+
+
+def _guard(group: typer.Typer) -> None:
+    """Have all commands of a group refuse addresses in place of paths."""
+    for command in group.registered_commands:
+        if command.callback:
+            command.callback = _local_only(command.callback)
+    for inner in group.registered_groups:
+        if inner.typer_instance:
+            _guard(inner.typer_instance)
+
+
+_guard(app)
 
 
 def _version(value: bool) -> None:

@@ -35,6 +35,26 @@ Out = Annotated[
         show_default=False,
     ),
 ]
+_ADDRESS = " Or an address of object storage, such as s3://bucket/folder."
+PhotosAnywhere = Annotated[
+    str,
+    typer.Argument(
+        metavar="PHOTOS",
+        help="A folder (with its sub-folders), one photo, a COCO file (.json), or a list of paths, "
+        f"one a line (.txt).{_ADDRESS}",
+        show_default=False,
+    ),
+]
+OutAnywhere = Annotated[
+    str,
+    typer.Option(
+        "--out",
+        metavar="DIR",
+        help="The folder for the results: a new or an empty one, or that of an earlier call of the "
+        f"same command, whose results are replaced.{_ADDRESS}",
+        show_default=False,
+    ),
+]
 Recipe = Annotated[
     str,
     typer.Option(

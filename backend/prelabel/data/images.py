@@ -27,6 +27,7 @@ from prelabel.data.records import Image
 from prelabel.errors import PhotoError
 from prelabel.storage.files import open_file
 from prelabel.storage.memory import MemoryBudget, trim_heap
+from prelabel.storage.remote import RemoteFile
 from prelabel.storage.threads import cores
 
 _MOST_HERE = 240_000_000
@@ -46,25 +47,30 @@ def be_frugal() -> None:
     image_process.be_frugal()
 
 
-def read_image(file: Path) -> Image:
+def read_image(file: Path | RemoteFile) -> Image:
     """Decode a photo. Raises PhotoError, with a reason for people, if that cannot be done."""
     return decode_image(read_bytes(file))
 
 
-def read_bytes(file: Path) -> bytes:
-    """A file's bytes. Raises PhotoError for what cannot be read, is not a file, or is too large."""
+def read_bytes(file: Path | RemoteFile) -> bytes:
+    """A file's bytes. Raises PhotoError for what cannot be read, is not a file, or is too large; and
+    UserError if object storage does not answer."""
     try:
-        status = file.stat()
-        if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device may never end
-            raise PhotoError("is not a file")
-        if status.st_size > MAX_BYTES:
+        size = file.size if isinstance(file, RemoteFile) else _size_on_disk(file)
+        if size > MAX_BYTES:
             raise PhotoError(
-                f"has {status.st_size / 1e6:.0f} MB; at most {MAX_BYTES / 1e6:.0f} MB are read: "
-                "scale it down"
+                f"has {size / 1e6:.0f} MB; at most {MAX_BYTES / 1e6:.0f} MB are read: scale it down"
             )
         return file.read_bytes()
     except OSError as error:
         raise PhotoError(f"cannot be read ({error.strerror or error})") from error
+
+
+def _size_on_disk(file: Path) -> int:
+    status = file.stat()
+    if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device may never end
+        raise PhotoError("is not a file")
+    return status.st_size
 
 
 def decode_image(data: bytes) -> Image:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prelabel.data.masks import Mask, Rle, decode_rle, rles_share
+from prelabel.storage.remote import RemoteFile
 
 AttributeValue = str | int | float | list[str]
 """An answer about one region: a text, a number, or several texts."""
@@ -25,11 +26,11 @@ class ImageFile:
 
     Attributes:
         name: its path relative to the dataset's folder, with ``/``: the photo's identity.
-        file: its path.
+        file: its path, or where it is in object storage.
     """
 
     name: str
-    file: Path
+    file: Path | RemoteFile
 
 
 @dataclass(frozen=True, slots=True)

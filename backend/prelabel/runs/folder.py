@@ -51,23 +51,24 @@ def check_output_folder(out: Path, *, command: str) -> FolderFacts | None:
 
 
 @contextmanager
-def output_folder(out: Path, *, command: str) -> Iterator[FolderFacts | None]:
+def output_folder(out: Path, *, command: str, wait: float = 0.0) -> Iterator[FolderFacts | None]:
     """Make ``out`` a folder of this command's results, marked before anything else is in it, and
     write to it alone.
 
     Gives the facts of an earlier result of the same command there, finished or not. Raises UserError
-    where ``check_output_folder`` does, and if another process is writing to it.
+    where ``check_output_folder`` does, and if another process is still writing to it after ``wait``
+    seconds.
     """
     check_output_folder(out, command=command)  # before there is a lock in it
-    with locked(out):
+    with locked(out, wait=wait):
         yield _prepared(out, command)
 
 
 @contextmanager
-def locked(out: Path) -> Iterator[None]:
+def locked(out: Path, *, wait: float = 0.0) -> Iterator[None]:
     """Write to a folder of results alone; what killed commands left is removed. Raises UserError if
-    another process is writing to it."""
-    with exclusive(out / LOCK, f"the folder {str(out)!r}"):
+    another process is still writing to it after ``wait`` seconds."""
+    with exclusive(out / LOCK, f"the folder {str(out)!r}", timeout=wait):
         for folder in (out, *(place for place in out.iterdir() if place.is_dir())):
             remove_leftovers(folder)
         yield

@@ -75,7 +75,7 @@ def run(
         model.save(out / "model")
         survey = Survey(config)
         tally = _predict(model, photos, out / FILE, log, hook, survey)
-        context = ExportContext(photos.root, model.class_names, model.version)
+        context = ExportContext(photos.folder, model.class_names, model.version)
         folders = {name: out / name for name in exporters}
         files = write_formats(
             out / FILE, folders, exporters, context, n_photos=tally.photos, log=log
@@ -131,14 +131,20 @@ def run_fit(
 
 
 def run_predict(
-    model: FittedModel, photos: PhotoSet, out: Path, *, progress: Progress | None = None
+    model: FittedModel,
+    photos: PhotoSet,
+    out: Path,
+    *,
+    progress: Progress | None = None,
+    wait: float = 0.0,
 ) -> Summary:
-    """Predict the photos with a model; leaves predictions.jsonl and run.json in ``out``."""
+    """Predict the photos with a model; leaves predictions.jsonl and run.json in ``out``. ``wait``: as
+    for `output_folder`."""
     started = time.perf_counter()
     log = RunLog(progress)
     hook = ThumbnailHook(None)
     load_weights(model.config, log)
-    with output_folder(out, command="predict"):
+    with output_folder(out, command="predict", wait=wait):
         tally = _predict(model, photos, out / FILE, log, hook)
         facts = describe("predict", model, photos, log, started=started, tally=tally, hook=hook)
         write_facts(out, facts)
@@ -164,7 +170,7 @@ def describe(
         model_version=model.version,
         weights={"name": identity.pop("weights", model.config.backbone.name), **identity},
         photos=PhotoFacts(
-            folder=str(photos.root.resolve()),
+            folder=str(photos.root.resolve() if isinstance(photos.root, Path) else photos.root),
             found=len(photos.photos) + len(photos.skipped),
             fitted=model.n_photos,
             skipped=[Skipped(photo, reason) for photo, reason in sorted(log.skipped.items())],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from prelabel.data.records import ImageFile, Prediction
 from prelabel.errors import UserError
@@ -21,12 +23,18 @@ from prelabel.runs.predictions import FILE, read_predictions, write_predictions
 from prelabel.runs.run import Summary, run_predict
 from prelabel.runs.tally import Tally
 from prelabel.steps.photos import PhotoSet
+from prelabel.storage.files import LEFTOVERS
 from prelabel.storage.json import decode
 from prelabel.storage.marker import DONE, MARKER
 from prelabel.storage.progress import Progress, RunLog
 
+_log = logging.getLogger(__name__)
+SHARD_FILES = (f"*/{MARKER}", f"*/{FILE}")
+"""What is read of shards, as patterns of paths in the folder of all."""
 MOST = 100_000
 """Shards of one prediction."""
+_AT_ONCE = 256
+"""Files that are read at once: the system allows a process to open some hundred."""
 _FOLDER = re.compile(r"([0-9]{1,6})-of-([0-9]{1,6})")
 
 
@@ -55,28 +63,87 @@ class Shard:
         return f"{self.number}-of-{self.count}"
 
     def has(self, photo: ImageFile) -> bool:
-        """Whether a photo belongs to it. Its name decides, so that it stays where it is when others are
-        added."""
-        name = photo.name.encode("utf-8", errors="surrogateescape")
-        digest = hashlib.blake2b(name, digest_size=8).digest()
-        return int.from_bytes(digest, "big") % self.count == self.number - 1
+        """Whether a photo belongs to it."""
+        return _number(photo, self.count) == self.number
+
+
+def _number(photo: ImageFile, count: int) -> int:
+    """The shard of a photo. Its name decides, so that it stays where it is when others are added."""
+    name = photo.name.encode("utf-8", errors="surrogateescape")
+    digest = hashlib.blake2b(name, digest_size=8).digest()
+    return int.from_bytes(digest, "big") % count + 1
+
+
+def divide(photos: PhotoSet, count: int) -> list[tuple[Shard, PhotoSet]]:
+    """All shards, each with its photos. Photos without a readable name are in no shard; the first one
+    names them."""
+    own: list[list[ImageFile]] = [[] for _ in range(count)]
+    for photo in photos.photos:
+        own[_number(photo, count) - 1].append(photo)
+    rest = replace(photos, skipped=(), passed_over={})
+    return [
+        (Shard(i + 1, count), replace(rest if i else photos, photos=tuple(found)))
+        for i, found in enumerate(own)
+    ]
 
 
 def run_predict_shard(
-    model: FittedModel, photos: PhotoSet, out: Path, shard: Shard, progress: Progress | None = None
+    model: FittedModel,
+    photos: PhotoSet,
+    folder: Path,
+    shard: Shard,
+    progress: Progress | None = None,
 ) -> Summary:
-    """Predict the photos of one shard into its folder in ``out``, as `run_predict` does.
+    """Predict those of the photos that are in a shard into its folder, as `run_predict` does.
 
-    One that was finished with the same model, and has all these photos, is not predicted again. Raises
-    UserError and OSError.
+    One that was finished with the same model, and has all these photos, is not predicted again; of
+    one of another model a line is logged. Raises UserError and OSError.
     """
-    folder = out / shard.folder
-    own = replace(photos, photos=tuple(photo for photo in photos.photos if shard.has(photo)))
-    if shard.number > 1:  # photos without a readable name are in no shard; the first one names them
-        own = replace(own, skipped=(), passed_over={})
-    if facts := _finished(folder, model.version, own.photos):
+    _, own = divide(photos, shard.count)[shard.number - 1]
+    warn_of_others([folder], model.version)
+    return predict_shard(model, own, folder, progress=progress)
+
+
+def predict_shard(
+    model: FittedModel,
+    photos: PhotoSet,
+    folder: Path,
+    *,
+    progress: Progress | None = None,
+    wait: float = 0.0,
+) -> Summary:
+    """Predict a shard's photos into its folder, unless that was done. It depends on nothing but its
+    arguments, and doing it twice leaves the same. ``wait``: seconds for another process that is writing
+    to the folder. Raises UserError and OSError."""
+    if facts := _finished(folder, model.version, photos.photos):
         return Summary(facts, {"predictions": folder / FILE})
-    return run_predict(model, own, folder, progress=progress)
+    return run_predict(model, photos, folder, progress=progress, wait=wait)
+
+
+def warn_of_others(folders: Sequence[Path], model_version: str) -> None:
+    """Log a line if some of the shards are finished ones of another model."""
+    others = []
+    for folder in folders:
+        with suppress(UserError):
+            if (found := _facts(folder).model_version) != model_version:
+                others.append((folder, found))
+    if others:
+        folder, found = others[0]
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        _log.warning(
+            "%s%s: predicted by another model (%s); predicted again with %s",
+            folder,
+            more,
+            found,
+            model_version,
+        )
+
+
+def counts(shards: Path) -> list[int]:
+    """Into how many shards the predictions in a folder were divided; one number, if all belong
+    together."""
+    names = [place.name for place in shards.iterdir() if place.is_dir()] if shards.is_dir() else []
+    return sorted({int(match[2]) for name in names if (match := _FOLDER.fullmatch(name))})
 
 
 def merge(shards: Path, out: Path, progress: Progress | None = None) -> Summary:
@@ -86,19 +153,22 @@ def merge(shards: Path, out: Path, progress: Progress | None = None) -> Summary:
     Raises UserError if one is missing, was not finished or was predicted by another model.
     """
     found = _shards(shards)
-    facts = [_facts(folder) for folder in found]
-    _check_same_model(found, facts)
-    log = RunLog(progress)
+    _same_model(found)  # before anything is written
     with output_folder(out, command="predict"):
-        tally = Tally()
-        n_photos = sum(own.photos.predicted or 0 for own in facts)
-        with log.stage("merge", n_photos):
-            together = heapq.merge(
-                *(read_predictions(folder / FILE) for folder in found), key=lambda p: p.photo
-            )
-            write_predictions(out / FILE, log.advancing(tally.watch(_once(together))))
-        merged = _merged(facts, tally)
-        write_facts(out, merged)
+        return merge_into(found, out, RunLog(progress))
+
+
+def merge_into(folders: Sequence[Path], out: Path, log: RunLog) -> Summary:
+    """Merge finished shards into ``out``, which `output_folder` has made ready. Raises UserError."""
+    facts = _same_model(folders)
+    tally = Tally()
+    n_photos = sum(own.photos.predicted or 0 for own in facts)
+    beside = LEFTOVERS.removesuffix("*")
+    with log.stage("merge", n_photos), TemporaryDirectory(prefix=beside, dir=out) as own:
+        files = _fewer([folder / FILE for folder in folders], Path(own))
+        write_predictions(out / FILE, log.advancing(tally.watch(_together(files))))
+    merged = _merged(facts, tally)
+    write_facts(out, merged)
     return Summary(merged, {"predictions": out / FILE})
 
 
@@ -129,39 +199,37 @@ def _shards(folder: Path) -> list[Path]:
     """The folders of all shards, in order. Raises UserError."""
     if not folder.is_dir():
         raise UserError(f"{str(folder)!r}: no such folder")
-    found = {}
-    for place in folder.iterdir():
-        if (match := _FOLDER.fullmatch(place.name)) and place.is_dir():
-            found[int(match[1]), int(match[2])] = place
-    counts = sorted({count for _, count in found})
-    if not counts:
+    known = counts(folder)
+    if not known:
         raise UserError(
             f"{str(folder)!r} holds no shards: name the --out of `prelabel predict --shard 1/20`"
         )
-    if len(counts) > 1:
+    if len(known) > 1:
         raise UserError(
-            f"{str(folder)!r} holds shards of {' and of '.join(map(str, counts))}: remove those that "
+            f"{str(folder)!r} holds shards of {' and of '.join(map(str, known))}: remove those that "
             "are not wanted"
         )
-    numbers = range(1, counts[0] + 1)
-    missing = [i for i in numbers if not _is_done(found.get((i, counts[0])))]
+    count = known[0]
+    found = [folder / Shard(i + 1, count).folder for i in range(count)]
+    missing = [i for i, place in enumerate(found, start=1) if not _is_done(place)]
     if missing:
         shown = ", ".join(map(str, missing[:10])) + (", …" if len(missing) > 10 else "")
         raise UserError(
-            f"{str(folder)!r}: {len(missing)} of {counts[0]} shards are missing or not finished "
-            f"({shown}): predict them first, as with --shard {missing[0]}/{counts[0]}"
+            f"{str(folder)!r}: {len(missing)} of {count} shards are missing or not finished "
+            f"({shown}): predict them first, as with --shard {missing[0]}/{count}"
         )
-    return [found[i, counts[0]] for i in numbers]
+    return found
 
 
-def _is_done(folder: Path | None) -> bool:
+def _is_done(folder: Path) -> bool:
     with suppress(UserError):
-        return folder is not None and bool(_facts(folder))
+        return bool(_facts(folder))
     return False
 
 
-def _check_same_model(folders: Sequence[Path], facts: Sequence[RunFacts]) -> None:
-    """Raise UserError for shards of several models."""
+def _same_model(folders: Sequence[Path]) -> list[RunFacts]:
+    """The facts of finished shards. Raises UserError for those of several models."""
+    facts = [_facts(folder) for folder in folders]
     versions = Counter(own.model_version for own in facts)
     (common, _), *_ = versions.most_common()
     others = [f for f, own in zip(folders, facts, strict=True) if own.model_version != common]
@@ -171,12 +239,26 @@ def _check_same_model(folders: Sequence[Path], facts: Sequence[RunFacts]) -> Non
             f"{len(others)} of {len(folders)} shards were predicted by another model than {common} "
             f"({shown}): predict them again with that one"
         )
+    return facts
 
 
-def _once(predictions: Iterator[Prediction]) -> Iterator[Prediction]:
-    """The predictions; raises UserError where a photo comes twice."""
+def _fewer(files: Sequence[Path], folder: Path) -> Sequence[Path]:
+    """The same predictions in no more files than are read at once; new ones are in ``folder``."""
+    level = 0
+    while len(files) > _AT_ONCE:
+        parts = [files[i : i + _AT_ONCE] for i in range(0, len(files), _AT_ONCE)]
+        files = [folder / f"{level}-{i}.jsonl" for i in range(len(parts))]
+        for part, file in zip(parts, files, strict=True):
+            write_predictions(file, _together(part))
+        level += 1
+    return files
+
+
+def _together(files: Sequence[Path]) -> Iterator[Prediction]:
+    """The predictions of all files, in order of names; raises UserError where a photo comes twice."""
     last = None
-    for prediction in predictions:
+    streams = [read_predictions(file) for file in files]
+    for prediction in heapq.merge(*streams, key=lambda prediction: prediction.photo):
         if prediction.photo == last:
             raise UserError(
                 f"{last!r} is in two shards: their photos were not the same; predict again"

@@ -7,7 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 import numpy as np
@@ -18,6 +18,7 @@ from prelabel.data.records import ImageFile
 from prelabel.errors import UserError
 from prelabel.extras import install_command
 from prelabel.storage.marker import is_prelabel_folder
+from prelabel.storage.remote import Place, RemoteFile, RemoteFolder, is_url, local_path, place
 
 T = TypeVar("T")
 
@@ -28,20 +29,30 @@ class PhotoSet:
     reasons of photos left out because their folder or name cannot be read. ``passed_over``: how many
     pictures of formats that are not read lie beside them, by ending; "" is none."""
 
-    root: Path
+    root: Place
     photos: tuple[ImageFile, ...]
     skipped: tuple[tuple[str, str], ...] = ()
     passed_over: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        """The root, on this machine. Raises UserError if it is in object storage."""
+        return local_path(str(self.root))
 
     def notes(self) -> list[str]:
         """For people: what was passed over."""
         return [_passed_over(self.passed_over)] if self.passed_over else []
 
 
-def find_photos(source: str | Path | Sequence[str | Path]) -> PhotoSet:
+def find_photos(source: str | Place | Sequence[str | Path]) -> PhotoSet:
     """Photos of a folder (with sub-folders), of a COCO file's ``images`` (``.json``), of a list of
-    paths, one a line (``.txt``), or a single photo. Raises UserError if there is none.
+    paths, one a line (``.txt``), or a single photo; a folder or a photo may be an address of object
+    storage. Raises UserError if there is none.
     """
+    if isinstance(source, str) and is_url(source):
+        source = place(source)
+    if isinstance(source, RemoteFolder):
+        return _remote(source)
     if not isinstance(source, str | Path):
         return _listed([Path(file) for file in source], source=Path("the list"))
     path = Path(source)
@@ -69,6 +80,29 @@ def draw_sample(items: Sequence[T], *, most: int, seed: int) -> list[T]:
         return list(items)
     chosen = np.sort(np.random.default_rng(seed).choice(len(items), most, replace=False))
     return [items[i] for i in chosen]
+
+
+def _remote(folder: RemoteFolder) -> PhotoSet:
+    """Photos in object storage, of which nothing but the names and sizes is read now."""
+    files: dict[str, RemoteFile] = {}
+    skipped: list[tuple[str, str]] = []
+    passed_over: Counter[str] = Counter()
+    found = folder.files()
+    for name, file in found:
+        ending = PurePosixPath(name).suffix.lower()
+        if any(part.startswith(".") for part in name.split("/")):
+            continue
+        if ending in EXTENSIONS:
+            if PurePosixPath(name).as_posix() == name:
+                files[name] = file
+            else:
+                skipped.append((name, "its name has an empty part: rename it"))
+        elif is_unread_picture(ending):
+            passed_over[ending] += 1
+    if [file.url for _, file in found] == [folder.url]:  # a photo's own address
+        folder = RemoteFolder(folder.url.rpartition("/")[0])
+    photos = tuple(ImageFile(name, file) for name, file in files.items())
+    return _checked(PhotoSet(folder, photos, tuple(skipped), passed_over), str(folder))
 
 
 def _walk(root: Path, skipped: list[tuple[Path, str]], passed_over: Counter[str]) -> Iterator[Path]:
@@ -165,10 +199,15 @@ def _named(
     found = PhotoSet(
         root, tuple(photos[name] for name in sorted(photos)), tuple(left_out), passed_over or {}
     )
-    if not photos and not left_out:
+    return _checked(found, str(source))
+
+
+def _checked(found: PhotoSet, source: str) -> PhotoSet:
+    """The photos. Raises UserError if there is none."""
+    if not found.photos and not found.skipped:
         others = f"; {'; '.join(notes)}" if (notes := found.notes()) else ""
         raise UserError(
-            f"{str(source)!r} holds no photo (looked for .jpg, .png, .tif, .webp and "
+            f"{source!r} holds no photo (looked for .jpg, .png, .tif, .webp and "
             f"{len(EXTENSIONS) - 4} other endings){others}"
         )
     return found

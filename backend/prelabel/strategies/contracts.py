@@ -27,6 +27,7 @@ from prelabel.strategies.checks import (
     check_pieces,
     check_regions,
 )
+from prelabel.strategies.engine_contract import check_engine
 from prelabel.strategies.export_contract import check_exporter
 from prelabel.strategies.harness import (
     FAILED,
@@ -419,4 +420,5 @@ _CONTRACTS: dict[str, Callable[[Harness[Any]], None]] = {
     "separator": _check_separator,
     "embedder": _check_embedder,
     "exporter": check_exporter,
+    "engine": check_engine,
 }

@@ -10,9 +10,9 @@ backbones, embedders and exporters from one at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,10 @@ from prelabel.data.records import (
 )
 
 Float = NDArray[np.float32]
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+Prepare = Callable[[], Callable[[Job], Result]]
+"""Makes what does a job."""
 
 
 @runtime_checkable
@@ -406,5 +410,32 @@ class Reader(Protocol):
 
         Raises:
             UserError: the source is damaged; names the file. Also while streaming.
+        """
+        ...
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Jobs to their results, on one machine or many.
+
+    What the jobs are is not known to it: a shard of photos is one, whose result is a file that
+    another machine can read.
+    """
+
+    def map(self, prepare: Prepare[Job, Result], jobs: Sequence[Job]) -> Iterator[Result]:
+        """Do all jobs.
+
+        Args:
+            prepare: called once by each process that does jobs, to load what they share, such as
+                weights; returns the function that does one. Both can be pickled.
+            jobs: each can be pickled and holds no relative path. One whose process died is done
+                again, so doing a job twice leaves what doing it once does.
+
+        Returns:
+            Each job's result once, as they are done, in any order. What a job or ``prepare`` raises
+            is raised here, and ends the iteration.
+
+        Raises:
+            UserError: there is nothing to work on, such as a cluster that cannot be reached.
         """
         ...

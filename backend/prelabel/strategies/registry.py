@@ -20,6 +20,7 @@ from prelabel.strategies.protocols import (
     Clusterer,
     Consistency,
     Embedder,
+    Engine,
     Exporter,
     Foreground,
     Learner,
@@ -49,6 +50,7 @@ KINDS: dict[str, Kind] = {
         Kind("separator", "prelabel.separators", Separator),
         Kind("embedder", "prelabel.embedders", Embedder),
         Kind("exporter", "prelabel.exporters", Exporter),
+        Kind("engine", "prelabel.engines", Engine),
     )
 }
 

@@ -1,0 +1,1 @@
+"""Separators: foreground to regions that may touch."""
