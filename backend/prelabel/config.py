@@ -20,6 +20,7 @@ from prelabel.storage.text import nearest
 from prelabel.strategies import registry
 from prelabel.strategies.protocols import (
     Backbone,
+    BlockClusterer,
     Clusterer,
     Consistency,
     Embedder,
@@ -128,11 +129,14 @@ class Fit(_Section):
     """What `fit` looks at.
 
     Attributes:
-        photos: the largest number of photos to fit on; of more, a sample is drawn.
+        photos: the largest number of photos to fit on; of more, a sample is drawn, and of their
+            patches another (``levels.patches_per_cluster``). 0 is all photos and every one of their
+            patches, read from the disk several times: for a clusterer that has ``fit_blocks``, as
+            spherical-kmeans has.
         seed: of everything that is drawn.
     """
 
-    photos: int = Field(default=2000, ge=1)
+    photos: int = Field(default=2000, ge=0)
     seed: int = Field(default=0, ge=0, lt=2**31)
 
 
@@ -268,6 +272,12 @@ def validate(settings: Mapping[str, object]) -> Config:
     for section in KINDS:
         if section in Config.model_fields:
             config.strategy(section)
+    if config.fit.photos == 0 and not isinstance(config.strategy("clusterer"), BlockClusterer):
+        raise UserError(
+            f"fit.photos = 0 needs a clusterer that takes patches in blocks (fit_blocks), which "
+            f"{config.clusterer.name} does not: set clusterer.name=spherical-kmeans, or fit.photos to "
+            "the number of photos to draw"
+        )
     return config
 
 

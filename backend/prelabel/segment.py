@@ -27,6 +27,7 @@ from prelabel.model import FittedModel
 from prelabel.steps import levels
 from prelabel.steps.classes import classify
 from prelabel.steps.cutting import Cutting
+from prelabel.steps.patch_clusters import fit_dataset
 from prelabel.steps.region_classes import region_shares
 from prelabel.steps.regions import PhotoRegions, agreement, find_regions, upsample
 from prelabel.steps.taught import points_of
@@ -272,7 +273,7 @@ def image_level_model(config: Config, features: PatchFeatures) -> FittedModel:
         features.attention.ravel().astype(np.float32),
         levels.border_patches(height, width).ravel(),
     )
-    dataset = levels.fit_dataset(
+    dataset = fit_dataset(
         patches,
         ks=config.levels.image_k,
         clusterer=config.strategy("clusterer"),

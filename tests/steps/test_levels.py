@@ -17,6 +17,7 @@ from prelabel.errors import ContractError
 from prelabel.steps import levels
 from prelabel.steps.groups import group_photos
 from prelabel.steps.levels import Clusters, Levels, Patches
+from prelabel.steps.patch_clusters import fit_category, fit_dataset
 from prelabel.strategies.protocols import Clusterer
 from prelabel.strategies.registry import make
 from support.messages import assert_says
@@ -63,9 +64,7 @@ def test_unit__zero_stays_zero() -> None:
 
 def test_fit_dataset__scores_each_k() -> None:
     patches = _patches([X, X, Y, Y], [3, 3, 1, 1])  # relative to their mean, 2: 1.5 and 0.5
-    fitted = levels.fit_dataset(
-        patches, ks=(2, 3), clusterer=SPHERICAL, foreground=ATTENTION, seed=0
-    )
+    fitted = fit_dataset(patches, ks=(2, 3), clusterer=SPHERICAL, foreground=ATTENTION, seed=0)
     assert [c.shape for c in fitted.centroids] == [(2, 2), (2, 2)]  # only two directions are there
     for run in range(2):
         assert _by_direction(fitted, run) == pytest.approx((1.5 / 2.5, 0.5 / 1.5))
@@ -84,9 +83,9 @@ def test_refit__a_clusters_score_is_the_mean_of_what_is_above() -> None:
 
 
 def test_fit_category__half_from_above_and_half_its_own() -> None:
-    fitted = levels.fit_category(
+    fitted = fit_category(
         _patches([X, X, Y, Y], [3, 3, 1, 1]),
-        _array([0.2, 0.4, 0.9, 0.7]),
+        lambda _: _array([0.2, 0.4, 0.9, 0.7]),
         ks=(2,),
         clusterer=SPHERICAL,
         foreground=ATTENTION,
@@ -350,7 +349,7 @@ def test_fit_dataset__a_clusterer_that_breaks_its_promise(
     clusterer: Clusterer, parts: tuple[str, ...]
 ) -> None:
     with pytest.raises(ContractError) as raised:
-        levels.fit_dataset(
+        fit_dataset(
             _patches([X, X, Y, Y], [1, 1, 1, 1]),
             ks=(2,),
             clusterer=clusterer,
@@ -382,7 +381,7 @@ class Answers:
 )
 def test_fit_dataset__a_rule_that_breaks_its_promise(answer: Any, parts: tuple[str, ...]) -> None:
     with pytest.raises(ContractError) as raised:
-        levels.fit_dataset(
+        fit_dataset(
             _patches([X, X, Y, Y], [1, 1, 1, 1]),
             ks=(2,),
             clusterer=SPHERICAL,

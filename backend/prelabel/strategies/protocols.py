@@ -10,7 +10,7 @@ backbones, embedders and exporters from one at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -129,6 +129,28 @@ class Clusterer(Protocol):
         Returns:
             float32 (n,), the higher the more similar, such as cosines or distances times -1. Each
             answer depends on the two points alone.
+        """
+        ...
+
+
+@runtime_checkable
+class BlockClusterer(Protocol):
+    """What a clusterer has as well if it can cluster more points than memory holds."""
+
+    def fit_blocks(
+        self, blocks: Callable[[], Iterable[Float]], starts: Sequence[Float]
+    ) -> Sequence[Float]:
+        """Go on from centroids of a sample, on all points.
+
+        Args:
+            blocks: called once for each pass, gives all points anew, float32 (n, d) at a time, always
+                in the same order and blocks. They are not to be held together.
+            starts: of each of several clusterings the centroids float32 (j, d), as ``fit`` returned
+                them for a sample of the points. All are to move in the same passes.
+
+        Returns:
+            The centroids of each clustering, float32 (i, d) with 1 ≤ i ≤ j, to which points are on
+            average at least as similar as to the ones that it started from.
         """
         ...
 
