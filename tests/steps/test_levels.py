@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from prelabel.config import Levels as Settings
 from prelabel.data.records import LevelResult, PatchFeatures
 from prelabel.errors import ContractError
-from prelabel.steps import levels
+from prelabel.steps import groups, levels
 from prelabel.steps.groups import group_photos
 from prelabel.steps.levels import Clusters, Levels, Patches
 from prelabel.steps.patch_clusters import fit_category, fit_dataset
@@ -261,6 +261,19 @@ def test_group_photos__small_groups_join_their_nearest() -> None:
     assert len(centroids) == 2
     assert np.bincount(groups).tolist() in ([28, 32], [32, 28])
     assert len(set(groups[28:])) == 1
+
+
+def test_group_photos__of_many_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    cls = _cls((0, 200), (90, 200))
+    settings = Settings(photos_per_group=200, min_group=10)
+    whole = group_photos(cls, settings=settings, clusterer=SPHERICAL, seed=0)
+    monkeypatch.setattr(groups, "_BLOCK", 64)
+    for every in (False, True):
+        found = group_photos(cls, settings=settings, clusterer=SPHERICAL, seed=0, every=every)
+        order = [0, 1] if found[2][0] == whole[2][0] else [1, 0]
+        assert np.allclose(found[0][order], whole[0], atol=1e-5 if every else 1e-2)
+        assert np.allclose(found[1][order], whole[1], atol=1e-5 if every else 1e-2)
+        assert (np.array(order)[found[2]] == whole[2]).all()
 
 
 def test_group_photos__left_out_when_merging_leaves_one() -> None:

@@ -127,9 +127,7 @@ def _sum_members(points: Float, *, runs: Sequence[Float]) -> _Sums:
     cosines = np.split(points @ np.concatenate(runs).T, ends[:-1], axis=1)
     labels = np.stack([own.argmax(axis=1) for own in cosines], axis=1)
     rows = np.arange(n)
-    nearest = [
-        np.dot(own[rows, to], inverse) for own, to in zip(cosines, labels.T, strict=True)
-    ]
+    nearest = [np.dot(own[rows, to], inverse) for own, to in zip(cosines, labels.T, strict=True)]
     clusters = (labels + np.concatenate([[0], ends[:-1]])).ravel()
     # A sparse product: one with a dense matrix of members would take as long as the cosines.
     members = csr_array(
