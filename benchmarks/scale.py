@@ -1,18 +1,18 @@
 """Clustering of all patches: memory, time and inertia beside faiss, and cost against photos.
 
     python benchmarks/scale.py [--part compare] [--part memory] [--part photos] [--folder /tmp]
-        [--vectors 10000000] [--compared 2000000] [--photos 1000 --photos 10000 …]
+        [--vectors 10000000] [--compared 2000000] [--photos 1000 …] [--generated 10000 …]
 
 All vectors are synthetic (``synthetic_features.py``); nothing here says anything about masks. Every row of
 ``results/scale.csv`` is a process of its own, which reports its own peak memory. The CPU's time is given
-beside the clock's: on a machine that does other work, the second says little.
+beside the clock's: on a machine that does other work, the clock's says little.
 
-- ``compare``: on one core, and on all, `SphericalKMeans.fit_blocks` over shards on disk, all four k in the same passes, against faiss
-  on the same vectors in memory, one k after the other, from the same centroids with as many rounds.
-  ``prelabel, settled``: as `fit` does it, until no clustering gains 0.1 % in a round. ``faiss, own start``:
-  20 rounds from a random start. Inertia is the mean cosine distance to the nearest centroid.
+- ``compare``: `SphericalKMeans.fit_blocks` over shards on disk, all four k in the same passes, against
+  faiss on the same vectors in memory, one k after the other; from the same centroids, with as many rounds,
+  on one core and on all. ``prelabel, settled``: as `fit` does it, until no clustering gains 0.1 % in a
+  round. Inertia is the mean cosine distance to the nearest centroid.
 - ``memory``: `fit_levels` with ``fit.photos=0`` and one group, over 10 M vectors of 384 numbers on disk.
-- ``photos``: `fit_levels` on 1 000 to 1 000 000 photos of 4 × 4 patches with 64 numbers, from shards, or
+- ``photos``: `fit_levels` with ``fit.photos=0`` on photos of 4 × 4 patches with 64 numbers, from shards, or
   computed where they are read (``generated``), with ``clusterer.iterations=2``, so that it ends: real photos
   have 50 times as many patches.
 """
@@ -29,7 +29,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +73,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="for up to 8 GB of shards")
     parser.add_argument("--vectors", type=int, default=10_000_000)
     parser.add_argument("--compared", type=int, default=2_000_000)
-    parser.add_argument("--photos", type=int, action="append")
+    parser.add_argument("--photos", type=int, action="append", help="from shards")
+    parser.add_argument("--generated", type=int, action="append", help="photos, without a disk")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
@@ -90,7 +93,7 @@ def main() -> None:
 def _compare(folder: Path, arguments: argparse.Namespace) -> Iterator[Row]:
     n_photos = arguments.compared // SIDE**2
     place = {"folder": str(folder), "n_photos": n_photos}
-    _child("write", **place, side=SIDE, dim=DIM)
+    _child("write", **place)
     _child("starts", **place)
     for task, n_cores in (
         ("blocks", 1),
@@ -98,7 +101,6 @@ def _compare(folder: Path, arguments: argparse.Namespace) -> Iterator[Row]:
         ("blocks", cores()),
         ("faiss", cores()),
         ("settled", cores()),
-        ("faiss_own", cores()),
     ):
         for row in _child(task, n_cores=n_cores, **place):
             yield {"cores": n_cores, **row}
@@ -109,20 +111,19 @@ def _memory(folder: Path, arguments: argparse.Namespace) -> Iterator[Row]:
     free = shutil.disk_usage(folder).free
     if free < 1.3 * n_photos * SIDE**2 * DIM * 2:
         sys.exit(f"{folder} has {free / 1e9:.0f} GB free, too few for {arguments.vectors} vectors")
-    _child("write", folder=str(folder), n_photos=n_photos, side=SIDE, dim=DIM)
+    _child("write", folder=str(folder), n_photos=n_photos)
     settings = ["levels.max_groups=1"]
-    yield _child("fit", folder=str(folder), n_photos=n_photos, settings=settings, inertia=True)
+    yield _child("fit", folder=str(folder), n_photos=n_photos, settings=settings)
 
 
 def _photos(folder: Path, arguments: argparse.Namespace) -> Iterator[Row]:
     settings = ["clusterer.iterations=2"]
-    for n in arguments.photos or (1_000, 10_000, 100_000, 1_000_000):
-        small = {"n_photos": n, "side": SMALL_SIDE, "dim": SMALL_DIM}
-        if n <= 100_000:
-            _child("write", folder=str(folder), **small)
-            yield _child("fit", folder=str(folder), **small, settings=settings)
-        if n >= 100_000:
-            yield _child("fit", folder="", **small, settings=settings)
+    small = {"side": SMALL_SIDE, "dim": SMALL_DIM}
+    for n in arguments.photos or (1_000, 10_000, 100_000):
+        _child("write", folder=str(folder), n_photos=n, **small)
+        yield _child("fit", folder=str(folder), n_photos=n, **small, settings=settings)
+    for n in arguments.generated or (10_000, 100_000, 1_000_000):
+        yield _child("fit", folder="", n_photos=n, **small, settings=settings)
 
 
 PARTS: dict[str, Callable[[Path, argparse.Namespace], Iterator[Row]]] = {
@@ -135,8 +136,10 @@ PARTS: dict[str, Callable[[Path, argparse.Namespace], Iterator[Row]]] = {
 # What a process of its own does.
 
 
-def _write(*, folder: str, n_photos: int, side: int, dim: int) -> None:
-    write_store(Path(folder), Scenes(side=side, dim=dim), n_photos)
+def _write(*, folder: str, n_photos: int, side: int = SIDE, dim: int = DIM) -> None:
+    parts = [range(start, n_photos, cores()) for start in range(cores())]
+    with ProcessPoolExecutor(len(parts)) as pool:
+        list(pool.map(partial(write_store, Path(folder), Scenes(side=side, dim=dim)), parts))
 
 
 def _starts(*, folder: str, n_photos: int) -> None:
@@ -173,12 +176,8 @@ def _fit_blocks(folder: str, n_photos: int, method: str, *, rounds: int) -> list
     clusterer = spherical_kmeans.SphericalKMeans(iterations=rounds)
     seconds, cpu = time.perf_counter(), time.process_time()
     fitted = clusterer.fit_blocks(read, _read_starts(folder))
-    spent = {
-        "seconds": round(time.perf_counter() - seconds, 1),
-        "cpu_seconds": round(time.process_time() - cpu, 1),
-        "peak_mb": round(peak_memory() / 1e6),
-        "rounds": passes,
-    }
+    spent = _times(time.perf_counter() - seconds, time.process_time() - cpu)
+    spent |= {"peak_mb": round(peak_memory() / 1e6), "rounds": passes}
     facts = {"method": method, "photos": n_photos, "patches": blocks.n, "dim": DIM}
     inertias = _inertias(blocks, fitted)
     rows = [{**facts, "k": k, "inertia": own} for k, own in zip(KS, inertias, strict=True)]
@@ -187,24 +186,7 @@ def _fit_blocks(folder: str, n_photos: int, method: str, *, rounds: int) -> list
 
 def _faiss(*, folder: str, n_photos: int) -> list[Row]:
     """The same with faiss, in memory."""
-    starts = dict(zip(KS, _read_starts(folder), strict=True))
-    rows = _with_faiss(folder, n_photos, "faiss", rounds=ROUNDS, starts=starts)
-    total = {
-        field: sum(float(str(row[field])) for row in rows) for field in ("seconds", "cpu_seconds")
-    }
-    rounded = {field: round(own, 1) for field, own in total.items()}
-    return [{**rows[0], "k": "all", "inertia": "", **rounded}, *rows]
-
-
-def _faiss_own(*, folder: str, n_photos: int) -> list[Row]:
-    """faiss from its own start."""
-    return _with_faiss(folder, n_photos, "faiss, own start", rounds=20, starts={KS[-1]: None})
-
-
-def _with_faiss(
-    folder: str, n_photos: int, method: str, *, rounds: int, starts: Mapping[int, Float | None]
-) -> list[Row]:
-    import faiss  # a dependency of this benchmark alone: pip install faiss-cpu
+    import faiss  # a dependency of this benchmark alone
 
     faiss.omp_set_num_threads(cores())
     blocks = _blocks(folder, n_photos)
@@ -212,18 +194,27 @@ def _with_faiss(
     for block in blocks.read():
         lengths = np.linalg.norm(block.vectors, axis=1, keepdims=True)
         points[n : (n := n + len(lengths))] = block.vectors / lengths
-    rows: list[Row] = []
-    for k, start in starts.items():
+    facts: Row = {"method": "faiss", "photos": n_photos, "patches": blocks.n, "dim": DIM}
+    facts |= {"rounds": ROUNDS}
+    fitted, spent = [], []
+    for k, start in zip(KS, _read_starts(folder), strict=True):
         kmeans = faiss.Kmeans(
-            DIM, k, niter=rounds, spherical=True, seed=0, max_points_per_centroid=blocks.n
+            DIM, k, niter=ROUNDS, spherical=True, seed=0, max_points_per_centroid=blocks.n
         )
         seconds, cpu = time.perf_counter(), time.process_time()
         kmeans.train(points, init_centroids=start)
-        row: Row = {"method": method, "photos": n_photos, "patches": blocks.n, "dim": DIM, "k": k}
-        row |= {"rounds": rounds, "seconds": round(time.perf_counter() - seconds, 1)}
-        row |= {"cpu_seconds": round(time.process_time() - cpu, 1)}
-        rows.append({**row, "inertia": _inertias(blocks, [kmeans.centroids])[0]})
-    return [{**row, "peak_mb": round(peak_memory() / 1e6)} for row in rows]
+        spent.append((time.perf_counter() - seconds, time.process_time() - cpu))
+        fitted.append(kmeans.centroids)
+    peak = round(peak_memory() / 1e6)
+    rows: list[Row] = []
+    for k, own, inertia in zip(KS, spent, _inertias(blocks, fitted), strict=True):
+        rows.append({**facts, **_times(*own), "k": k, "inertia": inertia})
+    seconds, cpu = (sum(column) for column in zip(*spent, strict=True))
+    return [{**facts, **_times(seconds, cpu), "k": "all", "peak_mb": peak}, *rows]
+
+
+def _times(seconds: float, cpu: float) -> Row:
+    return {"seconds": round(seconds, 1), "cpu_seconds": round(cpu, 1)}
 
 
 def _fit(
@@ -233,7 +224,6 @@ def _fit(
     settings: list[str],
     side: int = SIDE,
     dim: int = DIM,
-    inertia: bool = False,
 ) -> Row:
     """All of `fit_levels` with ``fit.photos=0``."""
     stages = _Stages()
@@ -243,31 +233,19 @@ def _fit(
         stored = StoredFeatures([], None, ShardStore(Path(folder)))  # type: ignore[arg-type]
     digests = [digest(number) for number in range(n_photos)]
     seconds, cpu = time.perf_counter(), time.process_time()
-    fitted = fit_levels.fit_levels(digests, stored, settled, RunLog())
-    row: Row = {
+    fit_levels.fit_levels(digests, stored, settled, RunLog())
+    return {
         "method": "shards" if folder else "generated",
         "photos": n_photos,
         "patches": n_photos * side * side,
         "dim": dim,
         "k": "all",
         "rounds": stages.passes,
-        "seconds": round(time.perf_counter() - seconds, 1),
-        "cpu_seconds": round(time.process_time() - cpu, 1),
+        **_times(time.perf_counter() - seconds, time.process_time() - cpu),
         "peak_mb": round(peak_memory() / 1e6),
         "stage_seconds": stages.text(stages.seconds),
         "stage_peak_mb": stages.text(stages.peak_mb),
     }
-    if inertia:
-        blocks = stored_blocks(
-            sorted(digests),
-            stored,
-            n=n_photos * side * side,
-            positions=fitted.positions,
-            center=fitted.center,
-        )
-        found = _inertias(blocks, fitted.dataset.centroids)
-        row["inertia"] = " ".join(f"k{k}={own}" for k, own in zip(KS, found, strict=True))
-    return row
 
 
 class _Stages:
@@ -329,7 +307,6 @@ TASKS: dict[str, Callable[..., object]] = {
     "blocks": _by_blocks,
     "settled": _settled,
     "faiss": _faiss,
-    "faiss_own": _faiss_own,
     "fit": _fit,
 }
 

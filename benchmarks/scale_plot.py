@@ -13,8 +13,8 @@ WIDTH, HEIGHT, LEFT, TOP = 330, 230, 60, 40
 COLOURS = {"shards": "#1f6f8b", "generated": "#c8553d", "10 M patches of 384": "#222"}
 Point = tuple[float, float]
 _SVG = Template(
-    """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 820 330" font-family="sans-serif" font-size="12">
-<rect width="820" height="330" fill="#fff"/>
+    """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 850 330" font-family="sans-serif" font-size="12">
+<rect width="850" height="330" fill="#fff"/>
 {% for panel in panels %}<g transform="translate({{ panel.left }},{{ top }})">
 <text x="0" y="-14" font-size="14">{{ panel.title }}</text>
 {% for y, text in panel.rows %}<path d="M0 {{ y }}H{{ width }}" stroke="#ddd"/><text x="-8" y="{{ y + 4 }}" text-anchor="end">{{ text }}</text>

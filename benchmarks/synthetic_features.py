@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -68,8 +69,8 @@ class Generated:
         return self._scenes.features(int(name, 16) * self._inverse % 2**128)
 
 
-def write_store(folder: Path, scenes: Scenes, n_photos: int) -> None:
-    """A store of the first photos, in shards as `fit` writes them."""
+def write_store(folder: Path, scenes: Scenes, numbers: Iterable[int]) -> None:
+    """Photos into a store, in shards as `fit` writes them; several processes may do so at once."""
     with ShardStore(folder) as store:
-        for number in range(len(store), n_photos):
+        for number in numbers:
             store.add(digest(number), to_arrays(scenes.features(number)))
