@@ -10,7 +10,7 @@ from jinja2 import Template
 
 WIDTH, HEIGHT, LEFT, TOP = 330, 230, 60, 40
 """Of a panel's axes, in pixels."""
-COLOURS = {"shards": "#1f6f8b", "generated": "#c8553d", "10 M patches of 384": "#222"}
+COLOURS = {"shards": "#1f6f8b", "generated": "#c8553d", "memory": "#222"}
 Point = tuple[float, float]
 _SVG = Template(
     """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 850 330" font-family="sans-serif" font-size="12">
@@ -34,7 +34,7 @@ def draw(rows: Sequence[Mapping[str, object]], file: Path) -> None:
     lines: dict[str, list[Mapping[str, object]]] = {}
     for row in rows:
         if row["part"] in ("photos", "memory"):
-            name = "10 M patches of 384" if row["part"] == "memory" else str(row["method"])
+            name = "memory" if row["part"] == "memory" else str(row["method"])
             lines.setdefault(name, []).append(row)
     if not lines:
         return
@@ -42,12 +42,15 @@ def draw(rows: Sequence[Mapping[str, object]], file: Path) -> None:
         _panel(lines, "cpu_seconds", "CPU seconds of the levels", LEFT),
         _panel(lines, "peak_mb", "peak memory in MB", LEFT + WIDTH + 80),
     ]
-    legend = [(COLOURS[name], _NAMES.get(name, name)) for name in lines]
+    legend = [(COLOURS[name], _label(own[0])) for name, own in lines.items()]
     text = _SVG.render(panels=panels, legend=legend, width=WIDTH, height=HEIGHT, top=TOP)
     file.write_text(text, encoding="utf-8")
 
 
-_NAMES = {"shards": "16 patches of 64, from shards", "generated": "the same, not from a disk"}
+def _label(row: Mapping[str, object]) -> str:
+    each = int(str(row["patches"])) // int(str(row["photos"]))
+    source = "from a disk" if row["method"] == "shards" else "computed"
+    return f"{each} patches of {row['dim']} each, {source}"
 
 
 def _panel(

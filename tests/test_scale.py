@@ -62,7 +62,15 @@ def test_draw__points_at_their_places(tmp_path: Path) -> None:
         patch.syspath_prepend(ROOT / "benchmarks")
         plot = importlib.import_module("scale_plot")
     rows = [
-        {"part": "photos", "method": "shards", "photos": n, "cpu_seconds": s, "peak_mb": 200}
+        {
+            "part": "photos",
+            "method": "shards",
+            "photos": n,
+            "patches": 16 * n,
+            "dim": 64,
+            "cpu_seconds": s,
+            "peak_mb": 200,
+        }
         for n, s in ((100, 1), (10_000, 100))
     ]
     plot.draw([{"part": "compare", "method": "faiss"}], tmp_path / "none.svg")
@@ -73,6 +81,7 @@ def test_draw__points_at_their_places(tmp_path: Path) -> None:
         for element in ElementTree.parse(tmp_path / "scale.svg").iter()
         if element.tag.endswith("polyline")
     ]
+    assert "16 patches of 64 each, from a disk" in (tmp_path / "scale.svg").read_text("utf-8")
     height = plot.HEIGHT
     flat = round(height * (1 - np.log10(2)), 1)  # 200 between 100 and 1 000
     assert lines == [
