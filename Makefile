@@ -10,7 +10,7 @@ JOBS ?= 2
 RUN := $(VENV)/bin
 PIP := $(RUN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help label-studio demo test quick check docs quality paper bench bench-formats bench-label-studio bench-learning bench-review label-studio-server voc-readers clean
+.PHONY: help label-studio demo test quick check docs quality paper bench bench-formats bench-label-studio bench-learning bench-review bench-scale label-studio-server voc-readers clean
 
 help: ## this list
 	@awk -F ':.* ## ' '/^[a-z-]+:.* ## / { printf "make %-20s %s\n", $$1, $$2 }' Makefile
@@ -80,6 +80,11 @@ bench-review: $(VENV)/.demo ## names of regions after some seconds at the review
 	$(RUN)/python benchmarks/review.py $(DATA)/voc_animals $(DATA)/coco \
 		--weights distilled=$(DISTILLED) --weights stand-in=stand-in
 	$(RUN)/python benchmarks/review_memory.py
+
+# faiss is only measured against, and nothing of prelabel needs it.
+bench-scale: $(VENV)/.demo ## clustering of all patches: memory, time and inertia beside faiss, cost against photos
+	$(PIP) faiss-cpu
+	nice -n 5 $(RUN)/python benchmarks/scale.py
 
 bench-formats: $(VENV)/.test label-studio-server ## exports compared with Label Studio's, evaluation with pycocotools and hotcoco
 	$(RUN)/python benchmarks/evaluation.py

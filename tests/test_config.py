@@ -143,6 +143,17 @@ def test_load__a_strategys_setting_out_of_its_range(override: str) -> None:
         load("default", ["backbone.name=color-texture", override])
 
 
+def test_load__all_patches_need_a_clusterer_that_takes_blocks() -> None:
+    assert load("default", ["fit.photos=0"]).fit.photos == 0
+    with pytest.raises(UserError) as raised:
+        load("default", ["fit.photos=0", "clusterer.name=minibatch-kmeans"])
+    assert_says(
+        raised.value, "fit.photos = 0", "minibatch-kmeans", "clusterer.name=spherical-kmeans"
+    )
+    with pytest.raises(UserError, match=r"fit\.photos"):
+        load("default", ["fit.photos=-1"])
+
+
 def test_load__minibatch_kmeans_ranges() -> None:
     with pytest.raises(UserError, match=r"^clusterer\.batch_size = 0: Input should be "):
         load("default", ["clusterer.name=minibatch-kmeans", "clusterer.batch_size=0"])

@@ -146,6 +146,28 @@ def test_fit__a_sample_of_the_photos(photos: Path) -> None:
     assert len(list(predict(model, photos))) == 20
 
 
+@pytest.mark.slow
+def test_fit__all_photos_and_every_patch(photos: Path) -> None:
+    """A sample that holds everything finds nearly the same: its last round is not all patches' last."""
+    everything = ("fit.photos=20", "levels.patches_per_cluster=10000")
+    sampled = fit(photos, tiny_config(*everything))
+    every = fit(photos, tiny_config("fit.photos=0", *everything[1:]))
+    assert every.n_photos == 20
+    assert np.allclose(every.levels.center, sampled.levels.center, atol=1e-5)
+    for own, its in zip(
+        every.levels.dataset.centroids, sampled.levels.dataset.centroids, strict=True
+    ):
+        assert own.shape == its.shape
+        assert (own * its).sum(axis=1).min() > 0.9
+    pixels = [
+        [sum(region.area for region in p.regions) for p in predict(model, photos)]
+        for model in (sampled, every)
+    ]
+    assert np.allclose(pixels[0], pixels[1], rtol=0.2)
+    again = fit(photos, tiny_config("fit.photos=0", *everything[1:]))
+    assert again.version == every.version
+
+
 def count_decodes(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     seen: Counter[str] = Counter()
     decode = images.decode_image

@@ -20,6 +20,7 @@ from prelabel.storage.text import nearest
 from prelabel.strategies import registry
 from prelabel.strategies.protocols import (
     Backbone,
+    BlockClusterer,
     Clusterer,
     Consistency,
     CropEmbedder,
@@ -130,11 +131,14 @@ class Fit(_Section):
     """What `fit` looks at.
 
     Attributes:
-        photos: the largest number of photos to fit on; of more, a sample is drawn.
+        photos: the largest number of photos to fit on; of more, a sample is drawn, and of their
+            patches another (``levels.patches_per_cluster``). 0 is all photos and every one of their
+            patches, read from the disk several times: for a clusterer that has ``fit_blocks``, as
+            spherical-kmeans has.
         seed: of everything that is drawn.
     """
 
-    photos: int = Field(default=2000, ge=1)
+    photos: int = Field(default=2000, ge=0)
     seed: int = Field(default=0, ge=0, lt=2**31)
 
 
@@ -278,6 +282,12 @@ def validate(settings: Mapping[str, object]) -> Config:
         raise UserError(
             f"separator.name = {config.separator.name!r} needs an embedder that sees the crop of each "
             f"region, and {config.embedder.name!r} does not: set embedder.name=region-cls"
+        )
+    if config.fit.photos == 0 and not isinstance(config.strategy("clusterer"), BlockClusterer):
+        raise UserError(
+            f"fit.photos = 0 needs a clusterer that takes patches in blocks (fit_blocks), which "
+            f"{config.clusterer.name} does not: set clusterer.name=spherical-kmeans, or fit.photos to "
+            "the number of photos to draw"
         )
     return config
 

@@ -48,7 +48,8 @@ def fit(
     Args:
         source: a folder, a photo, a COCO ``.json``, a ``.txt`` with a path a line, or paths.
         config: all settings; left out, those of the recipe ``default``. At most
-            ``config.fit.photos`` photos are looked at, drawn with ``config.fit.seed``.
+            ``config.fit.photos`` photos are looked at, drawn with ``config.fit.seed``; with 0 all,
+            and every one of their patches.
         backbone: a model of timm, a file of weights, ``stand-in`` or a plugin, instead of ``config``'s.
         labels: of some of the photos, as `open_dataset` reads them. They teach where objects are and
             what they are called: how far they are believed is found by leaving labelled photos out.
@@ -76,7 +77,8 @@ def fit(
     extractor = Extractor(resolved, name=config.backbone.name, size=config.features.size)
     with extractor.store() as features:
         prune_cache(keep=features.folder)
-        sample = draw_sample(photos.photos, most=config.fit.photos, seed=config.fit.seed)
+        most = config.fit.photos or len(photos.photos)
+        sample = draw_sample(photos.photos, most=most, seed=config.fit.seed)
         seen = extract_photos(sample, extractor, features, log)
         stored = StoredFeatures(seen, extractor, features)
         model = FittedModel(

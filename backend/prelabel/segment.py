@@ -27,6 +27,7 @@ from prelabel.model import FittedModel
 from prelabel.steps import levels
 from prelabel.steps.classes import classify
 from prelabel.steps.cutting import Cutting
+from prelabel.steps.patch_clusters import fit_dataset
 from prelabel.steps.region_classes import region_shares
 from prelabel.steps.regions import PhotoRegions, RegionSource, agreement, find_regions, upsample
 from prelabel.steps.splitting import split_regions
@@ -314,7 +315,7 @@ def image_level_model(config: Config, features: PatchFeatures) -> FittedModel:
         levels.border_patches(height, width).ravel(),
         np.zeros(height * width, dtype=np.int64),
     )
-    dataset = levels.fit_dataset(
+    dataset = fit_dataset(
         patches,
         ks=config.levels.image_k,
         clusterer=config.strategy("clusterer"),

@@ -20,7 +20,7 @@ from prelabel.data.records import Prediction
 from prelabel.model import FittedModel
 from prelabel.pipeline import fit, predict
 from prelabel.segment import Segmenter
-from prelabel.steps import fit_levels, levels
+from prelabel.steps import fit_levels, patch_clusters
 from prelabel.steps.features import Extractor
 from prelabel.storage import shards as store_module
 from prelabel.storage.shards import ShardStore
@@ -79,8 +79,8 @@ def after(function: Callable[..., Any], n: int, error: BaseException) -> Callabl
         (images, "read_bytes", 7, (4, 6), (0, 0)),
         (images, "decode_image", 1, (0, 0), (0, 0)),
         (Extractor, "extract", 6, (5, 5), (0, 0)),
-        (levels, "fit_dataset", 1, (N, N), (0, 0)),
-        (levels, "fit_category", 1, (N, N), (0, 0)),
+        (patch_clusters, "fit_dataset", 1, (N, N), (0, 0)),
+        (patch_clusters, "fit_category", 1, (N, N), (0, 0)),
         (fit_levels, "group_photos", 1, (N, N), (0, 0)),
         (Segmenter, "describe", 7, (N, N), (6, 6)),
         (pipeline, "learn_classes", 1, (N, N), (N, N)),

@@ -14,9 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 from prelabel.config import Levels as Settings
 from prelabel.data.records import LevelResult, PatchFeatures
 from prelabel.errors import ContractError
-from prelabel.steps import levels
+from prelabel.steps import groups, levels
 from prelabel.steps.groups import group_photos
 from prelabel.steps.levels import Clusters, Levels, Patches
+from prelabel.steps.patch_clusters import fit_category, fit_dataset
 from prelabel.strategies.protocols import Clusterer
 from prelabel.strategies.registry import make
 from support.messages import assert_says
@@ -65,9 +66,7 @@ def test_unit__zero_stays_zero() -> None:
 
 def test_fit_dataset__scores_each_k() -> None:
     patches = _patches([X, X, Y, Y], [3, 3, 1, 1])  # relative to their mean, 2: 1.5 and 0.5
-    fitted = levels.fit_dataset(
-        patches, ks=(2, 3), clusterer=SPHERICAL, foreground=ATTENTION, seed=0
-    )
+    fitted = fit_dataset(patches, ks=(2, 3), clusterer=SPHERICAL, foreground=ATTENTION, seed=0)
     assert [c.shape for c in fitted.centroids] == [(2, 2), (2, 2)]  # only two directions are there
     for run in range(2):
         assert _by_direction(fitted, run) == pytest.approx((1.5 / 2.5, 0.5 / 1.5))
@@ -86,9 +85,9 @@ def test_refit__a_clusters_score_is_the_mean_of_what_is_above() -> None:
 
 
 def test_fit_category__half_from_above_and_half_its_own() -> None:
-    fitted = levels.fit_category(
+    fitted = fit_category(
         _patches([X, X, Y, Y], [3, 3, 1, 1]),
-        _array([0.2, 0.4, 0.9, 0.7]),
+        lambda _: _array([0.2, 0.4, 0.9, 0.7]),
         ks=(2,),
         clusterer=SPHERICAL,
         foreground=ATTENTION,
@@ -266,6 +265,19 @@ def test_group_photos__small_groups_join_their_nearest() -> None:
     assert len(set(groups[28:])) == 1
 
 
+def test_group_photos__of_many_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    cls = _cls((0, 200), (90, 200))
+    settings = Settings(photos_per_group=200, min_group=10)
+    whole = group_photos(cls, settings=settings, clusterer=SPHERICAL, seed=0)
+    monkeypatch.setattr(groups, "_BLOCK", 64)
+    for every in (False, True):
+        found = group_photos(cls, settings=settings, clusterer=SPHERICAL, seed=0, every=every)
+        order = [0, 1] if found[2][0] == whole[2][0] else [1, 0]
+        assert np.allclose(found[0][order], whole[0], atol=1e-5 if every else 1e-2)
+        assert np.allclose(found[1][order], whole[1], atol=1e-5 if every else 1e-2)
+        assert (np.array(order)[found[2]] == whole[2]).all()
+
+
 def test_group_photos__left_out_when_merging_leaves_one() -> None:
     centroids, _, groups = _group(_cls((0, 36), (90, 4)), photos_per_group=20, min_group=10)
     assert len(centroids) == 0
@@ -352,7 +364,7 @@ def test_fit_dataset__a_clusterer_that_breaks_its_promise(
     clusterer: Clusterer, parts: tuple[str, ...]
 ) -> None:
     with pytest.raises(ContractError) as raised:
-        levels.fit_dataset(
+        fit_dataset(
             _patches([X, X, Y, Y], [1, 1, 1, 1]),
             ks=(2,),
             clusterer=clusterer,
@@ -384,7 +396,7 @@ class Answers:
 )
 def test_fit_dataset__a_rule_that_breaks_its_promise(answer: Any, parts: tuple[str, ...]) -> None:
     with pytest.raises(ContractError) as raised:
-        levels.fit_dataset(
+        fit_dataset(
             _patches([X, X, Y, Y], [1, 1, 1, 1]),
             ks=(2,),
             clusterer=SPHERICAL,

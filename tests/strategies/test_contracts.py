@@ -279,6 +279,69 @@ class NotANumber(Counts):
 
 
 @dataclass(frozen=True)
+class FirstPoints:
+    """A clusterer whose centroids are the first points, as they are."""
+
+    def fit(self, points: Float, *, k: int, seed: int) -> Float:
+        return np.unique(points[:k], axis=0)
+
+    def assign(self, points: Float, centroids: Float) -> Any:
+        return np.array([self.similarity(centroids, point).argmax() for point in points])
+
+    def similarity(self, points: Float, point: Float) -> Float:
+        return np.asarray(-((points - point) ** 2).sum(axis=1))
+
+    def fit_blocks(self, blocks: Callable[[], Iterable[Float]], starts: Sequence[Float]) -> Any:
+        return list(starts)
+
+
+@dataclass(frozen=True)
+class OneClustering(FirstPoints):
+    def fit_blocks(self, blocks: Callable[[], Iterable[Float]], starts: Sequence[Float]) -> Any:
+        return list(starts[:1])
+
+
+@dataclass(frozen=True)
+class AddsCentroids(FirstPoints):
+    def fit_blocks(self, blocks: Callable[[], Iterable[Float]], starts: Sequence[Float]) -> Any:
+        return [np.concatenate([start, start + 1]) for start in starts]
+
+
+@dataclass(frozen=True)
+class MovesAway(FirstPoints):
+    def fit_blocks(self, blocks: Callable[[], Iterable[Float]], starts: Sequence[Float]) -> Any:
+        return [start + 3 for start in starts]
+
+
+@dataclass(frozen=True)
+class WritesToBlocks(FirstPoints):
+    def fit_blocks(self, blocks: Callable[[], Iterable[Float]], starts: Sequence[Float]) -> Any:
+        for block in blocks():
+            block /= 2
+        return list(starts)
+
+
+def test_check__a_simple_clusterer_of_blocks_keeps_the_contract(broken: Broken) -> None:
+    assert broken("clusterer", FirstPoints) == []
+
+
+@pytest.mark.parametrize(
+    ("strategy", "problem"),
+    [
+        (OneClustering, "fit_blocks .*returned 1, expected 2 clusterings"),
+        (AddsCentroids, "fit_blocks .*returned 8 centroids, expected 1 to 4"),
+        (MovesAway, "fit_blocks .*mean similarity to centroids fell"),
+        (WritesToBlocks, "fit_blocks .*read-only"),
+    ],
+)
+def test_check__a_clusterer_of_blocks_that_breaks_its_promise(
+    broken: Broken, strategy: type, problem: str
+) -> None:
+    promises = broken("clusterer", strategy)
+    assert any(re.search(problem, promise) for promise in promises), promises
+
+
+@dataclass(frozen=True)
 class AboveOne(Counts):
     def predict(self, learned: Mapping[str, Float], vectors: Float) -> object:
         return np.tile(learned["shares"] * 3, (len(vectors), 1))

@@ -104,11 +104,12 @@ def project_config(config: Config, label_config: LabelConfig) -> Config:
 def fit_tasks(
     fetcher: Fetcher, tasks: Sequence[Task], folder: ProjectFolder, config: Config, log: RunLog
 ) -> FittedModel:
-    """Fit on a seeded sample of the tasks' photos; the model is the project's newest then, with the
+    """Fit on a seeded sample of the tasks' photos, or on all; the model is the project's newest then, with the
     ids of the old one's classes where they match. Raises UserError."""
     if not tasks:
         raise UserError("the project has no tasks: import photos first")
-    sample = draw_sample(tasks, most=config.fit.photos, seed=config.fit.seed)
+    most = config.fit.photos or len(tasks)
+    sample = draw_sample(tasks, most=most, seed=config.fit.seed)
     failed: dict[int, str] = {}  # reported when the task is predicted
     with log.stage("photos", len(sample)):
         photos = download(fetcher, sample, failed, log)

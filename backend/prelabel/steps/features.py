@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
@@ -127,12 +128,18 @@ class StoredFeatures:
         self._files = {digest: photo for photo, digest in seen}
         self._extractor = extractor
         self._store = store
+        self._extracting = threading.Lock()  # one at a time
 
-    def read(self, digest: str) -> PatchFeatures:
-        """A photo's features. Raises UserError if they and the photo are gone."""
-        stored = self._store.get(digest)
+    def read(self, digest: str, *, verify: bool = True) -> PatchFeatures:
+        """A photo's features; may be called from several threads. ``verify``: as for
+        ``ShardStore.get``. Raises UserError if they and the photo are gone."""
+        stored = self._store.get(digest, verify=verify)
         if stored is not None:
             return from_arrays(stored)
+        with self._extracting:
+            return self._extract_again(digest)
+
+    def _extract_again(self, digest: str) -> PatchFeatures:
         photo = self._files[digest]
         try:
             image = images.read_image(photo.file)

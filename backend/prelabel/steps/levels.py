@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from prelabel.data.records import LevelResult, PatchFeatures
 from prelabel.steps.positions import resample
-from prelabel.strategies import registry
-from prelabel.strategies.checks import assign, check_array, fit_centroids, similarity
-from prelabel.strategies.protocols import Clusterer, Foreground
+from prelabel.strategies.checks import assign, fit_centroids, similarity
+from prelabel.strategies.protocols import Clusterer
 
 Float = NDArray[np.float32]
 
@@ -116,6 +115,22 @@ class Patches:
         return Patches(self.vectors[:n], self.attention[:n], self.border[:n], self.photos[:n])
 
 
+@dataclass(frozen=True)
+class PatchBlocks:
+    """Patches of many photos, of which only a few blocks are in memory at a time.
+
+    ``n``: the number of all. ``read``: gives them anew, always in the same order and blocks.
+    """
+
+    n: int
+    read: Callable[[], Iterable[Patches]]
+
+    @classmethod
+    def of(cls, patches: Patches) -> PatchBlocks:
+        """Those that are in memory, as one block."""
+        return cls(len(patches.attention), lambda: [patches])
+
+
 def without_place(features: PatchFeatures, positions: Float) -> Float:
     """A photo's patches float32 (h, w, dim) without what their place adds, as in ``Levels``."""
     patches = features.patches.astype(np.float32)
@@ -135,20 +150,6 @@ def unit(vectors: Float) -> Float:
     return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
 
 
-def fit_dataset(
-    patches: Patches, *, ks: Sequence[int], clusterer: Clusterer, foreground: Foreground, seed: int
-) -> Clusters:
-    """Cluster patches for every k and let the foreground rule score the clusters."""
-    centroids, scores = [], []
-    for k in ks:
-        centres = fit_centroids(clusterer, patches.vectors, k=k, seed=seed)
-        centroids.append(centres)
-        scores.append(
-            _score(foreground, patches, assign(clusterer, patches.vectors, centres), k=len(centres))
-        )
-    return Clusters(tuple(centroids), tuple(scores))
-
-
 def refit(
     vectors: Float, above: Float, *, ks: Sequence[int], clusterer: Clusterer, seed: int
 ) -> Clusters:
@@ -158,33 +159,22 @@ def refit(
     for k in ks:
         centres = fit_centroids(clusterer, vectors, k=k, seed=seed)
         labels = assign(clusterer, vectors, centres)
-        counts = np.maximum(np.bincount(labels, minlength=len(centres)), 1)
-        sums = np.bincount(labels, weights=above, minlength=len(centres))
         centroids.append(centres)
-        scores.append((sums / counts).astype(np.float32))
+        scores.append(mean_by_cluster(sum_by_cluster(labels, above, k=len(centres))))
     return Clusters(tuple(centroids), tuple(scores))
 
 
-def fit_category(
-    patches: Patches,
-    above: Float,
-    *,
-    ks: Sequence[int],
-    clusterer: Clusterer,
-    foreground: Foreground,
-    seed: int,
-) -> Clusters:
-    """Cluster a group's patches for every k. A cluster's score is the average of its patches' score
-    at the level above and of the foreground rule's score within the group: with the first alone, the
-    three levels would not be independent.
-    """
-    inherited = refit(patches.vectors, above, ks=ks, clusterer=clusterer, seed=seed)
-    scores = []
-    for centroids, from_above in _pairs(inherited):
-        labels = assign(clusterer, patches.vectors, centroids)
-        own = _score(foreground, patches, labels, k=len(centroids))
-        scores.append(np.asarray((from_above + own) / 2, dtype=np.float32))
-    return Clusters(inherited.centroids, tuple(scores))
+def sum_by_cluster(labels: NDArray[np.int64], values: Float, *, k: int) -> NDArray[np.float64]:
+    """float64 (2, k): the number of each cluster's members, and the sum of their values, of labels and
+    float32 values (n,)."""
+    return np.stack(
+        [np.bincount(labels, minlength=k), np.bincount(labels, weights=values, minlength=k)]
+    )
+
+
+def mean_by_cluster(sums: NDArray[np.float64]) -> Float:
+    """float32 (k,) of what ``sum_by_cluster`` returned; 0 for a cluster without members."""
+    return np.asarray(sums[1] / np.maximum(sums[0], 1), dtype=np.float32)
 
 
 def score_patches(vectors: Float, clusters: Clusters, clusterer: Clusterer) -> Float:
@@ -240,14 +230,3 @@ def find_group(cls: NDArray[np.float16], levels: Levels, clusterer: Clusterer) -
 
 def _pairs(clusters: Clusters) -> Iterator[tuple[Float, Float]]:
     return zip(clusters.centroids, clusters.scores, strict=True)
-
-
-def _score(foreground: Foreground, patches: Patches, labels: NDArray[np.int64], *, k: int) -> Float:
-    scores = foreground.score(
-        labels,
-        k=k,
-        attention=patches.attention,
-        border=patches.border,
-        photos=patches.photos,
-    )
-    return check_array(registry.title("foreground", foreground), scores, (k,), probability=True)

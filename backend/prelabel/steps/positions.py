@@ -6,6 +6,8 @@ each place, less the mean of all, is what the place gives, if the photos show di
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -78,6 +80,7 @@ def resample(grid: Float, height: int, width: int) -> Float:
     return np.asarray(np.einsum("yh,hwd,xw->yxd", rows, grid, columns, optimize=True))
 
 
+@lru_cache
 def _weights(n: int, m: int) -> Float:
     """Weights float32 (m, n) of n cells in each of m cells over the same length; rows sum to 1."""
     scale = n / m

@@ -85,9 +85,10 @@ class ShardStore:
             raise KeyError(key)
         return found
 
-    def get(self, key: str) -> dict[str, NDArray[Any]] | None:
+    def get(self, key: str, *, verify: bool = True) -> dict[str, NDArray[Any]] | None:
         """The arrays of a key; None if there are none, or not any more: another process may have
-        removed them to make room, or they are damaged."""
+        removed them to make room, or they are damaged. Without ``verify``, damage to the values alone
+        is not seen: for entries that were read a moment ago, as it takes half of the time."""
         if key in self._pending:
             return self._pending[key]
         number = self._where.get(bytes.fromhex(key))
@@ -98,6 +99,8 @@ class ShardStore:
             with safe_open(self._shards[number], framework="numpy") as tensors:
                 names = [name for name in tensors.keys() if name.startswith(f"{key}/")]  # noqa: SIM118
                 found = {name.partition("/")[2]: tensors.get_tensor(name) for name in names}
+                if not verify:
+                    return found
                 facts = tensors.metadata() or {}  # shards of before have none
             if json.loads(facts.get(_CHECKSUMS, "{}")).get(key) in (None, _checksum(found)):
                 return found

@@ -6,7 +6,7 @@ taken and becomes float32 (a backbone's float16), any whole number becomes int64
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 from prelabel.data.records import Crop, LabelledPatches, PatchFeatures, PatchMaps
 from prelabel.errors import ContractError
 from prelabel.strategies import registry
-from prelabel.strategies.protocols import Clusterer, Learner, Refiner, Separator
+from prelabel.strategies.protocols import BlockClusterer, Clusterer, Learner, Refiner, Separator
 
 Float = NDArray[np.float32]
 Array = NDArray[Any]
@@ -31,6 +31,16 @@ def fit_centroids(clusterer: Clusterer, vectors: Float, *, k: int, seed: int) ->
         expected = f"(1 to {most}, {vectors.shape[1]})"
         raise ContractError(f"{name} returned shape {centroids.shape}, expected {expected}")
     return centroids
+
+
+def fit_blocks(
+    clusterer: BlockClusterer, blocks: Callable[[], Iterable[Float]], starts: Sequence[Float]
+) -> list[Float]:
+    """Centroids float32 (i, d), 1 ≤ i ≤ j, of each clustering that starts from (j, d), of all points in
+    the blocks. Raises ContractError."""
+    return check_refitted(
+        registry.title("clusterer", clusterer), clusterer.fit_blocks(blocks, starts), starts
+    )
 
 
 def assign(clusterer: Clusterer, vectors: Float, centroids: Float) -> NDArray[np.int64]:
@@ -130,6 +140,23 @@ def check_array(
                 f"{strategy} returned values from {low:.3g} to {high:.3g}, expected 0 to 1"
             )
     return converted
+
+
+def check_refitted(strategy: str, answer: object, starts: Sequence[Float]) -> list[Float]:
+    """The answer of ``fit_blocks``, if it has for each start float32 (j, d) from 1 to j centroids.
+    Raises ContractError, naming the strategy, if it has not."""
+    if not isinstance(answer, Sequence) or len(answer) != len(starts):
+        found = f"{len(answer)}" if isinstance(answer, Sequence) else type(answer).__name__
+        raise ContractError(f"{strategy} returned {found}, expected {len(starts)} clusterings")
+    fitted = []
+    for own, start in zip(answer, starts, strict=True):
+        centroids = check_array(strategy, own, (None, start.shape[1]))
+        if not 1 <= len(centroids) <= len(start):
+            raise ContractError(
+                f"{strategy} returned {len(centroids)} centroids, expected 1 to {len(start)}"
+            )
+        fitted.append(centroids)
+    return fitted
 
 
 def check_labels(strategy: str, array: object, *, n: int, k: int) -> NDArray[np.int64]:

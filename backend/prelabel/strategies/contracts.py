@@ -25,6 +25,7 @@ from prelabel.strategies.checks import (
     check_labels,
     check_named,
     check_pieces,
+    check_refitted,
     check_regions,
 )
 from prelabel.strategies.engine_contract import check_engine
@@ -39,6 +40,7 @@ from prelabel.strategies.harness import (
 )
 from prelabel.strategies.protocols import (
     Backbone,
+    BlockClusterer,
     Clusterer,
     Consistency,
     CropEmbedder,
@@ -196,8 +198,35 @@ def _check_clusterer(harness: Harness[Clusterer]) -> None:
         if not 1 <= len(centroids) <= most:
             found = f"returned {len(centroids)} centroids, expected 1 to {most}"
             harness.note("fit", case, found)
-        elif (labels := harness.call(case, "assign", points, centroids)) is not FAILED:
+            continue
+        if (labels := harness.call(case, "assign", points, centroids)) is not FAILED:
             _check_assigned(harness, case, labels, points, centroids)
+        if isinstance(harness.strategy, BlockClusterer):
+            _check_fit_blocks(harness, case, points, centroids)
+
+
+def _check_fit_blocks(
+    harness: Harness[Clusterer], case: str, points: NDArray[np.float32], centroids: Array
+) -> None:
+    """All points are at least as similar to what comes of two clusterings as to their starts."""
+    points = points.copy()
+    points.flags.writeable = False
+    cut = np.array_split(points, 3) if len(points) > 2 else [points]
+    starts = [centroids, centroids[:1]]
+    answer = harness.call(case, "fit_blocks", lambda: iter(cut), starts)
+    check = partial(check_refitted, "", answer, starts)
+    if not harness.passes(answer, "fit_blocks", case, check):
+        return
+    for fitted, start in zip(check(), starts, strict=True):
+        before, after = (_mean_similarity(harness.strategy, points, c) for c in (start, fitted))
+        found = f"the mean similarity to centroids fell from {before:.3g} to {after:.3g}"
+        kept = after >= before - 1e-3 * max(1.0, abs(before))
+        harness.expect(kept, "fit_blocks", case, found)
+
+
+def _mean_similarity(clusterer: Clusterer, points: NDArray[np.float32], centroids: Array) -> float:
+    similar = np.stack([clusterer.similarity(points, centroid) for centroid in centroids])
+    return float(similar.max(axis=0).mean())
 
 
 def _check_assigned(

@@ -139,6 +139,28 @@ class Clusterer(Protocol):
 
 
 @runtime_checkable
+class BlockClusterer(Protocol):
+    """What a clusterer has as well if it can cluster more points than memory holds."""
+
+    def fit_blocks(
+        self, blocks: Callable[[], Iterable[Float]], starts: Sequence[Float]
+    ) -> Sequence[Float]:
+        """Go on from centroids of a sample, on all points.
+
+        Args:
+            blocks: called once for each pass, gives all points anew, float32 (n, d) at a time, always
+                in the same order and blocks. They are not to be held together.
+            starts: of each of several clusterings the centroids float32 (j, d), as ``fit`` returned
+                them for a sample of the points. All are to move in the same passes.
+
+        Returns:
+            The centroids of each clustering, float32 (i, d) with 1 ≤ i ≤ j, to which points are on
+            average at least as similar as to the ones that it started from.
+        """
+        ...
+
+
+@runtime_checkable
 class Foreground(Protocol):
     """Clusters to P(foreground)."""
 
