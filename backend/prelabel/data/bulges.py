@@ -73,11 +73,11 @@ class Bulges:
         bulge."""
         if neck <= 0 or not self.mask.any():
             return connected_parts(self.mask)
-        return _numbered(_joined(self, neck)[self.basins])
+        return numbered(_joined(self, neck)[self.basins])
 
 
-def _numbered(values: NDArray[np.int64] | Labels) -> Labels:
-    """The same parts with numbers from 1 without gaps; 0 stays."""
+def numbered(values: NDArray[np.int64] | Labels) -> Labels:
+    """Numbers int32 (h, w) of the same parts from 1 without gaps; 0 stays."""
     is_there = np.bincount(values.ravel()) > 0
     is_there[0] = False
     return np.asarray(np.cumsum(is_there)[values] * (values > 0), dtype=np.int32)
@@ -94,7 +94,7 @@ def _basins(depth: Float, mask: Mask) -> Labels:
     following = np.arange(height * width) + offsets[around.argmax(axis=0)].ravel()
     while (further := following[following]).tobytes() != following.tobytes():
         following = further
-    return _numbered(np.where(mask, following.reshape(mask.shape) + 1, 0))
+    return numbered(np.where(mask, following.reshape(mask.shape) + 1, 0))
 
 
 def _joined(bulges: Bulges, neck: float) -> Labels:

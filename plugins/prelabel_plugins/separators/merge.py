@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from prelabel.data.bulges import connected_parts
+from prelabel.data.bulges import connected_parts, numbered
 from prelabel.data.records import PatchMaps
+from prelabel_plugins.separators.patch_cuts import nearest_numbers
 
 Float = NDArray[np.float32]
 Labels = NDArray[np.int32]
@@ -61,7 +62,7 @@ class Merge:
         if merged.max() < 2:
             return parts
         of_pixels = np.where(mask, _enlarged(merged, image), 0)
-        return _numbered(parts.astype(np.int64) * (merged.max() + 1) + of_pixels)
+        return numbered(parts.astype(np.int64) * (merged.max() + 1) + of_pixels)
 
 
 def merge_patches(
@@ -171,7 +172,7 @@ def _enlarged(merged: Labels, image: NDArray[np.uint8]) -> Labels:
     regions are flooded up to its edges (watershed, Meyer 1992).
     """
     height, width = image.shape[:2]
-    everywhere = _nearest(merged, merged > 0)
+    everywhere = nearest_numbers(merged, merged > 0)
     large = cv2.resize(
         everywhere.astype(np.uint16), (width, height), interpolation=cv2.INTER_NEAREST
     )
@@ -180,22 +181,4 @@ def _enlarged(merged: Labels, image: NDArray[np.uint8]) -> Labels:
     certain = cv2.erode(large, around) == cv2.dilate(large, around)
     markers = np.where(certain, large, 0).astype(np.int32)
     cv2.watershed(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), markers)
-    return _nearest(markers, markers > 0)
-
-
-def _nearest(numbers: Labels, known: NDArray[np.bool_]) -> Labels:
-    """Numbers int32 (h, w), each that is not ``known`` replaced by the nearest that is."""
-    if known.all() or not known.any():
-        return numbers
-    _, places = cv2.distanceTransformWithLabels(
-        (~known).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    of_place = np.zeros(int(places.max()) + 1, dtype=np.int32)
-    of_place[places[known]] = numbers[known]
-    return np.asarray(of_place[places])
-
-
-def _numbered(values: NDArray[np.int64]) -> Labels:
-    """The same regions with numbers from 1 without gaps; 0 stays."""
-    kinds, numbers = np.unique(values, return_inverse=True)
-    return np.asarray(numbers.reshape(values.shape) + (kinds[0] != 0), dtype=np.int32)
+    return nearest_numbers(markers, markers > 0)
