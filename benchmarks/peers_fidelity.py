@@ -14,7 +14,8 @@ One row of benchmarks/results/peers_fidelity.csv for each method, weights and fe
 ``relative``: without the mean of all patches). Columns: ``iou`` mean and ``iou_min`` least IoU of the
 masks on the patches over photos (of several masks: the best pairing, divided by the larger number of
 masks; 1 where neither has any), ``at_99`` photos of IoU >= 0.99, ``cuttable`` photos in which not all
-patches are alike: in the others every cut is as good, and they are in none of the other columns;
+patches are alike by the method's threshold: in the others every cut is as good, and they are in none of
+the other columns;
 ``seconds_authors`` and ``seconds_own`` median time for a photo's masks, on one thread.
 
 TokenCut, LOST and Deep Spectral are compared as they are. ``maskcut`` looks at the sign of an
@@ -31,7 +32,7 @@ import importlib
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,7 @@ Method = Callable[[Float], Masks]
 """Features float32 (h, w, dim) to masks bool (n, h, w)."""
 NOT_NEEDED = (
     "datasets", "detectron2", "detectron2.utils", "detectron2.utils.colormap", "matplotlib",
-    "matplotlib.pyplot", "pydensecrf", "pydensecrf.densecrf", "pydensecrf.utils", "pymatting",
+    "matplotlib.pyplot", "torchvision", "pydensecrf", "pydensecrf.densecrf", "pydensecrf.utils", "pymatting",
 )  # fmt: skip
 """Modules that the authors' files import, and nothing that is called here works with."""
 
@@ -177,7 +178,7 @@ def pairs(given: argparse.Namespace, *, dim: int) -> Iterator[Pair]:
                 ties=TAU,
             )
     if given.lost:
-        yield Pair("lost", lost_of(given.lost), lambda v: lost_mask(v, PATCHES)[None])
+        yield Pair("lost", lost_of(given.lost), lambda v: lost_mask(v, PATCHES)[None], ties=0)
     if given.deep_spectral:
         yield Pair(
             "deep-spectral",
@@ -185,7 +186,12 @@ def pairs(given: argparse.Namespace, *, dim: int) -> Iterator[Pair]:
             lambda v: deep_spectral_mask(v)[None],
         )
     if given.promerge:
-        yield Pair("promerge", promerge_of(given.promerge, dim), lambda v: promerge_masks(v, TAU))
+        yield Pair(
+            "promerge",
+            promerge_of(given.promerge, dim),
+            lambda v: promerge_masks(v, TAU),
+            ties=TAU,
+        )
 
 
 @contextmanager
@@ -273,7 +279,7 @@ def deep_spectral_of(folder: Path) -> Method:
 
     def run(vectors: Float) -> Masks:
         keys = torch.nn.functional.normalize(torch.from_numpy(flat(vectors)), dim=-1)
-        vector = module.get_eigenvectors_from_features(keys, "laplacian")[:, 1].numpy()
+        vector = module.get_eigenvectors_from_features(keys, "laplacian")[1].numpy()
         positive = (vector > 0).mean()
         vector = -vector if 0.5 < positive < 1 else vector
         return (vector > 0).reshape(1, *vectors.shape[:2])

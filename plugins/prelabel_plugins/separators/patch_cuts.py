@@ -51,8 +51,8 @@ def second_eigenvector(weights: NDArray[np.floating]) -> Double:
 
     It is the eigenvector of the second smallest eigenvalue of (D - W) y = λ D y, where W are the
     ``weights`` (n, n), symmetric and not negative, and D their sums. That is the second largest of
-    D^-½ W D^-½, whose largest is known, (D 1)^½ with 1, and taken off; the rest is Lanczos. Where all
-    weights are equal every vector is an answer, and it is zero.
+    D^-½ W D^-½, all in [-1, 1], whose largest is known, (D 1)^½ with 1, and moved to -2; the rest is
+    Lanczos. Where all weights are equal every vector is an answer, and it is zero.
     """
     n = len(weights)
     if n < 2 or weights.min() == weights.max():
@@ -63,15 +63,15 @@ def second_eigenvector(weights: NDArray[np.floating]) -> Double:
     known = np.sqrt(sums / sums.sum())
     found = _largest(scaled, known) if n > _DENSE else None
     if found is None:
-        _, vectors = eigh(scaled - np.outer(known, known), subset_by_index=[n - 1, n - 1])
+        _, vectors = eigh(scaled - 3 * np.outer(known, known), subset_by_index=[n - 1, n - 1])
         found = vectors[:, 0]
     return np.asarray(found / roots, dtype=np.float64)
 
 
 def _largest(scaled: Double, known: Double) -> Double | None:
-    """The eigenvector of the largest eigenvalue but for the known one, None if it is not found."""
+    """The eigenvector of the largest eigenvalue but the known one's, None if it is not found."""
     n = len(scaled)
-    rest = LinearOperator((n, n), lambda x: scaled @ x - known * (known @ x), dtype=np.float64)
+    rest = LinearOperator((n, n), lambda x: scaled @ x - 3 * known * (known @ x), dtype=np.float64)
     start = np.random.default_rng(0).normal(size=n)
     try:
         _, vectors = eigsh(rest, k=1, which="LA", v0=start)
