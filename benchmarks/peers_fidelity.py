@@ -18,9 +18,11 @@ patches are alike by the method's threshold: in the others every cut is as good,
 the other columns;
 ``seconds_authors`` and ``seconds_own`` median time for a photo's masks, on one thread.
 
-TokenCut, LOST and Deep Spectral are compared as they are. ``maskcut`` looks at the sign of an
-eigenvector, which the solver leaves open: ``maskcut`` is compared with the sign with which the greatest
-absolute value is positive, ``maskcut (sign as it falls)`` with what LAPACK gave. ProMerge expects 768
+TokenCut and Deep Spectral are compared as they are. MaskCut looks at the sign of an eigenvector, which
+the solver leaves open: ``maskcut`` is compared with the sign with which the greatest absolute value is
+positive, ``maskcut (sign as it falls)`` with what LAPACK gave. LOST takes the 100 patches of lowest degree,
+and several of the same degree may compete for the last places: ``lost`` is compared with the first of them
+taken (a stable sort), ``lost (ties as they fall)`` with what torch's sort gave. ProMerge expects 768
 numbers for a patch, so that zeros are added, which change no product; its masks are compared before
 the dense CRF, and its stride is set to 15 prompts a side, as in its 60 x 60 patches.
 """
@@ -35,6 +37,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -178,7 +181,13 @@ def pairs(given: argparse.Namespace, *, dim: int) -> Iterator[Pair]:
                 ties=TAU,
             )
     if given.lost:
-        yield Pair("lost", lost_of(given.lost), lambda v: lost_mask(v, PATCHES)[None], ties=0)
+        for name, stable in {"lost": True, "lost (ties as they fall)": False}.items():
+            yield Pair(
+                name,
+                lost_of(given.lost, stable=stable),
+                lambda v: lost_mask(v, PATCHES)[None],
+                ties=0,
+            )
     if given.deep_spectral:
         yield Pair(
             "deep-spectral",
@@ -250,7 +259,7 @@ def maskcut_of(folder: Path, tokencut: Path, *, fixed_sign: bool) -> Method:
     return run
 
 
-def lost_of(folder: Path) -> Method:
+def lost_of(folder: Path, *, stable: bool) -> Method:
     """``lost`` of object_discovery.py, which draws a box around the mask that is compared here."""
     module = load("object_discovery", folder)
     draw_box = module.detect_box
@@ -266,7 +275,8 @@ def lost_of(folder: Path) -> Method:
     def run(vectors: Float) -> Masks:
         shape = vectors.shape[:2]
         keys = torch.from_numpy(flat(vectors))[None]
-        module.lost(keys, shape, [1, 1], (3, *shape), k_patches=PATCHES)
+        with patch.object(torch, "argsort", partial(torch.argsort, stable=stable)):
+            module.lost(keys, shape, [1, 1], (3, *shape), k_patches=PATCHES)
         return np.stack(seen)
 
     return run

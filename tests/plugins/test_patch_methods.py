@@ -97,7 +97,7 @@ def test_second_eigenvector__a_patch_without_ties_is_no_trouble() -> None:
     assert np.isfinite(second_eigenvector(weights)).all()
 
 
-@pytest.mark.parametrize("seed", [0, 3, 5])
+@pytest.mark.parametrize("seed", [0, 4, 5])
 def test_tokencut__is_the_cut_that_trying_all_finds(seed: int) -> None:
     noise = np.random.default_rng(seed).normal(scale=0.4, size=(3, 4, 4))
     vectors = _vectors("aaa. aa.. ....") + noise.astype(np.float32)
