@@ -1,9 +1,11 @@
-"""Measure what each separator makes of the same foreground, and write benchmarks/results/separators.csv.
+"""Measure what each separator makes of the same fit, and write benchmarks/results/separators.csv.
 
     python benchmarks/separators.py DATA --weights NAME=FILE [--weights NAME=FILE …] [--seeds 5]
 
 DATA holds sets as for quality.py; objects are those of ``instances.json`` (COCO) or ``instances/``, or
-else connected parts of each class. One row per weights, set, seed and separator, all of one fit.
+else connected parts of each class. One row per weights, set, seed and separator, all of one fit. The
+methods of papers (TokenCut, MaskCut, Deep Spectral, LOST, ProMerge) decide foreground themselves, from
+features relative to what is usual in the set; all others cut the same foreground.
 
 Columns: class-agnostic ``ap50``, ``ar`` and ``ar_large`` of masks by COCOeval, all regions of a photo
 counted (at least 100); ``found`` share of objects with a region at IoU >= 0.5, one to one, and
@@ -37,8 +39,10 @@ from prelabel.steps.photos import find_photos
 from prelabel.strategies import registry
 from prelabel.strategies.protocols import Separator
 
+PEERS = ("tokencut", "maskcut", "deep-spectral", "lost", "promerge")
+"""Methods of papers, which decide foreground themselves."""
 SETS = ("coco", "voc_animals", "ecssd", "kvasir", "nuclei")
-SEPARATORS = ("connected", "merge", "watershed")
+SEPARATORS = ("connected", "merge", "watershed", *PEERS)
 RESULTS = Path(__file__).parent / "results" / "separators.csv"
 FIELDS = (
     "weights", "set", "recipe", "separator", "precision", "seed", "photos", "objects", "ap50", "ar",
@@ -102,7 +106,9 @@ def measure(
                     photos.append(_Photo(image, features([image])[0], truths[file.name]))
         for name in separators:
             segmenter = Segmenter(model)
-            timed = segmenter.separator = _Timed(registry.make("separator", name, {}))
+            timed = segmenter.separator = _Timed(
+                registry.make("separator", name, settings_of(name))
+            )
             predictions = [
                 Segment.of(
                     one.image, one.features, segmenter.find(one.image, one.features), _NONE
@@ -134,6 +140,11 @@ def measure(
                 "auroc": _rounded(objects.score_auroc),
                 "ms": round(1000 * float(np.median(timed.seconds)), 1),
             }
+
+
+def settings_of(separator: str) -> dict[str, str]:
+    """What these weights need: the raw features of all patches are alike, which leaves nothing to cut."""
+    return {"features": "relative"} if separator in PEERS else {}
 
 
 _NONE: NDArray[np.float32] = np.zeros((0, 0), dtype=np.float32)

@@ -32,7 +32,7 @@ class DeepSpectral:
 
     Attributes:
         features: ``raw`` as the backbone gives them, as in the paper, or ``relative`` to what is usual
-            in the dataset, for weights whose patches all share much, such as those of DINOv2.
+            in the dataset, for weights whose patches are all alike, such as the stand-in's.
     """
 
     features: Features = "raw"

@@ -34,7 +34,7 @@ class Lost:
     Attributes:
         patches: with the fewest positive products, among which the seed grows; ≥ 1. The paper's is 100.
         features: ``raw`` as the backbone gives them, as in the paper, or ``relative`` to what is usual
-            in the dataset, for weights whose patches all share much, such as those of DINOv2.
+            in the dataset, for weights whose patches are all alike, such as the stand-in's.
     """
 
     patches: Annotated[int, Field(ge=1)] = 100

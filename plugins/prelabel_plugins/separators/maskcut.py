@@ -43,7 +43,7 @@ class MaskCut:
         masks: cuts, ≥ 1; 3 in the paper. Each takes as long as TokenCut.
         tau: in [-1, 1]; patches are alike if their cosine is above. The authors' code has 0.2, for DINO.
         features: ``raw`` as the backbone gives them, as in the paper, or ``relative`` to what is usual
-            in the dataset, for weights whose patches all share much, such as those of DINOv2.
+            in the dataset, for weights whose patches are all alike, such as the stand-in's.
     """
 
     masks: Annotated[int, Field(ge=1)] = 3

@@ -56,7 +56,7 @@ class ProMerge:
         tau: in [-1, 1]; a patch is like the prompt if their cosine is above. The authors' code has 0.2,
             for DINO.
         features: ``raw`` as the backbone gives them, as in the paper, or ``relative`` to what is usual
-            in the dataset, for weights whose patches all share much, such as those of DINOv2.
+            in the dataset, for weights whose patches are all alike, such as the stand-in's.
     """
 
     tau: Annotated[float, Field(ge=-1, le=1)] = 0.2

@@ -36,7 +36,7 @@ class TokenCut:
     Attributes:
         tau: in [-1, 1]; patches are alike if their cosine is above. The paper's is 0.2, for DINO.
         features: ``raw`` as the backbone gives them, as in the paper, or ``relative`` to what is usual
-            in the dataset, for weights whose patches all share much, such as those of DINOv2.
+            in the dataset, for weights whose patches are all alike, such as the stand-in's.
     """
 
     tau: Annotated[float, Field(ge=-1, le=1)] = 0.2
