@@ -6,7 +6,7 @@
 
 The folders are clones of github.com/YangtaoWANG95/TokenCut, facebookresearch/CutLER (which needs
 TokenCut's as well), valeoai/LOST, lukemelas/deep-spectral-segmentation and facebookresearch/ProMerge;
-what is not given is skipped. ProMerge's licence allows no commercial use. Their functions are called as
+what is not given is skipped, and its rows in the CSV stay. ProMerge's licence allows no commercial use. Their functions are called as
 they are, on the CPU; what they import beside numpy, scipy and torch, and what they do not need here,
 is left empty. Photos are squeezed to squares of about 480 pixels, which two of them expect.
 
@@ -15,8 +15,8 @@ One row of benchmarks/results/peers_fidelity.csv for each method, weights and fe
 masks on the patches over photos (of several masks: the best pairing, divided by the larger number of
 masks; 1 where neither has any), ``at_99`` photos of IoU >= 0.99, ``cuttable`` photos in which not all
 patches are alike by the method's threshold: in the others every cut is as good, and they are in none of
-the other columns;
-``seconds_authors`` and ``seconds_own`` median time for a photo's masks, on one thread.
+the other columns; ``masks`` that were found here in all cuttable photos; ``seconds_authors`` and
+``seconds_own`` median time for a photo's masks, on one thread.
 
 TokenCut and Deep Spectral are compared as they are. MaskCut looks at the sign of an eigenvector, which
 the solver leaves open: ``maskcut`` is compared with the sign with which the greatest absolute value is
@@ -30,6 +30,7 @@ the dense CRF, and its stride is set to 15 prompts a side, as in its 60 x 60 pat
 from __future__ import annotations
 
 import argparse
+import csv
 import importlib
 import sys
 import tempfile
@@ -65,9 +66,10 @@ from prelabel_plugins.separators.tokencut import tokencut_mask
 SIZE, TAU, MASKS, PATCHES = 480, 0.2, 3, 100
 RESULTS = Path(__file__).parent / "results" / "peers_fidelity.csv"
 FIELDS = (
-    "method", "weights", "features", "photos", "grid", "cuttable", "iou", "iou_min", "at_99",
+    "method", "weights", "features", "photos", "grid", "cuttable", "masks", "iou", "iou_min", "at_99",
     "seconds_authors", "seconds_own",
 )  # fmt: skip
+KEY = ("weights", "features", "method")
 Float = NDArray[np.float32]
 Masks = NDArray[np.bool_]
 Method = Callable[[Float], Masks]
@@ -100,18 +102,27 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    rows = []
+    rows = read_rows(arguments.out)
     for named in arguments.weights:
         name, _, source = named.partition("=")
         raw = features(arguments.folder, source or name, arguments.photos)
         for kind, vectors in {"raw": raw, "relative": raw - raw.mean(axis=(0, 1, 2))}.items():
             for pair in pairs(arguments, dim=raw.shape[-1]):
                 labels = {"weights": name, "features": kind}
-                rows.append({"method": pair.name, **labels, **compare(pair, vectors)})
-                print(" ".join(f"{k}={rows[-1][k]}" for k in FIELDS), flush=True)
-    write_csv(arguments.out, FIELDS, rows)
+                row = {"method": pair.name, **labels, **compare(pair, vectors)}
+                print(" ".join(f"{k}={row[k]}" for k in FIELDS), flush=True)
+                rows[tuple(str(row[k]) for k in KEY)] = row
+                write_csv(arguments.out, FIELDS, [rows[key] for key in sorted(rows)])
     print(f"\nwritten to {arguments.out}")
     return 0
+
+
+def read_rows(file: Path) -> dict[tuple[str, ...], dict[str, object]]:
+    """The rows of an earlier call."""
+    if not file.exists():
+        return {}
+    with file.open(encoding="utf-8") as lines:
+        return {tuple(row[k] for k in KEY): dict(row) for row in csv.DictReader(lines)}
 
 
 def features(folder: Path, source: str, n: int) -> Float:
@@ -129,7 +140,7 @@ def features(folder: Path, source: str, n: int) -> Float:
 
 def compare(pair: Pair, photos: Float) -> dict[str, object]:
     """The figures of a row."""
-    ious, theirs, ours = [], [], []
+    ious, theirs, ours, n_masks = [], [], [], 0
     for vectors in photos:
         if pair.ties is not None and (cosines(vectors) > pair.ties).all():
             continue
@@ -141,10 +152,12 @@ def compare(pair: Pair, photos: Float) -> dict[str, object]:
             theirs.append(between - started)
             ours.append(time.perf_counter() - between)
         ious.append(iou(expected, found))
+        n_masks += len(found)
     return {
         "photos": len(photos),
         "grid": "x".join(map(str, photos.shape[1:3])),
         "cuttable": len(ious),
+        "masks": n_masks,
         "iou": round(float(np.mean(ious)), 4) if ious else "",
         "iou_min": round(min(ious), 4) if ious else "",
         "at_99": sum(value >= 0.99 for value in ious),
