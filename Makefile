@@ -58,9 +58,10 @@ paper: $(VENV)/.demo ## the paper's protocol on official folders (VOC, COCO), be
 	$(RUN)/python benchmarks/paper.py $(if $(VOC),--voc $(VOC)) $(if $(COCO),--coco $(COCO)) \
 		$(foreach name,$(BACKBONES),--backbone $(name))
 
-bench: $(VENV)/.demo ## speed and memory
+bench: $(VENV)/.demo ## speed, also beside other methods, and memory
 	$(RUN)/prelabel weights pull stand-in
 	$(RUN)/python benchmarks/speed.py $(DATA)
+	$(RUN)/python benchmarks/peers.py $(DATA)
 	$(RUN)/python benchmarks/memory.py
 
 bench-label-studio: $(VENV)/.demo label-studio-server ## names learned from corrections, clicks, the backend with a real server

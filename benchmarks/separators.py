@@ -3,8 +3,10 @@
     python benchmarks/separators.py DATA --weights NAME=FILE [--weights NAME=FILE …] [--seeds 5]
 
 DATA holds sets as for quality.py; objects are those of ``instances.json`` (COCO) or ``instances/``, or
-else connected parts of each class. One row per weights, set, seed and separator, all of one fit. Rows of
-the file that are not measured again stay: ``--separators zoom --seeds 1`` adds to it.
+else connected parts of each class. One row per weights, set, seed and separator, all of one fit. The
+methods of papers (TokenCut, MaskCut, Deep Spectral, LOST, ProMerge) decide foreground themselves, from
+features relative to what is usual in the set. Rows of the file that are not measured again stay:
+``--separators zoom --seeds 1`` adds to it.
 
 Columns: class-agnostic ``ap50``, ``ar`` and ``ar_large`` of masks by COCOeval, all regions of a photo
 counted (at least 100); ``found`` share of objects with a region at IoU >= 0.5, one to one, and
@@ -40,8 +42,10 @@ from prelabel.steps.photos import find_photos
 from prelabel.strategies import registry
 from prelabel.strategies.protocols import Backbone, CropEmbedder, Embedder, Separator, Splitter
 
+PEERS = ("tokencut", "maskcut", "deep-spectral", "lost", "promerge")
+"""Methods of papers, which decide foreground themselves."""
 SETS = ("coco", "voc_animals", "ecssd", "kvasir", "nuclei")
-SEPARATORS = ("connected", "merge", "watershed", "hierarchy", "zoom")
+SEPARATORS = ("connected", "merge", "watershed", "hierarchy", "zoom", *PEERS)
 RESULTS = Path(__file__).parent / "results" / "separators.csv"
 FIELDS = (
     "weights", "set", "recipe", "separator", "precision", "seed", "photos", "objects", "ap50", "ar",
@@ -115,7 +119,7 @@ def measure(
                     photos.append(_Photo(image, features([image])[0], truths[file.name]))
         for name in separators:
             segmenter = Segmenter(model)
-            separator = registry.make("separator", name, {})
+            separator = registry.make("separator", name, settings_of(name))
             splits = isinstance(separator, Splitter)
             timed = segmenter.separator = _TimedSplitter(separator) if splits else _Timed(separator)
             segmenter.embedder = _TimedEmbedder(segmenter.embedder, timed.seconds)
@@ -158,6 +162,11 @@ def _segment(segmenter: Segmenter, photo: _Photo, *, splits: bool) -> Segment:
     if splits:
         return segmenter.describe(photo.image, photo.features, found)
     return Segment.of(photo.image, photo.features, found, np.zeros((0, 0), dtype=np.float32))
+
+
+def settings_of(separator: str) -> dict[str, str]:
+    """What these weights need: the raw features of all patches are alike, which leaves nothing to cut."""
+    return {"features": "relative"} if separator in PEERS else {}
 
 
 @dataclass

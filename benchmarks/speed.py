@@ -12,22 +12,20 @@ the weights and starting Python are in neither. The answer is the median ratio.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from empty_cache import empty_cache
 from PIL import Image
 
 from prelabel import config
 from prelabel.runs.run import run
 from prelabel.steps.photos import find_photos
-from prelabel.storage.files import cache_folder
 from prelabel.weights.devices import best_device, computes_bfloat16
 from prelabel.weights.load import load
 from prelabel.weights.models import STAND_IN
@@ -93,17 +91,9 @@ class Bare:
 
 def whole_run(files: Sequence[Path], source: str) -> None:
     """`prelabel run --recipe fast` with an empty cache."""
-    with tempfile.TemporaryDirectory() as folder:
-        weights_folder = cache_folder() / "weights"
-        cache = Path(folder) / "cache"
-        cache.mkdir()
-        (cache / "weights").symlink_to(weights_folder)
-        os.environ["PRELABEL_CACHE"] = str(cache)
-        chosen = config.load("fast", [f"backbone.weights={source}", f"features.size={SIZE}"])
-        try:
-            run(find_photos(files), Path(folder) / "out", chosen, formats=["coco"])
-        finally:
-            os.environ["PRELABEL_CACHE"] = str(weights_folder.parent)
+    chosen = config.load("fast", [f"backbone.weights={source}", f"features.size={SIZE}"])
+    with empty_cache() as folder:
+        run(find_photos(files), folder / "out", chosen, formats=["coco"])
 
 
 def timed(work: Callable[[], None]) -> float:

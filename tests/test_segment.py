@@ -1,4 +1,4 @@
-"""Regions with vectors, and regions that are split by a look at their crops."""
+"""What separators are told, regions with vectors, and regions that are split by a look at their crops."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from prelabel.data.records import Image, PatchFeatures
 from prelabel.model import FittedModel
 from prelabel.photo_segmenter import PhotoSegmenter
 from prelabel.pipeline import fit, predict
-from prelabel.segment import Segment, Segmenter
+from prelabel.segment import Segment, Segmenter, image_level_model
 from support.small_photos import tiny_config
 
 pytestmark = pytest.mark.usefixtures("empty_cache")
@@ -124,3 +124,16 @@ def test_describe__without_a_model_nothing_is_split(photos: Path) -> None:
     found = [segment.regions for segment in _segments(None, config, photos)]
     assert found == [segment.regions for segment in _segments(None, merge, photos)]
     assert any(found)
+
+
+def test_patch_maps__features_as_they_are_and_relative_to_what_is_usual() -> None:
+    patches = np.random.default_rng(0).normal(size=(3, 4, 5)).astype(np.float16)
+    ones = np.ones((3, 4), dtype=np.float16)
+    features = PatchFeatures(patches=patches, cls=patches[0, 0], attention=ones)
+    segmenter = Segmenter(image_level_model(tiny_config("levels.image_k=[2]"), features))
+    results = segmenter.apply_levels(features)
+    maps = segmenter.patch_maps(features, results, ones.astype(np.float32))
+    assert (maps.raw == patches).all()
+    usual = patches.astype(np.float32).mean(axis=(0, 1))
+    np.testing.assert_allclose(maps.vectors, patches - usual, atol=1e-5)
+    assert maps.clusters.shape[1:] == (3, 4)

@@ -246,6 +246,7 @@ class Segmenter:
         return PatchMaps(
             foreground=foreground,
             vectors=self.model.levels.relative(features),
+            raw=features.patches,
             attention=features.attention.astype(np.float32),
             clusters=np.concatenate([result.clusters for result in results]),
         )

@@ -49,7 +49,13 @@ def _separate(
     """Of a black photo, if of none."""
     refined = np.array(refined, dtype=np.float32)
     ones = np.ones(vectors.shape[:2], dtype=np.float32)
-    patches = PatchMaps(ones, vectors, ones, np.zeros((1, *ones.shape), dtype=np.int16))
+    patches = PatchMaps(
+        foreground=ones,
+        vectors=vectors,
+        raw=vectors.astype(np.float16),
+        attention=ones,
+        clusters=np.zeros((1, *ones.shape), dtype=np.int16),
+    )
     if image is None:
         image = np.zeros((*refined.shape, 3), dtype=np.uint8)
     return separator.separate(refined, threshold=0.5, patches=patches, image=image)

@@ -34,6 +34,12 @@ def test_candidates__learners_are_those_that_are_installed() -> None:
     assert found == {f"learner.name = {n}" for n in registry.names("learner") if n != "ridge"}
 
 
+def test_candidates__separators_without_those_that_labels_do_not_teach() -> None:
+    found = {c.name for c in candidates("separator.name", load("default"), [])}
+    assert found == {"separator.name = connected", "separator.name = watershed"}
+    assert "tokencut" in registry.names("separator")
+
+
 def test_candidates__settings_that_only_some_strategies_have() -> None:
     found = {c.name for c in candidates("separator.similar", load("default"), [])}
     assert found == {"separator.similar = 0.4", "separator.similar = 0.7"}  # 0.55 is the default

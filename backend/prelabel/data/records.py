@@ -119,6 +119,7 @@ class PatchMaps:
     Attributes:
         foreground: float32 (h, w) in [0, 1], P(foreground) before it was refined.
         vectors: float32 (h, w, dim), the features, relative to what is usual at their place.
+        raw: float16 (h, w, dim), the features as the backbone gave them.
         attention: float32 (h, w), as in `PatchFeatures`.
         clusters: int16 (n_runs, h, w), the clusters of each patch in the clusterings of all levels,
             coarse to fine; n_runs ≥ 1.
@@ -126,6 +127,7 @@ class PatchMaps:
 
     foreground: NDArray[np.float32]
     vectors: NDArray[np.float32]
+    raw: NDArray[np.float16]
     attention: NDArray[np.float32]
     clusters: NDArray[np.int16]
 

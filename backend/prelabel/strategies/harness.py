@@ -142,11 +142,14 @@ def level(seed: int, height: int, width: int) -> LevelResult:
 
 
 def patch_maps(height: int, width: int, *, scale: float = 1.0) -> PatchMaps:
-    """Random maps of h × w patches with vectors of 5 numbers; all times ``scale``."""
+    """Random maps of h × w patches with vectors of 5 numbers, around 0 and raw around 1; all times
+    ``scale``."""
     rng = np.random.default_rng(0)
+    foreground, vectors = rng.random((height, width)), rng.normal(size=(height, width, 5))
     return PatchMaps(
-        foreground=np.asarray(scale * rng.random((height, width)), dtype=np.float32),
-        vectors=np.asarray(scale * rng.normal(size=(height, width, 5)), dtype=np.float32),
+        foreground=np.asarray(scale * foreground, dtype=np.float32),
+        vectors=np.asarray(scale * vectors, dtype=np.float32),
+        raw=np.asarray(scale * (1 + vectors), dtype=np.float16),
         attention=np.asarray(scale * rng.gamma(1, size=(height, width)), dtype=np.float32),
         clusters=np.asarray(scale * rng.integers(0, 4, (3, height, width)), dtype=np.int16),
     )

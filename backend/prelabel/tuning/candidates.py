@@ -21,6 +21,8 @@ _VALUES: dict[str, tuple[object, ...]] = {
     "regions.min_area": (0.0005, 0.002, 0.01),
 }
 """The values that are compared of each setting, in this order; the recipe comes before them."""
+_LEFT_OUT = {"separator.name": {"deep-spectral", "lost", "maskcut", "promerge", "tokencut"}}
+"""These decide foreground themselves, so that labels teach them nothing."""
 
 _NO_FOREGROUND = ("scene",)
 """Recipes whose regions cover the photo, so that the IoU of their foreground says nothing."""
@@ -80,7 +82,10 @@ def _is_same(config: Config, best: Config, group: str) -> bool:
 def _values(group: str) -> Sequence[object]:
     if group == RECIPE:
         return [name for name in recipe_names() if name not in _NO_FOREGROUND]
-    return _VALUES[group] or registry.names(group.partition(".")[0])
+    if _VALUES[group]:
+        return _VALUES[group]
+    installed = registry.names(group.partition(".")[0])
+    return [name for name in installed if name not in _LEFT_OUT.get(group, ())]
 
 
 def _config(group: str, value: object, best: Config, settings: Sequence[str]) -> Config:
