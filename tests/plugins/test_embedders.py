@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from prelabel.data.images import resize
 from prelabel.data.records import PatchFeatures
-from prelabel.strategies.protocols import CropEmbedder
+from prelabel.strategies.protocols import CropEmbedder, Embedder
 from prelabel.strategies.registry import make
 
 Float = NDArray[np.float32]
@@ -129,6 +129,7 @@ def test_region_cls__gives_away_the_crops_that_it_saw() -> None:
     assert isinstance(embedder, CropEmbedder)
     known = {"features": _features([[[0]]]), "backbone": backbone}
     vectors, crops = embedder.embed_crops(image, masks, **known)
+    assert isinstance(embedder, Embedder)
     assert (vectors == embedder.embed(image, masks, **known)).all()
     assert [(crop.rows, crop.columns) for crop in crops] == [
         (slice(1, 29), slice(26, 54)),

@@ -168,7 +168,7 @@ def _maps(text: str, *clusterings: str, foreground: ArrayLike | None = None) -> 
     clusters = [np.vectorize(ord)(_letters(c)) for c in clusterings or (text,)]
     p = letters == "b" if foreground is None else foreground
     ones = np.ones(letters.shape, dtype=np.float32)
-    return PatchMaps(np.array(p, np.float32), _vectors(letters), ones, np.int16(clusters))
+    return PatchMaps(np.array(p, np.float32), _vectors(letters), ones, np.array(clusters, np.int16))
 
 
 def _digits(numbers: NDArray[np.int32]) -> list[str]:

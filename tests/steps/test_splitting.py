@@ -45,7 +45,6 @@ class Halves:
 
 def _find(picture: str = PICTURE, *, min_area: float = 0.0, min_hole: float = 0.0) -> PhotoRegions:
     labels = np.array([[int(c.replace(".", "0")) for c in line] for line in picture.split()])
-    size = {"full_height": 2 * len(labels), "full_width": 2 * len(labels[0])}
     coarse = np.tile(np.linspace(0.4, 0.9, len(labels[0]), dtype=np.float32), (len(labels), 1))
     make = partial(
         find_regions,
@@ -55,7 +54,8 @@ def _find(picture: str = PICTURE, *, min_area: float = 0.0, min_hole: float = 0.
         max_frame=1.0,
         min_hole=min_hole,
         min_part=0.0,
-        **size,
+        full_height=2 * len(labels),
+        full_width=2 * len(labels[0]),
     )
     labels = labels.astype(np.int32)
     return replace(make(labels), source=RegionSource(labels, make))

@@ -226,7 +226,8 @@ def check_crops(
         if not isinstance(seen, PatchFeatures):
             found = type(seen).__name__
             raise ContractError(f"{strategy} returned a crop of {found}, expected PatchFeatures")
-        check_features(strategy, seen, seen.attention.shape, dim=seen.patches.shape[-1])
+        rows, columns, dim = _check_shape(strategy, seen.patches, (None, None, None)).shape
+        check_features(strategy, seen, (rows, columns), dim=dim)
     return vectors, crops
 
 
