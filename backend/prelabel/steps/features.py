@@ -10,14 +10,12 @@ from contextlib import suppress
 import numpy as np
 
 from prelabel.data import images
-from prelabel.data.records import Image, ImageFile, PatchFeatures
-from prelabel.errors import ContractError, PhotoError, PluginError, UserError
-from prelabel.steps.reading import chunks, read_ahead
+from prelabel.data.records import Image, PatchFeatures
+from prelabel.errors import ContractError, PluginError
 from prelabel.storage.files import cache_folder
-from prelabel.storage.progress import RunLog, reasons
 from prelabel.storage.shards import ShardStore
 from prelabel.strategies import registry
-from prelabel.strategies.blame import PluginFailures, costs_the_photo
+from prelabel.strategies.blame import costs_the_photo
 from prelabel.strategies.checks import check_features
 from prelabel.strategies.code_digest import modules_code, strategy_code
 from prelabel.strategies.protocols import Backbone
@@ -87,62 +85,6 @@ def extract_each(
         except PluginError as error:
             answers.append(error)
     return answers
-
-
-def extract_photos(
-    photos: Sequence[ImageFile], extractor: Extractor, store: ShardStore, log: RunLog
-) -> list[tuple[ImageFile, str]]:
-    """Fill the store with features. Returns the photos that could be read, with their digests. Raises
-    UserError if there is none."""
-    seen = []
-    failures = PluginFailures(log)
-    with log.stage("features", len(photos)), store:
-        for chunk in chunks(read_ahead(photos, known=store.__contains__, log=log), extractor.chunk):
-            new = [image for _, _, image in chunk if image is not None]
-            answers = iter(extract_each(extractor.extract, new))
-            for photo, digest, image in chunk:
-                answer = None if image is None else next(answers)
-                log.advance()
-                if isinstance(answer, PluginError):
-                    failures.add(photo.name, answer)
-                    continue
-                failures.passed()
-                if answer is not None:
-                    store.add(digest, to_arrays(answer))
-                seen.append((photo, digest))
-    if not log.skipped and not seen:
-        raise UserError("there is no photo to fit on")
-    if not seen:
-        raise UserError(f"none of {len(log.skipped)} photos can be used: {reasons(log.skipped)}")
-    return seen
-
-
-class StoredFeatures:
-    """Features of photos by their digests: from the store, or extracted again where another process
-    has removed them meanwhile."""
-
-    def __init__(
-        self, seen: Sequence[tuple[ImageFile, str]], extractor: Extractor, store: ShardStore
-    ) -> None:
-        self._files = {digest: photo for photo, digest in seen}
-        self._extractor = extractor
-        self._store = store
-
-    def read(self, digest: str) -> PatchFeatures:
-        """A photo's features. Raises UserError if they and the photo are gone."""
-        stored = self._store.get(digest)
-        if stored is not None:
-            return from_arrays(stored)
-        photo = self._files[digest]
-        try:
-            image = images.read_image(photo.file)
-        except PhotoError as error:
-            raise UserError(f"{photo.name} {error}, and was there a moment ago") from error
-        if image.digest != digest:
-            raise UserError(f"{photo.name} was changed during the fit: run the command again")
-        [features] = self._extractor.extract([image])
-        self._store.add(digest, to_arrays(features))
-        return features
 
 
 def identity_key(name: str, identity: Mapping[str, object]) -> str:

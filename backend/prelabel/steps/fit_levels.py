@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from prelabel.config import Config
 from prelabel.steps import levels
-from prelabel.steps.features import StoredFeatures
 from prelabel.steps.groups import group_photos
+from prelabel.steps.photo_features import StoredFeatures
 from prelabel.steps.positions import PositionSums
 from prelabel.storage.progress import RunLog
 
