@@ -8,10 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 import numpy as np
+from numpy.typing import NDArray
 
 from prelabel.data import images
 from prelabel.data.records import Image, PatchFeatures
 from prelabel.errors import ContractError, PluginError
+from prelabel.steps import tiles
 from prelabel.storage.files import cache_folder
 from prelabel.storage.shards import ShardStore
 from prelabel.strategies import registry
@@ -50,25 +52,51 @@ class Extractor:
             return self._extract(photos)
 
     def _extract(self, photos: Sequence[Image]) -> list[PatchFeatures]:
-        patch, name = self.backbone.patch, registry.title("backbone", self.backbone)
-        grids = [images.grid_size(p.width, p.height, size=self.size, patch=patch) for p in photos]
+        if self.size > tiles.LARGEST:
+            return [self._tiled(photo) for photo in photos]
+        grids = self._grids(photos)
         results: list[PatchFeatures | None] = [None] * len(photos)
         for grid in sorted(set(grids)):
             members = [i for i, g in enumerate(grids) if g == grid]
-            height, width = grid[0] * patch, grid[1] * patch
             for start in range(0, len(members), self.backbone.batch):
                 batch = members[start : start + self.backbone.batch]
-                pixels = np.zeros((self.backbone.batch, height, width, 3), dtype=np.uint8)
-                for row, i in enumerate(batch):
-                    pixels[row] = images.resize(photos[i].pixels, height=height, width=width)
-                answers = self.backbone.extract(pixels)
-                if len(answers) != len(pixels):
-                    raise ContractError(
-                        f"{name} returned {len(answers)} results for {len(pixels)} photos"
-                    )
-                for i, answer in zip(batch, answers, strict=False):
-                    results[i] = check_features(name, answer, grid, dim=self.backbone.dim)
+                answers = self._of_pixels([self._pixels(photos[i], grid) for i in batch])
+                for i, answer in zip(batch, answers, strict=True):
+                    results[i] = answer
         return [r for r in results if r is not None]
+
+    def _tiled(self, photo: Image) -> PatchFeatures:
+        whole = Extractor(self.backbone, name=self.name, size=tiles.TILE)
+        [features], [grid] = whole.extract([photo]), self._grids([photo])
+        pixels = self._pixels(photo, grid)
+        return tiles.extract_tiled(
+            pixels,
+            features,
+            self._of_pixels,
+            patch=self.backbone.patch,
+            batch=self.backbone.batch,
+        )
+
+    def _grids(self, photos: Sequence[Image]) -> list[tuple[int, int]]:
+        patch = self.backbone.patch
+        return [images.grid_size(p.width, p.height, size=self.size, patch=patch) for p in photos]
+
+    def _pixels(self, photo: Image, grid: tuple[int, int]) -> NDArray[np.uint8]:
+        height, width = (n * self.backbone.patch for n in grid)
+        return images.pixels_at(photo, height=height, width=width)
+
+    def _of_pixels(self, pixels: Sequence[NDArray[np.uint8]]) -> list[PatchFeatures]:
+        """Features of at most a batch of images of the same size, in whole patches."""
+        name = registry.title("backbone", self.backbone)
+        height, width = pixels[0].shape[:2]
+        batch = np.zeros((self.backbone.batch, height, width, 3), dtype=np.uint8)
+        batch[: len(pixels)] = pixels
+        answers = self.backbone.extract(batch)
+        if len(answers) != len(batch):
+            raise ContractError(f"{name} returned {len(answers)} results for {len(batch)} photos")
+        grid = height // self.backbone.patch, width // self.backbone.patch
+        own = answers[: len(pixels)]
+        return [check_features(name, one, grid, dim=self.backbone.dim) for one in own]
 
 
 def extract_each(
