@@ -17,7 +17,7 @@ from prelabel import pipeline
 from prelabel.config import Config
 from prelabel.data.dataset import Dataset
 from prelabel.data.images import read_image
-from prelabel.data.records import Image, LevelResult, PatchFeatures, Prediction, Region
+from prelabel.data.records import Image, ImageFile, LevelResult, PatchFeatures, Prediction, Region
 from prelabel.evaluation import Evaluation, evaluate
 from prelabel.label_classes import LabelClasses
 from prelabel.model import FittedModel
@@ -55,6 +55,7 @@ class Session:
         self.classes, truths = ground_truth(folder)
         self._segmenter = PhotoSegmenter(self.model, self.model.config, keep_features=True)
         self.photos: dict[str, Photo] = {}
+        self._files = {photo.name: photo for photo in photos.photos}
         for photo in photos.photos:
             if photo.name in truths:
                 image = read_image(photo.file)
@@ -87,11 +88,15 @@ class Session:
         )
         return [names[i] for i in order]
 
+    def labelled(self, opened: Sequence[str]) -> list[tuple[ImageFile, LabelledPhoto]]:
+        """What the annotator leaves on each of these photos."""
+        return [(self._files[name], self._labelled(self.photos[name])) for name in opened]
+
     def teach(self, mode: str, opened: Sequence[str]) -> tuple[Taught | None, float]:
         """What the opened photos teach, and the seconds that learning took."""
         if not opened:
             return None, 0.0
-        labelled = [self._labelled(self.photos[name]) for name in opened]
+        labelled = [photo for _, photo in self.labelled(opened)]
         teacher = self._teachers["names only" if mode == "names only" else "blended"]
         start = time.perf_counter()
         taught = teacher.teach(labelled)

@@ -7,7 +7,9 @@ after that many photos, drawn with the seed, were corrected; measured on all oth
 
 ``foreground_iou``, ``found_50``, ``time_saved``: as in learning.csv; ``found_small``: of objects under
 32 × 32 pixels; ``false``: regions a photo that fit no object; ``features_seconds``: time of the processor for the features of a
-photo, with one thread if OMP_NUM_THREADS is 1, the median of three.
+photo, with one thread if OMP_NUM_THREADS is 1, the median of three; ``left_out``, ``left_out_finer``,
+``is_finer``: what `fit` finds on the corrected photos when it tries twice the size as well, and whether it
+would use that.
 """
 
 from __future__ import annotations
@@ -24,12 +26,15 @@ from csv_file import write_csv
 from learning_session import Session
 
 from prelabel import config
+from prelabel.finer import try_finer
 from prelabel.steps.features import Extractor
+from prelabel.storage.progress import RunLog
 
 RESULTS = Path(__file__).parent / "results" / "sizes.csv"
 FIELDS = (
     "weights", "set", "recipe", "size", "precision", "seed", "every", "opened", "photos_left",
     "foreground_iou", "found_50", "found_small", "time_saved", "false", "weight", "features_seconds",
+    "left_out", "left_out_finer", "is_finer",
 )  # fmt: skip
 Row = dict[str, str | int | float]
 
@@ -68,7 +73,7 @@ def main() -> int:
                     "every": arguments.every,
                 }
                 for row in measure(session, arguments.opened, arguments.seed):
-                    found = {k: str(v) for k, v in {**labels, **row}.items()}
+                    found = {k: str({**labels, **row}.get(k, "")) for k in FIELDS}
                     rows = [other for other in rows if _key(other) != _key(found)]
                     rows.append(found)
                     print(" ".join(f"{k}={found[k]}" for k in FIELDS), flush=True)
@@ -89,13 +94,16 @@ def measure(session: Session, opened: int, seed: int) -> Iterator[Row]:
         assert pixels
         assert objects
         small = objects.by_size.get("small")
-        found = {
+        found: dict[str, float | None] = {
             "foreground_iou": pixels.foreground_iou,
             "found_50": objects.whole.found_50,
             "found_small": small.found_50 if small else None,
             "time_saved": objects.time_saved,
             "weight": taught.facts.weight if taught else 0.0,
         }
+        if (tried := try_finer(session.model, session.labelled(order[:n]), RunLog())) is not None:
+            found["left_out"], found["left_out_finer"] = tried.ious
+            found["is_finer"] = float(tried.is_better)
         yield {
             "precision": str(session.model.backbone.get("precision", "")),
             "opened": n,

@@ -41,10 +41,11 @@ def test_merge__by_hand() -> None:
     cls = np.ones(1, np.float16)
     coarse = np.array([[0, 4]], np.float16)
     fine = np.array([[2, 2, 2, 2]], np.float16)
+    halves = np.array([[0, 2]], np.float16), np.array([[1, 1, 1, 1]], np.float16)
     merged = merge(
         [
-            PatchFeatures(coarse[..., None], cls, coarse / 2),
-            PatchFeatures(fine[..., None], 2 * cls, fine / 2),
+            PatchFeatures(coarse[..., None], cls, halves[0]),
+            PatchFeatures(fine[..., None], np.full(1, 2, np.float16), halves[1]),
         ]
     )
     assert merged.patches[..., 0].tolist() == [[1, 1.5, 2.5, 3]]  # of 0 1 3 4 and 2 2 2 2

@@ -79,7 +79,7 @@ def decode_apart(data: bytes, *, full: bool, side: int = WORKING_SIDE) -> Decode
     PhotoError."""
     try:
         with _usual:
-            return _ask(data, full, side, memory=_USUAL_MEMORY, seconds=_USUAL_SECONDS)
+            return _ask(data, full=full, side=side, memory=_USUAL_MEMORY, seconds=_USUAL_SECONDS)
     except DecodingMemoryError as error:
         if _frugal.is_set():
             raise PhotoError(
@@ -87,10 +87,10 @@ def decode_apart(data: bytes, *, full: bool, side: int = WORKING_SIDE) -> Decode
                 "take: scale it down, save it as JPEG, or use prelabel label-studio predict"
             ) from error
         with _large:
-            return _ask(data, full, side, memory=MAX_MEMORY, seconds=_MOST_SECONDS)
+            return _ask(data, full=full, side=side, memory=MAX_MEMORY, seconds=_MOST_SECONDS)
 
 
-def _ask(data: bytes, full: bool, side: int, *, memory: int, seconds: int) -> Decoded:
+def _ask(data: bytes, *, full: bool, side: int, memory: int, seconds: int) -> Decoded:
     request = _Request(n_bytes=len(data), full=full, side=side, memory=memory, seconds=seconds)
     process = _take()
     clock = threading.Timer(seconds, process.kill)
