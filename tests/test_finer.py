@@ -45,7 +45,9 @@ def _labelled(folder: Path, *, noise: bool = False) -> Dataset:
 def _fitted(labels: Dataset, *settings: str) -> tuple[FittedModel, RunLog]:
     log = RunLog()
     assert labels.photos
-    return fit(labels.photos, tiny_config(*settings), labels=labels, log=log), log
+    return fit(
+        labels.photos, tiny_config("features.finer=true", *settings), labels=labels, log=log
+    ), log
 
 
 def test_fit__small_objects_are_seen_at_twice_the_size_as_well(tmp_path: Path) -> None:
@@ -56,7 +58,8 @@ def test_fit__small_objects_are_seen_at_twice_the_size_as_well(tmp_path: Path) -
     assert "covers 0.5 patches" in remark  # 64 of 96 · 64 pixels, on 7 × 7 patches
     assert "5 to 12 times as long" in remark
     assert "features.finer=false" in remark
-    one_size, quiet = _fitted(labels, "features.finer=false")
+    quiet = RunLog()
+    one_size = fit(tmp_path / "photos", tiny_config(), labels=labels, log=quiet)  # the default
     assert one_size.config.features.sizes == (112,)
     assert quiet.remarks == []
     truths = {p.photo: np.any([r.mask for r in p.regions], axis=0) for p in labels.stream()}

@@ -74,13 +74,13 @@ class Features(_Section):
             Larger finds smaller objects and costs more. Several, as in [448, 896], are merged on the
             finest grid of patches, and cost as much as all of them; the first one's CLS token is the
             photo's.
-        finer: of labelled photos whose median object covers fewer than 9 patches, try twice the size
-            as well, and use both if that is clearly better where they are left out. Not with several
-            sizes.
+        finer: with labels whose median object covers fewer than 9 patches, try twice the size as well,
+            and use both if that is clearly better on labelled photos that are left out. Not with
+            several sizes.
     """
 
     size: OneOrMoreSizes = 448
-    finer: bool = True
+    finer: bool = False
 
     @property
     def sizes(self) -> tuple[int, ...]:
