@@ -40,8 +40,8 @@ from prelabel.evaluation.metrics import VOID
 from prelabel.interactive.mask import object_mask
 from prelabel.interactive.prompts import Prompts
 from prelabel.segment import Segmenter
-from prelabel.steps.features import Extractor, from_arrays
 from prelabel.steps.photos import find_photos
+from prelabel.steps.scales import Scales
 from prelabel.storage.threads import one_blas_thread
 
 RESULTS = Path(__file__).parent / "results" / "interactive.csv"
@@ -88,9 +88,8 @@ def measure(folder: Path, recipe: str, source: str, seed: int, *, half: str) -> 
     photos = find_photos(folder / "images")
     model = pipeline.fit(photos, config.load(recipe, settings))
     segmenter = Segmenter(model)
-    size = model.config.features.size
-    extractor = Extractor(segmenter.backbone, name=model.config.backbone.name, size=size)
-    store = extractor.store()
+    settings = model.config
+    scales = Scales(segmenter.backbone, name=settings.backbone.name, sizes=settings.features.sizes)
     files = {Path(photo.name).stem: photo.file for photo in photos.photos}
 
     answers: list[Answer] = []
@@ -101,10 +100,7 @@ def measure(folder: Path, recipe: str, source: str, seed: int, *, half: str) -> 
         if truth.shape != (image.height, image.width):
             continue
         n_photos += 1
-        if image.digest in store:
-            features = from_arrays(store.read(image.digest))
-        else:
-            features = extractor.extract([image])[0]
+        [features] = scales.extract([image])
         with one_blas_thread():
             regions = segmenter.find(image, features).regions
             for true_object in true_objects(truth):
@@ -114,7 +110,7 @@ def measure(folder: Path, recipe: str, source: str, seed: int, *, half: str) -> 
     for prompt in dict.fromkeys(name for name, *_ in answers):
         ious, baselines, seconds = np.array([a[1:] for a in answers if a[0] == prompt]).T
         yield {
-            "size": size,
+            "size": settings.features.size,
             "precision": str(model.backbone.get("precision", "")),
             "set": folder.name,
             "half": half,

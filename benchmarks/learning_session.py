@@ -17,7 +17,7 @@ from prelabel import pipeline
 from prelabel.config import Config
 from prelabel.data.dataset import Dataset
 from prelabel.data.images import read_image
-from prelabel.data.records import Image, LevelResult, PatchFeatures, Prediction, Region
+from prelabel.data.records import Image, ImageFile, LevelResult, PatchFeatures, Prediction, Region
 from prelabel.evaluation import Evaluation, evaluate
 from prelabel.label_classes import LabelClasses
 from prelabel.model import FittedModel
@@ -46,14 +46,16 @@ class Photo:
 
 class Session:
     """A set that was fitted once, and whose photos are opened in an order. ``names``: whether classes
-    are measured, which needs the vector of every region."""
+    are measured, which needs the vector of every region. ``every``: 2 takes every second photo."""
 
-    def __init__(self, folder: Path, settings: Config) -> None:
+    def __init__(self, folder: Path, settings: Config, *, every: int = 1) -> None:
         photos = find_photos(folder / "images")
+        photos = replace(photos, photos=photos.photos[::every])
         self.model = pipeline.fit(photos, settings)
         self.classes, truths = ground_truth(folder)
         self._segmenter = PhotoSegmenter(self.model, self.model.config, keep_features=True)
         self.photos: dict[str, Photo] = {}
+        self._files = {photo.name: photo for photo in photos.photos}
         for photo in photos.photos:
             if photo.name in truths:
                 image = read_image(photo.file)
@@ -86,11 +88,15 @@ class Session:
         )
         return [names[i] for i in order]
 
+    def labelled(self, opened: Sequence[str]) -> list[tuple[ImageFile, LabelledPhoto]]:
+        """What the annotator leaves on each of these photos."""
+        return [(self._files[name], self._labelled(self.photos[name])) for name in opened]
+
     def teach(self, mode: str, opened: Sequence[str]) -> tuple[Taught | None, float]:
         """What the opened photos teach, and the seconds that learning took."""
         if not opened:
             return None, 0.0
-        labelled = [self._labelled(self.photos[name]) for name in opened]
+        labelled = [photo for _, photo in self.labelled(opened)]
         teacher = self._teachers["names only" if mode == "names only" else "blended"]
         start = time.perf_counter()
         taught = teacher.teach(labelled)

@@ -21,7 +21,7 @@ import io
 import multiprocessing
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,8 +40,8 @@ from prelabel.data.masks import Mask, decode_rle
 from prelabel.data.records import Image, LevelResult, PatchFeatures
 from prelabel.evaluation import metrics
 from prelabel.segment import Segmenter
-from prelabel.steps.features import Extractor, from_arrays, to_arrays
 from prelabel.steps.regions import PhotoRegions, agreement
+from prelabel.steps.scales import Scales
 from prelabel.storage.progress import RunLog
 
 SETS = ("voc_animals", "ecssd", "coco")
@@ -150,7 +150,12 @@ def measure(
     log = RunLog()
     model = pipeline.fit([files[stem] for stem in truths], chosen, log=log)
     segmenter = Segmenter(model)
-    extract = _Features(segmenter)
+    settings = model.config
+    scales = Scales(segmenter.backbone, name=settings.backbone.name, sizes=settings.features.sizes)
+
+    def extract(image: Image) -> PatchFeatures:
+        return scales.extract([image], store=True)[0]
+
     ious: dict[str, list[float]] = {name: [] for name in (*LEVELS, "whole")}
     scores, good, n_regions = [], [], 0
     counts = np.zeros((len(present) + 1, 256), dtype=np.int64)
@@ -174,8 +179,8 @@ def measure(
             n_regions += 1
         ious["whole"].append(metrics.foreground_iou(clusters > 0, truth) if has_object else np.nan)
         counts += metrics.confusion(clusters, truth, n_clusters=len(present))
-    wrong = list(_on_background(segmenter, extract, files, truths))
-    extract.store.flush()
+    with scales:
+        wrong = list(_on_background(segmenter, extract, files, truths))
     return Measured(
         row={
             **labels,
@@ -251,7 +256,7 @@ def _alone(
 
 def _on_background(
     segmenter: Segmenter,
-    extract: _Features,
+    extract: Callable[[Image], PatchFeatures],
     files: dict[str, Path],
     truths: dict[str, NDArray[np.uint8]],
 ) -> Iterator[float]:
@@ -299,22 +304,6 @@ def largest_rectangle(free: NDArray[np.bool_]) -> tuple[int, int, int, int]:
                     best = (row - bar + 1, left, bar, column - left)
             stack.append(column)
     return best
-
-
-class _Features:
-    """Features of an image, from the store or into it."""
-
-    def __init__(self, segmenter: Segmenter) -> None:
-        settings = segmenter.model.config
-        self.extractor = Extractor(
-            segmenter.backbone, name=settings.backbone.name, size=settings.features.size
-        )
-        self.store = self.extractor.store()
-
-    def __call__(self, image: Image) -> PatchFeatures:
-        if image.digest not in self.store:
-            self.store.add(image.digest, to_arrays(self.extractor.extract([image])[0]))
-        return from_arrays(self.store.read(image.digest))
 
 
 def _line(row: Row) -> str:

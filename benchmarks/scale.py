@@ -39,16 +39,14 @@ import numpy as np
 from csv_file import write_csv
 from numpy.typing import NDArray
 from scale_plot import draw
-from synthetic_features import Generated, Scenes, digest, write_store
+from synthetic_features import Generated, Scenes, Stored, digest, write_store
 
 from prelabel import config
 from prelabel.steps import fit_levels, patch_clusters
-from prelabel.steps.features import StoredFeatures
 from prelabel.steps.levels import PatchBlocks
 from prelabel.steps.patch_blocks import stored_blocks
 from prelabel.storage.memory import peak_memory
 from prelabel.storage.progress import RunLog
-from prelabel.storage.shards import ShardStore
 from prelabel.storage.threads import cores
 from prelabel_plugins.clusterers import spherical_kmeans
 
@@ -230,7 +228,7 @@ def _fit(
     settled = config.load("default", ["fit.photos=0", *settings])
     stored: Any = Generated(Scenes(side=side, dim=dim))
     if folder:
-        stored = StoredFeatures([], None, ShardStore(Path(folder)))  # type: ignore[arg-type]
+        stored = Stored(Path(folder))
     digests = [digest(number) for number in range(n_photos)]
     seconds, cpu = time.perf_counter(), time.process_time()
     fit_levels.fit_levels(digests, stored, settled, RunLog())
@@ -312,7 +310,7 @@ TASKS: dict[str, Callable[..., object]] = {
 
 
 def _blocks(folder: str, n_photos: int) -> PatchBlocks:
-    stored = StoredFeatures([], None, ShardStore(Path(folder)))  # type: ignore[arg-type]
+    stored: Any = Stored(Path(folder))
     return stored_blocks(
         sorted(digest(number) for number in range(n_photos)),
         stored,

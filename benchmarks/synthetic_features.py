@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prelabel.data.records import PatchFeatures
-from prelabel.steps.features import to_arrays
+from prelabel.steps.features import from_arrays, to_arrays
 from prelabel.storage.shards import ShardStore
 
 Float = NDArray[np.float32]
@@ -67,6 +67,20 @@ class Generated:
     def read(self, name: str, *, verify: bool = True) -> PatchFeatures:
         """The features of the photo with that digest."""
         return self._scenes.features(int(name, 16) * self._inverse % 2**128)
+
+
+class Stored:
+    """In place of ``StoredFeatures``: what is in one store."""
+
+    def __init__(self, folder: Path) -> None:
+        self._store = ShardStore(folder)
+
+    def read(self, name: str, *, verify: bool = True) -> PatchFeatures:
+        """The features of the photo with that digest."""
+        found = self._store.get(name, verify=verify)
+        if found is None:
+            raise KeyError(name)
+        return from_arrays(found)
 
 
 def write_store(folder: Path, scenes: Scenes, numbers: Iterable[int]) -> None:

@@ -39,11 +39,12 @@ interactive                  model+ segment extras weights
 photo_segmenter              model+ segment
 teacher                      model+ segment
 labelled_photos              photo_segmenter+
+finer                        model+ segment
 label_classes                model+ segment
 examples                     labelled_photos+
 finding                      photo_segmenter+
 instructive                  photo_segmenter+
-pipeline                     photo_segmenter+ overrides teacher labelled_photos label_classes
+pipeline                     photo_segmenter+ overrides teacher labelled_photos finer label_classes
 runs.facts
 report                       errors storage data runs.facts
 samples                      errors extras storage data

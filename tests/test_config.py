@@ -89,6 +89,15 @@ def test_load__another_strategy_drops_the_recipes_settings() -> None:
     assert same.backbone.settings == {"feature": "key"}
 
 
+def test_load__one_size_and_several(tmp_path: Path) -> None:
+    assert load("default").features.sizes == (448,)
+    several = load("default", ["features.size=[448, 896]"])
+    assert several.features.sizes == (448, 896)
+    (tmp_path / "own.toml").write_text(several.to_toml())
+    assert load(str(tmp_path / "own.toml")) == several
+    assert several.digest() != load("default", ["features.size=[896, 448]"]).digest()
+
+
 def test_load__settings_without_a_name_are_for_the_default_strategy() -> None:
     loaded = load("fast", ["clusterer.restarts=5"])
     assert loaded.clusterer.name == "spherical-kmeans"
@@ -102,6 +111,10 @@ def test_load__settings_without_a_name_are_for_the_default_strategy() -> None:
         ("features.sise=336", ("features", "'sise'", "'size'")),
         ("features.size=large", ("features.size = 'large'",)),
         ("features.size=3", ("features.size = 3",)),
+        ("features.size=[448]", ("features.size = [448]", "at least 2")),
+        ("features.size=[448, 3]", ("features.size.1 = 3",)),
+        ("features.size=[448, 448]", ("features.size = [448, 448]: expected sizes that differ",)),
+        ("features.size=[448, 'big']", ("features.size.1 = 'big'",)),
         ("levels.image_k=[]", ("levels.image_k = []",)),
         ("levels.image_k=[1]", ("levels.image_k.0 = 1",)),
         ("regions.threshold=1.5", ("regions.threshold = 1.5",)),

@@ -172,9 +172,9 @@ def count_decodes(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     seen: Counter[str] = Counter()
     decode = images.decode_image
 
-    def counted(data: bytes) -> Image:
+    def counted(data: bytes, file: Path) -> Image:
         seen[images.digest(data)] += 1
-        return decode(data)
+        return decode(data, file)
 
     monkeypatch.setattr(images, "decode_image", counted)
     return seen

@@ -60,15 +60,42 @@ class StrategyChoice(pydantic.BaseModel):
 Ks = Annotated[tuple[Annotated[int, Field(ge=2, le=256)], ...], Field(min_length=1, max_length=8)]
 
 
+MOST_SIZE = 2048
+Size = Annotated[int, Field(ge=28, le=MOST_SIZE)]
+Sizes = Annotated[tuple[Size, ...], Field(min_length=2, max_length=4)]
+OneOrMoreSizes = Annotated[
+    Annotated[Size, pydantic.Tag("one")] | Annotated[Sizes, pydantic.Tag("several")],
+    pydantic.Discriminator(lambda size: "several" if isinstance(size, list | tuple) else "one"),
+]
+
+
 class Features(_Section):
     """How photos are seen.
 
     Attributes:
         size: in pixels; a photo is seen at its own aspect ratio with the area of size × size.
-            Larger finds smaller objects and costs more.
+            Larger finds smaller objects and costs more. Several, as in [448, 896], are merged on the
+            finest grid of patches, and cost as much as all of them; the first one's CLS token is the
+            photo's.
+        finer: with labels whose median object covers fewer than 9 patches, try twice the size as well,
+            and use both if that is clearly better on labelled photos that are left out. Not with
+            several sizes.
     """
 
-    size: int = Field(default=448, ge=28, le=2048)
+    size: OneOrMoreSizes = 448
+    finer: bool = False
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The sizes, one or several."""
+        return self.size if isinstance(self.size, tuple) else (self.size,)
+
+    @pydantic.field_validator("size")
+    @classmethod
+    def _differ(cls, size: int | tuple[int, ...]) -> int | tuple[int, ...]:
+        if isinstance(size, tuple) and len(set(size)) < len(size):
+            raise ValueError("expected sizes that differ")
+        return size
 
 
 class Levels(_Section):
@@ -272,8 +299,11 @@ def validate(settings: Mapping[str, object]) -> Config:
         config = Config.model_validate(sections)
     except pydantic.ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{where} = {first['input']!r}: {first['msg']}") from error
+        loc = first["loc"]
+        places = [part for part in loc[2:] if isinstance(part, int)]  # in a list; else of a union
+        where = ".".join(str(part) for part in (*loc[:2], *places))
+        reason = first["msg"].removeprefix("Value error, ")
+        raise UserError(f"{where} = {first['input']!r}: {reason}") from error
     for section in KINDS:
         if section in Config.model_fields:
             config.strategy(section)

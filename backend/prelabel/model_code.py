@@ -15,7 +15,7 @@ Code = Mapping[str, str]
 _STEPS = {
     "steps.fit": ("prelabel.pipeline",),
     "steps.segment": ("prelabel.photo_segmenter",),
-    "steps.features": ("prelabel.steps.features",),
+    "steps.features": ("prelabel.steps.scales",),
 }
 _FIND_REGIONS = ("backbone", "clusterer", "consistency", "refiner", "separator", "embedder")
 """Kinds of strategies that run on each photo once a model is fitted."""

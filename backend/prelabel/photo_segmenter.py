@@ -10,7 +10,6 @@ import hashlib
 import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +21,10 @@ from prelabel.errors import PhotoError, PluginError, UserError
 from prelabel.model import FittedModel
 from prelabel.model_code import code_now, segments_code, vectors_origin
 from prelabel.segment import Segment, Segmenter, image_level_model
-from prelabel.steps.feature_cache import FeatureCache
-from prelabel.steps.features import Extractor, extract_each, from_arrays
+from prelabel.steps.features import extract_each
 from prelabel.steps.reading import ReadPhoto, chunks, read_ahead
 from prelabel.steps.regions import PhotoRegions
+from prelabel.steps.scales import Scales
 from prelabel.storage.files import cache_folder
 from prelabel.storage.progress import RunLog
 from prelabel.storage.shards import ShardStore
@@ -58,13 +57,14 @@ class PhotoSegmenter:
         config = model.config if model else config.image_level()
         self.backbone = config.strategy("backbone").resolve()
         self.config = config.with_strategy("backbone", self.backbone)
-        self._extractor = Extractor(
-            self.backbone, name=config.backbone.name, size=config.features.size
+        self._scales = Scales(
+            self.backbone,
+            name=config.backbone.name,
+            sizes=config.features.sizes,
+            recent=keep_features,
         )
         self._segmenter = Segmenter(model) if model else None
-        self._features = self._extractor.store()
-        source = self._features.folder.name  # identifies the backbone, its code and the size
-        self._recent = FeatureCache(cache_folder() / "recent" / source) if keep_features else None
+        source = self._scales.key
         if model:
             self.vectors_origin = model.vectors_origin
             key = _hash(model.segment_hash, source)
@@ -118,21 +118,14 @@ class PhotoSegmenter:
         missing = [image for image in images if image.digest not in found]
         if missing:
             with _one_at_a_time:
-                computed = self._extractor.extract(missing)
+                computed = self._scales.extract(missing)
             for image, features in zip(missing, computed, strict=True):
                 found[image.digest] = features
-                if self._recent:
-                    with suppress(OSError):  # a full disk: they are computed again when needed
-                        self._recent.put(image.digest, features)
         return [found[image.digest] for image in images]
 
     def kept_features(self, digest: str) -> PatchFeatures | None:
         """A photo's features, if they are in the cache."""
-        with self._stores:
-            stored = self._features.get(digest)
-        if stored is not None:
-            return from_arrays(stored)
-        return self._recent.get(digest) if self._recent else None
+        return self._scales.kept(digest)
 
     def known_features(self, digest: str) -> PatchFeatures:
         """The features of a photo that had some a moment ago. Raises UserError if another process has
@@ -196,7 +189,7 @@ class PhotoSegmenter:
 
     def _with_features(self, photos: Iterable[ReadPhoto]) -> Iterator[_Photo]:
         """Add features, in batches, to the photos whose segment is not in the cache."""
-        for chunk in chunks(photos, self._extractor.chunk):
+        for chunk in chunks(photos, self._scales.chunk):
             new = [image for _, _, image in chunk if image is not None]
             features = iter(extract_each(self.features, new))
             for photo, digest, image in chunk:

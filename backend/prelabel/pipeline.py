@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from prelabel.config import Config, change
-from prelabel.data.dataset import Dataset
+from prelabel.data.dataset import Dataset, Problems
 from prelabel.data.records import ImageFile, Prediction
 from prelabel.errors import UserError
+from prelabel.finer import try_finer
 from prelabel.label_classes import LabelClasses
 from prelabel.labelled_photos import labelled_photos, match
 from prelabel.model import FittedModel
@@ -20,9 +21,11 @@ from prelabel.overrides import backbone_settings
 from prelabel.photo_segmenter import Hook, PhotoSegmenter
 from prelabel.segment import Segment
 from prelabel.steps.classes import learn_classes
-from prelabel.steps.features import Extractor, StoredFeatures, extract_photos
 from prelabel.steps.fit_levels import fit_levels
+from prelabel.steps.patch_labels import LabelledPhoto
+from prelabel.steps.photo_features import StoredFeatures, extract_photos
 from prelabel.steps.photos import PhotoSet, draw_sample, find_photos
+from prelabel.steps.scales import Scales
 from prelabel.storage.progress import RunLog, reasons
 from prelabel.storage.pruning import prune_cache
 from prelabel.strategies import registry
@@ -72,27 +75,21 @@ def fit(
     photos, log = _photo_set(source, log)
     matched = match(labels, photos.photos) if labels else []
     config = change(config or Config(), backbone_settings(backbone) if backbone else [])
-    resolved = config.strategy("backbone").resolve()
-    config = config.with_strategy("backbone", resolved)
-    extractor = Extractor(resolved, name=config.backbone.name, size=config.features.size)
-    with extractor.store() as features:
-        prune_cache(keep=features.folder)
-        most = config.fit.photos or len(photos.photos)
-        sample = draw_sample(photos.photos, most=most, seed=config.fit.seed)
-        seen = extract_photos(sample, extractor, features, log)
-        stored = StoredFeatures(seen, extractor, features)
-        model = FittedModel(
-            config=config,
-            backbone=dict(resolved.identity()),
-            origins={k: registry.origin(k, name) for k, name in config.strategy_names.items()},
-            code=code_now(config),
-            levels=fit_levels([digest for _, digest in seen], stored, config, log),
-            classes=np.zeros((0, 0), dtype=np.float32),
-            n_photos=len(seen),
-        )
-        if labels:
-            model = _taught(model, matched, labels, log, complete=complete)
-        return _with_classes(model, [photo for photo, _ in seen], log, hook)
+    config = config.with_strategy("backbone", config.strategy("backbone").resolve())
+    most = config.fit.photos or len(photos.photos)
+    sample = draw_sample(photos.photos, most=most, seed=config.fit.seed)
+    model, seen = _fit_levels(sample, config, log)
+    if labels:
+        known = _known(model, matched, labels, log, complete=complete)
+        finer = try_finer(model, known, log)
+        if finer:
+            log.remark(str(finer))
+        if finer and finer.is_better:
+            model, seen = _fit_levels(sample, finer.config(config), log)
+            again = replace(labels, problems=Problems())  # what is wrong with them is counted once
+            known = _known(model, matched, again, log, complete=complete)
+        model = _taught(model, [photo for _, photo in known], log)
+    return _with_classes(model, seen, log, hook)
 
 
 def predict(
@@ -141,22 +138,49 @@ def predict_segments(
         yield label_classes(prediction, segment) if label_classes else prediction, segment
 
 
-def _taught(
+def _fit_levels(
+    sample: Sequence[ImageFile], config: Config, log: RunLog
+) -> tuple[FittedModel, list[ImageFile]]:
+    """A model with levels, but without classes, and the photos that could be used."""
+    backbone = config.strategy("backbone")
+    with Scales(backbone, name=config.backbone.name, sizes=config.features.sizes) as scales:
+        prune_cache(keep=scales.folders)
+        seen = extract_photos(sample, scales, log)
+        stored = StoredFeatures(seen, scales)
+        model = FittedModel(
+            config=config,
+            backbone=dict(backbone.identity()),
+            origins={k: registry.origin(k, name) for k, name in config.strategy_names.items()},
+            code=code_now(config),
+            levels=fit_levels([digest for _, digest in seen], stored, config, log),
+            classes=np.zeros((0, 0), dtype=np.float32),
+            n_photos=len(seen),
+        )
+    return model, [photo for photo, _ in seen]
+
+
+def _known(
     model: FittedModel,
     matched: Sequence[tuple[ImageFile, Prediction]],
     labels: Dataset,
     log: RunLog,
     *,
     complete: bool,
-) -> FittedModel:
-    """The model, taught with labelled photos."""
+) -> list[tuple[ImageFile, LabelledPhoto]]:
+    """What the labels say of each photo, whose features stay in the cache."""
     segmenter = PhotoSegmenter(model, model.config, keep_features=True)
     with log.stage("labels", len(matched)):
-        known = []
-        for _, photo in labelled_photos(matched, labels, segmenter, log, complete=complete):
-            known.append(photo)
-            log.advance()
-        return replace(model, taught=Teacher(model, segmenter.known_features).teach(known))
+        stream = labelled_photos(matched, labels, segmenter, log, complete=complete)
+        return list(log.advancing(stream))
+
+
+def _taught(model: FittedModel, photos: Sequence[LabelledPhoto], log: RunLog) -> FittedModel:
+    """The model, taught with labelled photos."""
+    segmenter = PhotoSegmenter(model, model.config, keep_features=True)
+    with log.stage("labels", 1):
+        taught = Teacher(model, segmenter.known_features).teach(photos)
+        log.advance()
+    return replace(model, taught=taught)
 
 
 def _with_classes(

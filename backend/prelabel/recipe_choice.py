@@ -12,9 +12,10 @@ import numpy as np
 from prelabel.config import Config, load
 from prelabel.data.records import PatchFeatures
 from prelabel.errors import UserError
-from prelabel.steps.features import Extractor, StoredFeatures, extract_photos
 from prelabel.steps.levels import border_patches
+from prelabel.steps.photo_features import StoredFeatures, extract_photos
 from prelabel.steps.photos import PhotoSet, draw_sample, find_photos
+from prelabel.steps.scales import Scales
 from prelabel.storage.progress import RunLog
 
 PHOTOS = 50
@@ -134,11 +135,11 @@ def choose_recipe(
     overrides, log = list(overrides), log or RunLog()
     config = load("default", overrides)
     backbone = config.strategy("backbone").resolve()
-    extractor = Extractor(backbone, name=config.backbone.name, size=config.features.size)
+    scales = Scales(backbone, name=config.backbone.name, sizes=config.features.sizes)
     sample = draw_sample(photos.photos, most=PHOTOS, seed=config.fit.seed)
-    with extractor.store() as features:
-        seen = extract_photos(sample, extractor, features, log)
-        stored = StoredFeatures(seen, extractor, features)
+    with scales:
+        seen = extract_photos(sample, scales, log)
+        stored = StoredFeatures(seen, scales)
         figures = [PhotoFigures.of(stored.read(digest)) for _, digest in seen]
     name, reason = choose(figures)
     try:

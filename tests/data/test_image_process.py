@@ -177,9 +177,9 @@ def test_what_needs_more_memory_gets_it_alone(
     asked: list[tuple[int, bool]] = []
     ask = image_process._ask
 
-    def watched(data: bytes, *, full: bool, memory: int, seconds: int) -> object:
+    def watched(data: bytes, *, full: bool, side: int, memory: int, seconds: int) -> object:
         asked.append((memory, image_process._large.locked()))
-        return ask(data, full=full, memory=memory, seconds=seconds)
+        return ask(data, full=full, side=side, memory=memory, seconds=seconds)
 
     monkeypatch.setattr(image_process, "_ask", watched)
     image = Image.new("RGB", (9_000, 9_000), (9, 8, 7))  # 324 MB

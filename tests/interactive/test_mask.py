@@ -21,9 +21,9 @@ from prelabel.interactive.mask import object_mask
 from prelabel.interactive.prompts import Prompts
 from prelabel.model import FittedModel
 from prelabel.segment import Segmenter
-from prelabel.steps.features import Extractor
 from prelabel.steps.levels import Clusters, Levels
 from prelabel.steps.patch_labels import LabelledPhoto, LabelledRegion
+from prelabel.steps.scales import Scales
 from prelabel.teacher import Teacher
 from support.small_photos import as_picture, tiny_config, write_scenes
 
@@ -295,11 +295,11 @@ def test_object_mask__with_a_fitted_model(tmp_path: Path) -> None:
     write_scenes(tmp_path, 6)
     model = pipeline.fit(tmp_path, tiny_config())
     segmenter = Segmenter(model)
-    extractor = Extractor(
-        segmenter.backbone, name=model.config.backbone.name, size=model.config.features.size
+    scales = Scales(
+        segmenter.backbone, name=model.config.backbone.name, sizes=model.config.features.sizes
     )
     picture = as_picture(3)
-    (features,) = extractor.extract([picture])
+    (features,) = scales.extract([picture])
     rng = np.random.default_rng(3)
     rng.integers(0, 256, (2, 3))
     y, x = rng.uniform(0.3, 0.7, 2)  # the disc's centre, as scene() draws it

@@ -15,10 +15,11 @@ from prelabel.config import Config
 from prelabel.data.images import read_image
 from prelabel.data.records import Image, ImageFile, PatchFeatures
 from prelabel.steps import patch_blocks, patch_clusters
-from prelabel.steps.features import StoredFeatures, to_arrays
+from prelabel.steps.features import from_arrays, to_arrays
 from prelabel.steps.fit_levels import fit_levels
 from prelabel.steps.levels import Clusters, Levels, without_place
 from prelabel.steps.patch_blocks import PatchTotals, stored_blocks
+from prelabel.steps.photo_features import StoredFeatures
 from prelabel.steps.positions import GRID
 from prelabel.storage import shards
 from prelabel.storage.progress import RunLog
@@ -47,12 +48,31 @@ def _digest(number: int) -> str:
     return f"{number * 0x9E3779B97F4A7C15F39CC0605CEDC835 % 2**128:032x}"
 
 
+class _Scales:
+    """What one store holds, and of what is missing the first photo."""
+
+    def __init__(self, store: ShardStore) -> None:
+        self._store = store
+        self.calls: list[int] = []
+
+    def kept(self, digest: str, *, verify: bool = True) -> PatchFeatures | None:
+        found = self._store.get(digest, verify=verify)
+        return None if found is None else from_arrays(found)
+
+    def extract(self, images: Sequence[Image], *, store: bool) -> list[PatchFeatures]:
+        assert store
+        self.calls.append(len(images))
+        for image in images:
+            self._store.add(image.digest, to_arrays(_photo(0)))
+        return [_photo(0) for _ in images]
+
+
 def _stored(folder: Path, numbers: Sequence[int], *, spread: float = 0.05) -> StoredFeatures:
     with ShardStore(folder) as store:
         for number in numbers:
             store.add(_digest(number), to_arrays(_photo(number, spread=spread)))
-    extractor: Any = None  # never used: nothing is missing
-    return StoredFeatures([], extractor, ShardStore(folder))
+    scales: Any = _Scales(ShardStore(folder))
+    return StoredFeatures([], scales)
 
 
 def _config(*overrides: str) -> Config:
@@ -199,19 +219,11 @@ def test_blocks__are_what_levels_compare(tmp_path: Path, monkeypatch: pytest.Mon
 def test_blocks__a_photo_that_was_removed_is_extracted_again_once(tmp_path: Path) -> None:
     (file,) = write_scenes(tmp_path, 1)
     digest = read_image(file).digest
-    calls = []
-
-    class Extractor:
-        def extract(self, images: Sequence[Image]) -> list[PatchFeatures]:
-            calls.append(len(images))
-            return [_photo(0)]
-
-    extractor: Any = Extractor()
-    photo = ImageFile("scene", file)
-    stored = StoredFeatures([(photo, digest)], extractor, ShardStore(tmp_path / "store"))
+    scales: Any = _Scales(ShardStore(tmp_path / "store"))
+    stored = StoredFeatures([(ImageFile("scene", file), digest)], scales)
     nowhere, center = np.zeros((0, 0, 0), np.float32), np.zeros(DIM, np.float32)
     blocks = stored_blocks([digest] * 4, stored, n=96, positions=nowhere, center=center)
     (block,) = blocks.read()
-    assert calls == [1]
+    assert scales.calls == [1]
     assert np.array_equal(block.vectors[:24], _photo(0).patches.reshape(24, DIM))
     assert np.array_equal(block.vectors[:24], block.vectors[72:])

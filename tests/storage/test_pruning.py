@@ -45,7 +45,7 @@ def test_prune__what_is_in_use_stays(tmp_path: Path) -> None:
 
 def test_prune__the_one_to_keep_stays_and_counts(tmp_path: Path) -> None:
     files = _files(tmp_path, 10, 30, 20)
-    prune(files, most=1, keep=files[1])
+    prune(files, most=1, keep=[files[1]])
     assert _left(tmp_path) == ["1"]
 
 
@@ -85,13 +85,13 @@ def test_prune_cache__the_longest_unused_goes_first(
     newer = _store(tmp_path, "features/c", kilobytes=4, used=300)
     weights = _store(tmp_path, "weights", kilobytes=4, used=1)
     monkeypatch.setenv("PRELABEL_CACHE_GB", "0.000009")
-    prune_cache(keep=oldest)  # in use, though its date is the oldest
+    prune_cache(keep=[oldest])  # in use, though its date is the oldest
     assert [p.exists() for p in (oldest, older, newer, weights)] == [True, False, True, True]
-    prune_cache(keep=tmp_path / "features" / "not there yet")
+    prune_cache(keep=[tmp_path / "features" / "not there yet"])
     assert oldest.exists()  # 8 kB are within the limit
     _store(tmp_path, "recent/d", kilobytes=4, used=50)
-    prune_cache(keep=tmp_path / "features" / "not there yet")
+    prune_cache(keep=[tmp_path / "features" / "not there yet"])
     assert not (tmp_path / "recent" / "d").exists()
     monkeypatch.setenv("PRELABEL_CACHE_GB", "many")
     with pytest.raises(UserError, match=r"many.*gigabytes"):
-        prune_cache(keep=oldest)
+        prune_cache(keep=[oldest])

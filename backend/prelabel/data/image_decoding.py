@@ -56,11 +56,13 @@ class Decoded:
     height: int
 
 
-def decode(data: bytes, *, full: bool, memory: int = MAX_MEMORY) -> Decoded:
-    """A photo's upright pixels, at the working size or at full size. ``memory``: bytes that this may
-    take, as far as the file's head tells. Raises PhotoError."""
+def decode(
+    data: bytes, *, full: bool, side: int = WORKING_SIDE, memory: int = MAX_MEMORY
+) -> Decoded:
+    """A photo's upright pixels, with at most ``side`` pixels on the long side, or at full size.
+    ``memory``: bytes that this may take, as far as the file's head tells. Raises PhotoError."""
     try:
-        return _decoded(data, full=full, memory=memory)
+        return _decoded(data, full=full, side=side, memory=memory)
     except PhotoError:
         raise
     except UnidentifiedImageError as error:
@@ -95,7 +97,7 @@ def opened(data: BinaryIO, formats: Sequence[str] = FORMATS) -> Iterator[PilImag
         yield image
 
 
-def _decoded(data: bytes, *, full: bool, memory: int) -> Decoded:
+def _decoded(data: bytes, *, full: bool, side: int, memory: int) -> Decoded:
     if webp := webp_size(data):
         _check_size(webp)
         _check_memory(webp[0] * webp[1] * _DECODER_BYTES["WEBP"], memory)
@@ -104,7 +106,7 @@ def _decoded(data: bytes, *, full: bool, memory: int) -> Decoded:
             stated = image.size
             deep_color = _has_deep_channels(image, data)
             if not (full or deep_color):
-                _reduce(image, data)
+                _reduce(image, data, side)
             _check_memory(_memory_of(image), memory)
             deep = _decode_deep(data) if deep_color else None
             if deep is not None and deep.shape[1::-1] != stated:
@@ -117,7 +119,7 @@ def _decoded(data: bytes, *, full: bool, memory: int) -> Decoded:
                 rows: Rows = DeepRows.of_bgr(deep)
             else:
                 rows = DeepRows.of_image(image) if image.mode in DEEP else EightBitRows(image)
-            return _finish(rows, stated, orientation, full=full)
+            return _finish(rows, stated, orientation, None if full else side)
     except UnidentifiedImageError:
         deep = _decode_deep(data) if data.startswith(TIFF) else None  # of floats, in colour
         if deep is None:
@@ -125,17 +127,17 @@ def _decoded(data: bytes, *, full: bool, memory: int) -> Decoded:
         exif = PilImage.Exif()
         exif.load(data)
         rows = DeepRows.of_bgr(deep)
-        return _finish(rows, rows.size, exif.get(ORIENTATION, 1), full=full)
+        return _finish(rows, rows.size, exif.get(ORIENTATION, 1), None if full else side)
 
 
-def _reduce(image: PilImage.Image, data: bytes) -> None:
+def _reduce(image: PilImage.Image, data: bytes, side: int) -> None:
     """Have an opened image decoded smaller where its format can do so and that is still large enough."""
-    side = max(WORKING_SIDE, *image.size)
+    longer = max(side, *image.size)
     if not isinstance(image, Jpeg2KImageFile):  # JPEG alone can be drafted
-        width, height = (-(-n * WORKING_SIDE // side) for n in image.size)
+        width, height = (-(-n * side // longer) for n in image.size)
         image.draft(None, (width, height))
         return
-    halves = min(jpeg_2000_levels(data), int(math.log2(side / WORKING_SIDE)))
+    halves = min(jpeg_2000_levels(data), int(math.log2(longer / side)))
     while any((n + (1 << halves >> 1)) >> halves != -(-n >> halves) for n in image.size):
         halves -= 1  # Pillow rounds these to another size than the decoder
     image.reduce = halves  # quicker; it takes as much memory
@@ -168,9 +170,10 @@ def _memory_of(image: PilImage.Image) -> int:
     return image.height * (8 + image.width * pixel)
 
 
-def _finish(rows: Rows, stated: tuple[int, int], orientation: int, *, full: bool) -> Decoded:
-    """``stated``: the size of the whole image, of which ``rows`` may be a reduced one."""
-    image = _whole(rows) if full else _working_size(rows)
+def _finish(rows: Rows, stated: tuple[int, int], orientation: int, side: int | None) -> Decoded:
+    """``stated``: the size of the whole image, of which ``rows`` may be a reduced one. ``side``: the
+    longest that the result may have; None for all of it."""
+    image = _whole(rows) if side is None else _working_size(rows, side)
     image.getexif()[ORIENTATION] = orientation
     width, height = stated[::-1] if orientation in (5, 6, 7, 8) else stated
     return Decoded(np.asarray(ImageOps.exif_transpose(image)), width, height)
@@ -183,10 +186,10 @@ def _whole(rows: Rows) -> PilImage.Image:
     return whole
 
 
-def _working_size(rows: Rows) -> PilImage.Image:
-    """RGB of the working size, not oriented."""
+def _working_size(rows: Rows, side: int) -> PilImage.Image:
+    """RGB with at most ``side`` pixels on the long side, not oriented."""
     width, height = rows.size
-    scale = min(1.0, WORKING_SIDE / max(rows.size))
+    scale = min(1.0, side / max(rows.size))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     # As Pillow's reducing_gap=2, but in bands: a copy of a large photo would double its cost.
     across, down = (max(1, n // (2 * m)) for n, m in zip(rows.size, size, strict=True))

@@ -23,6 +23,7 @@ from PIL import Image as PilImage
 from prelabel.data.image_decoding import (
     MAX_MEMORY,
     MAX_PIXELS,
+    WORKING_SIDE,
     Decoded,
     DecodingMemoryError,
     decode,
@@ -51,6 +52,7 @@ class _Request(TypedDict):
 
     n_bytes: int
     full: bool
+    side: int
     memory: int
     seconds: int
 
@@ -72,11 +74,12 @@ def be_frugal() -> None:
     _frugal.set()
 
 
-def decode_apart(data: bytes, *, full: bool) -> Decoded:
-    """A photo's upright pixels, at the working size or at full size. Raises PhotoError."""
+def decode_apart(data: bytes, *, full: bool, side: int = WORKING_SIDE) -> Decoded:
+    """A photo's upright pixels, with at most ``side`` pixels on the long side, or at full size. Raises
+    PhotoError."""
     try:
         with _usual:
-            return _ask(data, full=full, memory=_USUAL_MEMORY, seconds=_USUAL_SECONDS)
+            return _ask(data, full=full, side=side, memory=_USUAL_MEMORY, seconds=_USUAL_SECONDS)
     except DecodingMemoryError as error:
         if _frugal.is_set():
             raise PhotoError(
@@ -84,11 +87,11 @@ def decode_apart(data: bytes, *, full: bool) -> Decoded:
                 "take: scale it down, save it as JPEG, or use prelabel label-studio predict"
             ) from error
         with _large:
-            return _ask(data, full=full, memory=MAX_MEMORY, seconds=_MOST_SECONDS)
+            return _ask(data, full=full, side=side, memory=MAX_MEMORY, seconds=_MOST_SECONDS)
 
 
-def _ask(data: bytes, *, full: bool, memory: int, seconds: int) -> Decoded:
-    request = _Request(n_bytes=len(data), full=full, memory=memory, seconds=seconds)
+def _ask(data: bytes, *, full: bool, side: int, memory: int, seconds: int) -> Decoded:
+    request = _Request(n_bytes=len(data), full=full, side=side, memory=memory, seconds=seconds)
     process = _take()
     clock = threading.Timer(seconds, process.kill)
     clock.start()
@@ -197,7 +200,9 @@ def _answer_requests() -> None:
             data = _read(requests, request["n_bytes"])
             try:
                 _limit(request)
-                decoded = decode(data, full=request["full"], memory=request["memory"])
+                decoded = decode(
+                    data, full=request["full"], side=request["side"], memory=request["memory"]
+                )
             except PhotoError as error:
                 lacking = isinstance(error, DecodingMemoryError)
                 _send(answers, _Answer(problem=str(error), memory=lacking))

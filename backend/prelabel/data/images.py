@@ -7,6 +7,7 @@ import io
 import math
 import stat
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,7 +25,7 @@ from prelabel.data.image_formats import EXTENSIONS as EXTENSIONS
 from prelabel.data.image_headers import decoding_memory
 from prelabel.data.image_mending import LONG_TEXT, ended, find_fault, openable
 from prelabel.data.records import Image
-from prelabel.errors import PhotoError
+from prelabel.errors import PhotoError, UserError
 from prelabel.storage.files import open_file
 from prelabel.storage.memory import MemoryBudget, trim_heap
 from prelabel.storage.remote import RemoteFile
@@ -49,7 +50,7 @@ def be_frugal() -> None:
 
 def read_image(file: Path | RemoteFile) -> Image:
     """Decode a photo. Raises PhotoError, with a reason for people, if that cannot be done."""
-    return decode_image(read_bytes(file))
+    return decode_image(read_bytes(file), file)
 
 
 def read_bytes(file: Path | RemoteFile) -> bytes:
@@ -73,10 +74,25 @@ def _size_on_disk(file: Path) -> int:
     return status.st_size
 
 
-def decode_image(data: bytes) -> Image:
-    """Like ``read_image``, from a file's bytes."""
+def decode_image(data: bytes, file: Path | RemoteFile | None = None) -> Image:
+    """Like ``read_image``, from a file's bytes. ``file``: where they are; without it, the image holds
+    them if it is larger than the working size."""
     decoded = _decode(data, full=False)
-    return Image(decoded.pixels, decoded.width, decoded.height, digest(data))
+    is_reduced = decoded.pixels.shape[:2] != (decoded.height, decoded.width)
+    again = (partial(read_bytes, file) if file else partial(bytes, data)) if is_reduced else None
+    return Image(decoded.pixels, decoded.width, decoded.height, digest(data), again)
+
+
+def pixels_at(image: Image, *, height: int, width: int) -> NDArray[np.uint8]:
+    """An image's pixels uint8 (height, width, 3): decoded again where it has more of them than the
+    working size keeps. Raises UserError if its file has changed since, PhotoError if that fails."""
+    pixels = image.pixels
+    if image.read_again and max(height, width) > max(pixels.shape[:2]):
+        data = image.read_again()
+        if digest(data) != image.digest:
+            raise UserError("a photo was changed while it was used: run the command again")
+        pixels = _decode(data, full=False, side=max(height, width)).pixels
+    return resize(pixels, height=height, width=width)
 
 
 def decode_full_size(data: bytes) -> NDArray[np.uint8]:
@@ -84,32 +100,32 @@ def decode_full_size(data: bytes) -> NDArray[np.uint8]:
     return _decode(data, full=True).pixels
 
 
-def _decode(data: bytes, *, full: bool) -> Decoded:
+def _decode(data: bytes, *, full: bool, side: int = WORKING_SIDE) -> Decoded:
     if not data:
         raise PhotoError("is empty (0 bytes)")
     match find_fault(data):
         case "":
-            return _decode_whole(data, full=full)
+            return _decode_whole(data, full=full, side=side)
         case mended if mended == LONG_TEXT:
-            return _decode_whole(openable(data), full=full)
+            return _decode_whole(openable(data), full=full, side=side)
         case _:
-            return _decode_without_end(data, full=full)
+            return _decode_without_end(data, full=full, side=side)
 
 
-def _decode_without_end(jpeg: bytes, *, full: bool) -> Decoded:
+def _decode_without_end(jpeg: bytes, *, full: bool, side: int) -> Decoded:
     versions = ended(jpeg)
     if len({digest(_decode_whole(one, full=True).pixels.tobytes()) for one in versions}) != 1:
         raise PhotoError(f"cannot be decoded (it is truncated; {len(jpeg)} bytes)")
-    return _decode_whole(versions[0], full=full)
+    return _decode_whole(versions[0], full=full, side=side)
 
 
-def _decode_whole(data: bytes, *, full: bool) -> Decoded:
+def _decode_whole(data: bytes, *, full: bool, side: int = WORKING_SIDE) -> Decoded:
     memory = decoding_memory(data)
     if memory is None or memory > _MOST_HERE:
-        return image_process.decode_apart(data, full=full)
+        return image_process.decode_apart(data, full=full, side=side)
     with _here.taking(memory):
         try:
-            return decode(data, full=full)
+            return decode(data, full=full, side=side)
         finally:
             if memory > _LARGE:
                 trim_heap()  # each thread's allocator would keep what the photo took

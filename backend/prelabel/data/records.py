@@ -6,7 +6,8 @@ dataclasses: ``msgspec.structs.replace`` changes one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -42,12 +43,15 @@ class Image:
         width: of the oriented photo at full size, in pixels.
         height: likewise.
         digest: hash of the file's bytes, 32 hex digits.
+        read_again: gives these bytes, for more pixels than the working size keeps; None if there are
+            none. Raises PhotoError.
     """
 
     pixels: NDArray[np.uint8]
     width: int
     height: int
     digest: str
+    read_again: Callable[[], bytes] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

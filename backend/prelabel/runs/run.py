@@ -182,6 +182,7 @@ def describe(
         warnings=[
             *(tally.warnings(model.config) if tally else []),
             *photos.notes(),
+            *log.remarks,
             *_notes(log),
         ],
         taught=_taught(model),

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 import numpy as np
+from numpy.typing import NDArray
 
 from prelabel.data import images
-from prelabel.data.records import Image, ImageFile, PatchFeatures
-from prelabel.errors import ContractError, PhotoError, PluginError, UserError
-from prelabel.steps.reading import chunks, read_ahead
+from prelabel.data.records import Image, PatchFeatures
+from prelabel.errors import ContractError, PluginError
+from prelabel.steps import tiles
 from prelabel.storage.files import cache_folder
-from prelabel.storage.progress import RunLog, reasons
 from prelabel.storage.shards import ShardStore
 from prelabel.strategies import registry
-from prelabel.strategies.blame import PluginFailures, costs_the_photo
+from prelabel.strategies.blame import costs_the_photo
 from prelabel.strategies.checks import check_features
 from prelabel.strategies.code_digest import modules_code, strategy_code
 from prelabel.strategies.protocols import Backbone
@@ -53,25 +52,51 @@ class Extractor:
             return self._extract(photos)
 
     def _extract(self, photos: Sequence[Image]) -> list[PatchFeatures]:
-        patch, name = self.backbone.patch, registry.title("backbone", self.backbone)
-        grids = [images.grid_size(p.width, p.height, size=self.size, patch=patch) for p in photos]
+        if self.size > tiles.LARGEST:
+            return [self._tiled(photo) for photo in photos]
+        grids = self._grids(photos)
         results: list[PatchFeatures | None] = [None] * len(photos)
         for grid in sorted(set(grids)):
             members = [i for i, g in enumerate(grids) if g == grid]
-            height, width = grid[0] * patch, grid[1] * patch
             for start in range(0, len(members), self.backbone.batch):
                 batch = members[start : start + self.backbone.batch]
-                pixels = np.zeros((self.backbone.batch, height, width, 3), dtype=np.uint8)
-                for row, i in enumerate(batch):
-                    pixels[row] = images.resize(photos[i].pixels, height=height, width=width)
-                answers = self.backbone.extract(pixels)
-                if len(answers) != len(pixels):
-                    raise ContractError(
-                        f"{name} returned {len(answers)} results for {len(pixels)} photos"
-                    )
-                for i, answer in zip(batch, answers, strict=False):
-                    results[i] = check_features(name, answer, grid, dim=self.backbone.dim)
+                answers = self._of_pixels([self._pixels(photos[i], grid) for i in batch])
+                for i, answer in zip(batch, answers, strict=True):
+                    results[i] = answer
         return [r for r in results if r is not None]
+
+    def _tiled(self, photo: Image) -> PatchFeatures:
+        whole = Extractor(self.backbone, name=self.name, size=tiles.TILE)
+        [features], [grid] = whole.extract([photo]), self._grids([photo])
+        pixels = self._pixels(photo, grid)
+        return tiles.extract_tiled(
+            pixels,
+            features,
+            self._of_pixels,
+            patch=self.backbone.patch,
+            batch=self.backbone.batch,
+        )
+
+    def _grids(self, photos: Sequence[Image]) -> list[tuple[int, int]]:
+        patch = self.backbone.patch
+        return [images.grid_size(p.width, p.height, size=self.size, patch=patch) for p in photos]
+
+    def _pixels(self, photo: Image, grid: tuple[int, int]) -> NDArray[np.uint8]:
+        height, width = (n * self.backbone.patch for n in grid)
+        return images.pixels_at(photo, height=height, width=width)
+
+    def _of_pixels(self, pixels: Sequence[NDArray[np.uint8]]) -> list[PatchFeatures]:
+        """Features of at most a batch of images of the same size, in whole patches."""
+        name = registry.title("backbone", self.backbone)
+        height, width = pixels[0].shape[:2]
+        batch = np.zeros((self.backbone.batch, height, width, 3), dtype=np.uint8)
+        batch[: len(pixels)] = pixels
+        answers = self.backbone.extract(batch)
+        if len(answers) != len(batch):
+            raise ContractError(f"{name} returned {len(answers)} results for {len(batch)} photos")
+        grid = height // self.backbone.patch, width // self.backbone.patch
+        own = answers[: len(pixels)]
+        return [check_features(name, one, grid, dim=self.backbone.dim) for one in own]
 
 
 def extract_each(
@@ -88,68 +113,6 @@ def extract_each(
         except PluginError as error:
             answers.append(error)
     return answers
-
-
-def extract_photos(
-    photos: Sequence[ImageFile], extractor: Extractor, store: ShardStore, log: RunLog
-) -> list[tuple[ImageFile, str]]:
-    """Fill the store with features. Returns the photos that could be read, with their digests. Raises
-    UserError if there is none."""
-    seen = []
-    failures = PluginFailures(log)
-    with log.stage("features", len(photos)), store:
-        for chunk in chunks(read_ahead(photos, known=store.__contains__, log=log), extractor.chunk):
-            new = [image for _, _, image in chunk if image is not None]
-            answers = iter(extract_each(extractor.extract, new))
-            for photo, digest, image in chunk:
-                answer = None if image is None else next(answers)
-                log.advance()
-                if isinstance(answer, PluginError):
-                    failures.add(photo.name, answer)
-                    continue
-                failures.passed()
-                if answer is not None:
-                    store.add(digest, to_arrays(answer))
-                seen.append((photo, digest))
-    if not log.skipped and not seen:
-        raise UserError("there is no photo to fit on")
-    if not seen:
-        raise UserError(f"none of {len(log.skipped)} photos can be used: {reasons(log.skipped)}")
-    return seen
-
-
-class StoredFeatures:
-    """Features of photos by their digests: from the store, or extracted again where another process
-    has removed them meanwhile."""
-
-    def __init__(
-        self, seen: Sequence[tuple[ImageFile, str]], extractor: Extractor, store: ShardStore
-    ) -> None:
-        self._files = {digest: photo for photo, digest in seen}
-        self._extractor = extractor
-        self._store = store
-        self._extracting = threading.Lock()  # one at a time
-
-    def read(self, digest: str, *, verify: bool = True) -> PatchFeatures:
-        """A photo's features; may be called from several threads. ``verify``: as for
-        ``ShardStore.get``. Raises UserError if they and the photo are gone."""
-        stored = self._store.get(digest, verify=verify)
-        if stored is not None:
-            return from_arrays(stored)
-        with self._extracting:
-            return self._extract_again(digest)
-
-    def _extract_again(self, digest: str) -> PatchFeatures:
-        photo = self._files[digest]
-        try:
-            image = images.read_image(photo.file)
-        except PhotoError as error:
-            raise UserError(f"{photo.name} {error}, and was there a moment ago") from error
-        if image.digest != digest:
-            raise UserError(f"{photo.name} was changed during the fit: run the command again")
-        [features] = self._extractor.extract([image])
-        self._store.add(digest, to_arrays(features))
-        return features
 
 
 def identity_key(name: str, identity: Mapping[str, object]) -> str:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from prelabel.config import Config
 from prelabel.steps import levels, patch_clusters
-from prelabel.steps.features import StoredFeatures
 from prelabel.steps.groups import group_photos
 from prelabel.steps.patch_blocks import PatchTotals, stored_blocks
+from prelabel.steps.photo_features import StoredFeatures
 from prelabel.steps.photos import draw_sample
 from prelabel.steps.positions import PositionSums
 from prelabel.storage.progress import RunLog

@@ -15,6 +15,7 @@ from prelabel.steps.kept import Kept
 from prelabel.steps.patch_labels import (
     LabelledPhoto,
     class_names,
+    drawn_areas,
     patch_coverage,
     patch_shares,
     presume_background,
@@ -69,14 +70,12 @@ def learn(
     known = kept or Kept()
     known.begin()
     labels = _Labels(class_names(photos), learner, center, features_of, levels_of, seed, known)
-    folds = [photos[i::FOLDS] for i in range(min(FOLDS, len(photos)))]
+    folds = _folds(photos)
     summaries = [labels.summarize(fold) for fold in folds]
     left_out, names = _leave_out(folds, summaries, labels)
     learned = fit_learner(learner, summaries)
-    tried = [photo for _, photo in left_out]
-    areas = _areas(photos)
-    size = float(np.median(areas)) * tried[0].levels.size if areas and tried else np.inf
-    blend, scores = choose_blend(tried, patches=size)
+    areas = drawn_areas(photos)
+    blend, scores = _choose_blend(left_out, areas)
     cutting = _choose_cutting(left_out, blend, areas, min_area) if learned else Cutting()
     means, spread = _mean_patches(photos, labels.mean_of)
     name_scores = _means(names)
@@ -100,6 +99,37 @@ def learn(
         exemplars=vectors,
         exemplar_classes=vector_classes,
     )
+
+
+def left_out_ious(
+    photos: Sequence[LabelledPhoto],
+    *,
+    learner: Learner,
+    center: Float,
+    features_of: Callable[[str], PatchFeatures],
+    levels_of: Callable[[str], Float],
+    seed: int,
+) -> NDArray[np.float64]:
+    """The foreground IoU (n,) of photos that are left out, with the blend that is best on them; n = 0
+    if nothing can be learned. The arguments are those of ``learn``."""
+    labels = _Labels(class_names(photos), learner, center, features_of, levels_of, seed, Kept())
+    folds = _folds(photos)
+    left_out, _ = _leave_out(folds, [labels.summarize(fold) for fold in folds], labels)
+    blend = _choose_blend(left_out, drawn_areas(photos))[0]
+    return np.array([one.iou(blend) for _, one in left_out])
+
+
+def _folds(photos: Sequence[LabelledPhoto]) -> list[Sequence[LabelledPhoto]]:
+    return [photos[i::FOLDS] for i in range(min(FOLDS, len(photos)))]
+
+
+def _choose_blend(
+    left_out: Sequence[tuple[LabelledPhoto, LeftOut]], areas: Sequence[float]
+) -> tuple[Blend, dict[str, float]]:
+    """The best blend on photos that were left out. ``areas``: of drawn objects, as shares."""
+    tried = [photo for _, photo in left_out]
+    size = float(np.median(areas)) * tried[0].levels.size if areas and tried else np.inf
+    return choose_blend(tried, patches=size)
 
 
 @dataclass(frozen=True)
@@ -209,11 +239,6 @@ def _choose_cutting(
         masks = np.stack(objects) if objects else np.zeros((0, height, width), dtype=np.bool_)
         drawn.append(Drawn(p > 0.5, masks[masks.any(axis=(1, 2))]))
     return choose_cutting(drawn, areas, min_area=min_area)[0]
-
-
-def _areas(photos: Sequence[LabelledPhoto]) -> list[float]:
-    """Of the objects whose masks were drawn, as shares of their photos."""
-    return [r.area for photo in photos for r in photo.regions if r.name and r.weight == 1]
 
 
 def _mean_patches(

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from prelabel.steps.features import StoredFeatures
 from prelabel.steps.levels import PatchBlocks, Patches, border_patches
+from prelabel.steps.photo_features import StoredFeatures
 from prelabel.steps.positions import resample
 from prelabel.steps.reading import chunks
 from prelabel.storage.threads import cores, prefetch_map

@@ -78,6 +78,11 @@ def class_names(photos: Iterable[LabelledPhoto]) -> tuple[str, ...]:
     return tuple(sorted({r.name for photo in photos for r in photo.regions if r.name}))
 
 
+def drawn_areas(photos: Iterable[LabelledPhoto]) -> list[float]:
+    """Of the objects whose masks were drawn, as shares of their photos."""
+    return [r.area for photo in photos for r in photo.regions if r.name and r.weight == 1]
+
+
 def patch_shares(
     labels: LabelledPhoto, classes: Sequence[str], *, height: int, width: int
 ) -> Float:

@@ -32,7 +32,7 @@ def read_ahead(
         try:
             data = images.read_bytes(photo.file)
             digest = images.digest(data)
-            image = None if known(digest) else images.decode_image(data)
+            image = None if known(digest) else images.decode_image(data, photo.file)
             return digest, image, find_fault(data)
         except PhotoError as error:
             return error

@@ -49,13 +49,15 @@ class Prefixed:
 
 
 class RunLog:
-    """Seconds spent in each stage, the photos left out, with reasons, and notes on others."""
+    """Seconds spent in each stage, the photos left out, with reasons, notes on others, and remarks on
+    the whole."""
 
     def __init__(self, progress: Progress | None = None) -> None:
         self.progress = progress or Silent()
         self.seconds: dict[str, float] = {}
         self.skipped: dict[str, str] = {}
         self.notes: dict[str, str] = {}
+        self.remarks: list[str] = []
 
     @contextmanager
     def stage(self, name: str, total: int) -> Iterator[None]:
@@ -86,6 +88,10 @@ class RunLog:
     def note(self, photo: str, text: str) -> None:
         """Note that a photo was used though something is wrong with its file."""
         self.notes.setdefault(photo, text)
+
+    def remark(self, text: str) -> None:
+        """Remark on the whole of the photos, such as what was chosen for them."""
+        self.remarks.append(text)
 
 
 def reasons(skipped: Mapping[str, str]) -> str:

@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,12 +23,12 @@ def prune(
     *,
     most_bytes: float = math.inf,
     most: float = math.inf,
-    keep: Path | None = None,
+    keep: Collection[Path] = (),
     in_use: float = 0.0,
 ) -> None:
     """Remove files, or whole folders of files, until what is left is small enough.
 
-    ``most_bytes``, ``most``: of all together, and how many. ``keep``: one that stays. ``in_use``:
+    ``most_bytes``, ``most``: of all together, and how many. ``keep``: those that stay. ``in_use``:
     those used within this many seconds stay too. The time of use is that of modification. Other
     processes may write and prune at once; links are left alone.
     """
@@ -47,7 +47,7 @@ def prune(
     for used, size, place in sorted(found):
         if (total <= most_bytes and count <= most) or (in_use and used > time.time() - in_use):
             break
-        if place != keep:
+        if place not in keep:
             with suppress(OSError):
                 if place.is_dir():
                     shutil.rmtree(place)
@@ -56,9 +56,9 @@ def prune(
                 total, count = total - size, count - 1
 
 
-def prune_cache(*, keep: Path) -> None:
+def prune_cache(*, keep: Collection[Path]) -> None:
     """Remove what was used longest ago, whole stores of features and regions at a time, until they
-    take at most ``$PRELABEL_CACHE_GB`` gigabytes (50 if not set). ``keep`` stays. Raises UserError.
+    take at most ``$PRELABEL_CACHE_GB`` gigabytes (50 if not set). ``keep`` stay. Raises UserError.
     """
     text = os.environ.get("PRELABEL_CACHE_GB", "50")
     try:

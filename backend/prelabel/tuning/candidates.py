@@ -13,7 +13,7 @@ from prelabel.strategies import registry
 
 RECIPE = "recipe"
 _VALUES: dict[str, tuple[object, ...]] = {
-    "features.size": (336, 448, 672),
+    "features.size": (336, 448, 672, [448, 896]),
     "learner.name": (),  # all that are installed
     "separator.name": (),
     "separator.similar": (0.4, 0.55, 0.7),

@@ -117,6 +117,7 @@ class Predictor:
                 return self._seen[digest]
         image = images.decode_image(data)
         [features] = self._photos.features([image])
+        image = replace(image, read_again=None)  # which holds the file's bytes
         with self._lock:
             self._seen[digest] = image, features
             while len(self._seen) > _SEEN:

@@ -1,0 +1,72 @@
+"""Features of the photos of a fit: extracted into the cache, and read back."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from functools import partial
+
+from prelabel.data.images import read_image
+from prelabel.data.records import ImageFile, PatchFeatures
+from prelabel.errors import PhotoError, PluginError, UserError
+from prelabel.steps.features import extract_each
+from prelabel.steps.reading import chunks, read_ahead
+from prelabel.steps.scales import Scales
+from prelabel.storage.progress import RunLog, reasons
+from prelabel.strategies.blame import PluginFailures
+
+
+def extract_photos(
+    photos: Sequence[ImageFile], scales: Scales, log: RunLog
+) -> list[tuple[ImageFile, str]]:
+    """Fill the stores with features. Returns the photos that could be read, with their digests. Raises
+    UserError if there is none."""
+    seen = []
+    failures = PluginFailures(log)
+    with log.stage("features", len(photos)), scales:
+        for chunk in chunks(read_ahead(photos, known=scales.__contains__, log=log), scales.chunk):
+            new = [image for _, _, image in chunk if image is not None]
+            answers = iter(extract_each(partial(scales.extract, store=True), new))
+            for photo, digest, image in chunk:
+                answer = None if image is None else next(answers)
+                log.advance()
+                if isinstance(answer, PluginError):
+                    failures.add(photo.name, answer)
+                    continue
+                failures.passed()
+                seen.append((photo, digest))
+    if not log.skipped and not seen:
+        raise UserError("there is no photo to fit on")
+    if not seen:
+        raise UserError(f"none of {len(log.skipped)} photos can be used: {reasons(log.skipped)}")
+    return seen
+
+
+class StoredFeatures:
+    """Features of photos by their digests: from the store, or extracted again where another process
+    has removed them meanwhile."""
+
+    def __init__(self, seen: Sequence[tuple[ImageFile, str]], scales: Scales) -> None:
+        self._files = {digest: photo for photo, digest in seen}
+        self._scales = scales
+        self._extracting = threading.Lock()  # one at a time
+
+    def read(self, digest: str, *, verify: bool = True) -> PatchFeatures:
+        """A photo's features; may be called from several threads. ``verify``: as for
+        ``ShardStore.get``. Raises UserError if they and the photo are gone."""
+        kept = self._scales.kept(digest, verify=verify)
+        if kept is not None:
+            return kept
+        with self._extracting:
+            return self._extract_again(digest)
+
+    def _extract_again(self, digest: str) -> PatchFeatures:
+        photo = self._files[digest]
+        try:
+            image = read_image(photo.file)
+        except PhotoError as error:
+            raise UserError(f"{photo.name} {error}, and was there a moment ago") from error
+        if image.digest != digest:
+            raise UserError(f"{photo.name} was changed during the fit: run the command again")
+        [features] = self._scales.extract([image], store=True)
+        return features
