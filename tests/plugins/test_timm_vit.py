@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -243,6 +244,53 @@ def test_precision__bfloat16_is_close(vit: MakeVit) -> None:
         np.linalg.norm(exact, axis=-1) * np.linalg.norm(rough.patches.astype(np.float32), axis=-1)
     )
     assert cosine.min() > 0.99
+
+
+@pytest.mark.parametrize("feature", ["key", "token"])
+def test_openvino__computes_what_torch_does(vit: MakeVit, feature: str) -> None:
+    pytest.importorskip("openvino", reason="the extra openvino is not installed")
+    expected, found = vit(feature=feature), vit(feature=feature, runtime="openvino")
+    for height, width in ((NATIVE, NATIVE), (96, 208)):  # other numbers of tokens
+        photos = np.stack([_photo(height, width, seed=seed) for seed in range(2)])
+        pairs = zip(expected.extract(photos), found.extract(photos), strict=True)
+        for ours, theirs in pairs:
+            for field in ("patches", "cls", "attention"):
+                reference = torch.from_numpy(getattr(ours, field)).float()
+                assert _close(getattr(theirs, field), reference)
+    assert found.identity() == {**expected.identity(), "runtime": "openvino"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", [REGISTERS, ROTATED[0]])
+def test_openvino__other_networks(vit: MakeVit, architecture: str) -> None:
+    pytest.importorskip("openvino", reason="the extra openvino is not installed")
+    photo = _photo(112, 224) if architecture == REGISTERS else _photo(96, 160)
+    expected = vit(architecture).extract(photo[None])[0]
+    found = vit(architecture, runtime="openvino").extract(photo[None])[0]
+    assert _close(found.patches, torch.from_numpy(expected.patches).float())
+    assert _close(found.cls, torch.from_numpy(expected.cls).float())
+
+
+def test_openvino__bfloat16_is_close(vit: MakeVit) -> None:
+    pytest.importorskip("openvino", reason="the extra openvino is not installed")
+    exact = vit().extract(_photo()[None])[0].patches.astype(np.float32)
+    backbone = vit(precision="bfloat16", runtime="openvino")
+    rough = backbone.extract(_photo()[None])[0].patches.astype(np.float32)
+    cosine = (exact * rough).sum(-1)
+    cosine /= np.linalg.norm(exact, axis=-1) * np.linalg.norm(rough, axis=-1)
+    assert cosine.min() > 0.99
+    assert not np.array_equal(exact, rough)
+
+
+def test_openvino__is_for_cpus(vit: MakeVit) -> None:
+    with pytest.raises(UserError, match=r"runs on the CPU, not on backbone\.device=cuda"):
+        _ = vit(runtime="openvino", device="cuda").patch
+
+
+def test_openvino__that_is_not_installed(vit: MakeVit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(UserError, match=r"pip install 'prelabel\[openvino\]'"):
+        vit(runtime="openvino").identity()
 
 
 def _check_shapes(answer: PatchFeatures, grid: tuple[int, int]) -> None:

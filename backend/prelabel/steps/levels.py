@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from prelabel.data.records import LevelResult, PatchFeatures
 from prelabel.steps.positions import resample
+from prelabel.storage.threads import cores, prefetch_map
 from prelabel.strategies import registry
 from prelabel.strategies.checks import assign, check_array, fit_centroids, similarity
 from prelabel.strategies.protocols import Clusterer, Foreground
@@ -135,14 +136,15 @@ def fit_dataset(
     patches: Patches, *, ks: Sequence[int], clusterer: Clusterer, foreground: Foreground, seed: int
 ) -> Clusters:
     """Cluster patches for every k and let the foreground rule score the clusters."""
-    centroids, scores = [], []
-    for k in ks:
+
+
+    def clustering(k: int) -> tuple[Float, Float]:
         centres = fit_centroids(clusterer, patches.vectors, k=k, seed=seed)
-        centroids.append(centres)
-        scores.append(
-            _score(foreground, patches, assign(clusterer, patches.vectors, centres), k=len(centres))
-        )
-    return Clusters(tuple(centroids), tuple(scores))
+        labels = assign(clusterer, patches.vectors, centres)
+        return centres, _score(foreground, patches, labels, k=len(centres))
+
+    found = [one for _, one in prefetch_map(clustering, ks, workers=cores())]
+    return Clusters(tuple(own for own, _ in found), tuple(scores for _, scores in found))
 
 
 def refit(

@@ -103,7 +103,7 @@ def make(section: str, name: str, settings: Mapping[str, object]) -> Any:
                 f"{section} {name!r} has no setting {setting!r}{nearest(setting, known)}"
             )
     try:
-        return _adapter(strategy).validate_python(dict(settings))
+        return _adapter(strategy).validate_python(dict(settings))  # type: ignore[arg-type]
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         # As --set takes it: formats go by their names.
@@ -120,7 +120,7 @@ def origin(section: str, name: str) -> str:
 
 def title(section: str, strategy: object) -> str:
     """A strategy for messages: its kind and name, and the distribution and version of a plugin's."""
-    return _title(section, type(strategy))
+    return _title(section, type(strategy))  # type: ignore[arg-type]
 
 
 @cache  # asked at every call of a strategy, and a distribution's metadata is parsed at each question

@@ -15,33 +15,51 @@ from torch.overrides import TorchFunctionMode
 from prelabel.data.records import PatchFeatures
 from prelabel.errors import UserError
 from prelabel.weights.artifacts import OutlyingNorms
-from prelabel.weights.devices import best_device
+from prelabel.weights.devices import best_device, computes_bfloat16
 from prelabel.weights.load import LoadedWeights, default_choice, load
 from prelabel.weights.precision import fastest_precision
 from prelabel.weights.timm_import import timm
+from prelabel_plugins.backbones.openvino_blocks import OpenVinoBlocks, check_installed
 
-_networks: dict[tuple[str, str, str, str], Network] = {}
+_networks: dict[tuple[str, str, str, str, str], Network] = {}
 """What is loaded, by the settings and, where they named no architecture, also by its name."""
 
 
-def load_network(model: str, weights: str, precision: str, device: str) -> Network:
+def load_network(
+    model: str, weights: str, precision: str, device: str, runtime: str = "torch"
+) -> Network:
     """The network of these settings of TimmVit; it stays loaded. Raises UserError."""
     if not model and not weights:
         choice = default_choice()
         model, weights = choice.model, choice.weights
-    key = (model, weights, precision, device)
+    key = (model, weights, precision, device, runtime)
     if key not in _networks:
+        if runtime == "openvino":
+            check_installed()
         loaded = load(model, weights)
-        chosen = _device(device)
-        name = fastest_precision(chosen) if precision == "auto" else precision
+        chosen = _device(device, runtime)
+        name = _fastest(chosen, runtime) if precision == "auto" else precision
         if len(_networks) >= 4:  # two networks, as where weights are compared
             _networks.clear()
-        network = Network(loaded, device=chosen, dtype=getattr(torch, name))
+        network = Network(loaded, device=chosen, dtype=getattr(torch, name), runtime=runtime)
         _networks[key] = _networks[loaded.architecture, *key[1:]] = network
     return _networks[key]
 
 
-def _device(name: str) -> torch.device:
+def _fastest(device: torch.device, runtime: str) -> str:
+    if runtime == "torch":
+        return fastest_precision(device)
+    return "bfloat16" if computes_bfloat16(device) else "float32"
+
+
+def _device(name: str, runtime: str) -> torch.device:
+    if runtime == "openvino":
+        if torch.device("cpu" if name == "auto" else name).type != "cpu":
+            raise UserError(
+                f"backbone.runtime=openvino runs on the CPU, not on backbone.device={name}: "
+                "leave one of them out"
+            )
+        return torch.device("cpu")
     if name == "auto":
         return best_device()
     try:
@@ -55,7 +73,14 @@ def _device(name: str) -> torch.device:
 class Network:
     """A loaded network that computes features. Not thread-safe."""
 
-    def __init__(self, loaded: LoadedWeights, *, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        loaded: LoadedWeights,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        runtime: str = "torch",
+    ) -> None:
         model: Any = loaded.model  # its attributes are those of timm's vision transformers
         if not hasattr(model, "blocks") or getattr(model, "cls_token", None) is None:
             raise UserError(
@@ -68,11 +93,12 @@ class Network:
         self.architecture = loaded.architecture
         self.source = loaded.source
         self.weights_hash = loaded.weights_hash
-        self.device, self.dtype = device, dtype
+        self.device, self.dtype, self.runtime = device, dtype, runtime
         self.patch = int(model.patch_embed.patch_size[0])
         self.dim = int(model.embed_dim)
         self.depth = len(model.blocks)
         self.prefix = int(model.num_prefix_tokens)
+        self._compiled: dict[int, OpenVinoBlocks] = {}
         self._norms = OutlyingNorms(loaded.architecture)
         self._mean = torch.tensor(model.pretrained_cfg["mean"], device=device) * 255
         self._std = torch.tensor(model.pretrained_cfg["std"], device=device) * 255
@@ -98,8 +124,7 @@ class Network:
         extra = {} if rope is None else {"rope": rope}
         tokens = self.model.norm_pre(tokens)
         chosen = block % self.depth
-        for earlier in self.model.blocks[:chosen]:
-            tokens = earlier(tokens, **extra)
+        tokens = self._blocks_before(chosen, tokens, extra)
         last = self.model.blocks[chosen]
         if feature != "token" and _is_plain(last):
             if self._norms.wants_more:
@@ -119,6 +144,17 @@ class Network:
                 strict=True,
             )
         ]
+
+    def _blocks_before(self, chosen: int, tokens: Tensor, extra: Mapping[str, Tensor]) -> Tensor:
+        """The tokens that go into the chosen block."""
+        earlier = self.model.blocks[:chosen]
+        if self.runtime == "openvino" and chosen:
+            if chosen not in self._compiled:
+                self._compiled[chosen] = OpenVinoBlocks(list(earlier), dtype=self.dtype)
+            return self._compiled[chosen](tokens, **extra)
+        for block in earlier:
+            tokens = block(tokens, **extra)
+        return tokens
 
     def _whole_block(
         self, block: Any, tokens: Tensor, feature: str, extra: Mapping[str, Tensor]
@@ -192,9 +228,10 @@ def _is_plain(block: Any) -> bool:
 
 
 def _only_cls(block: Any, tokens: Tensor, feature: str) -> tuple[Tensor, Tensor, Tensor]:
-    """What is needed of the last block that is run: the CLS token behind it (n, 1, dim), the feature
-    of all tokens (n, n_tokens, dim), and the scores of the CLS token's attention (n, heads, 1,
-    n_tokens).
+    """What is needed of the last block that is run.
+
+    The CLS token behind it (n, 1, dim), the feature of all tokens (n, n_tokens, dim), and the scores of
+    the CLS token's attention (n, heads, 1, n_tokens).
 
     The other tokens' way through the attention and the MLP, a sixteenth of the time of ViT-S/16, leads
     nowhere.
