@@ -114,7 +114,7 @@ class Network:
             raise UserError(
                 f"backbone.block = {block}: {self.architecture} has {self.depth} blocks"
             )
-        pixels = torch.from_numpy(np.array(images)).to(self.device)
+        pixels = _to_device(images, self.device)
         pixels = ((pixels - self._mean) / self._std).permute(0, 3, 1, 2).to(self.dtype)
         rows, columns = images.shape[1] // self.patch, images.shape[2] // self.patch
         self._set_grid(rows, columns)
@@ -213,6 +213,14 @@ class _Attended(TorchFunctionMode):
             scale = (kwargs or {}).get("scale")
             self.scale = scale if isinstance(scale, float) else args[0].shape[-1] ** -0.5
         return func(*args, **(kwargs or {}))
+
+
+def _to_device(images: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """The pixels on the device; a GPU fetches them while the CPU goes on."""
+    pixels = torch.from_numpy(np.array(images))  # a copy, as they may be read-only
+    if device.type != "cuda":
+        return pixels.to(device)
+    return pixels.pin_memory().to(device, non_blocking=True)
 
 
 def _is_plain(block: Any) -> bool:
