@@ -5,7 +5,7 @@
 
 The run is `prelabel run` with the recipe, in this process with an empty cache: decoding, fit, predict,
 COCO export and report. The bare pass decodes the same photos, squashes them to the same number of
-patches, and runs the network by torch on batches of the best of 1, 4 and 8, in the precision that the
+patches, and runs the network by torch on batches of the best of ``--batches`` (1, 4, 8), in the precision that the
 run uses (bfloat16 where the processor computes with it, else float32). Both are run in turn; loading
 the weights and starting Python are in neither. The answer is the median ratio of the seconds, and of
 those of the processor, which say more on a machine that others use as well. With ``--out``, a row is
@@ -59,6 +59,7 @@ def main() -> int:
     parser.add_argument("--recipe", choices=list(TO_REACH), default="fast")
     parser.add_argument("--runtime", choices=("torch", "openvino"), default="torch")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--batches", type=int, nargs="+", default=list(BATCHES))
     parser.add_argument("--what", default="now", help="a word for the row, such as a commit")
     arguments = parser.parse_args()
 

@@ -118,6 +118,37 @@ def test_extract__tokens_and_attention_are_timms(
     assert np.ptp(reference.attention().numpy()) > 0.1 or grid == (1, 1)
 
 
+@pytest.mark.parametrize("block", [-1, 2])
+def test_extract__the_cls_token_alone_is_that_of_the_whole_block(vit: MakeVit, block: int) -> None:
+    photos = np.stack([_photo(96, 208, seed=seed) for seed in range(2)])
+    whole = vit(feature="token", block=block).extract(photos)  # every token leaves the block
+    for feature in ("key", "query", "value"):
+        alone = vit(feature=feature, block=block).extract(photos)
+        for one, other in zip(alone, whole, strict=True):
+            assert _close(one.cls, torch.from_numpy(other.cls).float())
+            assert _close(one.attention, torch.from_numpy(other.attention).float())
+
+
+@pytest.mark.parametrize("changed", ["norm", "scale"])
+def test_extract__the_cls_token_alone_of_other_blocks(
+    weights_file: WeightsFile, changed: str
+) -> None:
+    network = Network(
+        load(TINY, str(weights_file(TINY))), device=torch.device("cpu"), dtype=torch.float32
+    )
+    plain = network.extract(_photo()[None], feature="key", block=-1)[0]
+    last = network.model.blocks[-1]
+    if changed == "norm":
+        last.attn.q_norm = last.attn.k_norm = torch.nn.LayerNorm(DIM // HEADS)
+    else:
+        last.ls1, last.ls2 = torch.nn.Tanh(), torch.nn.Softsign()
+    alone = network.extract(_photo()[None], feature="key", block=-1)[0]
+    whole = network.extract(_photo()[None], feature="token", block=-1)[0]
+    assert not _close(plain.cls, torch.from_numpy(whole.cls).float())
+    assert _close(alone.cls, torch.from_numpy(whole.cls).float())
+    assert _close(alone.attention, torch.from_numpy(whole.attention).float())
+
+
 def test_extract__tokens_of_an_earlier_block(vit: MakeVit, weights_file: WeightsFile) -> None:
     reference = _Reference(weights_file(TINY)).network
     pixels = torch.from_numpy(_photo()).float().permute(2, 0, 1)[None] / 127.5 - 1

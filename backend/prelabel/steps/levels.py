@@ -137,7 +137,6 @@ def fit_dataset(
 ) -> Clusters:
     """Cluster patches for every k and let the foreground rule score the clusters."""
 
-
     def clustering(k: int) -> tuple[Float, Float]:
         centres = fit_centroids(clusterer, patches.vectors, k=k, seed=seed)
         labels = assign(clusterer, patches.vectors, centres)
