@@ -58,7 +58,8 @@ paper: $(VENV)/.demo ## the paper's protocol on official folders (VOC, COCO), be
 
 bench: $(VENV)/.demo ## speed and memory
 	$(RUN)/prelabel weights pull stand-in
-	$(RUN)/python benchmarks/speed.py $(DATA)
+	$(RUN)/python benchmarks/speed.py $(DATA) --recipe fast
+	$(RUN)/python benchmarks/speed.py $(DATA) --recipe default
 	$(RUN)/python benchmarks/memory.py
 
 bench-label-studio: $(VENV)/.demo label-studio-server ## names learned from corrections, clicks, the backend with a real server

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from prelabel.weights import artifacts
-from prelabel.weights.artifacts import OutlyingNorms, warn_of_missing_registers
+from prelabel.weights.artifacts import FEWEST, OutlyingNorms, warn_of_missing_registers
 from prelabel.weights.models import MODELS, STAND_IN_ARCHITECTURE
 
 PLAIN = {
