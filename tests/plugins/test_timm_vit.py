@@ -319,6 +319,7 @@ def test_openvino__is_for_cpus(vit: MakeVit) -> None:
 
 
 def test_openvino__that_is_not_installed(vit: MakeVit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("prelabel_plugins.backbones.timm_network._networks", {})
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(UserError, match=r"pip install 'prelabel\[openvino\]'"):
         vit(runtime="openvino").identity()
