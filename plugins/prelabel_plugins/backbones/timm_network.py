@@ -241,8 +241,7 @@ def _only_cls(block: Any, tokens: Tensor, feature: str) -> tuple[Tensor, Tensor,
     The CLS token behind it (n, 1, dim), the feature of all tokens (n, n_tokens, dim), and the scores of
     the CLS token's attention (n, heads, 1, n_tokens).
 
-    The other tokens' way through the attention and the MLP, a sixteenth of the time of ViT-S/16, leads
-    nowhere.
+    The other tokens' way through the attention and the MLP leads nowhere.
     """
     attn = block.attn
     attended = block.norm1(tokens)
