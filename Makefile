@@ -60,7 +60,8 @@ paper: $(VENV)/.demo ## the paper's protocol on official folders (VOC, COCO), be
 
 bench: $(VENV)/.demo ## speed, also beside other methods, and memory
 	$(RUN)/prelabel weights pull stand-in
-	$(RUN)/python benchmarks/speed.py $(DATA)
+	$(RUN)/python benchmarks/speed.py $(DATA) --recipe fast
+	$(RUN)/python benchmarks/speed.py $(DATA) --recipe default
 	$(RUN)/python benchmarks/peers.py $(DATA)
 	$(RUN)/python benchmarks/memory.py
 

@@ -1,4 +1,4 @@
-"""A run with nothing in the cache but weights."""
+"""A run with nothing in the cache but weights and what was measured of the processor."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from prelabel.storage.files import cache_folder
 
 @contextmanager
 def empty_cache() -> Iterator[Path]:
-    """A folder that is removed afterwards, with the cache in it, in which only the weights are."""
+    """A folder that is removed afterwards, with the cache in it, in which only the weights and the
+    measured precision are."""
     with tempfile.TemporaryDirectory() as folder:
-        weights_folder = cache_folder() / "weights"
+        usual = cache_folder()
         cache = Path(folder) / "cache"
         cache.mkdir()
-        (cache / "weights").symlink_to(weights_folder)
+        for name in ("weights", "precision.json"):
+            (cache / name).symlink_to(usual / name)
         os.environ["PRELABEL_CACHE"] = str(cache)
         try:
             yield Path(folder)
         finally:
-            os.environ["PRELABEL_CACHE"] = str(weights_folder.parent)
+            os.environ["PRELABEL_CACHE"] = str(usual)

@@ -37,6 +37,7 @@ EXTRAS: dict[str, Extra] = {
     "label-studio": Extra("talking to Label Studio", {"httpx": "httpx"}),
     "labelformat": Extra("the formats yolo-seg and boxes", {"labelformat": "labelformat"}),
     "map": Extra("a map of alike regions by UMAP in prelabel review", {"umap-learn": "umap"}),
+    "openvino": Extra("backbone.runtime=openvino", {"openvino": "openvino"}),
     "ray": Extra("prelabel predict --engine ray", {"ray": "ray"}),
     "sam": Extra("the refiner sam and prelabel serve --sam", {"loguru": "loguru", "osam": "osam"}),
     "samples": Extra("the sample photos", {"scikit-image": "skimage"}),

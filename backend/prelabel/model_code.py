@@ -19,7 +19,7 @@ _STEPS = {
 }
 _FIND_REGIONS = ("backbone", "clusterer", "consistency", "refiner", "separator", "embedder")
 """Kinds of strategies that run on each photo once a model is fitted."""
-_SAME_VECTORS = ("weights", "device", "precision")
+_SAME_VECTORS = ("weights", "device", "precision", "runtime")
 """Parts of a backbone's identity that change its vectors by rounding only, or not at all."""
 
 

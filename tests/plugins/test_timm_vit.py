@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,37 @@ def test_extract__tokens_and_attention_are_timms(
     assert _close(answer.cls, tokens[0])
     assert _close(answer.attention, reference.attention().reshape(grid))
     assert np.ptp(reference.attention().numpy()) > 0.1 or grid == (1, 1)
+
+
+@pytest.mark.parametrize("block", [-1, 2])
+def test_extract__the_cls_token_alone_is_that_of_the_whole_block(vit: MakeVit, block: int) -> None:
+    photos = np.stack([_photo(96, 208, seed=seed) for seed in range(2)])
+    whole = vit(feature="token", block=block).extract(photos)  # every token leaves the block
+    for feature in ("key", "query", "value"):
+        alone = vit(feature=feature, block=block).extract(photos)
+        for one, other in zip(alone, whole, strict=True):
+            assert _close(one.cls, torch.from_numpy(other.cls).float())
+            assert _close(one.attention, torch.from_numpy(other.attention).float())
+
+
+@pytest.mark.parametrize("changed", ["norm", "scale"])
+def test_extract__the_cls_token_alone_of_other_blocks(
+    weights_file: WeightsFile, changed: str
+) -> None:
+    network = Network(
+        load(TINY, str(weights_file(TINY))), device=torch.device("cpu"), dtype=torch.float32
+    )
+    plain = network.extract(_photo()[None], feature="key", block=-1)[0]
+    last = network.model.blocks[-1]
+    if changed == "norm":
+        last.attn.q_norm = last.attn.k_norm = torch.nn.LayerNorm(DIM // HEADS)
+    else:
+        last.ls1, last.ls2 = torch.nn.Tanh(), torch.nn.Softsign()
+    alone = network.extract(_photo()[None], feature="key", block=-1)[0]
+    whole = network.extract(_photo()[None], feature="token", block=-1)[0]
+    assert not _close(plain.cls, torch.from_numpy(whole.cls).float())
+    assert _close(alone.cls, torch.from_numpy(whole.cls).float())
+    assert _close(alone.attention, torch.from_numpy(whole.attention).float())
 
 
 def test_extract__tokens_of_an_earlier_block(vit: MakeVit, weights_file: WeightsFile) -> None:
@@ -243,6 +275,54 @@ def test_precision__bfloat16_is_close(vit: MakeVit) -> None:
         np.linalg.norm(exact, axis=-1) * np.linalg.norm(rough.patches.astype(np.float32), axis=-1)
     )
     assert cosine.min() > 0.99
+
+
+@pytest.mark.parametrize("feature", ["key", "token"])
+def test_openvino__computes_what_torch_does(vit: MakeVit, feature: str) -> None:
+    pytest.importorskip("openvino", reason="the extra openvino is not installed")
+    expected, found = vit(feature=feature), vit(feature=feature, runtime="openvino")
+    for height, width in ((NATIVE, NATIVE), (96, 208)):  # other numbers of tokens
+        photos = np.stack([_photo(height, width, seed=seed) for seed in range(2)])
+        pairs = zip(expected.extract(photos), found.extract(photos), strict=True)
+        for ours, theirs in pairs:
+            for field in ("patches", "cls", "attention"):
+                reference = torch.from_numpy(getattr(ours, field)).float()
+                assert _close(getattr(theirs, field), reference)
+    assert found.identity() == {**expected.identity(), "runtime": "openvino"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", [REGISTERS, ROTATED[0]])
+def test_openvino__other_networks(vit: MakeVit, architecture: str) -> None:
+    pytest.importorskip("openvino", reason="the extra openvino is not installed")
+    photo = _photo(112, 224) if architecture == REGISTERS else _photo(96, 160)
+    expected = vit(architecture).extract(photo[None])[0]
+    found = vit(architecture, runtime="openvino").extract(photo[None])[0]
+    assert _close(found.patches, torch.from_numpy(expected.patches).float())
+    assert _close(found.cls, torch.from_numpy(expected.cls).float())
+
+
+def test_openvino__bfloat16_is_close(vit: MakeVit) -> None:
+    pytest.importorskip("openvino", reason="the extra openvino is not installed")
+    exact = vit().extract(_photo()[None])[0].patches.astype(np.float32)
+    backbone = vit(precision="bfloat16", runtime="openvino")
+    rough = backbone.extract(_photo()[None])[0].patches.astype(np.float32)
+    cosine = (exact * rough).sum(-1)
+    cosine /= np.linalg.norm(exact, axis=-1) * np.linalg.norm(rough, axis=-1)
+    assert cosine.min() > 0.99
+    assert not np.array_equal(exact, rough)
+
+
+def test_openvino__is_for_cpus(vit: MakeVit) -> None:
+    with pytest.raises(UserError, match=r"runs on the CPU, not on backbone\.device=cuda"):
+        _ = vit(runtime="openvino", device="cuda").patch
+
+
+def test_openvino__that_is_not_installed(vit: MakeVit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("prelabel_plugins.backbones.timm_network._networks", {})
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(UserError, match=r"pip install 'prelabel\[openvino\]'"):
+        vit(runtime="openvino").identity()
 
 
 def _check_shapes(answer: PatchFeatures, grid: tuple[int, int]) -> None:

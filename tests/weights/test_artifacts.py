@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from prelabel.weights import artifacts
-from prelabel.weights.artifacts import OutlyingNorms, warn_of_missing_registers
+from prelabel.weights.artifacts import FEWEST, OutlyingNorms, warn_of_missing_registers
 from prelabel.weights.models import MODELS, STAND_IN_ARCHITECTURE
 
 PLAIN = {
@@ -87,3 +87,12 @@ def test_outlying_norms__none_within_three_medians(scale: float, widest: float, 
         patch.setattr(artifacts._log, "warning", lambda *parts: said.append(parts))
         OutlyingNorms("vit_huge").add((scale * drawn).astype(np.float32))
         assert not said
+
+
+def test_outlying_norms__enough_patches_are_not_looked_at_again() -> None:
+    norms = OutlyingNorms("vit")
+    norms.add(np.ones((1, FEWEST - 1), dtype=np.float32))
+    assert norms.wants_more
+    norms.add(np.ones((1, 1), dtype=np.float32))
+    assert not norms.wants_more
+    assert not OutlyingNorms("vit_base_patch14_dinov2").wants_more  # its name has said it

@@ -105,7 +105,7 @@ def make(section: str, name: str, settings: Mapping[str, object]) -> Any:
                 f"{section} {name!r} has no setting {setting!r}{nearest(setting, known)}"
             )
     try:
-        return pydantic.TypeAdapter(strategy).validate_python(dict(settings))
+        return _adapter(strategy).validate_python(dict(settings))  # type: ignore[arg-type]
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         # As --set takes it: formats go by their names.
@@ -122,7 +122,11 @@ def origin(section: str, name: str) -> str:
 
 def title(section: str, strategy: object) -> str:
     """A strategy for messages: its kind and name, and the distribution and version of a plugin's."""
-    made = type(strategy)
+    return _title(section, type(strategy))  # type: ignore[arg-type]
+
+
+@cache  # asked at every call of a strategy, and a distribution's metadata is parsed at each question
+def _title(section: str, made: type) -> str:
     for name, point in _entry_points(section).items():
         if point.value == f"{made.__module__}:{made.__qualname__}":
             own = not point.dist or point.dist.name == OWN
@@ -133,6 +137,11 @@ def title(section: str, strategy: object) -> str:
 def entry_point(section: str, name: str) -> EntryPoint | None:
     """Where a strategy is; None for one that is not installed."""
     return _entry_points(section).get(name)
+
+
+@cache  # building one takes milliseconds
+def _adapter(strategy: type) -> pydantic.TypeAdapter[Any]:
+    return pydantic.TypeAdapter(strategy)
 
 
 @cache

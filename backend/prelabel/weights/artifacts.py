@@ -46,6 +46,11 @@ class OutlyingNorms:
         self._patches = self._outlying = 0
         self._warned = _PLAIN.fullmatch(architecture.partition(".")[0]) is not None
 
+    @property
+    def wants_more(self) -> bool:
+        """Whether there were too few patches to tell."""
+        return not self._warned and self._patches < FEWEST
+
     def add(self, norms: NDArray[np.float32]) -> None:
         """Norms float32 (n_photos, n_patches) of a block's output, before it is normalized: the keys,
         queries and values of a block are made of normalized patches, and do not show them."""

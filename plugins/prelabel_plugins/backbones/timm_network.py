@@ -15,32 +15,51 @@ from torch.overrides import TorchFunctionMode
 from prelabel.data.records import PatchFeatures
 from prelabel.errors import UserError
 from prelabel.weights.artifacts import OutlyingNorms
-from prelabel.weights.devices import best_device
+from prelabel.weights.devices import best_device, computes_bfloat16
 from prelabel.weights.load import LoadedWeights, default_choice, load
 from prelabel.weights.precision import fastest_precision
+from prelabel.weights.timm_import import timm
+from prelabel_plugins.backbones.openvino_blocks import OpenVinoBlocks, check_installed
 
-_networks: dict[tuple[str, str, str, str], Network] = {}
+_networks: dict[tuple[str, str, str, str, str], Network] = {}
 """What is loaded, by the settings and, where they named no architecture, also by its name."""
 
 
-def load_network(model: str, weights: str, precision: str, device: str) -> Network:
+def load_network(
+    model: str, weights: str, precision: str, device: str, runtime: str = "torch"
+) -> Network:
     """The network of these settings of TimmVit; it stays loaded. Raises UserError."""
     if not model and not weights:
         choice = default_choice()
         model, weights = choice.model, choice.weights
-    key = (model, weights, precision, device)
+    key = (model, weights, precision, device, runtime)
     if key not in _networks:
+        if runtime == "openvino":
+            check_installed()
         loaded = load(model, weights)
-        chosen = _device(device)
-        name = fastest_precision(chosen) if precision == "auto" else precision
+        chosen = _device(device, runtime)
+        name = _fastest(chosen, runtime) if precision == "auto" else precision
         if len(_networks) >= 4:  # two networks, as where weights are compared
             _networks.clear()
-        network = Network(loaded, device=chosen, dtype=getattr(torch, name))
+        network = Network(loaded, device=chosen, dtype=getattr(torch, name), runtime=runtime)
         _networks[key] = _networks[loaded.architecture, *key[1:]] = network
     return _networks[key]
 
 
-def _device(name: str) -> torch.device:
+def _fastest(device: torch.device, runtime: str) -> str:
+    if runtime == "torch":
+        return fastest_precision(device)
+    return "bfloat16" if computes_bfloat16(device) else "float32"
+
+
+def _device(name: str, runtime: str) -> torch.device:
+    if runtime == "openvino":
+        if torch.device("cpu" if name == "auto" else name).type != "cpu":
+            raise UserError(
+                f"backbone.runtime=openvino runs on the CPU, not on backbone.device={name}: "
+                "leave one of them out"
+            )
+        return torch.device("cpu")
     if name == "auto":
         return best_device()
     try:
@@ -54,7 +73,14 @@ def _device(name: str) -> torch.device:
 class Network:
     """A loaded network that computes features. Not thread-safe."""
 
-    def __init__(self, loaded: LoadedWeights, *, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        loaded: LoadedWeights,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        runtime: str = "torch",
+    ) -> None:
         model: Any = loaded.model  # its attributes are those of timm's vision transformers
         if not hasattr(model, "blocks") or getattr(model, "cls_token", None) is None:
             raise UserError(
@@ -67,11 +93,12 @@ class Network:
         self.architecture = loaded.architecture
         self.source = loaded.source
         self.weights_hash = loaded.weights_hash
-        self.device, self.dtype = device, dtype
+        self.device, self.dtype, self.runtime = device, dtype, runtime
         self.patch = int(model.patch_embed.patch_size[0])
         self.dim = int(model.embed_dim)
         self.depth = len(model.blocks)
         self.prefix = int(model.num_prefix_tokens)
+        self._compiled: dict[int, OpenVinoBlocks] = {}
         self._norms = OutlyingNorms(loaded.architecture)
         self._mean = torch.tensor(model.pretrained_cfg["mean"], device=device) * 255
         self._std = torch.tensor(model.pretrained_cfg["std"], device=device) * 255
@@ -87,7 +114,7 @@ class Network:
             raise UserError(
                 f"backbone.block = {block}: {self.architecture} has {self.depth} blocks"
             )
-        pixels = torch.from_numpy(np.array(images)).to(self.device)
+        pixels = _to_device(images, self.device)
         pixels = ((pixels - self._mean) / self._std).permute(0, 3, 1, 2).to(self.dtype)
         rows, columns = images.shape[1] // self.patch, images.shape[2] // self.patch
         self._set_grid(rows, columns)
@@ -97,20 +124,14 @@ class Network:
         extra = {} if rope is None else {"rope": rope}
         tokens = self.model.norm_pre(tokens)
         chosen = block % self.depth
-        for earlier in self.model.blocks[:chosen]:
-            tokens = earlier(tokens, **extra)
-        attended = self.model.blocks[chosen].norm1(tokens)
-        with _Attended() as seen:
-            tokens = self.model.blocks[chosen](tokens, **extra)
-        self._norms.add(tokens[:, self.prefix :].float().norm(dim=-1).cpu().numpy())
-        tokens = self.model.norm(tokens)
-
-        patches = (
-            tokens
-            if feature == "token"
-            else _project(self.model.blocks[chosen].attn, attended, feature)
-        )
-        scores = (seen.query[:, :, :1] @ seen.key.transpose(-2, -1)).float() * seen.scale
+        tokens = self._blocks_before(chosen, tokens, extra)
+        last = self.model.blocks[chosen]
+        if feature != "token" and _is_plain(last):
+            if self._norms.wants_more:
+                self._add_norms(last(tokens))
+            cls, patches, scores = _only_cls(last, tokens, feature)
+        else:
+            cls, patches, scores = self._whole_block(last, tokens, feature, extra)
         attention = scores.softmax(dim=-1)[:, :, 0, self.prefix :].mean(dim=1)
         attention = attention / attention.mean(dim=1, keepdim=True).clamp_min(1e-12)
         n = len(images)
@@ -118,11 +139,40 @@ class Network:
             PatchFeatures(patches=p, cls=c, attention=a)
             for p, c, a in zip(
                 _half(patches[:, self.prefix :].reshape(n, rows, columns, -1)),
-                _half(tokens[:, 0]),
+                _half(self.model.norm(cls)[:, 0]),
                 _half(attention.reshape(n, rows, columns)),
                 strict=True,
             )
         ]
+
+    def _blocks_before(self, chosen: int, tokens: Tensor, extra: Mapping[str, Tensor]) -> Tensor:
+        """The tokens that go into the chosen block."""
+        earlier = self.model.blocks[:chosen]
+        if self.runtime == "openvino" and chosen:
+            if chosen not in self._compiled:
+                self._compiled[chosen] = OpenVinoBlocks(list(earlier), dtype=self.dtype)
+            return self._compiled[chosen](tokens, **extra)
+        for block in earlier:
+            tokens = block(tokens, **extra)
+        return tokens
+
+    def _whole_block(
+        self, block: Any, tokens: Tensor, feature: str, extra: Mapping[str, Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """As ``_only_cls``, of any block."""
+        attended = block.norm1(tokens)
+        with _Attended() as seen:
+            tokens = block(tokens, **extra)
+        self._add_norms(tokens)
+        if feature == "token":
+            patches = self.model.norm(tokens)
+        else:
+            patches = _project(block.attn, attended, feature)
+        scores = (seen.query[:, :, :1] @ seen.key.transpose(-2, -1)).float() * seen.scale
+        return tokens[:, :1], patches, scores
+
+    def _add_norms(self, tokens: Tensor) -> None:
+        self._norms.add(tokens[:, self.prefix :].float().norm(dim=-1).cpu().numpy())
 
     def _set_grid(self, rows: int, columns: int) -> None:
         """Resample the position grid without antialiasing, as DINO's own code does.
@@ -163,6 +213,53 @@ class _Attended(TorchFunctionMode):
             scale = (kwargs or {}).get("scale")
             self.scale = scale if isinstance(scale, float) else args[0].shape[-1] ** -0.5
         return func(*args, **(kwargs or {}))
+
+
+def _to_device(images: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """The pixels on the device; a GPU fetches them while the CPU goes on."""
+    pixels = torch.from_numpy(np.array(images))  # a copy, as they may be read-only
+    if device.type != "cuda":
+        return pixels.to(device)
+    return pixels.pin_memory().to(device, non_blocking=True)
+
+
+def _is_plain(block: Any) -> bool:
+    """Whether ``_only_cls`` computes what the block does."""
+    plain = timm.models.vision_transformer
+    attn = block.attn
+    return (
+        type(block) is plain.Block
+        and type(attn) is plain.Attention
+        and getattr(attn, "gate", None) is None
+        and isinstance(getattr(attn, "norm", None), torch.nn.Identity | None)
+    )
+
+
+def _only_cls(block: Any, tokens: Tensor, feature: str) -> tuple[Tensor, Tensor, Tensor]:
+    """What is needed of the last block that is run.
+
+    The CLS token behind it (n, 1, dim), the feature of all tokens (n, n_tokens, dim), and the scores of
+    the CLS token's attention (n, heads, 1, n_tokens).
+
+    The other tokens' way through the attention and the MLP leads nowhere.
+    """
+    attn = block.attn
+    attended = block.norm1(tokens)
+
+    def heads(projected: Tensor) -> Tensor:
+        n, n_tokens, dim = projected.shape
+        return projected.reshape(n, n_tokens, attn.num_heads, dim // attn.num_heads).transpose(1, 2)
+
+    keys, values = (_project(attn, attended, name) for name in ("key", "value"))
+    query = attn.q_norm(heads(_project(attn, attended[:, :1], "query")))
+    key = attn.k_norm(heads(keys))
+    mixed = functional.scaled_dot_product_attention(query, key, heads(values))
+    cls = tokens[:, :1] + block.ls1(attn.proj(mixed.transpose(1, 2).flatten(2)))
+    cls = cls + block.ls2(block.mlp(block.norm2(cls)))
+    known = {"key": keys, "value": values}
+    patches = known[feature] if feature in known else _project(attn, attended, feature)
+    scores = (query @ key.transpose(-2, -1)).float() * query.shape[-1] ** -0.5
+    return cls, patches, scores
 
 
 def _project(attn: Any, tokens: Tensor, feature: str) -> Tensor:

@@ -31,6 +31,8 @@ class TimmVit:
         block: which block, from 0, or from the end if negative; -1 is the last.
         precision: ``auto`` is bfloat16 where the device computes with it and is faster so, else
             float32; measured once and remembered.
+        runtime: what computes: ``torch``, or ``openvino`` on CPUs (extra ``openvino``), which is faster
+            where benchmarks/backends.py says so.
         device: ``auto`` is CUDA, then MPS, then the CPU; or a name that torch knows, such as
             ``cuda:1``.
     """
@@ -41,6 +43,7 @@ class TimmVit:
     block: int = -1
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
     device: str = "auto"
+    runtime: Literal["torch", "openvino"] = "torch"
 
     def resolve(self) -> TimmVit:
         """The same with the weights decided, so that a fitted model asks for them by name."""
@@ -67,7 +70,7 @@ class TimmVit:
         return 1 if self._network.device.type == "cpu" else 16
 
     def identity(self) -> Mapping[str, object]:
-        """Architecture, weights' hash and source, layer and precision."""
+        """Architecture, weights' hash and source, layer, precision and what computes."""
         network = self._network
         return {
             "architecture": network.architecture,
@@ -77,6 +80,7 @@ class TimmVit:
             "block": self.block % network.depth,
             "precision": str(network.dtype).removeprefix("torch."),
             "device": network.device.type,
+            "runtime": network.runtime,
         }
 
     def extract(self, images: NDArray[np.uint8]) -> Sequence[PatchFeatures]:
@@ -88,4 +92,4 @@ class TimmVit:
         # Here, since torch takes seconds to load, and settings are checked without it.
         from prelabel_plugins.backbones.timm_network import load_network
 
-        return load_network(self.model, self.weights, self.precision, self.device)
+        return load_network(self.model, self.weights, self.precision, self.device, self.runtime)

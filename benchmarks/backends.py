@@ -1,0 +1,250 @@
+"""What computes a ViT's features fastest on this machine, and what it does to the regions.
+
+    python benchmarks/backends.py DATA [--photos 20] [--rounds 3] [--weights stand-in] [--backends NAME …]
+
+All blocks of the network but the last, which is nearly all of the work, are run by each of: torch in
+float32 and bfloat16, torch.compile in bfloat16, ONNX Runtime in float32 and with weights and
+activations in int8 (dynamic quantization), and OpenVINO in float32 and bfloat16. What is not installed
+is left out, and said so. The rest is as in `backbone.runtime`.
+
+One model is fitted on the photos with torch in float32. Then every photo goes through each backend in
+turn, several rounds. Writes benchmarks/results/backends.csv, one row for each: ``first_seconds`` of the
+first photo, with compiling; ``seconds`` and ``cpu_seconds`` per photo, the median over photos of the
+fastest round, of the wall and of the processor (which counts where other programs share it);
+``relative_error`` of the patches' features to float32; ``iou`` mean over photos of the foreground of
+all regions, and ``iou_worst``, to those of float32.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from csv_file import write_csv
+from machine import FIELDS as MACHINE
+from machine import machine
+from numpy.typing import NDArray
+from torch import Tensor
+
+from prelabel import config, pipeline
+from prelabel.data import images
+from prelabel.data.records import Image, PatchFeatures
+from prelabel.segment import Segmenter
+from prelabel.steps.photos import find_photos
+from prelabel.weights.load import load
+from prelabel.weights.models import STAND_IN
+from prelabel_plugins.backbones.openvino_blocks import OpenVinoBlocks
+from prelabel_plugins.backbones.timm_network import Network
+
+SIZE = 448
+RESULTS = Path(__file__).parent / "results" / "backends.csv"
+FIELDS = (
+    "backend", "weights", "size", "photos", "rounds", "first_seconds", "seconds", "cpu_seconds",
+    "relative_error", "iou", "iou_worst", *MACHINE,
+)  # fmt: skip
+Blocks = Callable[[Tensor], Tensor]
+
+
+def main() -> int:
+    """Measure and write the CSV."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--photos", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--weights", default=STAND_IN)
+    parser.add_argument("--backends", nargs="+", default=list(BACKENDS), choices=list(BACKENDS))
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+
+    files = [photo.file for photo in find_photos(arguments.data).photos if "images" in photo.name]
+    files = files[:: max(1, len(files) // arguments.photos)][: arguments.photos]
+    chosen = config.load("fast", [f"backbone.weights={arguments.weights}", f"features.size={SIZE}"])
+    chosen = config.change(chosen, ["backbone.precision=float32", "backbone.device=cpu"])
+    segmenter = Segmenter(pipeline.fit(files, chosen))
+    photos = [images.read_image(file) for file in files]
+    with tempfile.TemporaryDirectory() as folder:
+        found = _all(arguments, photos, Path(folder))
+    exact = [one.features for one in found if one.name == REFERENCE]
+    rows = [
+        {**one.row(exact[0] if exact else None, photos, segmenter),
+         "weights": Path(arguments.weights).stem, "size": SIZE, "photos": len(photos),
+         "rounds": arguments.rounds, **machine()}
+        for one in found
+    ]  # fmt: skip
+    for row in rows:
+        print({name: row[name] for name in FIELDS if name not in MACHINE}, flush=True)
+    write_csv(arguments.out, FIELDS, rows)
+    return 0
+
+
+@dataclass
+class Measured:
+    """A backend's features of each photo, and the seconds that each took in each round."""
+
+    name: str
+    network: Network
+    first: float = 0.0
+    features: list[PatchFeatures] = field(default_factory=list)
+    wall: list[list[float]] = field(default_factory=list)
+    cpu: list[list[float]] = field(default_factory=list)
+
+    def round(self, pixels: Sequence[NDArray[np.uint8]]) -> None:
+        """Every photo once."""
+        self.features, wall, cpu = [], [], []
+        for photo in pixels:
+            at, cpu_at = time.perf_counter(), time.process_time()
+            self.features += self.network.extract(photo[None], feature="key", block=-1)
+            wall.append(time.perf_counter() - at)
+            cpu.append(time.process_time() - cpu_at)
+        self.wall.append(wall)
+        self.cpu.append(cpu)
+
+    def row(
+        self, exact: Sequence[PatchFeatures] | None, photos: Sequence[Image], segmenter: Segmenter
+    ) -> dict[str, object]:
+        """What is told of it; without ``exact`` no error and no IoU."""
+        row: dict[str, object] = {
+            "backend": self.name,
+            "first_seconds": round(self.first, 2),
+            "seconds": round(min(float(np.median(own)) for own in self.wall), 4),
+            "cpu_seconds": round(min(float(np.median(own)) for own in self.cpu), 4),
+        }
+        if exact is None:
+            return row
+        pairs = list(zip(exact, self.features, photos, strict=True))
+        ious = [
+            _iou(_foreground(segmenter, photo, a), _foreground(segmenter, photo, b))
+            for a, b, photo in pairs
+        ]
+        errors = [
+            np.linalg.norm(b.patches.astype(float) - a.patches) / np.linalg.norm(a.patches.astype(float))
+            for a, b, _ in pairs
+        ]  # fmt: skip
+        return row | {
+            "relative_error": round(float(np.mean(errors)), 5),
+            "iou": round(float(np.mean(ious)), 4),
+            "iou_worst": round(min(ious), 4),
+        }
+
+
+def _all(arguments: argparse.Namespace, photos: Sequence[Image], folder: Path) -> list[Measured]:
+    found = []
+    patch = load("", arguments.weights).model.patch_embed.patch_size[0]
+    pixels = [_input(photo, patch) for photo in photos]
+    for name in arguments.backends:
+        try:
+            dtype, make = BACKENDS[name]
+            network = Network(load("", arguments.weights), device=torch.device("cpu"), dtype=dtype)
+            own = Measured(name, _WithBlocks.of(network, make, folder))
+            at = time.perf_counter()
+            own.network.extract(pixels[0][None], feature="key", block=-1)
+            own.first = time.perf_counter() - at
+        except Exception as error:  # a backend may not work here in any way
+            print(f"{name} is left out: {type(error).__name__}: {str(error).splitlines()[0]}")
+        else:
+            found.append(own)
+    for _ in range(arguments.rounds):  # in turn, as other work comes and goes
+        for own in found:
+            own.round(pixels)
+    return found
+
+
+class _WithBlocks(Network):
+    """A network whose blocks before the last are run by something else."""
+
+    @classmethod
+    def of(cls, network: Network, make: Callable[..., Blocks], folder: Path) -> _WithBlocks:
+        network.__class__ = cls
+        network._run = make(network.model.blocks[: network.depth - 1], network, folder)  # type: ignore[attr-defined]
+        return network  # type: ignore[return-value]
+
+    def _blocks_before(self, chosen: int, tokens: Tensor, extra: Any) -> Tensor:
+        run: Blocks = self._run  # type: ignore[attr-defined]
+        return run(tokens)
+
+
+def _input(photo: Image, patch: int) -> NDArray[np.uint8]:
+    rows, columns = images.grid_size(photo.width, photo.height, size=SIZE, patch=patch)
+    return images.resize(photo.pixels, height=rows * patch, width=columns * patch)
+
+
+def _torch(blocks: torch.nn.Sequential, network: Network, folder: Path) -> Blocks:
+    return blocks
+
+
+def _compiled(blocks: torch.nn.Sequential, network: Network, folder: Path) -> Blocks:
+    return torch.compile(blocks, dynamic=True)  # type: ignore[return-value]
+
+
+def _openvino(blocks: torch.nn.Sequential, network: Network, folder: Path) -> Blocks:
+    return OpenVinoBlocks(list(blocks), dtype=network.dtype)
+
+
+def _onnx(blocks: torch.nn.Sequential, network: Network, folder: Path) -> Blocks:
+    return _session(_exported(blocks, network, folder))
+
+
+def _onnx_int8(blocks: torch.nn.Sequential, network: Network, folder: Path) -> Blocks:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    smaller = folder / "int8.onnx"
+    quantize_dynamic(
+        _exported(blocks, network, folder), smaller, weight_type=QuantType.QInt8, per_channel=True
+    )
+    return _session(smaller)
+
+
+def _exported(blocks: torch.nn.Sequential, network: Network, folder: Path) -> Path:
+    file = folder / "blocks.onnx"
+    if not file.exists():
+        free = {0: "n", 1: "n_tokens"}
+        torch.onnx.export(
+            blocks, (torch.zeros(1, 5, network.dim),), file, dynamo=False,
+            input_names=["tokens"], output_names=["out"], dynamic_axes={"tokens": free, "out": free},
+        )  # fmt: skip
+    return file
+
+
+def _session(file: Path) -> Blocks:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+
+    def run(tokens: Tensor) -> Tensor:
+        return torch.from_numpy(session.run(None, {"tokens": tokens.float().numpy()})[0])
+
+    return run
+
+
+def _foreground(segmenter: Segmenter, photo: Image, features: PatchFeatures) -> NDArray[np.bool_]:
+    return np.asarray(segmenter.find(photo, features).masks.any(axis=0))
+
+
+def _iou(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    together = np.count_nonzero(one | other)
+    return np.count_nonzero(one & other) / together if together else 1.0
+
+
+REFERENCE = "torch float32"
+BACKENDS: dict[str, tuple[torch.dtype, Callable[..., Blocks]]] = {
+    REFERENCE: (torch.float32, _torch),
+    "torch bfloat16": (torch.bfloat16, _torch),
+    "torch.compile bfloat16": (torch.bfloat16, _compiled),
+    "onnxruntime float32": (torch.float32, _onnx),
+    "onnxruntime int8": (torch.float32, _onnx_int8),
+    "openvino float32": (torch.float32, _openvino),
+    "openvino bfloat16": (torch.bfloat16, _openvino),
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

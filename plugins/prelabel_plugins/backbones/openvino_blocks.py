@@ -1,0 +1,84 @@
+"""Blocks of a vision transformer, run by OpenVINO on the CPU instead of torch."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prelabel.extras import required
+
+_HINTS = {torch.bfloat16: "bf16", torch.float32: "f32"}
+
+
+def check_installed() -> None:
+    """Raise UserError if OpenVINO is not installed."""
+    with required("openvino"):
+        import openvino  # noqa: F401
+
+
+class OpenVinoBlocks:
+    """Runs blocks, one after the other, on any number of tokens. Not thread-safe.
+
+    ``blocks``: on the CPU, whose weights stay theirs. ``dtype``: bfloat16 or float32, what they are
+    computed in. They are compiled at the first call, which takes seconds.
+    """
+
+    def __init__(self, blocks: Sequence[torch.nn.Module], *, dtype: torch.dtype) -> None:
+        import openvino
+
+        self._openvino: Any = openvino
+        self._blocks = _InTurn(blocks)
+        self._dtype = dtype
+        self._request: Any = None
+
+    def __call__(self, tokens: Tensor, rope: Tensor | None = None) -> Tensor:
+        """Tokens (n, n_tokens, dim) behind the last block, in their own dtype.
+
+        ``rope``: the rotary positions of networks that have them.
+        """
+        inputs = [tokens.float()] if rope is None else [tokens.float(), rope.float()]
+        if self._request is None:
+            self._request = self._compile(inputs).create_infer_request()
+        arrays = [np.ascontiguousarray(one.numpy()) for one in inputs]
+        answer = self._request.infer(arrays, share_inputs=True)
+        return torch.from_numpy(np.array(answer[0])).to(tokens.dtype)
+
+    def _compile(self, examples: Sequence[Tensor]) -> Any:
+        dim = examples[0].shape[-1]
+        shapes = [self._openvino.PartialShape([-1, -1, dim])]
+        shapes += [self._openvino.PartialShape([-1] * one.ndim) for one in examples[1:]]
+        dtype = next(self._blocks.parameters()).dtype
+        self._blocks.float()  # while they are converted
+        try:
+            with warnings.catch_warnings(), torch.no_grad():
+                warnings.simplefilter("ignore")  # torch's, of tracing
+                converted = self._openvino.convert_model(
+                    self._blocks,
+                    example_input=tuple(one.clone() for one in examples),
+                    input=shapes,
+                )
+        finally:
+            self._blocks.to(dtype)
+        settings = {
+            "INFERENCE_PRECISION_HINT": _HINTS[self._dtype],
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "PERFORMANCE_HINT": "LATENCY",
+            "ENABLE_CPU_PINNING": False,  # photos are decoded beside it
+        }
+        return self._openvino.Core().compile_model(converted, "CPU", settings)
+
+
+class _InTurn(torch.nn.Module):
+    def __init__(self, blocks: Sequence[torch.nn.Module]) -> None:
+        super().__init__()
+        self.blocks = torch.nn.ModuleList(blocks)
+
+    def forward(self, tokens: Tensor, rope: Tensor | None = None) -> Tensor:
+        for block in self.blocks:
+            tokens = block(tokens) if rope is None else block(tokens, rope=rope)
+        return tokens
