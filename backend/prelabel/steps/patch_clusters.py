@@ -78,7 +78,11 @@ def _fit_each(
     seed: int,
 ) -> list[Float]:
     """Centroids of ``patches`` for every k, moved to what fits ``every`` patch if there are more."""
-    fitted = [fit_centroids(clusterer, patches.vectors, k=k, seed=seed) for k in ks]
+
+    def fit(k: int) -> Float:
+        return fit_centroids(clusterer, patches.vectors, k=k, seed=seed)
+
+    fitted = [own for _, own in prefetch_map(fit, ks, workers=cores())]
     if every is None:
         return fitted
     blocks = cast("BlockClusterer", clusterer)  # as the config has made sure
