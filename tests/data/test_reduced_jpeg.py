@@ -30,8 +30,8 @@ def _both(
     reduced: list[tuple[int, int]] = []
     reduce = image_decoding._reduce
 
-    def noted(image: Image.Image, own: bytes) -> None:
-        reduce(image, own)
+    def noted(image: Image.Image, own: bytes, side: int) -> None:
+        reduce(image, own, side)
         reduced.append(image.size)
 
     monkeypatch.setattr(image_decoding, "_reduce", noted)

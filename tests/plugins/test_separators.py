@@ -168,7 +168,9 @@ def _maps(text: str, *clusterings: str, foreground: ArrayLike | None = None) -> 
     clusters = [np.vectorize(ord)(_letters(c)) for c in clusterings or (text,)]
     p = letters == "b" if foreground is None else foreground
     ones = np.ones(letters.shape, dtype=np.float32)
-    return PatchMaps(np.array(p, np.float32), _vectors(letters), ones, np.array(clusters, np.int16))
+    vectors = _vectors(letters)
+    runs = np.array(clusters, np.int16)
+    return PatchMaps(np.array(p, np.float32), vectors, vectors.astype(np.float16), ones, runs)
 
 
 def _digits(numbers: NDArray[np.int32]) -> list[str]:
@@ -335,7 +337,7 @@ def _separate_clusters(
     return separator.separate(
         np.array(np.ones((height, width)) if refined is None else refined, dtype=np.float32),
         threshold=0.5,
-        patches=PatchMaps(ones, ones[..., None], ones, runs),
+        patches=PatchMaps(ones, ones[..., None], ones[..., None].astype(np.float16), ones, runs),
         image=np.zeros((height, width, 3), dtype=np.uint8),
     )
 
@@ -353,7 +355,7 @@ def test_clusters__beyond_the_last_is_the_last() -> None:
     separator: Separator = make("separator", "clusters", settings)
     ones = np.ones((2, 2), dtype=np.float32)
     clusters = np.array([[[0, 0], [0, 0]], [[0, 1], [0, 1]]], dtype=np.int16)
-    maps = PatchMaps(ones, ones[..., None], ones, clusters)
+    maps = PatchMaps(ones, ones[..., None], ones[..., None].astype(np.float16), ones, clusters)
     image = np.zeros((16, 16, 3), dtype=np.uint8)
     found = separator.separate(
         np.ones((16, 16), dtype=np.float32), threshold=0.5, patches=maps, image=image
@@ -388,7 +390,9 @@ def test_clusters__follow_the_edge_of_the_photo() -> None:
     found = separator.separate(
         np.ones((64, 64), dtype=np.float32),
         threshold=0.5,
-        patches=PatchMaps(ones, ones[..., None], ones, clusters),
+        patches=PatchMaps(
+            ones, ones[..., None], ones[..., None].astype(np.float16), ones, clusters
+        ),
         image=image,
     )
     assert (found[:, :35] == 1).all()

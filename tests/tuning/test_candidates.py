@@ -36,7 +36,10 @@ def test_candidates__learners_are_those_that_are_installed() -> None:
 
 def test_candidates__separators_without_those_that_labels_do_not_teach() -> None:
     found = {c.name for c in candidates("separator.name", load("default"), [])}
-    assert found == {"separator.name = connected", "separator.name = watershed"}
+    assert found == {
+        *("separator.name = connected", "separator.name = watershed"),
+        *("separator.name = hierarchy", "separator.name = zoom"),
+    }
     assert "tokencut" in registry.names("separator")
 
 

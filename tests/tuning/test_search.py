@@ -52,14 +52,14 @@ def test_tune__takes_the_best_of_each_group_with_those_before(
     tuned: Callable[[Figures], Tuning],
 ) -> None:
     def figures(config: Config) -> tuple[float, float]:
-        low = config.features.size == 672 and config.regions.threshold == 0.3
-        return (0.8 if low else 0.4 + 0.1 * (config.features.size == 672)), 0.1
+        low = config.features.size == 336 and config.regions.threshold == 0.3
+        return (0.8 if low else 0.4 + 0.1 * (config.features.size == 336)), 0.1
 
     found = tuned(figures)
-    assert found.config == load("default", ["features.size=672", "regions.threshold=0.3"])
+    assert found.config == load("default", ["features.size=336", "regions.threshold=0.3"])
     assert found.best.name == "regions.threshold = 0.3"
     assert [row.name for row in found.rows if row.is_taken] == [
-        "features.size = 672",
+        "features.size = 336",
         "regions.threshold = 0.3",
     ]
     (marked,) = (line for line in table_lines(found) if line.endswith("best"))

@@ -36,6 +36,8 @@ def enlarge_labels(of_patches: Labels, image: NDArray[np.uint8]) -> Labels:
     certain = cv2.erode(large, around) == cv2.dilate(large, around)
     markers = np.where(certain, large, 0).astype(np.int32)
     cv2.watershed(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), markers)
+    if not (markers > 0).any():  # a photo of a few pixels is all border
+        return np.asarray(large, dtype=np.int32)
     return nearest_known(markers, markers > 0)
 
 

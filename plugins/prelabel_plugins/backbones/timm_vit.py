@@ -31,10 +31,10 @@ class TimmVit:
         block: which block, from 0, or from the end if negative; -1 is the last.
         precision: ``auto`` is bfloat16 where the device computes with it and is faster so, else
             float32; measured once and remembered.
-        runtime: what computes: ``torch``, or ``openvino`` on CPUs (extra ``openvino``), which is faster
-            where benchmarks/backends.py says so.
         device: ``auto`` is CUDA, then MPS, then the CPU; or a name that torch knows, such as
             ``cuda:1``.
+        runtime: what computes: ``torch``, or ``openvino`` on CPUs (extra ``openvino``), which is faster
+            where benchmarks/backends.py says so.
     """
 
     model: str = ""
