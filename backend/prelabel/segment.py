@@ -198,14 +198,13 @@ class Segmenter:
         """Regions of one photo, without vectors. Raises ContractError."""
         results = self.apply_levels(features)
         combined = self.combine(features, results)
-        agreed = agreement(results, combined)
         maps = self.patch_maps(features, results, combined)
         if self.taught is None:
-            return self.to_regions(image, combined, agreed, patches=maps)
+            return self.to_regions(image, combined, patches=maps)
         classes, foreground = self.blend(features, combined)
         weight = self.taught.facts.weight
         own = 1 - np.abs(classes.sum(axis=1).reshape(combined.shape) - foreground)
-        agreed = (1 - weight) * agreed + weight * own
+        agreed = (1 - weight) * agreement(results, combined) + weight * own
         maps = replace(maps, foreground=foreground)
         return self.to_regions(
             image, foreground, agreed, self.taught.cutting, patches=maps, classes=classes
@@ -255,15 +254,16 @@ class Segmenter:
         self,
         image: Image,
         foreground: Float,
-        agreed: Float,
+        agreed: Float | None = None,
         cutting: Cutting | None = None,
         *,
         patches: PatchMaps | None = None,
         classes: Float | None = None,
     ) -> PhotoRegions:
-        """Refine P(foreground) and cut it into regions; ``agreed`` is the levels' agreement. Both are
-        float32 on the patch grid. Without ``patches`` the connected parts are regions. ``classes``: what
-        `blend` returned, for the regions' shares. Raises ContractError."""
+        """Refine P(foreground) and cut it into regions; ``agreed`` is how far it can be relied on. Both
+        are float32 on the patch grid. Without ``agreed``, ``patches`` tell the regions' scores; without
+        ``patches`` the connected parts are regions. ``classes``: what `blend` returned, for the regions'
+        shares. Raises ContractError."""
         config = self.model.config
         cutting = cutting or Cutting()
         smallest = cutting.smallest
@@ -271,13 +271,15 @@ class Segmenter:
         coarse = upsample(foreground, height=height, width=width)
         refined = refine(self.refiner, coarse, image.pixels)
         labels = self._separate(refined, image, patches)
-        agreed = upsample(agreed, height=height, width=width)
+        if agreed is not None:
+            agreed = upsample(agreed, height=height, width=width)
 
         def make(labels: Labels) -> PhotoRegions:
             found = find_regions(
                 labels,
                 coarse=coarse,
                 agreed=agreed,
+                vectors=None if patches is None else patches.vectors,
                 min_area=config.regions.min_area if smallest is None else smallest,
                 max_frame=config.regions.max_frame,
                 min_hole=config.regions.min_hole,

@@ -36,6 +36,7 @@ def find(mask: NDArray[np.bool_], **changes: Any) -> PhotoRegions:
     settings: dict[str, Any] = {
         "coarse": np.full(mask.shape, 0.8, dtype=np.float32),
         "agreed": np.full(mask.shape, 0.5, dtype=np.float32),
+        "vectors": None,
         "min_area": 0.0,
         "max_frame": 1.0,
         "min_hole": 0.0,

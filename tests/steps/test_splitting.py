@@ -50,6 +50,7 @@ def _find(picture: str = PICTURE, *, min_area: float = 0.0, min_hole: float = 0.
         find_regions,
         coarse=coarse,
         agreed=np.ones_like(coarse),
+        vectors=None,
         min_area=min_area,
         max_frame=1.0,
         min_hole=min_hole,

@@ -143,7 +143,8 @@ class Region(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         rle: the mask at the photo's full size, as COCO's compressed run lengths.
         box: x, y, width, height in whole pixels, from the upper left corner.
         area: pixels inside the mask.
-        score: in [0, 1], the mean P(foreground) inside times the levels' agreement there.
+        score: in [0, 1], an estimate of the P that its IoU with an object is 0.5 or more; once labels
+            have taught, the mean P(foreground) inside times how far it can be relied on.
         cluster: class id, from 0; -1 before classes are known.
         crowd: in ground truth, pixels that count neither as right nor as wrong (COCO's crowds;
             with cluster -1, VOC's void).

@@ -13,6 +13,7 @@ from scipy.ndimage import find_objects
 from prelabel.data.bulges import Labels
 from prelabel.data.masks import Mask, encode_rle, rle_area, rle_box
 from prelabel.data.records import LevelResult, Region
+from prelabel.steps.region_scores import object_scores
 from prelabel.steps.tidying import drop_parts, fill_holes
 
 Float = NDArray[np.float32]
@@ -60,7 +61,8 @@ def find_regions(
     labels: Labels,
     *,
     coarse: Float,
-    agreed: Float,
+    agreed: Float | None,
+    vectors: Float | None,
     min_area: float,
     max_frame: float,
     min_hole: float,
@@ -70,8 +72,9 @@ def find_regions(
 ) -> PhotoRegions:
     """The regions of a label image int32 (h, w), numbers from 1 without gaps.
 
-    ``coarse`` (P before refinement) and ``agreed`` are float32 (h, w) at working size, as it is.
-    A region's score is its mean of coarse × agreed. Those smaller than ``min_area`` (a share of the
+    ``coarse`` (P before refinement) and ``agreed`` are float32 (h, w) at working size, as it is. A
+    region's score is its mean of coarse times that of agreed; without ``agreed``, that of
+    `object_scores`, which takes the photo's ``vectors``. Regions smaller than ``min_area`` (a share of the
     photo) are dropped and counted, and so are those on more than ``max_frame`` of the photo's
     outermost pixels: what surrounds everything else is not an object. Of what is kept, holes smaller
     than ``min_hole`` (a share of the region) are filled, except where another region lies in one,
@@ -86,12 +89,12 @@ def find_regions(
     frame = np.concatenate([labels[0], labels[-1], labels[1:-1, 0], labels[1:-1, -1]])
     on_frame = np.bincount(frame, minlength=n_parts) / len(frame)
     kept = [i for i in range(1, n_parts) if areas[i] >= smallest and on_frame[i] <= max_frame]
-    scores = {}
-    for i in kept:
-        window = windows[i - 1]
-        inside = labels[window] == i
-        product = float(coarse[window][inside].mean()) * float(agreed[window][inside].mean())
-        scores[i] = min(max(product, 0.0), 1.0)
+    if agreed is not None:
+        scores = {i: _mean_product(labels, i, windows[i - 1], coarse, agreed) for i in kept}
+    else:
+        assert vectors is not None
+        masks_found = [labels == i for i in kept]
+        scores = dict(zip(kept, object_scores(masks_found, coarse, vectors), strict=True))
     kept.sort(key=lambda i: (-scores[i], i))
     is_kept = np.zeros(n_parts, dtype=np.bool_)
     is_kept[kept] = True
@@ -116,6 +119,14 @@ def find_regions(
         dropped=n_parts - 1 - len(regions),
         shares=np.zeros((len(regions), 0), dtype=np.float32),
     )
+
+
+def _mean_product(
+    labels: Labels, number: int, window: tuple[slice, slice], coarse: Float, agreed: Float
+) -> float:
+    inside = labels[window] == number
+    product = float(coarse[window][inside].mean()) * float(agreed[window][inside].mean())
+    return min(max(product, 0.0), 1.0)
 
 
 def enlarge_or_point(mask: Mask, *, height: int, width: int) -> Mask:
