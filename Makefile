@@ -53,6 +53,10 @@ quality: $(VENV)/.demo ## quality on photos with masks (DATA)
 		--weights distilled=$(DISTILLED) --weights stand-in=stand-in
 	$(RUN)/python benchmarks/recipes.py $(DATA) \
 		--weights distilled=$(DISTILLED) --weights stand-in=stand-in
+	$(RUN)/python benchmarks/calibration.py $(DATA) \
+		--weights distilled=$(DISTILLED) --weights stand-in=stand-in
+	$(RUN)/python benchmarks/positions.py $(DATA) \
+		--weights distilled=$(DISTILLED) --weights stand-in=stand-in
 
 paper: $(VENV)/.demo ## the paper's protocol on official folders (VOC, COCO), beside the literature
 	$(RUN)/python benchmarks/paper.py $(if $(VOC),--voc $(VOC)) $(if $(COCO),--coco $(COCO)) \
