@@ -109,7 +109,10 @@ def measure(folder: Path, chosen: Config) -> Regions:
         foreground = segmenter.combine(features, segmenter.apply_levels(features))
         height, width = image.pixels.shape[:2]
         coarse = upsample(foreground, height=height, width=width)
-        facts.append(region_facts(list(found.masks), coarse, model.levels.relative(features)))
+        labels = np.zeros((height, width), dtype=np.int32)
+        for number, mask in enumerate(found.masks, start=1):
+            labels[mask] = number
+        facts.append(region_facts(labels, coarse, model.levels.relative(features)))
         objects = [region.mask for region in truths[photo.name].regions if not region.crowd]
         for region in found.regions:
             scores.append(region.score)

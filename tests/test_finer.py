@@ -45,9 +45,7 @@ def _labelled(folder: Path, *, noise: bool = False) -> Dataset:
 def _fitted(labels: Dataset, *settings: str) -> tuple[FittedModel, RunLog]:
     log = RunLog()
     assert labels.photos
-    return fit(
-        labels.photos, tiny_config("features.finer=true", *settings), labels=labels, log=log
-    ), log
+    return fit(labels.photos, tiny_config("fit.finer=true", *settings), labels=labels, log=log), log
 
 
 def test_fit__small_objects_are_seen_at_twice_the_size_as_well(tmp_path: Path) -> None:
@@ -57,7 +55,7 @@ def test_fit__small_objects_are_seen_at_twice_the_size_as_well(tmp_path: Path) -
     [remark] = log.remarks
     assert "covers 0.5 patches" in remark  # 64 of 96 · 64 pixels, on 7 × 7 patches
     assert "5 to 12 times as long" in remark
-    assert "features.finer=false" in remark
+    assert "fit.finer=false" in remark
     quiet = RunLog()
     one_size = fit(tmp_path / "photos", tiny_config(), labels=labels, log=quiet)  # the default
     assert one_size.config.features.sizes == (112,)
@@ -90,7 +88,7 @@ def test_fit__large_objects_and_few_photos_are_not_tried(tmp_path: Path) -> None
     labels = disc_labels(discs, [f"photo {i}.png" for i in range(LEAST_PHOTOS)])
     model, log = _fitted(labels, "features.size=224")
     assert log.remarks == []
-    same, _ = _fitted(labels, "features.size=224", "features.finer=false")
+    same, _ = _fitted(labels, "features.size=224", "fit.finer=false")
     assert model.taught
     assert same.taught
     assert model.taught.digest == same.taught.digest
@@ -104,7 +102,7 @@ def test_fit__large_objects_and_few_photos_are_not_tried(tmp_path: Path) -> None
 def test_fit__sizes_that_cannot_be_doubled_stay(tmp_path: Path, size: str) -> None:
     model, log = _fitted(_labelled(tmp_path / "photos"), f"features.size={size}")
     assert log.remarks == []
-    assert model.config.features.finer
+    assert model.config.fit.finer
 
 
 def test_fit__faults_of_labels_are_counted_once(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_choose_recipe__its_features_are_those_of_the_fit(
     photos = write_discs(tmp_path / "photos", 4)
     settings = ["backbone.name=color-texture", "features.size=112"]
     choice = choose_recipe(photos, settings)
-    assert choice.name == "default"  # of color-texture, all attention is equal
+    assert choice.name == "default"
     assert choice.config == config.load("default", settings)
     before = {file: file.stat().st_mtime_ns for file in (empty_cache / "features").rglob("*.*")}
     assert before

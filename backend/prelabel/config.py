@@ -77,13 +77,9 @@ class Features(_Section):
             Larger finds smaller objects and costs more. Several, as in [448, 896], are merged on the
             finest grid of patches, and cost as much as all of them; the first one's CLS token is the
             photo's.
-        finer: with labels whose median object covers fewer than 9 patches, try twice the size as well,
-            and use both if that is clearly better on labelled photos that are left out. Not with
-            several sizes.
     """
 
     size: OneOrMoreSizes = 448
-    finer: bool = False
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -163,10 +159,14 @@ class Fit(_Section):
             patches, read from the disk several times: for a clusterer that has ``fit_blocks``, as
             spherical-kmeans has.
         seed: of everything that is drawn.
+        finer: with labels whose median object covers fewer than 9 patches, try twice ``features.size``
+            as well, and use both if that is clearly better on labelled photos that are left out. Not
+            with several sizes.
     """
 
     photos: int = Field(default=2000, ge=0)
     seed: int = Field(default=0, ge=0, lt=2**31)
+    finer: bool = False
 
 
 class Config(_Section):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from prelabel.config import MOST_SIZE, Config
 from prelabel.data.images import read_image
 from prelabel.data.records import ImageFile, PatchFeatures
-from prelabel.errors import PhotoError, PluginError, UserError
+from prelabel.errors import PhotoError
 from prelabel.model import FittedModel
 from prelabel.segment import Segmenter
 from prelabel.steps.learning import left_out_ious
@@ -21,6 +21,7 @@ from prelabel.steps.positions import resample
 from prelabel.steps.scales import Scales, on_grid
 from prelabel.storage.progress import RunLog
 from prelabel.storage.threads import one_blas_thread
+from prelabel.strategies.blame import costs_the_photo
 
 Float = NDArray[np.float32]
 SMALL = 9.0
@@ -30,7 +31,7 @@ LEAST_PHOTOS = 5
 MOST_PHOTOS = 40
 """Labelled photos on which both are compared, drawn with the seed."""
 LEAST_GAIN = 0.02
-"""Of foreground IoU, beside twice the standard error of the gain over photos: it costs time for ever."""
+"""Of foreground IoU, beside twice the standard error of the gain over photos: the larger size costs time in every later run."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Finer:
             return f"{found}, not clearly more: {first} stays"
         return (
             f"{found}, which is used: the network sees 5 times as many patches of every photo, which takes "
-            "5 to 12 times as long (features.finer=false keeps one size)"
+            "5 to 12 times as long (fit.finer=false keeps one size)"
         )
 
 
@@ -78,8 +79,8 @@ def try_finer(
     the finer grid. None where it is out of question: objects are not small, labelled photos are few,
     or the settings say so.
     """
-    features, seed = model.config.features, model.config.fit.seed
-    if not (features.finer and isinstance(features.size, int) and len(known) >= LEAST_PHOTOS):
+    features, fit = model.config.features, model.config.fit
+    if not (fit.finer and isinstance(features.size, int) and len(known) >= LEAST_PHOTOS):
         return None
     sizes = features.size, 2 * features.size
     areas = drawn_areas([photo for _, photo in known])
@@ -88,7 +89,7 @@ def try_finer(
     if patches >= SMALL or sizes[1] > MOST_SIZE:
         return None
     seen = _Seen(model, sizes)
-    chosen = draw_sample(known, most=MOST_PHOTOS, seed=seed)
+    chosen = draw_sample(known, most=MOST_PHOTOS, seed=fit.seed)
     with log.stage("larger input size", len(chosen)):
         used = [photo for file, photo in log.advancing(chosen) if seen.add(file, log)]
     with one_blas_thread():
@@ -99,7 +100,7 @@ def try_finer(
                 center=seen.mean(features_of),
                 features_of=features_of,
                 levels_of=seen.levels.__getitem__,
-                seed=seed,
+                seed=fit.seed,
             )
             for features_of in (seen.at_first, seen.at_both)
         )
@@ -138,29 +139,23 @@ class _Seen:
             image = read_image(file.file)
             [both] = self._both.extract([image])
             [first] = self._first.extract([image])
-        except (PhotoError, PluginError) as error:
+            with costs_the_photo():
+                levels = self._segmenter.combine(first, self._segmenter.apply_levels(first))
+        except PhotoError as error:
             log.skip(file.name, str(error))
             return False
-        levels = self._segmenter.combine(first, self._segmenter.apply_levels(first))
         self.levels[image.digest] = resample(levels[..., None], *both.attention.shape)[..., 0]
         return True
 
     def at_first(self, digest: str) -> PatchFeatures:
         """A photo's features at the first size, interpolated. Raises UserError if they were removed."""
-        return on_grid(_known(self._first, digest), *self.levels[digest].shape)
+        return on_grid(self._first.known(digest), *self.levels[digest].shape)
 
     def at_both(self, digest: str) -> PatchFeatures:
         """A photo's features at both sizes, merged. Raises UserError if they were removed."""
-        return _known(self._both, digest)
+        return self._both.known(digest)
 
     def mean(self, features_of: Callable[[str], PatchFeatures]) -> Float:
         """The mean patch float32 (dim,) of all photos; zeros without any."""
         means = [features_of(d).patches.mean(axis=(0, 1), dtype=np.float32) for d in self.levels]
         return np.asarray(np.mean(means, axis=0) if means else np.zeros(1), dtype=np.float32)
-
-
-def _known(scales: Scales, digest: str) -> PatchFeatures:
-    kept = scales.kept(digest)
-    if kept is None:
-        raise UserError("a labelled photo was removed from the cache: run the command again")
-    return kept

@@ -100,6 +100,9 @@ def labelled_photos(
         except PluginError as error:
             failures.add(file.name, error)
             continue
+        except PhotoError as error:
+            log.skip(file.name, str(error))
+            continue
         failures.passed()
         yield (
             file,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from prelabel.config import Config
 from prelabel.data.images import read_image
 from prelabel.data.records import Image, ImageFile, PatchFeatures
-from prelabel.errors import PhotoError, PluginError, UserError
+from prelabel.errors import PhotoError, PluginError
 from prelabel.model import FittedModel
 from prelabel.model_code import code_now, segments_code, vectors_origin
 from prelabel.segment import Segment, Segmenter, image_level_model
@@ -35,7 +35,7 @@ from prelabel.strategies.checks import check_array
 
 Hook = Callable[[ImageFile, Image, Segment], None]
 """Called for each photo whose regions were just found, while its pixels are in memory."""
-_Photo = tuple[ImageFile, str, Image | None, PatchFeatures | PluginError | None]
+_Photo = tuple[ImageFile, str, Image | None, PatchFeatures | PhotoError | None]
 _one_at_a_time = threading.Lock()
 """Held while a backbone or embedder runs: two models may share their weights."""
 
@@ -88,7 +88,7 @@ class PhotoSegmenter:
             for (photo, digest, image, features), regions in found:
                 segment: Segment | None = None
                 try:
-                    if isinstance(regions, PluginError):
+                    if isinstance(regions, PhotoError):
                         raise regions
                     if image and isinstance(features, PatchFeatures) and regions:
                         segment = self._describe_new(photo, image, features, regions, hook)
@@ -96,6 +96,8 @@ class PhotoSegmenter:
                         segment = self.stored(digest) or self._find_again(photo, log, hook)
                 except PluginError as error:
                     failures.add(photo.name, error)
+                except PhotoError as error:
+                    log.skip(photo.name, str(error))
                 log.advance()
                 if segment:
                     failures.passed()
@@ -109,7 +111,8 @@ class PhotoSegmenter:
         return None if arrays is None else Segment.from_arrays(arrays)
 
     def features(self, images: Sequence[Image]) -> list[PatchFeatures]:
-        """Features of each image, in order: from the cache, or computed. Raises PluginError."""
+        """Features of each image, in order: from the cache, or computed. Raises PluginError, and
+        PhotoError where more pixels are needed and the file is gone."""
         found: dict[str, PatchFeatures] = {}
         for image in images:
             kept = self.kept_features(image.digest)
@@ -130,10 +133,7 @@ class PhotoSegmenter:
     def known_features(self, digest: str) -> PatchFeatures:
         """The features of a photo that had some a moment ago. Raises UserError if another process has
         removed them."""
-        kept = self.kept_features(digest)
-        if kept is None:
-            raise UserError("a labelled photo was removed from the cache: run the command again")
-        return kept
+        return self._scales.known(digest)
 
     def segmenter(self, features: PatchFeatures) -> Segmenter:
         """The model's segmenter; without a model, one that is fitted to this photo."""
@@ -219,10 +219,10 @@ class PhotoSegmenter:
             hook(photo, image, segment)
         return segment
 
-    def _find_if_new(self, photo: _Photo) -> PhotoRegions | PluginError | None:
+    def _find_if_new(self, photo: _Photo) -> PhotoRegions | PhotoError | None:
         _, _, image, features = photo
         if image is None or not isinstance(features, PatchFeatures):
-            return features if isinstance(features, PluginError) else None
+            return features if isinstance(features, PhotoError) else None
         try:
             return self.find(image, features)
         except PluginError as error:

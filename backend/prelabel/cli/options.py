@@ -153,7 +153,8 @@ def chosen_config(
 ) -> Config:
     """The recipe changed by the options, ``--set`` last. Raises UserError.
 
-    ``labels``: the names that annotators will use. A model's name is checked last, since timm takes seconds to load.
+    ``labels``: the names that annotators will use. A model's name is checked last,
+    since timm takes seconds to load.
     """
     from prelabel import config
     from prelabel.overrides import toml

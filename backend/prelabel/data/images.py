@@ -25,7 +25,7 @@ from prelabel.data.image_formats import EXTENSIONS as EXTENSIONS
 from prelabel.data.image_headers import decoding_memory
 from prelabel.data.image_mending import LONG_TEXT, ended, find_fault, openable
 from prelabel.data.records import Image
-from prelabel.errors import PhotoError, UserError
+from prelabel.errors import PhotoError
 from prelabel.storage.files import open_file
 from prelabel.storage.memory import MemoryBudget, trim_heap
 from prelabel.storage.remote import RemoteFile
@@ -85,12 +85,12 @@ def decode_image(data: bytes, file: Path | RemoteFile | None = None) -> Image:
 
 def pixels_at(image: Image, *, height: int, width: int) -> NDArray[np.uint8]:
     """An image's pixels uint8 (height, width, 3): decoded again where it has more of them than the
-    working size keeps. Raises UserError if its file has changed since, PhotoError if that fails."""
+    working size keeps. Raises PhotoError if that fails, or the file has changed since."""
     pixels = image.pixels
     if image.read_again and max(height, width) > max(pixels.shape[:2]):
         data = image.read_again()
         if digest(data) != image.digest:
-            raise UserError("a photo was changed while it was used: run the command again")
+            raise PhotoError("was changed while it was used")
         pixels = _decode(data, full=False, side=max(height, width)).pixels
     return resize(pixels, height=height, width=width)
 

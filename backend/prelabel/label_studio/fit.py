@@ -104,8 +104,8 @@ def project_config(config: Config, label_config: LabelConfig) -> Config:
 def fit_tasks(
     fetcher: Fetcher, tasks: Sequence[Task], folder: ProjectFolder, config: Config, log: RunLog
 ) -> FittedModel:
-    """Fit on a seeded sample of the tasks' photos, or on all; the model is the project's newest then, with the
-    ids of the old one's classes where they match. Raises UserError."""
+    """Fit on a seeded sample of the tasks' photos, or on all; the model is the project's newest
+    then, with the ids of the old one's classes where they match. Raises UserError."""
     if not tasks:
         raise UserError("the project has no tasks: import photos first")
     most = config.fit.photos or len(tasks)

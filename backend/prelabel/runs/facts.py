@@ -123,8 +123,8 @@ class RunFacts(msgspec.Struct, omit_defaults=True, kw_only=True):
     ``strategies``: distribution and version by kind. ``recipe``: None but where the photos chose
     it. ``taught``: None without labels.
     ``region_groups``: None where classes are the groups that were found. ``near_identical``: names of
-    photos, by group. ``seconds``: by stage, and ``total``. ``formats``: exports that lie in the folder, ``format_settings``: their
-    settings; ``single_file``: whether the report has its pictures inside. What fit alone does not know
+    photos, by group. ``seconds``: by stage, and ``total``. ``formats``: exports that lie
+    in the folder, ``format_settings``: their settings; ``single_file``: whether the report has its pictures inside. What fit alone does not know
     is None, and left out of JSON.
     """
 

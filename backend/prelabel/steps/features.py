@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from prelabel.data import images
 from prelabel.data.records import Image, PatchFeatures
-from prelabel.errors import ContractError, PluginError
+from prelabel.errors import ContractError, PhotoError
 from prelabel.steps import tiles
 from prelabel.storage.files import cache_folder
 from prelabel.storage.shards import ShardStore
@@ -101,16 +101,16 @@ class Extractor:
 
 def extract_each(
     extract: Callable[[Sequence[Image]], list[PatchFeatures]], images: Sequence[Image]
-) -> list[PatchFeatures | PluginError]:
-    """Features of each image, in order, or why the backbone failed at it: where it fails at several
-    together, they are extracted one by one."""
-    with suppress(PluginError):
+) -> list[PatchFeatures | PhotoError]:
+    """Features of each image, in order, or why there are none: where it fails at several together, they
+    are extracted one by one. A PluginError is the backbone's; else the photo cannot be read again."""
+    with suppress(PhotoError):
         return list(extract(images))
-    answers: list[PatchFeatures | PluginError] = []
+    answers: list[PatchFeatures | PhotoError] = []
     for image in images:
         try:
             answers += extract([image])
-        except PluginError as error:
+        except PhotoError as error:
             answers.append(error)
     return answers
 

@@ -19,11 +19,11 @@ from prelabel.strategies.blame import PluginFailures
 def extract_photos(
     photos: Sequence[ImageFile], scales: Scales, log: RunLog
 ) -> list[tuple[ImageFile, str]]:
-    """Fill the stores with features. Returns the photos that could be read, with their digests. Raises
-    UserError if there is none."""
+    """Fill the stores with features, which are written when ``scales`` is left. Returns the photos that
+    could be read, with their digests. Raises UserError if there is none."""
     seen = []
     failures = PluginFailures(log)
-    with log.stage("features", len(photos)), scales:
+    with log.stage("features", len(photos)):
         for chunk in chunks(read_ahead(photos, known=scales.__contains__, log=log), scales.chunk):
             new = [image for _, _, image in chunk if image is not None]
             answers = iter(extract_each(partial(scales.extract, store=True), new))
@@ -32,6 +32,9 @@ def extract_photos(
                 log.advance()
                 if isinstance(answer, PluginError):
                     failures.add(photo.name, answer)
+                    continue
+                if isinstance(answer, PhotoError):
+                    log.skip(photo.name, str(answer))
                     continue
                 failures.passed()
                 seen.append((photo, digest))

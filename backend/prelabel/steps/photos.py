@@ -37,7 +37,7 @@ class PhotoSet:
     @property
     def folder(self) -> Path:
         """The root, on this machine. Raises UserError if it is in object storage."""
-        return local_path(str(self.root))
+        return local_path(str(self.root), what="--labels")
 
     def notes(self) -> list[str]:
         """For people: what was passed over."""

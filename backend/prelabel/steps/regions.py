@@ -93,8 +93,9 @@ def find_regions(
         scores = {i: _mean_product(labels, i, windows[i - 1], coarse, agreed) for i in kept}
     else:
         assert vectors is not None
-        masks_found = [labels == i for i in kept]
-        scores = dict(zip(kept, object_scores(masks_found, coarse, vectors), strict=True))
+        renumbered = np.zeros(n_parts, dtype=np.int32)
+        renumbered[kept] = np.arange(1, len(kept) + 1)
+        scores = dict(zip(kept, object_scores(renumbered[labels], coarse, vectors), strict=True))
     kept.sort(key=lambda i: (-scores[i], i))
     is_kept = np.zeros(n_parts, dtype=np.bool_)
     is_kept[kept] = True

@@ -15,6 +15,7 @@ from types import TracebackType
 import numpy as np
 
 from prelabel.data.records import Image, PatchFeatures
+from prelabel.errors import UserError
 from prelabel.steps.feature_cache import FeatureCache
 from prelabel.steps.features import Extractor, from_arrays, to_arrays
 from prelabel.steps.positions import resample
@@ -93,6 +94,14 @@ class Scales:
             found.append(one)
         return merge(found)
 
+    def known(self, digest: str) -> PatchFeatures:
+        """The features of a labelled photo, which were there a moment ago. Raises UserError if another
+        process has removed them."""
+        kept = self.kept(digest)
+        if kept is None:
+            raise UserError("a labelled photo was removed from the cache: run the command again")
+        return kept
+
     def extract(self, images: Sequence[Image], *, store: bool = False) -> list[PatchFeatures]:
         """Features of each image, in order; those of a size that are in the cache are not computed.
         ``store``: add what is computed to the stores. Raises PluginError."""
@@ -100,8 +109,7 @@ class Scales:
         return [merge(own) for own in zip(*found, strict=True)]
 
     def _kept(self, number: int, digest: str, *, verify: bool = True) -> PatchFeatures | None:
-        with self._lock:
-            stored = self._stores[number].get(digest, verify=verify)
+        stored = self._stores[number].get(digest, verify=verify)
         if stored is not None:
             return from_arrays(stored)
         recent = self._recent[number]

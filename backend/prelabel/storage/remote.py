@@ -37,10 +37,12 @@ def is_url(text: object) -> bool:
 def local_path(text: str | Path, *, what: str = "this") -> Path:
     """The path on this machine. Raises UserError for an address, of which a folder would be made."""
     if is_url(text):
-        address = re.sub(":/+", "://", str(text), count=1)  # as it was before it was a Path
+        address = str(text)
+        if "://" not in address:
+            address = address.replace(":/", "://", 1)  # as it was before it was a Path
         raise UserError(
             f"{address!r} is an address: {what} takes paths of this machine (fit, predict and merge "
-            "also take addresses of object storage)"
+            "also take addresses of object storage, without --labels)"
         )
     return Path(text)
 

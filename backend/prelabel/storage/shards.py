@@ -35,7 +35,8 @@ _ABANDONED = 3600
 class ShardStore:
     """A folder of safetensors shards, each of which lists its entries in its own header.
 
-    Entries are immutable; one that was damaged on the disk counts as not there. Several processes may add at once, and remove shards. Memory: about 200 bytes an entry. As a
+    Entries are immutable; one that was damaged on the disk counts as not there. Several processes may add
+    at once, and remove shards. Memory: about 200 bytes an entry. As a
     context manager it writes the last, shorter shard when it is left.
     """
 
@@ -89,8 +90,8 @@ class ShardStore:
         """The arrays of a key; None if there are none, or not any more: another process may have
         removed them to make room, or they are damaged. Without ``verify``, damage to the values alone
         is not seen: for entries that were read a moment ago, as it takes half of the time."""
-        if key in self._pending:
-            return self._pending[key]
+        if (pending := self._pending.get(key)) is not None:
+            return pending
         number = self._where.get(bytes.fromhex(key))
         if number is None:
             return None
@@ -127,9 +128,9 @@ class ShardStore:
         sums = {key: _checksum(self._pending[key]) for key in sorted(self._pending)}
         data = save(tensors, {_CHECKSUMS: json.dumps(sums)})
         write_again_if_removed(shard, lambda beside: beside.write_bytes(data))
-        self._pending = {}
-        trim_heap()
         self._index(shard)
+        self._pending = {}  # after that, so that other threads always find them
+        trim_heap()
 
     def _index(self, shard: Path) -> None:
         try:

@@ -21,13 +21,11 @@ _VALUES: dict[str, tuple[object, ...]] = {
     "regions.min_area": (0.0005, 0.002, 0.01),
 }
 """The values that are compared of each setting, in this order; the recipe comes before them."""
-_LEFT_OUT = {
-    "separator.name": {
-        *("deep-spectral", "lost", "maskcut", "promerge", "tokencut"),
-        *("clusters", "largest"),
-    }
-}
-"""The first decide foreground themselves, so that labels teach them nothing; the others belong to a recipe."""
+_OF_PAPERS = {"deep-spectral", "lost", "maskcut", "promerge", "tokencut"}
+"""Separators that decide foreground themselves, so that labels teach them nothing."""
+_OF_RECIPES = {"clusters", "largest"}
+"""Separators that make sense in a recipe alone."""
+_LEFT_OUT = {"separator.name": _OF_PAPERS | _OF_RECIPES}
 
 _NO_FOREGROUND = ("scene",)
 """Recipes whose regions cover the photo, so that the IoU of their foreground says nothing."""

@@ -1,1 +1,1 @@
-"""Separators: foreground to regions that may touch."""
+"""Engines: what does the jobs of a command."""

@@ -15,7 +15,7 @@ class Everything:
     """All clusters are foreground, with P(foreground) = 1.
 
     For photos of which each pixel gets a label, such as aerial photos: with the separator ``clusters``
-    the regions then cover the photo. Scores of regions say nothing, they are all 1.
+    the regions then cover the photo. Scores of regions say nothing, they are all near 1.
     """
 
     def score(
