@@ -14,7 +14,7 @@ from pycocotools import mask as coco_mask
 
 from prelabel.data.masks import Rle
 from prelabel.data.records import Image, ImageFile, PatchFeatures, Prediction, Region
-from prelabel.errors import PluginError
+from prelabel.errors import PhotoError, PluginError
 from prelabel.model import FittedModel
 from prelabel.photo_segmenter import PhotoSegmenter
 from prelabel.segment import Segment, Segmenter
@@ -133,12 +133,16 @@ def search(
             answers = extract_each(own.features, [image for _, image in images])
             for (file, image), one in zip(images, answers, strict=True):
                 try:
-                    if isinstance(one, PluginError):
+                    if isinstance(one, PhotoError):
                         raise one
                     with costs_the_photo():
                         found = finder.find(image, one, _own_segment(own, image, one))
                 except PluginError as error:
                     failures.add(file.name, error)
+                    log.advance()
+                    continue
+                except PhotoError as error:
+                    log.skip(file.name, str(error))
                     log.advance()
                     continue
                 failures.passed()

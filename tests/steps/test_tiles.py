@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import tracemalloc
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,9 +19,10 @@ from pycocotools import mask as coco_mask
 from prelabel.data import images
 from prelabel.data.masks import box_rle
 from prelabel.data.records import PatchFeatures, Prediction
-from prelabel.errors import UserError
+from prelabel.errors import PhotoError
 from prelabel.pipeline import fit, predict
 from prelabel.steps.tiles import extract_tiled, tile_starts
+from prelabel.storage.progress import RunLog
 from support.small_photos import tiny_config
 
 
@@ -83,8 +85,34 @@ def test_pixels_at__has_more_than_the_working_size(tmp_path: Path) -> None:
     in_memory = images.decode_image(file.read_bytes())
     assert np.array_equal(images.pixels_at(in_memory, height=800, width=1600), pixels)
     PilImage.fromarray(255 - pixels).save(file)
-    with pytest.raises(UserError, match="was changed"):
+    with pytest.raises(PhotoError, match="was changed"):
         images.pixels_at(image, height=800, width=1600)
+
+
+def test_fit_and_predict__a_photo_that_is_gone_when_more_pixels_are_needed_costs_that_photo(
+    tmp_path: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("a.png", "b.png", "c.png"):
+        pixels = rng.integers(0, 256, (60, 1100, 3), dtype=np.uint8)
+        PilImage.fromarray(pixels).save(tmp_path / name)
+    read_bytes, reads = images.read_bytes, Counter[str]()
+
+    def once(file: Path) -> bytes:
+        reads[file.name] += 1
+        if file.name == "b.png" and reads[file.name] > 1:
+            raise PhotoError("cannot be read (gone)")
+        return read_bytes(file)
+
+    monkeypatch.setattr(images, "read_bytes", once)
+    log = RunLog()
+    model = fit(tmp_path, tiny_config("features.size=260"), log=log)  # 1100 pixels wide
+    assert log.skipped == {"b.png": "cannot be read (gone)"}
+    assert model.n_photos == 2
+    reads.clear()
+    log = RunLog()
+    assert [one.photo for one in predict(model, tmp_path, log=log)] == ["a.png", "c.png"]
+    assert log.skipped == {"b.png": "cannot be read (gone)"}
 
 
 SIDE = 80
