@@ -26,10 +26,9 @@ import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from prelabel.data.records import ImageFile
 from prelabel.runs.predictions import read_predictions, write_predictions
+from prelabel.runs.sharded import usual_count
 from prelabel.runs.shards import divide
 from prelabel.steps.photos import PhotoSet, draw_sample, find_photos
 from prelabel.storage.remote import RemoteFile, RemoteFolder
@@ -151,7 +150,7 @@ def plan(measured: dict[str, float], arguments: argparse.Namespace) -> list[tupl
     whence = "given" if arguments.rate else "one core, as measured here"
     terabytes = {name: value * n / 1e12 for name, value in measured.items() if "bytes" in name}
     kept = terabytes["photo, bytes"] + 2 * terabytes["predictions.jsonl, bytes"]
-    shards = int(2 ** np.ceil(np.log2(max(n / 256, 16)))) if n < 256 * 65_536 else 65_536
+    shards = usual_count(n)
     requests = n * arguments.get / 1000 + 3 * shards * arguments.put / 1000
     return [
         (

@@ -102,13 +102,18 @@ def _count(asked: int, shards: Path, n_photos: int) -> int:
         case [found]:
             return found
         case []:
-            needed = max(1, -(-n_photos // _PHOTOS))
-            return min(max(_FEWEST, 1 << (needed - 1).bit_length()), _MOST)
+            return usual_count(n_photos)
         case several:
             raise UserError(
                 f"{str(shards)!r} holds shards of {' and of '.join(map(str, several))}: "
                 "say which by --shards"
             )
+
+
+def usual_count(n_photos: int) -> int:
+    """How many shards so many photos are divided into if nothing is said, a power of two."""
+    needed = max(1, -(-n_photos // _PHOTOS))
+    return min(max(_FEWEST, 1 << (needed - 1).bit_length()), _MOST)
 
 
 def _absolute(photos: PhotoSet) -> PhotoSet:
