@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("photos", type=Path, help="a folder, with its sub-folders")
     parser.add_argument("out", type=Path, help="a folder for the results")
     parser.add_argument("--backbone", default="", help="such as color-texture; default: DINO")
-    parser.add_argument("--least", type=float, default=0.5, help="the lowest score that counts")
+    parser.add_argument("--least", type=float, default=0.2, help="the lowest score that counts")
     arguments = parser.parse_args()
 
     model = fit(arguments.photos, backbone=arguments.backbone)
