@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, make_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,61 @@ def test_check__a_separator_that_splits_wrongly(
     assert any(re.search(problem, promise) for promise in promises), promises
     assert all(promise.startswith("split (") for promise in promises)
     assert broken("separator", _zoom(lambda mask, _: mask.astype(np.int32))) == []
+
+
+# Engines
+
+
+def _engine(map_jobs: Callable[[Callable[[int], int], Sequence[int]], Iterator[int]]) -> type:
+    """An engine that does jobs by a function of what does one, and of the jobs."""
+    made = make_dataclass(
+        "Made",
+        [],
+        frozen=True,
+        namespace={"map": lambda self, prepare, jobs: map_jobs(prepare(), jobs)},
+    )
+    made.__module__ = __name__
+    globals()["Made"] = made
+    return made
+
+
+def _passing_over_errors(do: Callable[[int], int], jobs: Sequence[int]) -> Iterator[int]:
+    for job in jobs:
+        with suppress(UserError):
+            yield do(job)
+
+
+def _with_errors_as(error: Exception) -> Callable[..., Iterator[int]]:
+    def jobs_done(do: Callable[[int], int], jobs: Sequence[int]) -> Iterator[int]:
+        for job in jobs:
+            try:
+                yield do(job)
+            except UserError:
+                raise error from None
+
+    return jobs_done
+
+
+@pytest.mark.parametrize(
+    ("map_jobs", "problem"),
+    [
+        (lambda do, jobs: map(do, jobs[1:]), r"12 jobs.*gave \[1, 4, .*expected \[0, 1, 4"),
+        (lambda do, jobs: map(do, [*jobs, *jobs]), r"one job.*gave \[0, 0\], expected \[0\]"),
+        (lambda do, jobs: 1 / 0, "12 jobs.*raised ZeroDivisionError"),
+        (_passing_over_errors, "raises UserError.*nothing was raised"),
+        (_with_errors_as(UserError("it failed")), "raised another: it failed"),
+        (_with_errors_as(ValueError("lost")), "raised ValueError.*instead"),
+    ],
+)
+def test_check__an_engine_that_does_other_jobs(
+    broken: Broken, map_jobs: Callable[..., Iterator[int]], problem: str
+) -> None:
+    promises = broken("engine", _engine(map_jobs))
+    assert any(re.search(problem, promise) for promise in promises), promises
+
+
+def test_check__an_engine_in_another_order(broken: Broken) -> None:
+    assert broken("engine", _engine(lambda do, jobs: map(do, reversed(jobs)))) == []
 
 
 # Embedders that give away crops
