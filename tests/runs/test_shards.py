@@ -110,6 +110,7 @@ def test_engine__goes_on_where_it_stopped(tmp_path: Path, caplog: pytest.LogCapt
         (("--engine", "ray", "--set", "engine.gpus=many"), "engine.gpus = 'many'"),
         (("--engine", "ray", "--set", "fit.seed=1"), "expected a setting of the engine"),
         (("--engine", "rai"), "did you mean 'ray'"),
+        (("--engine", "local", "--shards", 0), "--shards"),
         (("--engine", "local", "--shards", 100_001), "expected 1 to 100000"),
     ],
 )

@@ -51,6 +51,27 @@ def test_warnings__none_where_photos_are_meant_to_be_covered() -> None:
     assert tally.warnings(load("default"))
 
 
+@pytest.mark.parametrize(
+    ("recipe", "settings", "advice"),
+    [
+        ("default", ["separator.name=tokencut"], "separator.features=relative"),
+        (
+            "default",
+            ["separator.name=tokencut", "separator.features=relative"],
+            "regions.threshold",
+        ),
+        ("defects", [], "raise foreground.share"),
+        ("default", [], "lower regions.threshold"),
+    ],
+)
+def test_warnings__too_little_by_strategies_that_pass_over_the_threshold(
+    recipe: str, settings: list[str], advice: str
+) -> None:
+    [warning] = Tally.of([prediction("x", *share_of(0.0))]).warnings(load(recipe, settings))
+    assert advice in warning
+    assert ("lower regions.threshold" in warning) == (advice.endswith("threshold"))
+
+
 def share_of(share: float) -> list[Region]:
     """One region that has this share of a photo of 1 000 pixels, or none."""
     mask = np.arange(1000).reshape(20, 50) < round(share * 1000)

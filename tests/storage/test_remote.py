@@ -162,6 +162,10 @@ def test_memory__all_folders(local: Path, memory: str) -> None:
     everything(local, memory)
 
 
+def test_file__all_folders(local: Path, tmp_path: Path) -> None:
+    everything(local, f"file://{tmp_path}/new")
+
+
 @pytest.mark.slow
 def test_s3__all_folders(local: Path, s3: Any) -> None:
     everything(local, "s3://photos/some folder")

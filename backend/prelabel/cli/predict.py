@@ -38,10 +38,11 @@ EngineOption = Annotated[
     ),
 ]
 ShardsOption = Annotated[
-    int,
+    int | None,
     typer.Option(
         "--shards",
         metavar="N",
+        min=1,
         help="The number of shards for --engine. [default: by the number of photos]",
         show_default=False,
     ),
@@ -83,7 +84,7 @@ def predict(
     *,
     shard: ShardOption = "",
     engine: EngineOption = "",
-    shards: ShardsOption = 0,
+    shards: ShardsOption = None,
     address: AddressOption = "",
     settings: EngineSet,
     strict: options.Strict = False,
@@ -122,7 +123,7 @@ def predict(
                 folder,
                 made,
                 shards=to / SHARDS,
-                count=shards,
+                count=shards or 0,
                 progress=progress,
             )
         else:
@@ -171,7 +172,7 @@ def merge(
 
 
 def _division(
-    shard: str, engine: str, shards: int, address: str, settings: list[str]
+    shard: str, engine: str, shards: int | None, address: str, settings: list[str]
 ) -> tuple[Shard | None, Engine | None]:
     """The one shard to predict, or the engine for all; neither for one call without shards. Raises
     UserError for options that do not fit together."""

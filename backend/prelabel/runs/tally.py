@@ -72,7 +72,19 @@ class Tally:
             found, change = f"less than {TOO_LITTLE:.0%}", f"lower {now}"
         else:
             return []
-        return [
-            f"in the median photo {median:.1%} of the pixels are foreground, {found}: "
-            f"{change} or try another rule: --set foreground.name={rule}"
-        ]
+        advice = f"{change} or try another rule: --set foreground.name={rule}"
+        if median < TOO_LITTLE:
+            advice = _more_of_it(config) or advice
+        return [f"in the median photo {median:.1%} of the pixels are foreground, {found}: {advice}"]
+
+
+def _more_of_it(config: Config) -> str:
+    """What finds more with strategies to which the threshold means little; "" for all others."""
+    if getattr(config.strategy("separator"), "features", "") == "raw":
+        return (
+            f"to {config.separator.name} all patches may look alike in the raw features: try --set "
+            "separator.features=relative"
+        )
+    if config.foreground.name == "rarity":
+        return "raise foreground.share"
+    return ""

@@ -221,7 +221,8 @@ def _opened(url: str) -> tuple[Any, str]:
     scheme = url.partition(":")[0].lower()
     if scheme in ("http", "https"):
         raise UserError(f"{url!r}: pages of the web cannot be listed: name a folder or a bucket")
-    options: dict[str, Any] = {"use_listings_cache": False} if scheme != "file" else {}
+    is_here = scheme in ("file", "local")
+    options: dict[str, Any] = {"auto_mkdir": True} if is_here else {"use_listings_cache": False}
     if scheme in ("s3", "s3a"):
         options["max_concurrency"] = 1  # with more, it asks for a file's size before it reads it
         if "config_kwargs" not in conf.get("s3", {}):
