@@ -114,8 +114,8 @@ def test_run__a_step_of_ours_is_edited(tmp_path: Path, photos: Path) -> None:
     assert area(tmp_path / "first") > 0
     edit(
         ours / "prelabel" / "steps" / "regions.py",
-        "    n_parts = int(labels.max()) + 1",
-        "    n_parts = 1",
+        "for i in range(1, n_parts) if",
+        "for i in range(0) if",
     )
     run(photos, tmp_path / "second", paths=[ours])
     assert area(tmp_path / "second") == 0
