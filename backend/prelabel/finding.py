@@ -14,7 +14,7 @@ from pycocotools import mask as coco_mask
 
 from prelabel.data.masks import Rle
 from prelabel.data.records import Image, ImageFile, PatchFeatures, Prediction, Region
-from prelabel.errors import PhotoError, PluginError
+from prelabel.errors import PhotoError
 from prelabel.model import FittedModel
 from prelabel.photo_segmenter import PhotoSegmenter
 from prelabel.segment import Segment, Segmenter
@@ -137,12 +137,8 @@ def search(
                         raise one
                     with costs_the_photo():
                         found = finder.find(image, one, _own_segment(own, image, one))
-                except PluginError as error:
-                    failures.add(file.name, error)
-                    log.advance()
-                    continue
                 except PhotoError as error:
-                    log.skip(file.name, str(error))
+                    failures.add(file.name, error)
                     log.advance()
                     continue
                 failures.passed()

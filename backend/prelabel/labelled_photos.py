@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from prelabel.data.dataset import Dataset
 from prelabel.data.images import read_image
 from prelabel.data.records import Image, ImageFile, PatchFeatures, Prediction, Region
-from prelabel.errors import PhotoError, PluginError, UserError
+from prelabel.errors import PhotoError, UserError
 from prelabel.photo_segmenter import PhotoSegmenter
 from prelabel.steps.patch_labels import BOX_WEIGHT, LabelledPhoto, LabelledRegion
 from prelabel.steps.regions import enlarge_or_point
@@ -97,11 +97,8 @@ def labelled_photos(
         try:
             [features] = segmenter.features([image])
             vectors = region_vectors(image, features, own, segmenter, store)
-        except PluginError as error:
-            failures.add(file.name, error)
-            continue
         except PhotoError as error:
-            log.skip(file.name, str(error))
+            failures.add(file.name, error)
             continue
         failures.passed()
         yield (

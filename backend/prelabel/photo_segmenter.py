@@ -94,10 +94,8 @@ class PhotoSegmenter:
                         segment = self._describe_new(photo, image, features, regions, hook)
                     else:
                         segment = self.stored(digest) or self._find_again(photo, log, hook)
-                except PluginError as error:
-                    failures.add(photo.name, error)
                 except PhotoError as error:
-                    log.skip(photo.name, str(error))
+                    failures.add(photo.name, error)
                 log.advance()
                 if segment:
                     failures.passed()

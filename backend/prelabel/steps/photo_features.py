@@ -8,7 +8,7 @@ from functools import partial
 
 from prelabel.data.images import read_image
 from prelabel.data.records import ImageFile, PatchFeatures
-from prelabel.errors import PhotoError, PluginError, UserError
+from prelabel.errors import PhotoError, UserError
 from prelabel.steps.features import extract_each
 from prelabel.steps.reading import chunks, read_ahead
 from prelabel.steps.scales import Scales
@@ -30,11 +30,8 @@ def extract_photos(
             for photo, digest, image in chunk:
                 answer = None if image is None else next(answers)
                 log.advance()
-                if isinstance(answer, PluginError):
-                    failures.add(photo.name, answer)
-                    continue
                 if isinstance(answer, PhotoError):
-                    log.skip(photo.name, str(answer))
+                    failures.add(photo.name, answer)
                     continue
                 failures.passed()
                 seen.append((photo, digest))

@@ -33,15 +33,19 @@ def costs_the_photo() -> Iterator[None]:
 
 
 class PluginFailures:
-    """Counts the photos at which plugins fail. Each costs that photo; three in a row stop the run."""
+    """Photos that cannot be used, each of which is named in the log and left out; where plugins fail at
+    three in a row, the run stops."""
 
     def __init__(self, log: RunLog) -> None:
         self._log = log
         self._in_a_row: list[str] = []
 
-    def add(self, photo: str, error: PluginError) -> None:
-        """Name the photo in the log. Raises UserError if it is the third in a row."""
+    def add(self, photo: str, error: PhotoError) -> None:
+        """Name the photo in the log. Raises UserError if it is the third in a row at which a plugin
+        failed."""
         self._log.skip(photo, str(error))
+        if not isinstance(error, PluginError):
+            return
         self._in_a_row.append(photo)
         if len(self._in_a_row) == _IN_A_ROW:
             photos = ", ".join(self._in_a_row)
