@@ -25,6 +25,13 @@ def test_login__is_made_once_and_for_this_user_alone(tmp_path: Path) -> None:
     assert (tmp_path / "login.json").stat().st_mode & 0o077 == 0
 
 
+def test_login__has_a_password_that_no_command_line_takes_for_an_option(tmp_path: Path) -> None:
+    for number in range(200):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        assert login(NONE, folder).password.isalnum()
+
+
 def _program(file: Path) -> Path:
     """Notes what it was asked for."""
     file.write_text(

@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, Router
 
+from prelabel.errors import UserError
 from prelabel.label_studio.demo.local_server import free_port
 from prelabel.label_studio.server import connections
 from prelabel.label_studio.server.connections import http_server
@@ -239,3 +240,12 @@ def test_log__one_message_a_minute(caplog: pytest.LogCaptureFixture) -> None:
         log.error("socket.accept() out of system resource %d", 5)
     log.error("another one")
     assert [r.message[:5] for r in caplog.records] == ["socke", "anoth"]
+
+
+def test_bind__is_ours_alone_before_the_server_runs() -> None:
+    with connections.bind("127.0.0.1", 0) as place:
+        address = place.getsockname()
+        with socket.create_connection(address, timeout=5):  # waits, is not refused
+            pass
+        with pytest.raises(UserError, match="nobody can listen there"):
+            connections.bind("127.0.0.1", address[1])

@@ -38,7 +38,8 @@ def login(command: Path, folder: Path) -> Login:
                 f"{file} is damaged: put back a copy of it, or move it away, and a new password is "
                 "set; projects and annotations stay"
             ) from error
-    made = Login("demo@example.com", secrets.token_urlsafe(9), secrets.token_hex(20))
+    # In hex digits: a password that begins with "-" is an option to label-studio's command line.
+    made = Login("demo@example.com", secrets.token_hex(8), secrets.token_hex(20))
     database = folder / "label_studio.sqlite3"
     token = _token_of(made.email, database) if database.exists() else ""
     if token:

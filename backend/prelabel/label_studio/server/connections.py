@@ -58,7 +58,10 @@ def http_server(app: ASGIApp, *, host: str, port: int) -> uvicorn.Server:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """The socket of an address, which nobody else can take any more. Raises UserError."""
+    """The socket of an address, which nobody else can take any more.
+
+    It listens: who connects before the server runs waits for it. Raises UserError.
+    """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -67,6 +70,7 @@ def bind(host: str, port: int) -> socket.socket:
         if os.name == "posix":  # elsewhere it would let two programs listen
             found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind(address)
+        found.listen(_WAITING)  # until then, POSIX lets others bind it as well
     except OSError as error:
         raise UserError(
             f"{host}, port {port}: nobody can listen there ({error.strerror}): stop the program that "
