@@ -43,15 +43,25 @@ def test_left_out__iou_of_what_is_known() -> None:
 def test_choose_blend__the_one_that_is_right() -> None:
     truth, wrong, known = row(1, 0), row(0, 1), row(1, 1)
     blend, scores = choose_blend([LeftOut(truth, wrong, truth, known)])
-    assert blend == Blend(0.75)
-    assert scores == {"0": 0, "0.25": 0, "0.5": 0, "0.75": 1, "1": 1}
-    blend, scores = choose_blend([LeftOut(wrong, truth, truth, known)])
-    assert blend == Blend(0)
-    assert scores["0"] == 1
-    assert choose_blend([])[1] == {}
+    # 0.75 and 1 are e^(1 / 0.15) times as likely as before, the others not: (0.75 + 0.5) / 1.5 of them.
+    assert blend == Blend(0.83)
+    assert scores == {"0": 0, "0.25": 0, "0.5": 0, "0.75": 1, "0.83": 1, "1": 1}
+    blend, scores = choose_blend([LeftOut(wrong, truth, truth, known)] * 3)
+    # Up to 0.25, and at 0.5 neither patch is foreground.
+    assert blend == Blend(0.17)
+    assert scores["0"] == scores["0.17"] == 1
+    assert choose_blend([]) == (Blend(0.5), {})
 
 
-def test_choose_blend__both_count_alike_where_another_weight_is_hardly_better() -> None:
+def test_choose_blend__hundreds_of_photos_leave_the_best_alone() -> None:
+    truth, known = row(1, 0), row(1, 1)
+    only_learner = LeftOut(row(0.6, 0.2), row(0, 0), truth, known)
+    only_levels = LeftOut(row(0, 0), row(0.6, 0.2), truth, known)
+    assert choose_blend([only_learner] * 50)[0] == Blend(1)
+    assert choose_blend([only_levels] * 50)[0] == Blend(0)
+
+
+def test_choose_blend__few_photos_move_it_little() -> None:
     truth, known = row(1, 0), row(1, 1)
     learner, even = ((0.6, 0.2), (0.4, 0.8))  # right at 1 alone; right up to 0.5
     photos = [
@@ -60,8 +70,9 @@ def test_choose_blend__both_count_alike_where_another_weight_is_hardly_better() 
     ]
     blend, scores = choose_blend(photos, patches=1)
     assert (scores["0.5"], scores["1"]) == (0.6, 0.7)
-    assert blend == Blend(0.5)  # four better and three worse may be chance
-    assert choose_blend([*photos[:4], *photos[7:]], patches=1)[0] == Blend(1)
+    # 7 IoU in all at a weight of 1, 6 up to 0.5, 3 at 0.75.
+    likely = np.array([0.5, 1, 2, 1, 0.5]) * np.exp(np.array([6, 6, 6, 3, 7]) / 0.15)
+    assert blend.weight == pytest.approx(likely @ [0, 0.25, 0.5, 0.75, 1] / likely.sum(), abs=0.005)
 
 
 def test_choose_blend__a_photo_in_which_nothing_is_sure() -> None:
@@ -70,7 +81,7 @@ def test_choose_blend__a_photo_in_which_nothing_is_sure() -> None:
     photo = LeftOut(unsure, unsure * 0, truth, np.ones((9, 9), np.float32))
     blend, scores = choose_blend([photo])
     assert blend.peak > 0.5
-    assert choose_blend([photo], patches=4)[0] == Blend(0)  # of small objects nothing is smoothed
+    assert choose_blend([photo], patches=4)[0] == Blend(0.5)  # of small objects nothing is smoothed
     assert scores["1"] == 0.84  # without the corners, which smoothing rounds off
 
 

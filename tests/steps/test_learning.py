@@ -120,12 +120,12 @@ def test_learn__contradictions_are_not_believed(photos: Photos, learner: str, n:
     assert facts.scores[f"{facts.weight:g}"] >= facts.scores["0"]
 
 
-def test_learn__the_lowest_of_equal_weights(photos: Photos) -> None:
+def test_learn__equal_weights_count_as_before_anything_was_known(photos: Photos) -> None:
     empty = np.zeros(GRID, dtype=np.bool_)
     some = [photos.labelled(0), *(photos.labelled(i, empty) for i in (1, 2, 3))]
     facts = photos.learn(some, _true).facts
-    best = max(facts.scores.values())
-    assert facts.weight == min(float(w) for w, score in facts.scores.items() if score == best)
+    assert facts.scores["0.75"] == facts.scores["1"] > facts.scores["0.5"] + 0.1
+    assert facts.weight == pytest.approx((0.75 + 0.5 * 1) / 1.5, abs=0.05)
 
 
 def test_learn__one_photo_is_believed_a_little(photos: Photos) -> None:

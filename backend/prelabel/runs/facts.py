@@ -56,10 +56,10 @@ class TaughtFacts(msgspec.Struct):
             more = "too few to tell by photos left out how much they help"
             if not self.weight:
                 more = "they do not teach where objects are"
-        elif not self.weight:
+        elif best <= without:
             more = (
                 f"foreground IoU on photos left out is no better with them ({without:.2f}): "
-                "regions stay as without labels"
+                f"regions stay {'nearly ' if self.weight else ''}as without labels"
             )
         else:
             more = f"foreground IoU on photos left out {best:.2f} instead of {without:.2f}"

@@ -12,14 +12,11 @@ from numpy.typing import NDArray
 Float = NDArray[np.float32]
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Weights of the learner that are compared."""
-_EVEN = 0.5
-"""The learner's weight while no photo can be left out, and where another is hardly better: two opinions
-are right more often than either."""
-_HARDLY = 0.5
-"""Of the standard error of the gain over photos: what another weight must gain at least."""
-_FEW, _CLEARLY = 5, 0.1
-"""With fewer photos than this, what a lower weight must gain at least: few photos that differ say little
-of each other, and yet teach what the photos that are like them show."""
+_PRIOR = (0.5, 1.0, 2.0, 1.0, 0.5)
+"""How likely each of them is before anything is known: two opinions are right more often than either."""
+_TEMPERATURE = 0.15
+"""IoU by which one photo makes a weight e times as likely as another. Of 16 random orders of four sets
+0.1 to 0.2 were alike, and better by 0.01 to 0.02 than the best weight alone."""
 _SMOOTHING, _PEAK = 0.8, 0.83
 """Smoothing and peak that are compared with none."""
 _LARGE = 9
@@ -82,15 +79,19 @@ class LeftOut:
 def choose_blend(
     photos: Sequence[LeftOut], *, patches: float = np.inf
 ) -> tuple[Blend, dict[str, float]]:
-    """The blend with the highest mean IoU, and the mean for each weight with its smoothing, by weight;
-    no means without photos. Where another weight is hardly better, both count alike. ``patches``: that the median
-    object covers; nothing is smoothed where that would blur it away."""
+    """A blend, and the mean IoU for each of ``WEIGHTS`` and its own with its smoothing, by weight; no
+    means without photos.
+
+    The weight is the mean of ``WEIGHTS``, each counting by what it has been worth on all photos: the
+    exponentially weighted average (Vovk, COLT 1990), which few photos move little. ``patches``: that
+    the median object covers; nothing is smoothed where that would blur it away.
+    """
     if not photos:
-        return Blend(_EVEN), {}
-    best = plain = _best(photos, 0.0, 0.0)
+        return Blend(_average(np.zeros((len(WEIGHTS), 0)))), {}
+    best = plain = _average_blend(photos, 0.0, 0.0)
     if patches < _LARGE:
         return best.blend, best.scores
-    other = _best(photos, _SMOOTHING, _PEAK)
+    other = _average_blend(photos, _SMOOTHING, _PEAK)
     gains = other.ious - plain.ious
     error = float(gains.std(ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else 0.0
     if gains.mean() > max(_MARGIN, error):
@@ -100,27 +101,28 @@ def choose_blend(
 
 @dataclass(frozen=True)
 class _Tried:
-    """The best weight with some smoothing. ``ious``: of each photo; ``scores``: means by weight."""
+    """The average weight with some smoothing. ``ious``: of each photo; ``scores``: means by weight."""
 
     blend: Blend
     ious: NDArray[np.float64]
     scores: dict[str, float]
 
 
-def _best(photos: Sequence[LeftOut], smoothing: float, peak: float) -> _Tried:
+def _average_blend(photos: Sequence[LeftOut], smoothing: float, peak: float) -> _Tried:
     blends = [Blend(weight, smoothing, peak) for weight in WEIGHTS]
     ious = np.array([[photo.iou(blend) for photo in photos] for blend in blends])
-    means = ious.mean(axis=1).round(4).tolist()
-    top, even = int(np.argmax(means)), WEIGHTS.index(_EVEN)
-    gains = ious[top] - ious[even]
-    if (n := len(gains)) > 1:
-        least = _HARDLY * gains.std(ddof=1) / np.sqrt(n)
-        if top < even and n < _FEW:
-            least = max(least, _CLEARLY)
-        if gains.mean() <= least:
-            top = even
-    scores = {f"{weight:g}": mean for weight, mean in zip(WEIGHTS, means, strict=True)}
-    return _Tried(blends[top], ious[top], scores)
+    blend = Blend(_average(ious), smoothing, peak)
+    own = np.array([photo.iou(blend) for photo in photos])
+    weights, means = (*WEIGHTS, blend.weight), [*ious.mean(axis=1), own.mean()]
+    scores = {f"{w:g}": round(float(mean), 4) for w, mean in zip(weights, means, strict=True)}
+    return _Tried(blend, own, scores)
+
+
+def _average(ious: NDArray[np.float64]) -> float:
+    """Of ``WEIGHTS``, by the IoU of each (rows) on each photo (columns)."""
+    evidence = ious.sum(axis=1) / _TEMPERATURE
+    likely = np.array(_PRIOR) * np.exp(evidence - evidence.max())
+    return round(float(likely @ WEIGHTS / likely.sum()), 2)
 
 
 def reach_of(means: Float, spread: float) -> float:
