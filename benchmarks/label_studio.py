@@ -19,7 +19,8 @@ N / 10 make a small fitted project (at least 60); a benchmark of less than 1 000
 - ``bulk``: `prelabel label-studio predict` on N photos, from the start of the command to its end;
   in another project, killed with -9 when half of the predictions are there, and run again.
 
-Writes benchmarks/results/label_studio.csv; rows of parts that were not measured stay as they are.
+With ``--runtime openvino`` all of prelabel computes by OpenVINO. Writes
+benchmarks/results/label_studio.csv; rows of parts and runtimes that were not measured stay as they are.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ HEALTH_SECONDS, CLICK_SECONDS, REQUEST_SECONDS = 0.250, 1.0, 100.0
 Label Studio gives up."""
 FIELDS = (
     "part", "case", "figure", "value", "expected", "photos", "weights", "recipe", "size", "precision",
-    "cores",
+    "runtime", "cores",
 )  # fmt: skip
 
 
@@ -71,6 +72,7 @@ def main() -> int:
     parser.add_argument("--part", action="append", choices=PARTS)
     parser.add_argument("--photos", type=int, default=1000)
     parser.add_argument("--weights", default=STAND_IN)
+    parser.add_argument("--runtime", choices=("torch", "openvino"), default="torch")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # servers are stopped then too
@@ -82,6 +84,7 @@ def main() -> int:
         "recipe": "default",
         "size": chosen.features.size,
         "precision": "bfloat16" if bfloat16 else "float32",
+        "runtime": arguments.runtime,
         "cores": len(os.sched_getaffinity(0)),
     }
     measured = tuple(dict.fromkeys(arguments.part or PARTS))
@@ -197,10 +200,10 @@ def tasks(bench: Bench) -> Iterator[Row]:
                 case = f"{'fitted' if fitted else 'never fitted'}, {through}"
                 direct = through == "backend"
                 way = backend.answer if direct else bench.retrieve
-                most = (
-                    REQUEST_SECONDS if direct else None
-                )  # else with what Label Studio does itself
-                yield from retrieved(case, backend, project, new, way, most=most)
+                # Else with what Label Studio does itself.
+                most = REQUEST_SECONDS if direct else None
+                ready = 0 if fitted else None  # else a model is fitted first
+                yield from retrieved(case, backend, project, new, way, most=most, ready=ready)
 
 
 def retrieved(
@@ -211,6 +214,7 @@ def retrieved(
     way: Callable[[Project, Sequence[Task]], None],
     *,
     most: float | None,
+    ready: float | None,
 ) -> Iterator[Row]:
     """Ask for all tasks, then for those that have no prediction of the live version."""
     began = time.monotonic()
@@ -229,7 +233,7 @@ def retrieved(
     yield Row(case, "first request, seconds", round(requests[0], 1))
     yield Row(case, "first request, tasks answered", len(first))
     yield Row(case, "first request, of these without a fitted model", alone)
-    yield Row(case, "first request, tasks not ready", len(new) - len(first))
+    yield Row(case, "first request, tasks not ready", len(new) - len(first), exactly=ready)
     yield Row(case, "requests until all are there", len(requests))
     yield Row(case, "all there, seconds", round(time.monotonic() - began, 1))
     yield Row(case, "tasks without a prediction", len(left), exactly=0)
@@ -305,11 +309,12 @@ def quantiles(case: str, seconds: Sequence[float], *, most: float) -> Iterator[R
 
 
 def write(file: Path, part: str, rows: Sequence[Row], labels: Mapping[str, Any]) -> None:
-    """The CSV with this part's rows in place of its earlier ones."""
+    """The CSV with this part's rows in place of its earlier ones with the same runtime."""
     kept: list[dict[str, Any]] = []
     if file.exists():
         with file.open(newline="", encoding="utf-8") as earlier:
-            kept = [row for row in csv.DictReader(earlier) if row["part"] != part]
+            own = part, labels["runtime"]
+            kept = [r for r in csv.DictReader(earlier) if (r["part"], r["runtime"]) != own]
     new = [
         {
             **labels,
