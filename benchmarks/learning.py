@@ -117,7 +117,8 @@ def _session(arguments: argparse.Namespace, named: str, folder: str, seed: int) 
     name, _, source = named.partition("=")
     settings = [f"backbone.weights={source or name}", f"fit.seed={seed}", *arguments.set]
     session = Session(arguments.data / folder, config.load(arguments.recipe, settings))
-    labels = {"weights": name, "set": folder, "recipe": arguments.recipe, "seed": seed}
+    recipe = " ".join([arguments.recipe, *arguments.set])
+    labels = {"weights": name, "set": folder, "recipe": recipe, "seed": seed}
     drawn = np.random.default_rng(seed).permutation(sorted(session.photos))
     orders = {"proposed": session.proposed_order(), "random": [str(name) for name in drawn]}
     found = []

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ground_truth import ground_truth
@@ -17,17 +18,18 @@ from prelabel import pipeline
 from prelabel.config import Config
 from prelabel.data.dataset import Dataset
 from prelabel.data.images import read_image
-from prelabel.data.records import Image, ImageFile, LevelResult, PatchFeatures, Prediction, Region
+from prelabel.data.records import Crop, Image, ImageFile, LevelResult, PatchFeatures, Prediction
 from prelabel.evaluation import Evaluation, evaluate
 from prelabel.label_classes import LabelClasses
 from prelabel.model import FittedModel
 from prelabel.photo_segmenter import PhotoSegmenter
-from prelabel.segment import Segment, Segmenter
+from prelabel.segment import Segmenter
 from prelabel.steps.patch_labels import LabelledPhoto, LabelledRegion
 from prelabel.steps.photos import find_photos
 from prelabel.steps.regions import enlarge_or_point
 from prelabel.steps.taught import Taught
 from prelabel.steps.teaching_order import photo_descriptor, photo_doubt, teaching_order
+from prelabel.strategies.protocols import CropEmbedder
 from prelabel.teacher import Teacher
 
 Float = NDArray[np.float32]
@@ -46,7 +48,7 @@ class Photo:
 
 class Session:
     """A set that was fitted once, and whose photos are opened in an order. ``names``: whether classes
-    are measured, which needs the vector of every region. ``every``: 2 takes every second photo."""
+    are measured. ``every``: 2 takes every second photo."""
 
     def __init__(self, folder: Path, settings: Config, *, every: int = 1) -> None:
         photos = find_photos(folder / "images")
@@ -64,7 +66,7 @@ class Session:
         self.names = len(self.classes) > 1
         self._by_digest = {photo.image.digest: photo for photo in self.photos.values()}
         self._levels: dict[int, list[LevelResult]] = {}
-        self._vectors: dict[tuple[str, tuple[int, ...]], Float] = {}
+        self._embedder = _KnownCrops(self.model.config.strategy("embedder"))
         self._teachers = {
             mode: Teacher(self._untaught(mode), lambda digest: self._by_digest[digest].features)
             for mode in MODES[:2]
@@ -109,6 +111,7 @@ class Session:
         """Predict photos and compare them with the ground truth."""
         model = replace(self._untaught(mode), taught=taught)
         segmenter = _KnownLevels(model, self._levels)
+        segmenter.embedder = self._embedder
         of_labels = LabelClasses(model, taught) if taught else None
         found = [self._predict(model, segmenter, of_labels, self.photos[name]) for name in names]
         truths = [self.photos[name].truth for name in names]
@@ -124,10 +127,7 @@ class Session:
         photo: Photo,
     ) -> Prediction:
         found = segmenter.find(photo.image, photo.features)
-        vectors: Float = np.zeros((0, 0), dtype=np.float32)
-        if self.names and found.regions:
-            vectors = self._embed(photo, found.regions, found.masks)
-        segment = Segment.of(photo.image, photo.features, found, vectors)
+        segment = segmenter.describe(photo.image, photo.features, found)
         prediction = segment.classified(
             photo.name, model if self.names else None, segmenter.clusterer, version=""
         )
@@ -146,7 +146,14 @@ class Session:
         if self.names and own:
             height, width = photo.image.pixels.shape[:2]
             masks = [enlarge_or_point(r.mask, height=height, width=width) for r in own]
-            vectors = list(self._embed(photo, own, np.stack(masks)))
+            vectors = list(
+                self._embedder.embed(
+                    photo.image.pixels,
+                    np.stack(masks),
+                    features=photo.features,
+                    backbone=self.model.config.strategy("backbone"),
+                )
+            )
         return LabelledPhoto(
             digest=photo.image.digest,
             regions=tuple(
@@ -155,15 +162,6 @@ class Session:
             ),
             unknown=tuple(region.rle for region in photo.truth.regions if region.crowd),
         )
-
-    def _embed(self, photo: Photo, regions: Sequence[Region], masks: NDArray[np.bool_]) -> Float:
-        """Vectors of regions. Each is computed once; the default's depend on a region's box alone."""
-        keys = [(photo.image.digest, region.box) for region in regions]
-        new = [i for i, key in enumerate(keys) if key not in self._vectors]
-        if new:
-            vectors = self._segmenter.embed(photo.image, photo.features, masks[new])
-            self._vectors |= {keys[i]: vector for i, vector in zip(new, vectors, strict=True)}
-        return np.stack([self._vectors[key] for key in keys])
 
     def _untaught(self, mode: str) -> FittedModel:
         if mode != "names only":
@@ -183,3 +181,33 @@ class _KnownLevels(Segmenter):
         if id(features) not in self._known:
             self._known[id(features)] = super().apply_levels(features)
         return self._known[id(features)]
+
+
+class _KnownCrops:
+    """Each crop goes through the backbone once. What the default's embedder makes of a region depends on
+    the region's box alone."""
+
+    def __init__(self, own: CropEmbedder) -> None:
+        self._own = own
+        self._known: dict[tuple[int, tuple[int, ...]], tuple[Float, Crop]] = {}
+
+    def embed(self, image: Any, masks: NDArray[np.bool_], **given: Any) -> Float:
+        return self.embed_crops(image, masks, **given)[0]
+
+    def embed_crops(
+        self, image: Any, masks: NDArray[np.bool_], *, features: PatchFeatures, backbone: Any
+    ) -> tuple[Float, list[Crop]]:
+        keys = [(id(features), _box(mask)) for mask in masks]
+        new = [i for i, key in enumerate(keys) if key not in self._known]
+        if new:
+            own = self._own.embed_crops(image, masks[new], features=features, backbone=backbone)
+            self._known |= {
+                keys[i]: one for i, one in zip(new, zip(*own, strict=True), strict=True)
+            }
+        vectors, crops = zip(*(self._known[key] for key in keys), strict=True)
+        return np.stack(vectors), list(crops)
+
+
+def _box(mask: NDArray[np.bool_]) -> tuple[int, ...]:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return int(rows[0]), int(rows[-1]), int(columns[0]), int(columns[-1])

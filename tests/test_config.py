@@ -278,11 +278,3 @@ def test_load__a_recipe_that_cannot_be_read(text: str, tmp_path: Path) -> None:
     file.write_text(text)
     with pytest.raises(UserError, match=r"r\.toml' cannot be read"):
         load(str(file))
-
-
-def test_load__a_separator_that_splits_needs_crops() -> None:
-    assert load("default", ["separator.name=zoom"]).separator.name == "zoom"
-    with pytest.raises(UserError) as caught:
-        load("fast", ["separator.name=zoom"])
-    assert_says(caught.value, "zoom", "region-pool", "embedder.name=region-cls")
-    load("fast", ["separator.name=zoom", "embedder.name=region-cls"])

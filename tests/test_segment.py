@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image as PilImage
 
-from prelabel.config import Config
+from prelabel.config import Config, change
 from prelabel.data.images import read_image
 from prelabel.data.records import Image, PatchFeatures
 from prelabel.model import FittedModel
@@ -137,3 +137,11 @@ def test_patch_maps__features_as_they_are_and_relative_to_what_is_usual() -> Non
     usual = patches.astype(np.float32).mean(axis=(0, 1))
     np.testing.assert_allclose(maps.vectors, patches - usual, atol=1e-5)
     assert maps.clusters.shape[1:] == (3, 4)
+
+
+def test_describe__nothing_is_split_where_the_embedder_sees_no_crops(photos: Path) -> None:
+    chosen = tiny_config("separator.name=zoom", "separator.similar=-1", *HALVES)
+    chosen = change(chosen, ["embedder.name=region-pool"])
+    segment, calls = _described(fit(photos, chosen), photos / "1.png")
+    assert calls == 0
+    assert len(segment.regions) == len(segment.embeddings) == 1

@@ -23,13 +23,11 @@ from prelabel.strategies.protocols import (
     BlockClusterer,
     Clusterer,
     Consistency,
-    CropEmbedder,
     Embedder,
     Foreground,
     Learner,
     Refiner,
     Separator,
-    Splitter,
 )
 from prelabel.strategies.registry import KINDS
 
@@ -127,6 +125,8 @@ class Regions(_Section):
             objects that fill a photo from side to side.
         min_hole: holes under this share of their region are filled; 0 keeps them all.
         min_part: separate parts under this share of their region are left out; 0 keeps them all.
+        min_score: regions with a lower score are dropped and counted; 0 keeps them all. For sets in
+            which many photos show no object.
     """
 
     threshold: float = Field(default=0.5, gt=0, lt=1)
@@ -134,6 +134,7 @@ class Regions(_Section):
     max_frame: float = Field(default=0.9, gt=0, le=1)
     min_hole: float = Field(default=0.01, ge=0, lt=1)
     min_part: float = Field(default=0.01, ge=0, lt=1)
+    min_score: float = Field(default=0.0, ge=0, lt=1)
 
 
 class Classes(_Section):
@@ -307,12 +308,6 @@ def validate(settings: Mapping[str, object]) -> Config:
     for section in KINDS:
         if section in Config.model_fields:
             config.strategy(section)
-    splits = isinstance(config.strategy("separator"), Splitter)
-    if splits and not isinstance(config.strategy("embedder"), CropEmbedder):
-        raise UserError(
-            f"separator.name = {config.separator.name!r} needs an embedder that sees the crop of each "
-            f"region, and {config.embedder.name!r} does not: set embedder.name=region-cls"
-        )
     if config.fit.photos == 0 and not isinstance(config.strategy("clusterer"), BlockClusterer):
         raise UserError(
             f"fit.photos = 0 needs a clusterer that takes patches in blocks (fit_blocks), which "

@@ -284,6 +284,7 @@ class Segmenter:
                 max_frame=config.regions.max_frame,
                 min_hole=config.regions.min_hole,
                 min_part=config.regions.min_part,
+                min_score=config.regions.min_score,
                 full_width=image.width,
                 full_height=image.height,
             )

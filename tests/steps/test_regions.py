@@ -41,6 +41,7 @@ def find(mask: NDArray[np.bool_], **changes: Any) -> PhotoRegions:
         "max_frame": 1.0,
         "min_hole": 0.0,
         "min_part": 0.0,
+        "min_score": 0.0,
         "full_width": width,
         "full_height": height,
     }
@@ -80,6 +81,16 @@ def test_regions__score_is_mean_p_times_mean_agreement_inside() -> None:
     assert [r.area for r in found.regions] == [1, 2, 5]  # highest score first
     assert [r.score for r in found.regions] == pytest.approx([0.9, 0.4, 0.0])
     assert [int(mask.sum()) for mask in found.masks] == [1, 2, 5]
+
+
+def test_regions__unlikely_ones_are_dropped_and_counted() -> None:
+    coarse = np.full((5, 6), 0.5, dtype=np.float32)
+    coarse[3:, 5] = 0.75
+    found = find(drawn(PICTURE), coarse=coarse, agreed=coarse * 0 + 1, min_score=0.75)
+    assert [r.area for r in found.regions] == [2]  # exactly the limit stays
+    assert found.dropped == 2
+    found = find(drawn(PICTURE), coarse=coarse, agreed=coarse * 0 + 1, min_score=0.8)
+    assert found.regions == ()
 
 
 def test_regions__surroundings_are_not_a_region() -> None:

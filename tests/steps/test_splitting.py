@@ -55,6 +55,7 @@ def _find(picture: str = PICTURE, *, min_area: float = 0.0, min_hole: float = 0.
         max_frame=1.0,
         min_hole=min_hole,
         min_part=0.0,
+        min_score=0.0,
         full_height=2 * len(labels),
         full_width=2 * len(labels[0]),
     )

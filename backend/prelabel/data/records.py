@@ -182,7 +182,7 @@ class Prediction(msgspec.Struct, frozen=True, gc=False):
         width: of the EXIF-oriented photo, in pixels.
         height: likewise.
         regions: what was found.
-        dropped: how many connected parts were left out: too small, or surroundings.
+        dropped: how many connected parts were left out: too small, too unlikely or surroundings.
         model_version: of the model that predicted it; "" for what people made.
 
     Example:

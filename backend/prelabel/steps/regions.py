@@ -24,7 +24,7 @@ class PhotoRegions:
     """Regions of one photo, highest score first.
 
     ``masks``: bool (n, h, w) at working size, in the same order. ``numbers``: of the same in the label
-    image. ``dropped``: parts left out as too small or as surroundings. ``shares``: as in `Segment`.
+    image. ``dropped``: parts left out as too small, too unlikely or surroundings. ``shares``: as in `Segment`.
     ``source``: only where regions may be split.
     """
 
@@ -67,6 +67,7 @@ def find_regions(
     max_frame: float,
     min_hole: float,
     min_part: float,
+    min_score: float,
     full_width: int,
     full_height: int,
 ) -> PhotoRegions:
@@ -76,7 +77,8 @@ def find_regions(
     region's score is its mean of coarse times that of agreed; without ``agreed``, that of
     `object_scores`, which takes the photo's ``vectors``. Regions smaller than ``min_area`` (a share of the
     photo) are dropped and counted, and so are those on more than ``max_frame`` of the photo's
-    outermost pixels: what surrounds everything else is not an object. Of what is kept, holes smaller
+    outermost pixels: what surrounds everything else is not an object. So are those with a score under
+    ``min_score``. Of what is kept, holes smaller
     than ``min_hole`` (a share of the region) are filled, except where another region lies in one,
     and parts smaller than ``min_part`` are left out, which the outline at full size may have. The
     score is of the region as it was found.
@@ -96,7 +98,7 @@ def find_regions(
         renumbered = np.zeros(n_parts, dtype=np.int32)
         renumbered[kept] = np.arange(1, len(kept) + 1)
         scores = dict(zip(kept, object_scores(renumbered[labels], coarse, vectors), strict=True))
-    kept.sort(key=lambda i: (-scores[i], i))
+    kept = sorted((i for i in kept if scores[i] >= min_score), key=lambda i: (-scores[i], i))
     is_kept = np.zeros(n_parts, dtype=np.bool_)
     is_kept[kept] = True
     masks = np.zeros((len(kept), height, width), dtype=np.bool_)

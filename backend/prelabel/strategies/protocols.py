@@ -307,7 +307,7 @@ class Separator(Protocol):
 class Splitter(Protocol):
     """What a separator has as well if it looks at each region once more, in the region's crop.
 
-    It needs an embedder that is a `CropEmbedder`.
+    It is asked where the embedder is a `CropEmbedder`.
     """
 
     def split(

@@ -17,8 +17,10 @@ _VALUES: dict[str, tuple[object, ...]] = {
     "learner.name": (),  # all that are installed
     "separator.name": (),
     "separator.similar": (0.4, 0.55, 0.7),
+    "separator.within": (0.3, 0.5, 0.7),
     "regions.threshold": (0.3, 0.4, 0.5, 0.6),
     "regions.min_area": (0.0005, 0.002, 0.01),
+    "regions.min_score": (0.0, 0.15, 0.3),
 }
 """The values that are compared of each setting, in this order; the recipe comes before them."""
 _OF_PAPERS = {"deep-spectral", "lost", "maskcut", "promerge", "tokencut"}

@@ -25,10 +25,10 @@ class Zoom(Merge):
 
     The embedder puts each region's crop through the backbone, for the region's vector; the patches of that
     crop are finer than those of the photo. Those of the region are merged as by ``merge``, and what stays
-    apart are regions of their own (as UnSAM conquers what it has divided, arXiv 2406.20081). It needs an
-    embedder that sees crops, such as ``region-cls``. Regions that are not split cost nothing more; each
-    piece of one that is costs another forward pass for its vector, at most 1 / ``piece`` for a region.
-    Without a fitted model regions have no vectors, and are not split.
+    apart are regions of their own (as UnSAM conquers what it has divided, arXiv 2406.20081). Regions that
+    are not split cost nothing more; each piece of one that is costs another forward pass for its vector, at
+    most 1 / ``piece`` for a region. Without a fitted model, and with an embedder that does not see crops,
+    such as ``region-pool``, nothing is split.
 
     Attributes:
         similar: in [-1, 1]; as in ``merge``, for the patches of the photo.
