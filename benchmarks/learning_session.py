@@ -23,7 +23,7 @@ from prelabel.evaluation import Evaluation, evaluate
 from prelabel.label_classes import LabelClasses
 from prelabel.model import FittedModel
 from prelabel.photo_segmenter import PhotoSegmenter
-from prelabel.segment import Segmenter
+from prelabel.segment import Segment, Segmenter
 from prelabel.steps.patch_labels import LabelledPhoto, LabelledRegion
 from prelabel.steps.photos import find_photos
 from prelabel.steps.regions import enlarge_or_point
@@ -127,7 +127,11 @@ class Session:
         photo: Photo,
     ) -> Prediction:
         found = segmenter.find(photo.image, photo.features)
-        segment = segmenter.describe(photo.image, photo.features, found)
+        if self.names or found.source:
+            segment = segmenter.describe(photo.image, photo.features, found)
+        else:  # without vectors, which nothing needs
+            none = np.zeros((0, 0), dtype=np.float32)
+            segment = Segment.of(photo.image, photo.features, found, none)
         prediction = segment.classified(
             photo.name, model if self.names else None, segmenter.clusterer, version=""
         )
