@@ -1,6 +1,7 @@
 """How the backend and the bulk command do beside a real Label Studio, all on this machine.
 
     python benchmarks/label_studio.py DATA --label-studio PROGRAM [--part front …] [--photos 1000]
+        [--tasks-of "fitted, backend" …]
 
 DATA holds real photos, in folders ``*/images``; where more are needed than there are, they come
 again with a few pixels less at the border, so that no cache knows them. Each part starts with an
@@ -12,14 +13,14 @@ N / 10 make a small fitted project (at least 60); a benchmark of less than 1 000
   requests of 20 tasks: as one of the four is answered, the next 20 photos are sent.
 - ``tasks``: 3 N / 10 photos that nobody has seen, retrieved at once, again and again until each has
   a prediction of the version that /setup gives; of a fitted project and of one that never was, from
-  the backend itself and through Label Studio's "retrieve predictions".
+  the backend itself and through Label Studio's "retrieve predictions". ``--tasks-of`` chooses.
 - ``prompts``: clicks, 30 of each kind: on a photo of the fit (``fitted``), on one that was predicted
   but is in memory no more (``predicted``), and once more on that (``seen``); while nothing else runs
   and while a request of 3 N / 10 new tasks is worked on.
 - ``bulk``: `prelabel label-studio predict` on N photos, from the start of the command to its end;
   in another project, killed with -9 when half of the predictions are there, and run again.
 
-Writes benchmarks/results/label_studio.csv; rows of parts that were not measured stay as they are.
+Writes benchmarks/results/label_studio.csv; rows of what was not measured stay as they are.
 """
 
 from __future__ import annotations
@@ -54,6 +55,10 @@ from prelabel.weights.models import STAND_IN
 RESULTS = Path(__file__).parent / "results" / "label_studio.csv"
 AT_ONCE, IN_ONE, CLICKS, FORGET = 4, 20, 30, 40
 """Predicts at a time, tasks in each; clicks of a kind; photos that push others out of memory."""
+TASKS_OF = (
+    "fitted, backend", "fitted, label studio", "never fitted, backend", "never fitted, label studio",
+)  # fmt: skip
+"""The cases of ``tasks``: whether the project has a model, and who is asked."""
 HEALTH_SECONDS, CLICK_SECONDS, REQUEST_SECONDS = 0.250, 1.0, 100.0
 """At most, of /health and /setup, of a click, both at the 99th percentile, and of one request, when
 Label Studio gives up."""
@@ -69,6 +74,7 @@ def main() -> int:
     parser.add_argument("data", type=Path)
     parser.add_argument("--label-studio", type=Path, required=True, metavar="PROGRAM")
     parser.add_argument("--part", action="append", choices=PARTS)
+    parser.add_argument("--tasks-of", nargs="+", choices=TASKS_OF, default=list(TASKS_OF))
     parser.add_argument("--photos", type=int, default=1000)
     parser.add_argument("--weights", default=STAND_IN)
     parser.add_argument("--out", type=Path, default=RESULTS)
@@ -88,6 +94,7 @@ def main() -> int:
     rows: dict[str, list[Row]] = {part: [] for part in measured}
     folder = Path(tempfile.mkdtemp(prefix="prelabel-bench-"))  # with the logs, if something fails
     bench = Bench(folder, arguments)
+    bench.tasks_of = tuple(arguments.tasks_of)
     with demo.label_studio(arguments.label_studio.absolute(), folder / "server") as server:
         bench.server = server
         for part in measured:
@@ -187,20 +194,16 @@ def front(bench: Bench) -> Iterator[Row]:
 
 def tasks(bench: Bench) -> Iterator[Row]:
     """How long it takes until many new tasks have predictions."""
-    for fitted in (True, False):
-        for through in ("backend", "label studio"):
-            with bench.backend() as backend:
-                project = bench.project(backend, bench.small if fitted else 0)
-                if fitted:
-                    backend.fit(project)
-                new = bench.upload(project, bench.many)
-                case = f"{'fitted' if fitted else 'never fitted'}, {through}"
-                direct = through == "backend"
-                way = backend.answer if direct else bench.retrieve
-                most = (
-                    REQUEST_SECONDS if direct else None
-                )  # else with what Label Studio does itself
-                yield from retrieved(case, backend, project, new, way, most=most)
+    for case in bench.tasks_of:
+        fitted, direct = case.startswith("fitted"), case.endswith("backend")
+        with bench.backend() as backend:
+            project = bench.project(backend, bench.small if fitted else 0)
+            if fitted:
+                backend.fit(project)
+            new = bench.upload(project, bench.many)
+            way = backend.answer if direct else bench.retrieve
+            most = REQUEST_SECONDS if direct else None  # else with what Label Studio does itself
+            yield from retrieved(case, backend, project, new, way, most=most)
 
 
 def retrieved(
@@ -305,11 +308,16 @@ def quantiles(case: str, seconds: Sequence[float], *, most: float) -> Iterator[R
 
 
 def write(file: Path, part: str, rows: Sequence[Row], labels: Mapping[str, Any]) -> None:
-    """The CSV with this part's rows in place of its earlier ones."""
+    """The CSV with the rows of this part's cases in place of their earlier ones."""
+    cases = {row.case for row in rows}
     kept: list[dict[str, Any]] = []
     if file.exists():
         with file.open(newline="", encoding="utf-8") as earlier:
-            kept = [row for row in csv.DictReader(earlier) if row["part"] != part]
+            kept = [
+                row
+                for row in csv.DictReader(earlier)
+                if row["part"] != part or row["case"] not in cases
+            ]
     new = [
         {
             **labels,

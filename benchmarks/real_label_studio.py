@@ -40,6 +40,7 @@ class Bench:
     """Photos, a Label Studio, and folders that are empty when needed."""
 
     server: LocalServer
+    tasks_of: tuple[str, ...]
 
     def __init__(self, folder: Path, arguments: argparse.Namespace) -> None:
         self.folder = folder
@@ -93,7 +94,8 @@ class Bench:
         files = [self._write() for _ in range(n_photos)]
         with self._client() as client:
             for start in range(0, n_photos, UPLOAD):
-                client.upload(project.number, files[start : start + UPLOAD])
+                some = files[start : start + UPLOAD]
+                client.upload(project.number, [(file.name, file.read_bytes()) for file in some])
             found = list(client.tasks(project.number))
         project.tasks = [{"id": task["id"], "data": task["data"]} for task in found]
         return [task for task in project.tasks if task["id"] not in known]
