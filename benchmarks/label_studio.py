@@ -1,7 +1,7 @@
 """How the backend and the bulk command do beside a real Label Studio, all on this machine.
 
     python benchmarks/label_studio.py DATA --label-studio PROGRAM [--part front …] [--photos 1000]
-        [--tasks-of "fitted, backend" …]
+        [--tasks-of "fitted, backend" …] [--runtime torch]
 
 DATA holds real photos, in folders ``*/images``; where more are needed than there are, they come
 again with a few pixels less at the border, so that no cache knows them. Each part starts with an
@@ -63,8 +63,8 @@ HEALTH_SECONDS, CLICK_SECONDS, REQUEST_SECONDS = 0.250, 1.0, 100.0
 """At most, of /health and /setup, of a click, both at the 99th percentile, and of one request, when
 Label Studio gives up."""
 FIELDS = (
-    "part", "case", "figure", "value", "expected", "photos", "weights", "recipe", "size", "precision",
-    "cores",
+    "part", "case", "figure", "value", "expected", "photos", "weights", "recipe", "runtime", "size",
+    "precision", "cores",
 )  # fmt: skip
 
 
@@ -77,6 +77,7 @@ def main() -> int:
     parser.add_argument("--tasks-of", nargs="+", choices=TASKS_OF, default=list(TASKS_OF))
     parser.add_argument("--photos", type=int, default=1000)
     parser.add_argument("--weights", default=STAND_IN)
+    parser.add_argument("--runtime", choices=("torch", "openvino"), default="torch")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # servers are stopped then too
@@ -86,6 +87,7 @@ def main() -> int:
         "photos": arguments.photos,
         "weights": arguments.weights,
         "recipe": "default",
+        "runtime": arguments.runtime,
         "size": chosen.features.size,
         "precision": "bfloat16" if bfloat16 else "float32",
         "cores": len(os.sched_getaffinity(0)),
@@ -308,7 +310,7 @@ def quantiles(case: str, seconds: Sequence[float], *, most: float) -> Iterator[R
 
 
 def write(file: Path, part: str, rows: Sequence[Row], labels: Mapping[str, Any]) -> None:
-    """The CSV with the rows of this part's cases in place of their earlier ones."""
+    """The CSV with the rows of this part's cases in place of their earlier ones by this runtime."""
     cases = {row.case for row in rows}
     kept: list[dict[str, Any]] = []
     if file.exists():
@@ -316,7 +318,9 @@ def write(file: Path, part: str, rows: Sequence[Row], labels: Mapping[str, Any])
             kept = [
                 row
                 for row in csv.DictReader(earlier)
-                if row["part"] != part or row["case"] not in cases
+                if row["part"] != part
+                or row["case"] not in cases
+                or row["runtime"] != labels["runtime"]
             ]
     new = [
         {

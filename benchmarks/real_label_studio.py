@@ -47,7 +47,12 @@ class Bench:
         self.n_photos: int = arguments.photos
         self.half, self.many = self.n_photos // 2, 3 * self.n_photos // 10
         self.small = max(60, self.n_photos // 10)
-        self._weights: str = arguments.weights
+        self._chosen = [
+            "--backbone",
+            arguments.weights,
+            "--set",
+            f"backbone.runtime={arguments.runtime}",
+        ]
         self._originals = sorted(arguments.data.glob("*/images/*"))
         random.Random(0).shuffle(self._originals)
         self._written = 0
@@ -70,7 +75,7 @@ class Bench:
     @contextmanager
     def backend(self) -> Iterator[Backend]:
         """`prelabel serve` that never begins a second fit by itself."""
-        options = ["--backbone", self._weights, "--fit-after", "0"]
+        options = [*self._chosen, "--fit-after", "0"]
         with self.empty_folders(), demo.backend(self.server, self.folder, options) as found:
             yield Backend(found, self.server)
 
@@ -109,7 +114,7 @@ class Bench:
                 [
                     *(sys.executable, "-m", "prelabel"),
                     *("label-studio", "predict", "--project", str(project.number)),
-                    *("--url", self.server.url, "--backbone", self._weights),
+                    *("--url", self.server.url, *self._chosen),
                 ],
                 env={**os.environ, "LABEL_STUDIO_API_KEY": self.server.login.token},
                 stdout=log,
