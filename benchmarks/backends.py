@@ -4,13 +4,16 @@
 
 All blocks of the network but the last, which is nearly all of the work, are run by each of: torch in
 float32 and bfloat16, torch.compile in bfloat16, ONNX Runtime in float32 and with weights and
-activations in int8 (dynamic quantization), and OpenVINO in float32 and bfloat16. What is not installed
-is left out, and said so. The rest is as in `backbone.runtime`.
+activations in int8 (dynamic quantization), and OpenVINO in float32, in bfloat16, and in int8: weights and
+activations of the linear layers, by NNCF (`pip install nncf`), with ranges of as many other photos; and
+the same with the MLPs left in float32, or the attention. What is not installed is left out, and said so.
+The rest is as in `backbone.runtime`.
 
 One model is fitted on the photos with torch in float32. Then every photo goes through each backend in
 turn, several rounds. Writes benchmarks/results/backends.csv, one row for each: ``first_seconds`` of the
-first photo, with compiling; ``seconds`` and ``cpu_seconds`` per photo, the median over photos of the
-fastest round, of the wall and of the processor (which counts where other programs share it);
+first photo, with compiling (OpenVINO's int8 is quantized and compiled before); ``seconds`` and
+``cpu_seconds`` per photo, the median over photos of the fastest round, of the wall and of the processor
+(which counts where other programs share it);
 ``relative_error`` of the patches' features to float32; ``iou`` mean over photos of the foreground of
 all regions, and ``iou_worst``, to those of float32.
 """
@@ -51,6 +54,8 @@ FIELDS = (
     "relative_error", "iou", "iou_worst", *MACHINE,
 )  # fmt: skip
 Blocks = Callable[[Tensor], Tensor]
+Pixels = NDArray[np.uint8]
+"""A photo as the network takes it, (height, width, 3)."""
 
 
 def main() -> int:
@@ -65,13 +70,17 @@ def main() -> int:
     arguments = parser.parse_args()
 
     files = [photo.file for photo in find_photos(arguments.data).photos if "images" in photo.name]
-    files = files[:: max(1, len(files) // arguments.photos)][: arguments.photos]
+    step = max(1, len(files) // arguments.photos)
+    others = files[step // 2 :: step][: arguments.photos]
+    files = files[::step][: arguments.photos]
     chosen = config.load("fast", [f"backbone.weights={arguments.weights}", f"features.size={SIZE}"])
     chosen = config.change(chosen, ["backbone.precision=float32", "backbone.device=cpu"])
     segmenter = Segmenter(pipeline.fit(files, chosen))
     photos = [images.read_image(file) for file in files]
     with tempfile.TemporaryDirectory() as folder:
-        found = _all(arguments, photos, Path(folder))
+        patch = segmenter.backbone.patch
+        given = Given(Path(folder), [_input(images.read_image(file), patch) for file in others])
+        found = _all(arguments, [_input(photo, patch) for photo in photos], given)
     exact = [one.features for one in found if one.name == REFERENCE]
     rows = [
         {**one.row(exact[0] if exact else None, photos, segmenter),
@@ -135,15 +144,21 @@ class Measured:
         }
 
 
-def _all(arguments: argparse.Namespace, photos: Sequence[Image], folder: Path) -> list[Measured]:
+@dataclass(frozen=True)
+class Given:
+    """``folder`` for files; ``others``: photos that are not measured."""
+
+    folder: Path
+    others: Sequence[Pixels]
+
+
+def _all(arguments: argparse.Namespace, pixels: Sequence[Pixels], given: Given) -> list[Measured]:
     found = []
-    patch = load("", arguments.weights).model.patch_embed.patch_size[0]
-    pixels = [_input(photo, patch) for photo in photos]
     for name in arguments.backends:
         try:
             dtype, make = BACKENDS[name]
             network = Network(load("", arguments.weights), device=torch.device("cpu"), dtype=dtype)
-            own = Measured(name, _WithBlocks.of(network, make, folder))
+            own = Measured(name, _WithBlocks.of(network, make, given))
             at = time.perf_counter()
             own.network.extract(pixels[0][None], feature="key", block=-1)
             own.first = time.perf_counter() - at
@@ -161,9 +176,9 @@ class _WithBlocks(Network):
     """A network whose blocks before the last are run by something else."""
 
     @classmethod
-    def of(cls, network: Network, make: Callable[..., Blocks], folder: Path) -> _WithBlocks:
+    def of(cls, network: Network, make: Callable[..., Blocks], given: Given) -> _WithBlocks:
         network.__class__ = cls
-        network._run = make(network.model.blocks[: network.depth - 1], network, folder)  # type: ignore[attr-defined]
+        network._run = make(network.model.blocks[: network.depth - 1], network, given)  # type: ignore[attr-defined]
         return network  # type: ignore[return-value]
 
     def _blocks_before(self, chosen: int, tokens: Tensor, extra: Any) -> Tensor:
@@ -176,34 +191,78 @@ def _input(photo: Image, patch: int) -> NDArray[np.uint8]:
     return images.resize(photo.pixels, height=rows * patch, width=columns * patch)
 
 
-def _torch(blocks: torch.nn.Sequential, network: Network, folder: Path) -> Blocks:
+def _torch(blocks: torch.nn.Sequential, network: Network, given: Given) -> Blocks:
     return blocks
 
 
-def _compiled(blocks: torch.nn.Sequential, network: Network, folder: Path) -> Blocks:
+def _compiled(blocks: torch.nn.Sequential, network: Network, given: Given) -> Blocks:
     return torch.compile(blocks, dynamic=True)  # type: ignore[return-value]
 
 
-def _openvino(blocks: torch.nn.Sequential, network: Network, folder: Path) -> Blocks:
+def _openvino(blocks: torch.nn.Sequential, network: Network, given: Given) -> Blocks:
     return OpenVinoBlocks(list(blocks), dtype=network.dtype)
 
 
-def _onnx(blocks: torch.nn.Sequential, network: Network, folder: Path) -> Blocks:
-    return _session(_exported(blocks, network, folder))
+def _openvino_int8(ignored: str = "") -> Callable[..., Blocks]:
+    """``ignored``: a regular expression of the layers that stay in float32."""
+
+    def make(blocks: torch.nn.Sequential, network: Network, given: Given) -> Blocks:
+        import nncf
+        import openvino
+
+        shape = openvino.PartialShape([-1, -1, network.dim])
+        tokens = _tokens(network, given.others)
+        exact = openvino.convert_model(blocks, example_input=(tokens[0],), input=[shape])
+        model = nncf.quantize(
+            exact,
+            nncf.Dataset([one.numpy() for one in tokens]),
+            preset=nncf.QuantizationPreset.MIXED,
+            model_type=nncf.ModelType.TRANSFORMER,
+            subset_size=len(tokens),
+            fast_bias_correction=True,
+            ignored_scope=nncf.IgnoredScope(patterns=[ignored]) if ignored else None,
+        )
+        settings = {
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "PERFORMANCE_HINT": "LATENCY",
+            "ENABLE_CPU_PINNING": False,
+        }
+        request = openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
+        return lambda tokens: torch.from_numpy(np.array(request.infer([tokens.numpy()])[0]))
+
+    return make
 
 
-def _onnx_int8(blocks: torch.nn.Sequential, network: Network, folder: Path) -> Blocks:
+def _tokens(network: Network, pixels: Sequence[Pixels]) -> list[Tensor]:
+    """What goes into the first block for each photo."""
+    seen: list[Tensor] = []
+
+    def keep(tokens: Tensor) -> Tensor:
+        seen.append(tokens.clone())
+        return tokens
+
+    network._run = keep  # type: ignore[attr-defined]
+    for photo in pixels:
+        network.extract(photo[None], feature="key", block=-1)
+    return seen
+
+
+def _onnx(blocks: torch.nn.Sequential, network: Network, given: Given) -> Blocks:
+    return _session(_exported(blocks, network, given))
+
+
+def _onnx_int8(blocks: torch.nn.Sequential, network: Network, given: Given) -> Blocks:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    smaller = folder / "int8.onnx"
+    smaller = given.folder / "int8.onnx"
     quantize_dynamic(
-        _exported(blocks, network, folder), smaller, weight_type=QuantType.QInt8, per_channel=True
+        _exported(blocks, network, given), smaller, weight_type=QuantType.QInt8, per_channel=True
     )
     return _session(smaller)
 
 
-def _exported(blocks: torch.nn.Sequential, network: Network, folder: Path) -> Path:
-    file = folder / "blocks.onnx"
+def _exported(blocks: torch.nn.Sequential, network: Network, given: Given) -> Path:
+    file = given.folder / "blocks.onnx"
     if not file.exists():
         free = {0: "n", 1: "n_tokens"}
         torch.onnx.export(
@@ -244,6 +303,9 @@ BACKENDS: dict[str, tuple[torch.dtype, Callable[..., Blocks]]] = {
     "onnxruntime int8": (torch.float32, _onnx_int8),
     "openvino float32": (torch.float32, _openvino),
     "openvino bfloat16": (torch.bfloat16, _openvino),
+    "openvino int8": (torch.float32, _openvino_int8()),
+    "openvino int8, mlp exact": (torch.float32, _openvino_int8(".*mlp.*")),
+    "openvino int8, attention exact": (torch.float32, _openvino_int8(".*attn.*")),
 }
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """How the backend and the bulk command do beside a real Label Studio, all on this machine.
 
     python benchmarks/label_studio.py DATA --label-studio PROGRAM [--part front …] [--photos 1000]
+        [--tasks-of "fitted, backend" …] [--runtime torch]
 
 DATA holds real photos, in folders ``*/images``; where more are needed than there are, they come
 again with a few pixels less at the border, so that no cache knows them. Each part starts with an
@@ -12,15 +13,14 @@ N / 10 make a small fitted project (at least 60); a benchmark of less than 1 000
   requests of 20 tasks: as one of the four is answered, the next 20 photos are sent.
 - ``tasks``: 3 N / 10 photos that nobody has seen, retrieved at once, again and again until each has
   a prediction of the version that /setup gives; of a fitted project and of one that never was, from
-  the backend itself and through Label Studio's "retrieve predictions".
+  the backend itself and through Label Studio's "retrieve predictions". ``--tasks-of`` chooses.
 - ``prompts``: clicks, 30 of each kind: on a photo of the fit (``fitted``), on one that was predicted
   but is in memory no more (``predicted``), and once more on that (``seen``); while nothing else runs
   and while a request of 3 N / 10 new tasks is worked on.
 - ``bulk``: `prelabel label-studio predict` on N photos, from the start of the command to its end;
   in another project, killed with -9 when half of the predictions are there, and run again.
 
-With ``--runtime openvino`` all of prelabel computes by OpenVINO. Writes
-benchmarks/results/label_studio.csv; rows of parts and runtimes that were not measured stay as they are.
+Writes benchmarks/results/label_studio.csv; rows of what was not measured stay as they are.
 """
 
 from __future__ import annotations
@@ -55,12 +55,16 @@ from prelabel.weights.models import STAND_IN
 RESULTS = Path(__file__).parent / "results" / "label_studio.csv"
 AT_ONCE, IN_ONE, CLICKS, FORGET = 4, 20, 30, 40
 """Predicts at a time, tasks in each; clicks of a kind; photos that push others out of memory."""
+TASKS_OF = (
+    "fitted, backend", "fitted, label studio", "never fitted, backend", "never fitted, label studio",
+)  # fmt: skip
+"""The cases of ``tasks``: whether the project has a model, and who is asked."""
 HEALTH_SECONDS, CLICK_SECONDS, REQUEST_SECONDS = 0.250, 1.0, 100.0
 """At most, of /health and /setup, of a click, both at the 99th percentile, and of one request, when
 Label Studio gives up."""
 FIELDS = (
-    "part", "case", "figure", "value", "expected", "photos", "weights", "recipe", "size", "precision",
-    "runtime", "cores",
+    "part", "case", "figure", "value", "expected", "photos", "weights", "recipe", "runtime", "size",
+    "precision", "cores",
 )  # fmt: skip
 
 
@@ -70,6 +74,7 @@ def main() -> int:
     parser.add_argument("data", type=Path)
     parser.add_argument("--label-studio", type=Path, required=True, metavar="PROGRAM")
     parser.add_argument("--part", action="append", choices=PARTS)
+    parser.add_argument("--tasks-of", nargs="+", choices=TASKS_OF, default=list(TASKS_OF))
     parser.add_argument("--photos", type=int, default=1000)
     parser.add_argument("--weights", default=STAND_IN)
     parser.add_argument("--runtime", choices=("torch", "openvino"), default="torch")
@@ -82,15 +87,16 @@ def main() -> int:
         "photos": arguments.photos,
         "weights": arguments.weights,
         "recipe": "default",
+        "runtime": arguments.runtime,
         "size": chosen.features.size,
         "precision": "bfloat16" if bfloat16 else "float32",
-        "runtime": arguments.runtime,
         "cores": len(os.sched_getaffinity(0)),
     }
     measured = tuple(dict.fromkeys(arguments.part or PARTS))
     rows: dict[str, list[Row]] = {part: [] for part in measured}
     folder = Path(tempfile.mkdtemp(prefix="prelabel-bench-"))  # with the logs, if something fails
     bench = Bench(folder, arguments)
+    bench.tasks_of = tuple(arguments.tasks_of)
     with demo.label_studio(arguments.label_studio.absolute(), folder / "server") as server:
         bench.server = server
         for part in measured:
@@ -190,20 +196,17 @@ def front(bench: Bench) -> Iterator[Row]:
 
 def tasks(bench: Bench) -> Iterator[Row]:
     """How long it takes until many new tasks have predictions."""
-    for fitted in (True, False):
-        for through in ("backend", "label studio"):
-            with bench.backend() as backend:
-                project = bench.project(backend, bench.small if fitted else 0)
-                if fitted:
-                    backend.fit(project)
-                new = bench.upload(project, bench.many)
-                case = f"{'fitted' if fitted else 'never fitted'}, {through}"
-                direct = through == "backend"
-                way = backend.answer if direct else bench.retrieve
-                # Else with what Label Studio does itself.
-                most = REQUEST_SECONDS if direct else None
-                ready = 0 if fitted else None  # else a model is fitted first
-                yield from retrieved(case, backend, project, new, way, most=most, ready=ready)
+    for case in bench.tasks_of:
+        fitted, direct = case.startswith("fitted"), case.endswith("backend")
+        with bench.backend() as backend:
+            project = bench.project(backend, bench.small if fitted else 0)
+            if fitted:
+                backend.fit(project)
+            new = bench.upload(project, bench.many)
+            way = backend.answer if direct else bench.retrieve
+            most = REQUEST_SECONDS if direct else None  # else with what Label Studio does itself
+            ready = 0 if fitted else None  # else a model is fitted first
+            yield from retrieved(case, backend, project, new, way, most=most, ready=ready)
 
 
 def retrieved(
@@ -309,12 +312,18 @@ def quantiles(case: str, seconds: Sequence[float], *, most: float) -> Iterator[R
 
 
 def write(file: Path, part: str, rows: Sequence[Row], labels: Mapping[str, Any]) -> None:
-    """The CSV with this part's rows in place of its earlier ones with the same runtime."""
+    """The CSV with the rows of this part's cases in place of their earlier ones by this runtime."""
+    cases = {row.case for row in rows}
     kept: list[dict[str, Any]] = []
     if file.exists():
         with file.open(newline="", encoding="utf-8") as earlier:
-            own = part, labels["runtime"]
-            kept = [r for r in csv.DictReader(earlier) if (r["part"], r["runtime"]) != own]
+            kept = [
+                row
+                for row in csv.DictReader(earlier)
+                if row["part"] != part
+                or row["case"] not in cases
+                or row["runtime"] != labels["runtime"]
+            ]
     new = [
         {
             **labels,

@@ -40,14 +40,19 @@ class Bench:
     """Photos, a Label Studio, and folders that are empty when needed."""
 
     server: LocalServer
+    tasks_of: tuple[str, ...]
 
     def __init__(self, folder: Path, arguments: argparse.Namespace) -> None:
         self.folder = folder
         self.n_photos: int = arguments.photos
         self.half, self.many = self.n_photos // 2, 3 * self.n_photos // 10
         self.small = max(60, self.n_photos // 10)
-        self._chosen = ["--backbone", arguments.weights]
-        self._chosen += ["--set", f"backbone.runtime={arguments.runtime}"]
+        self._chosen = [
+            "--backbone",
+            arguments.weights,
+            "--set",
+            f"backbone.runtime={arguments.runtime}",
+        ]
         self._originals = sorted(arguments.data.glob("*/images/*"))
         random.Random(0).shuffle(self._originals)
         self._written = 0
@@ -94,7 +99,8 @@ class Bench:
         files = [self._write() for _ in range(n_photos)]
         with self._client() as client:
             for start in range(0, n_photos, UPLOAD):
-                client.upload(project.number, files[start : start + UPLOAD])
+                some = files[start : start + UPLOAD]
+                client.upload(project.number, [(file.name, file.read_bytes()) for file in some])
             found = list(client.tasks(project.number))
         project.tasks = [{"id": task["id"], "data": task["data"]} for task in found]
         return [task for task in project.tasks if task["id"] not in known]

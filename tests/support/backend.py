@@ -23,7 +23,7 @@ PASSWORD, SCRIPT_TOKEN = "correct-horse-battery", "s3cr3t-script-token"
 
 @contextmanager
 def started(
-    *, url: str = "", token: str = "", fit_after: int = 500, predict_timeout: float = 75.0
+    *, url: str = "", token: str = "", fit_after: int = 500, predict_timeout: float = 90.0
 ) -> Iterator[Service]:
     """A service with tiny models, stopped at the end."""
     settings = Settings(

@@ -24,6 +24,6 @@ class Settings:
     sources: Sources = field(default_factory=Sources)
     result_options: ResultOptions = field(default_factory=ResultOptions)
     fit_after: int = 500
-    predict_timeout: float = 75.0
+    predict_timeout: float = 90.0
     partial: bool = False
     sam: str = ""
