@@ -15,8 +15,9 @@ WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _PRIOR = (0.5, 1.0, 2.0, 1.0, 0.5)
 """How likely each of them is before anything is known: two opinions are right more often than either."""
 _TEMPERATURE = 0.15
-"""IoU by which one photo makes a weight e times as likely as another. Of 16 random orders of four sets
-0.1 to 0.2 were alike, and better by 0.01 to 0.02 than the best weight alone."""
+"""IoU by which one photo makes a weight e times as likely as another; less is nearer to the best weight
+alone. On 16 random orders of each of four sets 0.1 and 0.2 were alike: after 3 to 10 photos up to 0.02 of
+IoU better than the best weight alone, and at most 0.006 worse."""
 _SMOOTHING, _PEAK = 0.8, 0.83
 """Smoothing and peak that are compared with none."""
 _LARGE = 9

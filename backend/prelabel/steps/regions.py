@@ -77,11 +77,10 @@ def find_regions(
     region's score is its mean of coarse times that of agreed; without ``agreed``, that of
     `object_scores`, which takes the photo's ``vectors``. Regions smaller than ``min_area`` (a share of the
     photo) are dropped and counted, and so are those on more than ``max_frame`` of the photo's
-    outermost pixels: what surrounds everything else is not an object. So are those with a score under
-    ``min_score``. Of what is kept, holes smaller
-    than ``min_hole`` (a share of the region) are filled, except where another region lies in one,
-    and parts smaller than ``min_part`` are left out, which the outline at full size may have. The
-    score is of the region as it was found.
+    outermost pixels, as what surrounds everything else is not an object, and those with a score under
+    ``min_score``. Of what is kept, holes smaller than ``min_hole`` (a share of the region) are filled,
+    except where another region lies in one, and parts smaller than ``min_part`` are left out, which the
+    outline at full size may have. The score is of the region as it was found.
     """
     height, width = labels.shape
     n_parts = int(labels.max()) + 1
