@@ -122,10 +122,14 @@ def fault_of(reader: Reader, source: Path) -> str:
     return ""
 
 
+class _TookTooLong(BaseException):
+    """Not an Exception, and no OSError as TimeoutError is: a reader would take it for a file's fault."""
+
+
 @contextmanager
 def _limited() -> Iterator[None]:
     def stop(_: int, __: FrameType | None) -> None:
-        raise TimeoutError(f"took more than {SECONDS_EACH} s")
+        raise _TookTooLong(f"took more than {SECONDS_EACH} s")
 
     earlier = signal.signal(signal.SIGALRM, stop)
     signal.alarm(SECONDS_EACH)

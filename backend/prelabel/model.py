@@ -23,7 +23,7 @@ from prelabel.model_facts import FILE, SCHEMA, ModelFacts, SavedModel
 from prelabel.steps.features import identity_key
 from prelabel.steps.levels import Levels
 from prelabel.steps.taught import Taught, facts_json
-from prelabel.storage.files import replacing
+from prelabel.storage.files import read_file, replacing
 from prelabel.storage.remote import local_path
 from prelabel.strategies import registry
 
@@ -193,7 +193,7 @@ class FittedModel(ModelFacts):
         folder = Path(folder)
         saved = SavedModel.read(folder)
         try:
-            data = (folder / saved.tensors).read_bytes()
+            data = read_file(folder / saved.tensors)
             if hashlib.blake2b(data, digest_size=8).hexdigest() not in saved.tensors:
                 raise ValueError("its hash is another")
             tensors = load(data)

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from prelabel.config import Config
 from prelabel.errors import UserError
 from prelabel.model_code import Code, code_now, vectors_origin
+from prelabel.storage.files import read_file
 
 SCHEMA = 1
 FILE = "model.json"
@@ -78,7 +79,7 @@ class SavedModel(msgspec.Struct):
     def read(cls, folder: Path) -> SavedModel:
         """Read the file in a model's folder. Raises UserError."""
         try:
-            facts = json.loads((folder / FILE).read_text(encoding="utf-8"))
+            facts = json.loads(read_file(folder / FILE).decode("utf-8"))
         except (FileNotFoundError, NotADirectoryError) as error:
             raise UserError(
                 f"{str(folder)!r} holds no fitted model (no {FILE}): prelabel fit PHOTOS --out DIR"

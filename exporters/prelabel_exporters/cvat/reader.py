@@ -86,15 +86,16 @@ def _fits(photos: Path | None, labels: Prediction, problems: Problems) -> bool:
 def _elements(file: Path) -> Iterator[Element]:
     """Labels and images, one after the other; nothing is kept of those before."""
     try:
-        for event, element in ElementTree.iterparse(file, events=("start", "end")):
-            if event == "start":
-                if element.tag == "track":
-                    raise UserError(
-                        f"{file} is CVAT's XML for videos: export the task as 'CVAT for images'"
-                    )
-            elif element.tag in ("label", "image"):
-                yield element
-                element.clear()
+        with open_file(file) as data:
+            for event, element in ElementTree.iterparse(data, events=("start", "end")):
+                if event == "start":
+                    if element.tag == "track":
+                        raise UserError(
+                            f"{file} is CVAT's XML for videos: export the task as 'CVAT for images'"
+                        )
+                elif element.tag in ("label", "image"):
+                    yield element
+                    element.clear()
     except (OSError, ValueError, LookupError, ElementTree.ParseError) as error:
         raise UserError(f"{file} is not XML that can be read ({error})") from error
 

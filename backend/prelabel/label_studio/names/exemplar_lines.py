@@ -14,6 +14,7 @@ import numpy as np
 from prelabel.data.masks import Rle
 from prelabel.errors import UserError
 from prelabel.steps.exemplars import Exemplar
+from prelabel.storage.files import open_file, read_file
 from prelabel.storage.json import decode
 
 
@@ -114,7 +115,7 @@ def read_content(file: Path) -> Content:
     those of its copies, as there are predictions with their names."""
     try:
         state = state_of(file)  # first: if another file comes meanwhile, it is read again
-        head, *lines = file.read_text(encoding="ascii").splitlines()
+        head, *lines = read_file(file).decode("ascii").splitlines()
         return Content(_read_head(head), _read_photos(lines), state)
     except FileNotFoundError:
         return Content(newest_copy(file)[0], {}, None)
@@ -135,8 +136,8 @@ def read_revision(file: Path) -> int:
     """The revision of an ``ExemplarFile``; only its first line is read. Without a file, that of the
     newest copy. Raises UserError for a damaged one."""
     try:
-        with file.open(encoding="ascii") as lines:
-            return _read_head(lines.readline())
+        with open_file(file) as lines:
+            return _read_head(lines.readline().decode("ascii"))
     except FileNotFoundError:
         return newest_copy(file)[0]
     except (OSError, ValueError) as error:
