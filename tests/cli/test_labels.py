@@ -46,7 +46,8 @@ def test_run__says_what_was_learned(taught: tuple[Path, str]) -> None:
     assert learned["classes"] == ["blue", "red"]
     assert facts["class_names"][:2] == ["blue", "red"]
     assert 0 <= learned["weight"] <= 1
-    without, best = learned["foreground_iou"]["0"], max(learned["foreground_iou"].values())
+    scores = learned["foreground_iou"]
+    without, best = scores["0"], scores[f"{learned['weight']:g}"]
     (line,) = (line for line in printed.splitlines() if line.startswith("labels"))
     assert_says(line, "5 photos, 2 classes", f"{best:.2f}", f"{without:.2f}")
     page = (out / "report" / "index.html").read_text()

@@ -403,7 +403,7 @@ def test_learn__changes_the_masks_of_other_photos_and_of_boxes(
     assert [i["value"]["rle"] for i in after] != [i["value"]["rle"] for i in before]
     assert {i["value"]["brushlabels"][0] for i in after} == {"dog"}
     assert worker.items(task) == before  # the revision before is live still
-    assert builders.iou(boxed(revision=revision), rest) > 0.8
+    assert builders.iou(boxed(revision=revision), rest) > 0.75
 
 
 def test_predict__a_learner_that_fails_costs_no_prediction(
