@@ -6,7 +6,8 @@ DATA holds sets as for quality.py; objects are those of ground_truth.py. Setting
 on the first half of each set, in order of names: here at most ``--photos`` photos of the second half are
 fitted and measured, with seed 0. Of made_defects.py's it is all 48, as of few photos everything is rare: half
 of them are not new to the recipe. One row per weights, set and recipe. All have up to 24 classes, made of
-patch features (``embedder.name=region-pool``), which changes no region.
+patch features (``embedder.name=region-pool``), which changes no region. ``--set`` changes a setting of all
+recipes, and needs an ``--out`` of its own, since no column tells.
 
 Columns: ``foreground_iou`` as of quality.py; ``found`` share of objects with a region at IoU >= 0.5, one
 to one; ``false`` regions a photo that are on no object. Where there are several classes, ``miou`` is the
@@ -68,8 +69,11 @@ def main() -> int:
     parser.add_argument("--weights", action="append", required=True, metavar="NAME=FILE")
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
     parser.add_argument("--photos", type=int, default=20)
+    parser.add_argument("--set", action="append", default=[], metavar="section.name=value")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
+    if arguments.set and arguments.out == RESULTS:
+        parser.error("--set needs --out: the committed rows are those of the recipes as they are")
     rows: list[Row] = []
     with TemporaryDirectory() as made:
         for folder in arguments.sets:
@@ -79,7 +83,7 @@ def main() -> int:
                 photos = TestPhotos.of(arguments.data / folder, arguments.photos)
             for named in arguments.weights:
                 name, _, source = named.partition("=")
-                settings = [f"backbone.weights={source or name}", *SAME]
+                settings = [f"backbone.weights={source or name}", *SAME, *arguments.set]
                 for row in _rows(photos, SETS[folder], settings):
                     rows.append({"weights": name, "set": folder, "seed": 0, **row})
                     print(" ".join(f"{k}={rows[-1].get(k, '')}" for k in FIELDS), flush=True)
