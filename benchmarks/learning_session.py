@@ -66,7 +66,8 @@ class Session:
         self.names = len(self.classes) > 1
         self._by_digest = {photo.image.digest: photo for photo in self.photos.values()}
         self._levels: dict[int, list[LevelResult]] = {}
-        self._embedder = _KnownCrops(self.model.config.strategy("embedder"))
+        own = self.model.config.strategy("embedder")
+        self._embedder = _KnownCrops(own) if isinstance(own, CropEmbedder) else own
         self._teachers = {
             mode: Teacher(self._untaught(mode), lambda digest: self._by_digest[digest].features)
             for mode in MODES[:2]

@@ -115,7 +115,7 @@ def main() -> int:
                 ),
                 seed=seed,
                 photos=photos,
-                labels={"weights": name, "recipe": arguments.recipe},
+                labels={"weights": name, "recipe": " ".join([arguments.recipe, *arguments.set])},
             )
             for folder, photos, seed, precision, name, source in tasks
         ]

@@ -8,7 +8,7 @@ methods of papers (TokenCut, MaskCut, Deep Spectral, LOST, ProMerge) decide fore
 features relative to what is usual in the set. Rows of the file that are not measured again stay:
 ``--separators zoom --seeds 1`` adds to it.
 
-Columns: class-agnostic ``ap50``, ``ar`` and ``ar_large`` of masks by COCOeval, all regions of a photo
+Columns: ``recipe`` with what ``--set`` changes; class-agnostic ``ap50``, ``ar`` and ``ar_large`` of masks by COCOeval, all regions of a photo
 counted (at least 100); ``found`` share of objects with a region at IoU >= 0.5, one to one, and
 ``found_large``, of those of 96 x 96 pixels and more; ``false`` regions a photo that are on no object;
 ``auroc`` of the score against IoU >= 0.5; ``ms`` median time to separate a photo's foreground, and, of a
@@ -74,7 +74,8 @@ def main() -> int:
             chosen = config.load(
                 arguments.recipe, [f"backbone.weights={source or name}", *arguments.set]
             )
-            labels: Row = {"weights": name, "set": folder, "recipe": arguments.recipe}
+            recipe = " ".join([arguments.recipe, *arguments.set])
+            labels: Row = {"weights": name, "set": folder, "recipe": recipe}
             for row in measure(
                 arguments.data / folder, chosen, arguments.separators, range(arguments.seeds)
             ):
