@@ -52,7 +52,9 @@ def test_foreground__blends_the_learner_with_the_levels() -> None:
     p = _array([0.7, 0.2, 0.1], [0.1, 0.4, 0.5])  # of background, cat and dog at two patches
     classes, foreground = TAUGHT.foreground(Answers(), p, _array([0.8, 0.4]))  # type: ignore[arg-type]
     assert classes.tolist() == p[:, 1:].tolist()
-    assert foreground == pytest.approx(_array([0.75 * 0.8 + 0.25 * 0.3, 0.75 * 0.4 + 0.25 * 0.9]))
+    odds = (788 / 212) ** 0.75 * (308 / 692) ** 0.25, (404 / 596) ** 0.75 * (884 / 116) ** 0.25
+    expected = [(o / (1 + o) - 0.02) / 0.96 for o in odds]  # P is held at 0.02 + 0.96 P
+    assert foreground == pytest.approx(_array(expected), abs=1e-6)
 
 
 @pytest.mark.parametrize(("weight", "expected"), [(0.0, [[0.8, 0.4]]), (1.0, [[0.3, 0.9]])])

@@ -16,8 +16,16 @@ _PRIOR = (0.5, 1.0, 2.0, 1.0, 0.5)
 """How likely each of them is before anything is known: two opinions are right more often than either."""
 _TEMPERATURE = 0.15
 """IoU by which one photo makes a weight e times as likely as another; less is nearer to the best weight
-alone. On 16 random orders of each of four sets 0.1 and 0.2 were alike: after 3 to 10 photos up to 0.02 of
-IoU better than the best weight alone, and at most 0.006 worse."""
+alone. On 16 random orders of each of four sets 0.1 and 0.2 were alike."""
+_MOST_PHOTOS = 2
+"""Photos as many as all of them count for at most: labelled photos are seldom drawn at random, so that more
+of them do not make surer how the others are. Who opens some photos of each class labels rare things more
+often than the rest shows them. On five orders of each of five sets, foreground IoU at the pixels of other
+photos was on average 0.006 higher than without an end and with P averaged, 0.04 where ten photos of each
+class were open, and nowhere more than 0.003 lower."""
+_SUREST = 0.02
+"""How far from 0 and 1 the P of the learner and of the levels are held while they are combined, so that
+neither decides alone."""
 _SMOOTHING, _PEAK = 0.8, 0.83
 """Smoothing and peak that are compared with none."""
 _LARGE = 9
@@ -30,7 +38,8 @@ _REACH_OF_ONE = 0.25
 
 @dataclass(frozen=True)
 class Blend:
-    """How P(foreground) is made of the learner's and the levels'.
+    """How P(foreground) is made of the learner's and the levels': the logarithmic opinion pool (Genest
+    and Zidek, Statistical Science 1, 1986), in which who is surer counts more.
 
     Attributes:
         weight: in [0, 1], of the learner; the levels have the rest.
@@ -47,7 +56,7 @@ class Blend:
         """P(foreground) float32 (h, w) of the two's. ``trust``: in [0, 1], how far the learner knows
         photos like this one."""
         weight = np.float32(self.weight * trust)
-        p = np.asarray((1 - weight) * levels + weight * learned, dtype=np.float32)
+        p = _pool(learned, levels, weight) if weight else levels
         if self.smoothing and weight:
             blurred = cv2.GaussianBlur(p, (0, 0), self.smoothing, borderType=cv2.BORDER_REPLICATE)
             p = np.asarray(blurred, dtype=np.float32)
@@ -84,7 +93,8 @@ def choose_blend(
     means without photos.
 
     The weight is the mean of ``WEIGHTS``, each counting by what it has been worth on all photos: the
-    exponentially weighted average (Vovk, COLT 1990), which few photos move little. ``patches``: that
+    exponentially weighted average (Vovk, COLT 1990), which few photos move little and many no more
+    than ``_MOST_PHOTOS``. ``patches``: that
     the median object covers; nothing is smoothed where that would blur it away.
     """
     if not photos:
@@ -121,9 +131,17 @@ def _average_blend(photos: Sequence[LeftOut], smoothing: float, peak: float) -> 
 
 def _average(ious: NDArray[np.float64]) -> float:
     """Of ``WEIGHTS``, by the IoU of each (rows) on each photo (columns)."""
-    evidence = ious.sum(axis=1) / _TEMPERATURE
+    photos = min(ious.shape[1], _MOST_PHOTOS)
+    evidence = photos * ious.mean(axis=1) / _TEMPERATURE if photos else np.zeros(len(WEIGHTS))
     likely = np.array(_PRIOR) * np.exp(evidence - evidence.max())
     return round(float(likely @ WEIGHTS / likely.sum()), 2)
+
+
+def _pool(learned: Float, levels: Float, weight: np.float32) -> Float:
+    inner = [_SUREST + (1 - 2 * _SUREST) * p for p in (learned, levels)]
+    log_odds = [np.log(p / (1 - p)) for p in inner]
+    p = 1 / (1 + np.exp(-(weight * log_odds[0] + (1 - weight) * log_odds[1])))
+    return np.asarray(np.clip((p - _SUREST) / (1 - 2 * _SUREST), 0, 1), dtype=np.float32)
 
 
 def reach_of(means: Float, spread: float) -> float:
