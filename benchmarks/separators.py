@@ -45,7 +45,7 @@ from prelabel.strategies.protocols import Backbone, CropEmbedder, Embedder, Sepa
 PEERS = ("tokencut", "maskcut", "deep-spectral", "lost", "promerge")
 """Methods of papers, which decide foreground themselves."""
 SETS = ("coco", "voc_animals", "ecssd", "kvasir", "nuclei")
-SEPARATORS = ("connected", "merge", "watershed", "hierarchy", "zoom", *PEERS)
+SEPARATORS = ("connected", "merge", "watershed", "hierarchy", "zoom", "hierarchy-zoom", *PEERS)
 RESULTS = Path(__file__).parent / "results" / "separators.csv"
 FIELDS = (
     "weights", "set", "recipe", "separator", "precision", "seed", "photos", "objects", "ap50", "ar",

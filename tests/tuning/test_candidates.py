@@ -38,6 +38,7 @@ def test_candidates__separators_without_those_that_labels_do_not_teach() -> None
     assert found == {
         *("separator.name = connected", "separator.name = watershed"),
         *("separator.name = hierarchy", "separator.name = merge"),
+        "separator.name = hierarchy-zoom",
     }
     assert "tokencut" in registry.names("separator")
 
