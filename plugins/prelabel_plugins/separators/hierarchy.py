@@ -21,8 +21,6 @@ Labels = NDArray[np.int32]
 Ints = NDArray[np.int64]
 _FEWEST = 3
 """Patches of a node that may become a region; fewer have hardly a shape."""
-_SPREAD_OF_ONE = 1 / 6
-"""Mean square distance of the points of a patch from its centre, in patches."""
 _MOST = 0.8
 """Share of the photo's patches that a node may have; more is surroundings."""
 
@@ -33,8 +31,7 @@ class Hierarchy:
 
     All patches are merged as by ``merge``, the most similar first, until one region is left; each that
     was there on the way is a node. Its score is mean P(foreground) × mean agreement × (share of the
-    photo × mean attention)^¼ × compactness^½. The compactness is the node's area as a share of that of a
-    disc whose pixels are spread as far (1 for a disc, 0.95 for a square, less for what is long or torn). The agreement with a clustering of the photo's patches is the IoU with the
+    photo × mean attention)^¼. The agreement with a clustering of the photo's patches is the IoU with the
     connected part of a cluster that is most like the node: what several clusterings find independently
     is likely an object (as in VoteCut, arXiv 2403.07700, of which the clusterings of all levels take the
     place of several networks). Nodes are taken from the highest score down; those that overlap with one
@@ -47,7 +44,7 @@ class Hierarchy:
         least: ≥ 0; the score from which a node is a region. Lower finds more, right and wrong.
     """
 
-    least: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.12
+    least: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.14
 
     def separate(
         self,
@@ -132,20 +129,7 @@ def _scores(tree: _Tree, patches: PatchMaps) -> NDArray[np.float64]:
     attention = tree.sums(patches.attention.ravel().astype(np.float64)) / tree.sizes
     agreed = np.mean([_agreement(tree, clusters) for clusters in patches.clusters], axis=0)
     share = tree.sizes / len(tree.patches)
-    compact = _compactness(tree, *patches.foreground.shape)
-    return np.asarray(foreground * agreed * (share * attention) ** 0.25 * compact**0.5)
-
-
-def _compactness(tree: _Tree, height: int, width: int) -> NDArray[np.float64]:
-    """For each node, float64 (n_nodes,) in (0, 1], how round it is.
-
-    Its area as a share of that of a disc whose points have the same mean square distance from their
-    centre, which for a disc is r² / 2.
-    """
-    y, x = np.mgrid[:height, :width].reshape(2, -1).astype(np.float64)
-    sums = tree.sums(np.stack([x, y, x**2 + y**2], axis=1)) / tree.sizes[:, None]
-    spread = sums[:, 2] - sums[:, 0] ** 2 - sums[:, 1] ** 2 + _SPREAD_OF_ONE
-    return np.asarray(np.minimum(tree.sizes / (2 * np.pi * spread), 1))
+    return np.asarray(foreground * agreed * (share * attention) ** 0.25)
 
 
 def _agreement(tree: _Tree, clusters: NDArray[np.int16]) -> NDArray[np.float64]:
