@@ -94,8 +94,8 @@ def choose_blend(
 
     The weight is the mean of ``WEIGHTS``, each counting by what it has been worth on all photos: the
     exponentially weighted average (Vovk, COLT 1990), which few photos move little and many no more
-    than ``_MOST_PHOTOS``. ``patches``: that
-    the median object covers; nothing is smoothed where that would blur it away.
+    than ``_MOST_PHOTOS``. ``patches``: that the median object covers; nothing is smoothed where that
+    would blur it away.
     """
     if not photos:
         return Blend(_average(np.zeros((len(WEIGHTS), 0)))), {}
