@@ -101,8 +101,9 @@ def test_learn__what_levels_miss(photos: Photos, learner: str) -> None:
     facts = taught.facts
     assert (facts.photos, facts.classes) == (10, ("cat", "dog"))
     assert facts.scores["0"] == 0  # the levels find nothing
-    assert facts.weight > 0
-    assert facts.scores[f"{facts.weight:g}"] > 0.9
+    assert facts.weight > 0.5
+    assert max(facts.scores.values()) > 0.9
+    assert facts.scores[f"{facts.weight:g}"] >= 0.9  # an average of weights, not the best of them
 
 
 @pytest.mark.parametrize("learner", ["ridge", "knn"])
