@@ -47,14 +47,14 @@ def test_left_out__iou_of_what_is_known() -> None:
 def test_choose_blend__the_one_that_is_right() -> None:
     truth, wrong, known = row(1, 0), row(0, 1), row(1, 1)
     blend, scores = choose_blend([LeftOut(truth, wrong, truth, known)])
-    # 0.75 and 1 are e^(1 / 0.15) times as likely as before, the others not: (0.75 + 0.5) / 1.5 of them.
+    # 0.75 and 1 are e^(1 / 0.13²) times as likely as before, the others not: (0.75 + 0.5) / 1.5 of them.
     assert blend == Blend(0.83)
     assert scores == {"0": 0, "0.25": 0, "0.5": 0, "0.75": 1, "0.83": 1, "1": 1}
     blend, scores = choose_blend([LeftOut(wrong, truth, truth, known)] * 3)
     # Up to 0.25, and at 0.5 neither patch is foreground.
-    assert blend == Blend(0.17)
-    assert scores["0"] == scores["0.17"] == 1
-    assert choose_blend([]) == (Blend(0.5), {})
+    assert blend == Blend(0.14)
+    assert scores["0"] == scores["0.14"] == 1
+    assert choose_blend([]) == (Blend(0.39), {})
 
 
 def test_choose_blend__nothing_else_is_right() -> None:
@@ -66,7 +66,7 @@ def test_choose_blend__nothing_else_is_right() -> None:
 
 
 @pytest.mark.parametrize("times", [1, 10])
-def test_choose_blend__many_photos_make_it_no_surer_than_two(times: int) -> None:
+def test_choose_blend__gains_count_squared_and_photos_do_not(times: int) -> None:
     truth, known = row(1, 0), row(1, 1)
     learner, even = ((0.6, 0.2), (0.45, 0.8))  # right at 1 alone; right up to 0.75
     photos = [
@@ -75,7 +75,7 @@ def test_choose_blend__many_photos_make_it_no_surer_than_two(times: int) -> None
     ]
     blend, scores = choose_blend(photos * times, patches=1)
     assert [scores[w] for w in ("0", "0.25", "0.5", "0.75", "1")] == [0.6, 0.6, 0.6, 0.6, 0.7]
-    likely = np.array([0.5, 1, 2, 1, 0.5]) * np.exp(np.array([6, 6, 6, 6, 7]) / 10 * 2 / 0.15)
+    likely = np.array([1.5, 2, 2, 1, 0.5 * np.exp((0.1 / 0.13) ** 2)])
     assert blend.weight == pytest.approx(likely @ [0, 0.25, 0.5, 0.75, 1] / likely.sum(), abs=0.005)
 
 
@@ -85,7 +85,9 @@ def test_choose_blend__a_photo_in_which_nothing_is_sure() -> None:
     photo = LeftOut(unsure, unsure * 0, truth, np.ones((9, 9), np.float32))
     blend, scores = choose_blend([photo])
     assert blend.peak > 0.5
-    assert choose_blend([photo], patches=4)[0] == Blend(0.5)  # of small objects nothing is smoothed
+    assert choose_blend([photo], patches=4)[0] == Blend(
+        0.39
+    )  # of small objects nothing is smoothed
     assert scores["1"] == 0.84  # without the corners, which smoothing rounds off
 
 

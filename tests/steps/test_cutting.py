@@ -75,7 +75,7 @@ def test_choose_cutting__sizes_as_they_were_drawn() -> None:
     photo = Drawn(np.asarray(small.any(axis=0), dtype=np.bool_), small)
     areas = [13 / 2400] * 3
     chosen, f1 = choose_cutting([photo], areas, min_area=0.02)
-    assert chosen == Cutting(0, 13 / 4800)
+    assert chosen == Cutting(0, 13 / 9600)
     assert f1 == 1
     assert choose_cutting([photo], areas, min_area=0.002)[0] == Cutting()
 

@@ -128,7 +128,8 @@ def test_learn__weights_count_by_what_they_were_worth(photos: Photos) -> None:
     assert facts.scores["0.75"] == facts.scores["1"] > facts.scores["0.5"] + 0.1
     weights = [0, 0.25, 0.5, 0.75, 1]
     worth = np.array([facts.scores[f"{weight:g}"] for weight in weights])
-    likely = np.array([0.5, 1, 2, 1, 0.5]) * np.exp(2 * worth / 0.15)  # four photos count as two
+    gains = worth - worth[0]
+    likely = np.array([1.5, 2, 2, 1, 0.5]) * np.exp(np.sign(gains) * (gains / 0.13) ** 2)
     assert facts.weight == pytest.approx(likely @ weights / likely.sum(), abs=0.01)
 
 

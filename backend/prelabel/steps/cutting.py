@@ -13,8 +13,10 @@ from prelabel.data.masks import Mask
 
 NECKS = (0.0, 0.6, 0.75, 0.85, 0.95)
 """Widths of necks that are compared; 0 does not cut."""
-_SMALLEST = (0.0, 0.05, 0.25)
-"""Quantiles of the drawn areas, half of which is the smallest area that is kept; 0: the settings'."""
+_SMALLEST = 0.05
+"""Quantile of the drawn areas, a quarter of which may be the smallest area that is kept. Half of it, or of
+a higher one, leaves out objects of other photos: after 20 photos of ecssd 10 to 20 of 100, after as many of
+kvasir foreground IoU was 0.1 lower."""
 _MARGIN = 0.01
 """What cutting, or another smallest area, must gain in F1 before it is done, beside twice the standard
 error of the gain over photos: of a dozen candidates one is better on a few objects by chance."""
@@ -54,7 +56,7 @@ def choose_cutting(
     """
     if not photos or not areas:
         return Cutting(), 0.0
-    smallest = [float(np.quantile(areas, q)) / 2 if q else None for q in _SMALLEST]
+    smallest = (None, float(np.quantile(areas, _SMALLEST)) / 4)
     bulges = [Bulges.of(photo.foreground) for photo in photos]
     plain = [_Overlaps.of(b.cut(0), p.objects) for b, p in zip(bulges, photos, strict=True)]
     best, best_score = Cutting(), _f1(plain, min_area)
