@@ -28,16 +28,16 @@ from prelabel.steps.scales import Scales
 from prelabel.storage.files import cache_folder
 from prelabel.storage.progress import RunLog
 from prelabel.storage.shards import ShardStore
-from prelabel.storage.threads import cores, prefetch_map
+from prelabel.storage.threads import cores, lane_map, prefetch_map
 from prelabel.strategies import registry
 from prelabel.strategies.blame import PluginFailures, costs_the_photo
 from prelabel.strategies.checks import check_array
+from prelabel.strategies.lanes import in_turn, lanes
 
 Hook = Callable[[ImageFile, Image, Segment], None]
 """Called for each photo whose regions were just found, while its pixels are in memory."""
 _Photo = tuple[ImageFile, str, Image | None, PatchFeatures | PhotoError | None]
-_one_at_a_time = threading.Lock()
-"""Held while a backbone or embedder runs: two models may share their weights."""
+_Found = tuple[_Photo, PhotoRegions | PhotoError | None]
 
 
 class PhotoSegmenter:
@@ -57,6 +57,8 @@ class PhotoSegmenter:
         config = model.config if model else config.image_level()
         self.backbone = config.strategy("backbone").resolve()
         self.config = config.with_strategy("backbone", self.backbone)
+        self._embedder = config.strategy("embedder")
+        self._lanes = lanes(self.backbone, self._embedder)
         self._scales = Scales(
             self.backbone,
             name=config.backbone.name,
@@ -85,13 +87,14 @@ class PhotoSegmenter:
         with log.stage("regions", len(photos)), self._segments:
             read = read_ahead(photos, known=self._is_stored, log=log)
             found = prefetch_map(self._find_if_new, self._with_features(read), workers=cores())
-            for (photo, digest, image, features), regions in found:
+            described = lane_map(self._describe_if_new, found, lanes=self._lanes)
+            for ((photo, digest, image, _), _), answer in described:
                 segment: Segment | None = None
                 try:
-                    if isinstance(regions, PhotoError):
-                        raise regions
-                    if image and isinstance(features, PatchFeatures) and regions:
-                        segment = self._describe_new(photo, image, features, regions, hook)
+                    if isinstance(answer, PhotoError):
+                        raise answer
+                    if image and answer:
+                        segment = self._kept(photo, image, answer, hook)
                     else:
                         segment = self.stored(digest) or self._find_again(photo, log, hook)
                 except PhotoError as error:
@@ -118,7 +121,7 @@ class PhotoSegmenter:
                 found[image.digest] = kept
         missing = [image for image in images if image.digest not in found]
         if missing:
-            with _one_at_a_time:
+            with in_turn(self.backbone):
                 computed = self._scales.extract(missing)
             for image, features in zip(missing, computed, strict=True):
                 found[image.digest] = features
@@ -146,7 +149,7 @@ class PhotoSegmenter:
         """Give the regions their vectors. Raises PluginError."""
         if self._segmenter is None:
             return Segment.of(image, features, regions, np.zeros((0, 0), dtype=np.float32))
-        with _one_at_a_time, costs_the_photo():
+        with in_turn(self.backbone, self._embedder), costs_the_photo():
             return self._segmenter.describe(image, features, regions)
 
     def embed(
@@ -154,8 +157,8 @@ class PhotoSegmenter:
     ) -> NDArray[np.float32]:
         """Vectors float32 (n, dim) of masks bool (n, h, w) at the working size, n ≥ 1. Raises
         PluginError."""
-        embedder = self.config.strategy("embedder")
-        with _one_at_a_time, costs_the_photo():
+        embedder = self._embedder
+        with in_turn(self.backbone, embedder), costs_the_photo():
             vectors = embedder.embed(image.pixels, masks, features=features, backbone=self.backbone)
             return check_array(registry.title("embedder", embedder), vectors, (len(masks), None))
 
@@ -187,9 +190,14 @@ class PhotoSegmenter:
 
     def _with_features(self, photos: Iterable[ReadPhoto]) -> Iterator[_Photo]:
         """Add features, in batches, to the photos whose segment is not in the cache."""
-        for chunk in chunks(photos, self._scales.chunk):
+
+        def extract(chunk: Sequence[ReadPhoto]) -> Iterator[PatchFeatures | PhotoError]:
             new = [image for _, _, image in chunk if image is not None]
-            features = iter(extract_each(self.features, new))
+            return iter(extract_each(self.features, new))
+
+        for chunk, features in lane_map(
+            extract, chunks(photos, self._scales.chunk), lanes=self._scales.lanes
+        ):
             for photo, digest, image in chunk:
                 yield photo, digest, image, None if image is None else next(features)
 
@@ -201,17 +209,10 @@ class PhotoSegmenter:
             log.skip(photo.name, str(error))
             return None
         [features] = self.features([image])
-        return self._describe_new(photo, image, features, self.find(image, features), hook)
+        segment = self.describe(image, features, self.find(image, features))
+        return self._kept(photo, image, segment, hook)
 
-    def _describe_new(
-        self,
-        photo: ImageFile,
-        image: Image,
-        features: PatchFeatures,
-        regions: PhotoRegions,
-        hook: Hook | None,
-    ) -> Segment:
-        segment = self.describe(image, features, regions)
+    def _kept(self, photo: ImageFile, image: Image, segment: Segment, hook: Hook | None) -> Segment:
         self.keep(segment)
         if hook:
             hook(photo, image, segment)
@@ -223,6 +224,17 @@ class PhotoSegmenter:
             return features if isinstance(features, PhotoError) else None
         try:
             return self.find(image, features)
+        except PluginError as error:
+            return error
+
+    def _describe_if_new(self, found: _Found) -> Segment | PhotoError | None:
+        (_, _, image, features), regions = found
+        if not image or not isinstance(features, PatchFeatures):
+            return regions if isinstance(regions, PhotoError) else None
+        if not isinstance(regions, PhotoRegions):
+            return regions
+        try:
+            return self.describe(image, features, regions)
         except PluginError as error:
             return error
 

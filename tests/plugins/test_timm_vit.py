@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pickle
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from torch.nn import functional
 from prelabel.data.records import Image, PatchFeatures
 from prelabel.errors import UserError
 from prelabel.steps.features import Extractor
+from prelabel.storage.threads import open_lanes
 from prelabel.strategies.contracts import check
 from prelabel.strategies.registry import make
 from prelabel.weights.load import load
@@ -289,6 +292,49 @@ def test_openvino__computes_what_torch_does(vit: MakeVit, feature: str) -> None:
                 reference = torch.from_numpy(getattr(ours, field)).float()
                 assert _close(getattr(theirs, field), reference)
     assert found.identity() == {**expected.identity(), "runtime": "openvino"}
+
+
+@pytest.mark.parametrize("runtime", ["torch", "openvino"])
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_extract__beside_each_other(vit: MakeVit, runtime: str, lanes: int) -> None:
+    if runtime == "openvino":
+        pytest.importorskip("openvino", reason="the extra openvino is not installed")
+    backbone = vit(runtime=runtime)
+    photos = [_photo(height, 96, seed=height)[None] for height in (64, 160, 96, 80)] * 6
+    alone = [backbone.extract(photo)[0] for photo in photos]
+    threads = torch.get_num_threads()
+    with open_lanes(lanes), ThreadPoolExecutor(3) as pool:
+        together = [found for (found,) in pool.map(backbone.extract, photos)]
+    for one, other in zip(alone, together, strict=True):
+        assert one.patches.shape == other.patches.shape
+        for field in ("patches", "cls", "attention"):
+            exact = torch.from_numpy(getattr(one, field)).float()
+            assert _close(getattr(other, field), exact)
+    assert torch.get_num_threads() == threads  # of this thread
+
+
+def test_extract__takes_its_share_of_the_threads(
+    vit: MakeVit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backbone, seen = vit(), list[int]()
+    backbone.extract(_photo()[None])
+    before = functional.gelu
+
+    def gelu(*args: Any, **kwargs: Any) -> Tensor:
+        seen.append(torch.get_num_threads())
+        return before(*args, **kwargs)
+
+    monkeypatch.setattr(functional, "gelu", gelu)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        for lanes in (1, 2, 9):
+            with open_lanes(lanes):
+                backbone.extract(_photo()[None])
+        assert torch.get_num_threads() == 4
+    finally:
+        torch.set_num_threads(threads)
+    assert sorted(set(seen)) == [1, 2, 4]
 
 
 @pytest.mark.slow

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, make_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -292,6 +293,40 @@ def test_check__an_embedder_whose_crops_are_wrong(
 
 def test_check__an_embedder_that_gives_away_its_crops(broken: Broken) -> None:
     assert broken("embedder", _crops(lambda *same: same)) == []
+
+
+@dataclass(frozen=True)
+class _Remembers:
+    """An embedder that says it may be used by several threads, and keeps what they share."""
+
+    threads: ClassVar[object] = 4
+    size: ClassVar[list[int]] = []
+
+    def embed(self, image: Bytes, masks: NDArray[np.bool_], **known: object) -> Float:
+        self.size[:] = [len(image)]
+        if threading.current_thread() is not threading.main_thread():
+            _meet(self.size)
+        return np.full((len(masks), 1), self.size[0], dtype=np.float32)
+
+
+def _meet(size: list[int]) -> None:
+    """Leave what another thread wrote, as happens now and then."""
+    size[:] = [size[0] + 1]
+
+
+@dataclass(frozen=True)
+class _Half(_Remembers):
+    threads: ClassVar[object] = 0.5
+
+
+def test_check__an_embedder_that_several_threads_disturb(broken: Broken) -> None:
+    assert broken("embedder", _Remembers) == [
+        "embed (several threads): another answer than from one thread"
+    ]
+
+
+def test_check__threads_that_are_no_number(broken: Broken) -> None:
+    assert broken("embedder", _Half) == ["threads: is 0.5, expected a whole number of at least 1"]
 
 
 # Learners

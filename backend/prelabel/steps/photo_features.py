@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from prelabel.data.images import read_image
 from prelabel.data.records import ImageFile, PatchFeatures
 from prelabel.errors import PhotoError, UserError
 from prelabel.steps.features import extract_each
-from prelabel.steps.reading import chunks, read_ahead
+from prelabel.steps.reading import ReadPhoto, chunks, read_ahead
 from prelabel.steps.scales import Scales
 from prelabel.storage.progress import RunLog, reasons
+from prelabel.storage.threads import lane_map
 from prelabel.strategies.blame import PluginFailures
 
 
@@ -23,10 +24,14 @@ def extract_photos(
     could be read, with their digests. Raises UserError if there is none."""
     seen = []
     failures = PluginFailures(log)
+
+    def extract(chunk: Sequence[ReadPhoto]) -> Iterator[PatchFeatures | PhotoError]:
+        new = [image for _, _, image in chunk if image is not None]
+        return iter(extract_each(partial(scales.extract, store=True), new))
+
     with log.stage("features", len(photos)):
-        for chunk in chunks(read_ahead(photos, known=scales.__contains__, log=log), scales.chunk):
-            new = [image for _, _, image in chunk if image is not None]
-            answers = iter(extract_each(partial(scales.extract, store=True), new))
+        read = chunks(read_ahead(photos, known=scales.__contains__, log=log), scales.chunk)
+        for chunk, answers in lane_map(extract, read, lanes=scales.lanes):
             for photo, digest, image in chunk:
                 answer = None if image is None else next(answers)
                 log.advance()

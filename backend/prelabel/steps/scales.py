@@ -20,6 +20,7 @@ from prelabel.steps.feature_cache import FeatureCache
 from prelabel.steps.features import Extractor, from_arrays, to_arrays
 from prelabel.steps.positions import resample
 from prelabel.storage.files import cache_folder
+from prelabel.strategies.lanes import lanes
 from prelabel.strategies.protocols import Backbone
 
 
@@ -82,6 +83,11 @@ class Scales:
     def chunk(self) -> int:
         """Number of images to extract at once."""
         return self._extractors[0].chunk
+
+    @property
+    def lanes(self) -> int:
+        """How many threads may extract at once."""
+        return lanes(self._extractors[0].backbone)
 
     def kept(self, digest: str, *, verify: bool = True) -> PatchFeatures | None:
         """A photo's features, if those of all sizes are in the cache. ``verify``: as for

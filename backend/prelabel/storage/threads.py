@@ -1,4 +1,4 @@
-"""Work on several cores: results computed ahead of the consumer, and BLAS limited to one thread."""
+"""Work on several cores: results computed ahead of the consumer, in lanes that share the cores."""
 
 from __future__ import annotations
 
@@ -50,6 +50,45 @@ def prefetch_map(
             pool.shutdown(wait=wait, cancel_futures=True)
 
 
+def lane_map(work: Callable[[T], R], items: Iterable[T], *, lanes: int) -> Iterator[tuple[T, R]]:
+    """As ``prefetch_map``, for work that would use all cores by itself, such as a network's: each of the
+    lanes takes its share of them. One lane is the caller's thread, and computes nothing ahead."""
+    if lanes == 1:
+        for item in items:
+            yield item, work(item)
+        return
+    with open_lanes(lanes):
+        yield from prefetch_map(work, items, workers=lanes)
+
+
+@contextmanager
+def open_lanes(number: int = 1) -> Iterator[None]:
+    """While inside, as many more pieces of work run beside each other; see ``share_of``."""
+    _lanes.add(number)
+    try:
+        yield
+    finally:
+        _lanes.add(-number)
+
+
+def share_of(threads: int) -> int:
+    """How many of ``threads`` one piece of work may use, ≥ 1: several that use all of them at once wait
+    for each other most of the time."""
+    return max(1, threads // max(1, _lanes.number))
+
+
+class _Lanes:
+    """Counts the lanes of all threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.number = 0
+
+    def add(self, number: int) -> None:
+        with self._lock:
+            self.number += number
+
+
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
     """Limit BLAS to one thread; may be entered by several threads at once.
@@ -91,4 +130,4 @@ def _libraries() -> ThreadpoolController:
     return ThreadpoolController()  # looking for the libraries takes milliseconds
 
 
-_blas = _Blas()
+_blas, _lanes = _Blas(), _Lanes()

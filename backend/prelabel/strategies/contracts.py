@@ -7,6 +7,7 @@ import dataclasses
 import json
 import pickle
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeGuard, get_type_hints
 
@@ -42,6 +43,7 @@ from prelabel.strategies.protocols import (
     Backbone,
     BlockClusterer,
     Clusterer,
+    Concurrent,
     Consistency,
     CropEmbedder,
     Embedder,
@@ -144,6 +146,7 @@ def _check_backbone(harness: Harness[Backbone]) -> None:
         harness.note("identity", "", f"returned what JSON cannot hold ({error})")
 
     patch, batch = strategy.patch, strategy.batch
+    calls: list[tuple[Callable[[], object], object]] = []
     for rows, columns in ((1, 1), (2, 3), (5, 2)):
         shape = (batch, rows * patch, columns * patch, 3)
         noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
@@ -156,6 +159,30 @@ def _check_backbone(harness: Harness[Backbone]) -> None:
             others[1:] = 255 - others[1:]
             same = equal(answers[0], strategy.extract(others)[0])
             harness.expect(same, "extract", case, "a photo's features changed with its neighbours")
+            calls.append((partial(strategy.extract, photos), answers))
+    _check_threads(harness, "extract", calls)
+
+
+def _check_threads(
+    harness: Harness[Any], method: str, calls: Sequence[tuple[Callable[[], object], object]]
+) -> None:
+    """Whether a strategy that says so may be used by several threads: calls beside each other, with what
+    each of them answered alone."""
+    if not isinstance(harness.strategy, Concurrent):
+        return
+    threads = harness.strategy.threads
+    if not (isinstance(threads, int) and threads >= 1):
+        harness.note("threads", "", f"is {threads!r}, expected a whole number of at least 1")
+    elif threads > 1:
+        with ThreadPoolExecutor(min(threads, 4)) as pool:
+            running = [(pool.submit(call), expected) for call, expected in list(calls) * 4]
+        for run, expected in running:
+            if error := run.exception():
+                harness.note(method, "several threads", f"raised {error_line(error)}")
+            else:
+                same = equal(run.result(), expected)
+                found = "another answer than from one thread"
+                harness.expect(same, method, "several threads", found)
 
 
 def _are_features(
@@ -397,6 +424,7 @@ def _check_split(harness: Harness[Separator]) -> None:
 
 def _check_embedder(harness: Harness[Embedder]) -> None:
     backbone, rng, lengths = MeanColour(), np.random.default_rng(0), set()
+    calls: list[tuple[Callable[[], object], object]] = []
     shape = (backbone.batch, 3 * backbone.patch, 4 * backbone.patch, 3)
     features = backbone.extract(rng.integers(0, 256, shape, dtype=np.uint8))[0]
     for height, width in ((1, 1), (40, 56), (37, 9)):
@@ -414,8 +442,10 @@ def _check_embedder(harness: Harness[Embedder]) -> None:
                 lengths |= {together.shape[1], alone.shape[1]}
                 same = equal(alone, together[i : i + 1])
                 harness.expect(same, "embed", case, "a region's vector changed with the others")
+        known: dict[str, Any] = {"features": features, "backbone": backbone}
+        if together is not None:
+            calls.append((partial(harness.strategy.embed, image, masks, **known), together))
         if together is not None and isinstance(harness.strategy, CropEmbedder):
-            known = {"features": features, "backbone": backbone}
             answer = harness.call(case, "embed_crops", image, masks, **known)
             check = partial(check_crops, "", answer, masks)
             if harness.passes(answer, "embed_crops", case, check):
@@ -424,6 +454,7 @@ def _check_embedder(harness: Harness[Embedder]) -> None:
                 harness.expect(same, "embed_crops", case, found)
     found = f"vectors of {sorted(lengths)} values, expected one length for all photos"
     harness.expect(len(lengths) <= 1, "embed", "", found)
+    _check_threads(harness, "embed", calls)
 
 
 def _embedded(

@@ -5,7 +5,7 @@ entry point group, built in or not.
 Arrays that a strategy is given are not written to. Every strategy is deterministic for a seed.
 Clusterers, foreground rules, consistencies, learners, refiners and separators are called from several
 threads at once;
-backbones, embedders and exporters from one at a time.
+backbones and embedders from one at a time, unless they are `Concurrent`; exporters from one.
 """
 
 from __future__ import annotations
@@ -32,6 +32,16 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 Prepare = Callable[[], Callable[[Job], Result]]
 """Makes what does a job."""
+
+
+@runtime_checkable
+class Concurrent(Protocol):
+    """What a backbone or an embedder has as well if several threads may use it at once."""
+
+    @property
+    def threads(self) -> int:
+        """How many may, ≥ 1. Each puts one photo after the other through it."""
+        ...
 
 
 @runtime_checkable

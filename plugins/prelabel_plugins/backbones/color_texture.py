@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import cv2
 import numpy as np
@@ -29,6 +29,7 @@ class ColorTexture:
         patch: side of a patch in pixels; ≥ 2.
     """
 
+    threads: ClassVar[int] = 1_000  # it keeps nothing
     patch: Annotated[int, Field(ge=2)] = 16
 
     def resolve(self) -> ColorTexture:

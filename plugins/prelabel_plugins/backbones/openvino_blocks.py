@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -22,19 +23,30 @@ def check_installed() -> None:
 
 
 class OpenVinoBlocks:
-    """Runs blocks, one after the other, on any number of tokens. Not thread-safe.
+    """Runs blocks, one after the other, on any number of tokens.
 
     ``blocks``: on the CPU, whose weights stay theirs. ``dtype``: bfloat16 or float32, what they are
-    computed in. They are compiled at the first call, which takes seconds.
+    computed in. ``threads``: of the processor, for one call. ``streams``: calls that run at once, from
+    as many threads. They are compiled at the first call, which takes seconds.
     """
 
-    def __init__(self, blocks: Sequence[torch.nn.Module], *, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        blocks: Sequence[torch.nn.Module],
+        *,
+        dtype: torch.dtype,
+        threads: int,
+        streams: int,
+    ) -> None:
         import openvino
 
         self._openvino: Any = openvino
         self._blocks = _InTurn(blocks)
         self._dtype = dtype
-        self._request: Any = None
+        self._threads, self._streams = threads, streams
+        self._compiled: Any = None
+        self._compiling = threading.Lock()
+        self._of_thread = threading.local()
 
     def __call__(self, tokens: Tensor, rope: Tensor | None = None) -> Tensor:
         """Tokens (n, n_tokens, dim) behind the last block, in their own dtype.
@@ -42,10 +54,13 @@ class OpenVinoBlocks:
         ``rope``: the rotary positions of networks that have them.
         """
         inputs = [tokens.float()] if rope is None else [tokens.float(), rope.float()]
-        if self._request is None:
-            self._request = self._compile(inputs).create_infer_request()
+        with self._compiling:
+            if self._compiled is None:
+                self._compiled = self._compile(inputs)
+        if not hasattr(self._of_thread, "request"):
+            self._of_thread.request = self._compiled.create_infer_request()
         arrays = [np.ascontiguousarray(one.numpy()) for one in inputs]
-        answer = self._request.infer(arrays, share_inputs=True)
+        answer = self._of_thread.request.infer(arrays, share_inputs=True)
         return torch.from_numpy(np.array(answer[0])).to(tokens.dtype)
 
     def _compile(self, examples: Sequence[Tensor]) -> Any:
@@ -66,8 +81,8 @@ class OpenVinoBlocks:
             self._blocks.to(dtype)
         settings = {
             "INFERENCE_PRECISION_HINT": _HINTS[self._dtype],
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": self._threads * self._streams,
+            "NUM_STREAMS": self._streams,
             "ENABLE_CPU_PINNING": False,  # photos are decoded beside it
         }
         return self._openvino.Core().compile_model(converted, "CPU", settings)

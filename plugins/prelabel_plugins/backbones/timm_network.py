@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from prelabel.data.records import PatchFeatures
 from prelabel.errors import UserError
+from prelabel.storage.threads import share_of
 from prelabel.weights.artifacts import OutlyingNorms
 from prelabel.weights.devices import best_device, computes_bfloat16
 from prelabel.weights.load import LoadedWeights, default_choice, load
@@ -21,6 +24,9 @@ from prelabel.weights.precision import fastest_precision
 from prelabel.weights.timm_import import timm
 from prelabel_plugins.backbones.openvino_blocks import OpenVinoBlocks, check_installed
 
+_openmp = ThreadpoolController().select(user_api="openmp")
+"""Torch's threads, of which each thread has its own number."""
+_loading = threading.Lock()
 _networks: dict[tuple[str, str, str, str, str], Network] = {}
 """What is loaded, by the settings and, where they named no architecture, also by its name."""
 
@@ -33,17 +39,24 @@ def load_network(
         choice = default_choice()
         model, weights = choice.model, choice.weights
     key = (model, weights, precision, device, runtime)
-    if key not in _networks:
-        if runtime == "openvino":
-            check_installed()
-        loaded = load(model, weights)
-        chosen = _device(device, runtime)
-        name = _fastest(chosen, runtime) if precision == "auto" else precision
-        if len(_networks) >= 4:  # two networks, as where weights are compared
-            _networks.clear()
-        network = Network(loaded, device=chosen, dtype=getattr(torch, name), runtime=runtime)
-        _networks[key] = _networks[loaded.architecture, *key[1:]] = network
-    return _networks[key]
+    if (known := _networks.get(key)) is not None:
+        return known
+    with _loading:
+        return _networks.get(key) or _load(key)
+
+
+def _load(key: tuple[str, str, str, str, str]) -> Network:
+    model, weights, precision, device, runtime = key
+    if runtime == "openvino":
+        check_installed()
+    loaded = load(model, weights)
+    chosen = _device(device, runtime)
+    name = _fastest(chosen, runtime) if precision == "auto" else precision
+    if len(_networks) >= 4:  # two networks, as where weights are compared
+        _networks.clear()
+    network = Network(loaded, device=chosen, dtype=getattr(torch, name), runtime=runtime)
+    _networks[key] = _networks[loaded.architecture, *key[1:]] = network
+    return network
 
 
 def _fastest(device: torch.device, runtime: str) -> str:
@@ -71,7 +84,7 @@ def _device(name: str, runtime: str) -> torch.device:
 
 
 class Network:
-    """A loaded network that computes features. Not thread-safe."""
+    """A loaded network that computes features. ``threads``: how many may use it at once."""
 
     def __init__(
         self,
@@ -94,22 +107,31 @@ class Network:
         self.source = loaded.source
         self.weights_hash = loaded.weights_hash
         self.device, self.dtype, self.runtime = device, dtype, runtime
+        self.threads = torch.get_num_threads() if device.type == "cpu" else 1
         self.patch = int(model.patch_embed.patch_size[0])
         self.dim = int(model.embed_dim)
         self.depth = len(model.blocks)
         self.prefix = int(model.num_prefix_tokens)
-        self._compiled: dict[int, OpenVinoBlocks] = {}
+        self._compiled: dict[tuple[int, int], OpenVinoBlocks] = {}
+        self._preparing = threading.Lock()
         self._norms = OutlyingNorms(loaded.architecture)
         self._mean = torch.tensor(model.pretrained_cfg["mean"], device=device) * 255
         self._std = torch.tensor(model.pretrained_cfg["std"], device=device) * 255
         self._grid = tuple(model.patch_embed.grid_size)
         self._positions = None if model.pos_embed is None else model.pos_embed.detach().float()
 
-    @torch.inference_mode()
     def extract(
         self, images: NDArray[np.uint8], *, feature: str, block: int
     ) -> list[PatchFeatures]:
         """Features of uint8 (n, height, width, 3) RGB, sides multiples of the patch."""
+        share = share_of(torch.get_num_threads())
+        with _openmp.limit(limits=share):
+            return self._extract(images, feature=feature, block=block)
+
+    @torch.inference_mode()
+    def _extract(
+        self, images: NDArray[np.uint8], *, feature: str, block: int
+    ) -> list[PatchFeatures]:
         if not -self.depth <= block < self.depth:
             raise UserError(
                 f"backbone.block = {block}: {self.architecture} has {self.depth} blocks"
@@ -117,9 +139,9 @@ class Network:
         pixels = _to_device(images, self.device)
         pixels = ((pixels - self._mean) / self._std).permute(0, 3, 1, 2).to(self.dtype)
         rows, columns = images.shape[1] // self.patch, images.shape[2] // self.patch
-        self._set_grid(rows, columns)
-
-        embedded = self.model._pos_embed(self.model.patch_embed(pixels))
+        with self._preparing:
+            self._set_grid(rows, columns)
+            embedded = self.model._pos_embed(self.model.patch_embed(pixels))
         tokens, rope = embedded if isinstance(embedded, tuple) else (embedded, None)
         extra = {} if rope is None else {"rope": rope}
         tokens = self.model.norm_pre(tokens)
@@ -149,9 +171,17 @@ class Network:
         """The tokens that go into the chosen block."""
         earlier = self.model.blocks[:chosen]
         if self.runtime == "openvino" and chosen:
-            if chosen not in self._compiled:
-                self._compiled[chosen] = OpenVinoBlocks(list(earlier), dtype=self.dtype)
-            return self._compiled[chosen](tokens, **extra)
+            threads = torch.get_num_threads()
+            with self._preparing:
+                if (chosen, threads) not in self._compiled:
+                    blocks = OpenVinoBlocks(
+                        list(earlier),
+                        dtype=self.dtype,
+                        threads=threads,
+                        streams=self.threads // threads,
+                    )
+                    self._compiled[chosen, threads] = blocks
+            return self._compiled[chosen, threads](tokens, **extra)
         for block in earlier:
             tokens = block(tokens, **extra)
         return tokens
@@ -172,7 +202,9 @@ class Network:
         return tokens[:, :1], patches, scores
 
     def _add_norms(self, tokens: Tensor) -> None:
-        self._norms.add(tokens[:, self.prefix :].float().norm(dim=-1).cpu().numpy())
+        norms = tokens[:, self.prefix :].float().norm(dim=-1).cpu().numpy()
+        with self._preparing:
+            self._norms.add(norms)
 
     def _set_grid(self, rows: int, columns: int) -> None:
         """Resample the position grid without antialiasing, as DINO's own code does.

@@ -69,6 +69,11 @@ class TimmVit:
         """Photos in one call: 1 on a CPU; 16 on a GPU, which one alone would not keep busy."""
         return 1 if self._network.device.type == "cpu" else 16
 
+    @property
+    def threads(self) -> int:
+        """Threads that may call it at once: on a CPU as many as torch uses, on a GPU 1."""
+        return self._network.threads
+
     def identity(self) -> Mapping[str, object]:
         """Architecture, weights' hash and source, layer, precision and what computes."""
         network = self._network

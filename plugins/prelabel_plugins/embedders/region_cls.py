@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ class RegionCls:
         margin: context on each side of the region's box, as a share of its longer side; ≥ 0.
     """
 
+    threads: ClassVar[int] = 1_000  # it keeps nothing
     size: Annotated[int, Field(ge=28)] = 224
     margin: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -18,6 +19,8 @@ class RegionPool:
 
     Each patch weighs as much as the region covers of it.
     """
+
+    threads: ClassVar[int] = 1_000  # it keeps nothing
 
     def embed(
         self,

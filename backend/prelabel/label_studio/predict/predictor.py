@@ -21,6 +21,7 @@ from prelabel.photo_segmenter import PhotoSegmenter
 from prelabel.segment import Segment
 from prelabel.steps.regions import enlarge_or_point
 from prelabel.steps.taught import Taught
+from prelabel.storage.threads import open_lanes
 from prelabel.strategies.blame import costs_the_photo
 
 Float = NDArray[np.float32]
@@ -75,8 +76,9 @@ class Predictor:
         stored = self._photos.stored(images.digest(data))
         if stored is not None:
             return stored
-        image, features = self._look(data)
-        segment = self._photos.describe(image, features, self._photos.find(image, features))
+        with open_lanes():
+            image, features = self._look(data)
+            segment = self._photos.describe(image, features, self._photos.find(image, features))
         with suppress(OSError):  # flush tries again, and reports it
             self._photos.keep(segment)
         return segment
