@@ -90,6 +90,24 @@ def test_describe__a_region_whose_crop_shows_two_things_is_two(photos: Path) -> 
     assert cosines.argmax(axis=1).tolist() == [0, 1]
 
 
+def test_describe_photos__as_each_alone(photos: Path) -> None:
+    model = fit(photos, _config(*HALVES))
+    segmenter = Segmenter(model)
+    some = []
+    for file in sorted(photos.iterdir()):
+        image, features = _photo(model, file)
+        some.append((image, features, segmenter.find(image, features)))
+    nothing = replace(some[0][2], regions=(), masks=some[0][2].masks[:0], numbers=())
+    some.insert(2, (*some[0][:2], nothing))
+    together = segmenter.describe_photos(some)
+    assert [len(segment.regions) for segment in together] == [1, 2, 0, 1, 2, 1, 2]
+    for own, segment in zip(some, together, strict=True):
+        alone = segmenter.describe(*own)
+        assert segment.regions == alone.regions
+        assert np.array_equal(segment.embeddings, alone.embeddings)
+    assert segmenter.describe_photos([]) == []
+
+
 def test_describe__what_is_not_split_costs_nothing_and_is_as_by_merge(photos: Path) -> None:
     model = fit(photos, _config(*HALVES))
     merge = tiny_config("separator.name=merge", "separator.similar=-1", *CROPS)

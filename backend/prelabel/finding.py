@@ -18,13 +18,12 @@ from prelabel.errors import PhotoError
 from prelabel.model import FittedModel
 from prelabel.photo_segmenter import PhotoSegmenter
 from prelabel.segment import Segment, Segmenter
-from prelabel.steps.features import extract_each
 from prelabel.steps.likeness import learn_likeness, photo_likeness
 from prelabel.steps.patch_labels import LabelledPhoto
 from prelabel.steps.reading import chunks, read_ahead
 from prelabel.storage.progress import RunLog
 from prelabel.storage.threads import one_blas_thread
-from prelabel.strategies.blame import PluginFailures, costs_the_photo
+from prelabel.strategies.blame import PluginFailures, answer_each, costs_the_photo
 
 _SIDE = 512
 """Pixels on the long side at which edges are looked for: many photos are searched."""
@@ -130,7 +129,7 @@ def search(
         read = read_ahead(photos, known=lambda _: False, log=log)
         for chunk in chunks(read, _AT_ONCE):
             images = [(file, image) for file, _, image in chunk if image]
-            answers = extract_each(own.features, [image for _, image in images])
+            answers = answer_each(own.features, [image for _, image in images])
             for (file, image), one in zip(images, answers, strict=True):
                 try:
                     if isinstance(one, PhotoError):

@@ -21,7 +21,6 @@ from prelabel.errors import PhotoError, PluginError
 from prelabel.model import FittedModel
 from prelabel.model_code import code_now, segments_code, vectors_origin
 from prelabel.segment import Segment, Segmenter, image_level_model
-from prelabel.steps.features import extract_each
 from prelabel.steps.reading import ReadPhoto, chunks, read_ahead
 from prelabel.steps.regions import PhotoRegions
 from prelabel.steps.scales import Scales
@@ -30,7 +29,7 @@ from prelabel.storage.progress import RunLog
 from prelabel.storage.shards import ShardStore
 from prelabel.storage.threads import cores, lane_map, prefetch_map
 from prelabel.strategies import registry
-from prelabel.strategies.blame import PluginFailures, costs_the_photo
+from prelabel.strategies.blame import PluginFailures, answer_each, costs_the_photo
 from prelabel.strategies.checks import check_array
 from prelabel.strategies.lanes import in_turn, lanes
 
@@ -87,8 +86,7 @@ class PhotoSegmenter:
         with log.stage("regions", len(photos)), self._segments:
             read = read_ahead(photos, known=self._is_stored, log=log)
             found = prefetch_map(self._find_if_new, self._with_features(read), workers=cores())
-            described = lane_map(self._describe_if_new, found, lanes=self._lanes)
-            for ((photo, digest, image, _), _), answer in described:
+            for (photo, digest, image, _), answer in self._described(found):
                 segment: Segment | None = None
                 try:
                     if isinstance(answer, PhotoError):
@@ -147,10 +145,18 @@ class PhotoSegmenter:
 
     def describe(self, image: Image, features: PatchFeatures, regions: PhotoRegions) -> Segment:
         """Give the regions their vectors. Raises PluginError."""
+        [segment] = self.describe_photos([(image, features, regions)])
+        return segment
+
+    def describe_photos(
+        self, photos: Sequence[tuple[Image, PatchFeatures, PhotoRegions]]
+    ) -> list[Segment]:
+        """As ``describe``, of each photo, in order. Raises PluginError."""
         if self._segmenter is None:
-            return Segment.of(image, features, regions, np.zeros((0, 0), dtype=np.float32))
+            none = np.zeros((0, 0), dtype=np.float32)
+            return [Segment.of(*photo, none) for photo in photos]
         with in_turn(self.backbone, self._embedder), costs_the_photo():
-            return self._segmenter.describe(image, features, regions)
+            return self._segmenter.describe_photos(photos)
 
     def embed(
         self, image: Image, features: PatchFeatures, masks: NDArray[np.bool_]
@@ -193,7 +199,7 @@ class PhotoSegmenter:
 
         def extract(chunk: Sequence[ReadPhoto]) -> Iterator[PatchFeatures | PhotoError]:
             new = [image for _, _, image in chunk if image is not None]
-            return iter(extract_each(self.features, new))
+            return iter(answer_each(self.features, new))
 
         for chunk, features in lane_map(
             extract, chunks(photos, self._scales.chunk), lanes=self._scales.lanes
@@ -227,16 +233,26 @@ class PhotoSegmenter:
         except PluginError as error:
             return error
 
-    def _describe_if_new(self, found: _Found) -> Segment | PhotoError | None:
-        (_, _, image, features), regions = found
-        if not image or not isinstance(features, PatchFeatures):
-            return regions if isinstance(regions, PhotoError) else None
-        if not isinstance(regions, PhotoRegions):
-            return regions
-        try:
-            return self.describe(image, features, regions)
-        except PluginError as error:
-            return error
+    def _described(
+        self, found: Iterable[_Found]
+    ) -> Iterator[tuple[_Photo, Segment | PhotoError | None]]:
+        """Add vectors, in batches, to the regions of the photos whose segment is not in the cache."""
+        some = lane_map(self._describe_new, chunks(found, self._scales.chunk), lanes=self._lanes)
+        for chunk, segments in some:
+            for (photo, regions), segment in zip(chunk, segments, strict=True):
+                yield photo, regions if isinstance(regions, PhotoError) else segment
+
+    def _describe_new(self, chunk: Sequence[_Found]) -> list[Segment | PhotoError | None]:
+        """Segments in the order of the photos, or why there are none; where it fails at several photos
+        together, they are described one by one."""
+        new = {
+            i: (image, features, regions)
+            for i, ((_, _, image, features), regions) in enumerate(chunk)
+            if image and isinstance(features, PatchFeatures) and isinstance(regions, PhotoRegions)
+        }
+        answers = answer_each(self.describe_photos, list(new.values()))
+        by_index = dict(zip(new, answers, strict=True))
+        return [by_index.get(i) for i in range(len(chunk))]
 
 
 def _hash(*facts: str) -> str:

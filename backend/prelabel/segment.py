@@ -29,12 +29,12 @@ from prelabel.steps.classes import classify
 from prelabel.steps.cutting import Cutting
 from prelabel.steps.patch_clusters import fit_dataset
 from prelabel.steps.region_classes import region_shares
+from prelabel.steps.region_embedding import RegionEmbedding
 from prelabel.steps.regions import PhotoRegions, RegionSource, agreement, find_regions, upsample
-from prelabel.steps.splitting import split_regions
 from prelabel.steps.taught import points_of
 from prelabel.strategies import registry
-from prelabel.strategies.checks import check_array, check_crops, refine, separate
-from prelabel.strategies.protocols import Clusterer, CropEmbedder, Splitter
+from prelabel.strategies.checks import check_array, refine, separate
+from prelabel.strategies.protocols import Clusterer, Splitter
 
 Float = NDArray[np.float32]
 
@@ -159,40 +159,21 @@ class Segmenter:
     def describe(self, image: Image, features: PatchFeatures, found: PhotoRegions) -> Segment:
         """The regions of ``find`` with their vectors; here some separators split them again. Raises
         ContractError."""
-        vectors: Float = np.zeros((0, 0), dtype=np.float32)
-        if found.regions and found.source and isinstance(self.embedder, CropEmbedder):
-            found, vectors = self._split(image, features, found, self.embedder)
-        elif found.regions:
-            vectors = self._embed(image, features, found.masks)
-        return Segment.of(image, features, found, vectors)
+        [segment] = self.describe_photos([(image, features, found)])
+        return segment
 
-    def _embed(self, image: Image, features: PatchFeatures, masks: NDArray[np.bool_]) -> Float:
-        """A vector for each mask, n ≥ 1. Raises ContractError."""
-        answer = self.embedder.embed(image.pixels, masks, features=features, backbone=self.backbone)
-        return check_array(registry.title("embedder", self.embedder), answer, (len(masks), None))
-
-    def _split(
-        self, image: Image, features: PatchFeatures, found: PhotoRegions, embedder: CropEmbedder
-    ) -> tuple[PhotoRegions, Float]:
-        """The regions, split by their crops, with vectors: pieces get their own, what is not split
-        keeps that of its crop. Raises ContractError."""
-        assert isinstance(self.separator, Splitter)
-        answer = embedder.embed_crops(
-            image.pixels, found.masks, features=features, backbone=self.backbone
+    def describe_photos(
+        self, photos: Sequence[tuple[Image, PatchFeatures, PhotoRegions]]
+    ) -> list[Segment]:
+        """As ``describe``, of each photo; their crops go through the backbone together."""
+        embedding = RegionEmbedding(
+            self.embedder, self.backbone, self.separator, self.model.levels.relative
         )
-        known, crops = check_crops(registry.title("embedder", embedder), answer, found.masks)
-        split = split_regions(
-            found,
-            crops,
-            image.pixels,
-            splitter=self.separator,
-            relative=self.model.levels.relative,
-        )
-        before = np.array(split.before, dtype=np.int64)
-        vectors = known[before]
-        if (is_piece := before < 0).any():
-            vectors[is_piece] = self._embed(image, features, split.found.masks[is_piece])
-        return split.found, vectors
+        answers = embedding([(image.pixels, features, found) for image, features, found in photos])
+        return [
+            Segment.of(image, features, *answer)
+            for (image, features, _), answer in zip(photos, answers, strict=True)
+        ]
 
     def find(self, image: Image, features: PatchFeatures) -> PhotoRegions:
         """Regions of one photo, without vectors. Raises ContractError."""

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from prelabel.data.images import resize
 from prelabel.data.records import PatchFeatures
-from prelabel.strategies.protocols import CropEmbedder, Embedder
+from prelabel.strategies.protocols import CropEmbedder, Embedder, PhotosEmbedder
 from prelabel.strategies.registry import make
 
 Float = NDArray[np.float32]
@@ -101,6 +101,30 @@ def test_region_cls__crops_with_margin_in_full_batches() -> None:
         token = np.array([1, np.float16(got.mean() / 255)])
         assert np.allclose(vector, token / np.linalg.norm(token), atol=1e-4)
     assert not seen[4:].any()  # the last batch is filled up with black
+
+
+def test_region_cls__crops_of_several_photos_share_batches() -> None:
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (40, 60, 3), dtype=np.uint8) for _ in range(3)]
+    masks = [np.zeros((n, 40, 60), dtype=np.bool_) for n in (1, 4, 2)]
+    for own in masks:
+        for number, mask in enumerate(own):
+            mask[5 : 20 + number, 10 * number : 10 * number + 20] = True
+    embedder = make("embedder", "region-cls", {"size": 32})
+    features = _features([[[0]]])
+    alone, together = _Recorder(), _Recorder()
+    expected = [
+        embedder.embed_crops(image, own, features=features, backbone=alone)
+        for image, own in zip(images, masks, strict=True)
+    ]
+    assert isinstance(embedder, PhotosEmbedder)
+    found = embedder.embed_photos(images, masks, features=[features] * 3, backbone=together)
+    assert len(alone.seen) == 1 + 2 + 1
+    assert len(together.seen) == 3  # seven crops, three in a batch
+    for (vectors, crops), (own_vectors, own_crops) in zip(found, expected, strict=True):
+        assert (vectors == own_vectors).all()
+        assert [(c.rows, c.columns) for c in crops] == [(c.rows, c.columns) for c in own_crops]
+    assert embedder.embed_photos([], [], features=[], backbone=together) == []
 
 
 def test_region_cls__a_region_does_not_know_the_others() -> None:

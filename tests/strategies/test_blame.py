@@ -9,10 +9,9 @@ import pytest
 
 from prelabel.data.records import Image, PatchFeatures
 from prelabel.errors import ContractError, PluginError, UserError
-from prelabel.steps.features import extract_each
 from prelabel.storage.progress import RunLog
 from prelabel.storage.text import error_line
-from prelabel.strategies.blame import PluginFailures, costs_the_photo
+from prelabel.strategies.blame import PluginFailures, answer_each, costs_the_photo
 
 
 def test_failures__only_three_in_a_row_stop_the_run() -> None:
@@ -49,7 +48,7 @@ def test_error_line__of_an_error_without_a_text() -> None:
     assert error_line(_NoTextError()) == "_NoTextError"
 
 
-def test_extract_each__a_photo_that_fails_costs_no_other_one_of_its_batch() -> None:
+def test_answer_each__a_photo_that_fails_costs_no_other_one_of_its_batch() -> None:
     def extract(images: Sequence[Image]) -> list[PatchFeatures]:
         if any(image.digest == "bad" for image in images):
             raise PluginError("cannot look at it")
@@ -58,5 +57,5 @@ def test_extract_each__a_photo_that_fails_costs_no_other_one_of_its_batch() -> N
 
     pixels = np.zeros((2, 2, 3), dtype=np.uint8)
     images = [Image(pixels, 2, 2, digest) for digest in ("a", "bad", "c")]
-    answers = extract_each(extract, images)
+    answers = answer_each(extract, images)
     assert [isinstance(answer, PatchFeatures) for answer in answers] == [True, False, True]

@@ -20,6 +20,7 @@ from prelabel.errors import UserError
 from prelabel.strategies import contracts, registry
 from prelabel.strategies.checks import check_labels, refine
 from prelabel.strategies.protocols import Backbone
+from prelabel_plugins.embedders.region_cls import RegionCls
 from support.messages import assert_says
 
 Float = NDArray[np.float32]
@@ -327,6 +328,23 @@ def test_check__an_embedder_that_several_threads_disturb(broken: Broken) -> None
 
 def test_check__threads_that_are_no_number(broken: Broken) -> None:
     assert broken("embedder", _Half) == ["threads: is 0.5, expected a whole number of at least 1"]
+
+
+@dataclass(frozen=True)
+class _Mixes(RegionCls):
+    """An embedder whose vectors depend on the photos that they are made with."""
+
+    size: int = 28
+
+    def embed_photos(self, images: Sequence[Bytes], masks: Any, **known: Any) -> Any:
+        found = super().embed_photos(images, masks, **known)
+        return found if len(images) == 1 else found[::-1]
+
+
+def test_check__an_embedder_that_mixes_photos(broken: Broken) -> None:
+    assert broken("embedder", _Mixes) == [
+        "embed_photos (3 photos): other vectors than those of each photo alone"
+    ]
 
 
 # Learners

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prelabel.data import images
 from prelabel.data.records import Image, PatchFeatures
-from prelabel.errors import ContractError, PhotoError
+from prelabel.errors import ContractError
 from prelabel.steps import tiles
 from prelabel.storage.files import cache_folder
 from prelabel.storage.shards import ShardStore
@@ -97,22 +96,6 @@ class Extractor:
         grid = height // self.backbone.patch, width // self.backbone.patch
         own = answers[: len(pixels)]
         return [check_features(name, one, grid, dim=self.backbone.dim) for one in own]
-
-
-def extract_each(
-    extract: Callable[[Sequence[Image]], list[PatchFeatures]], images: Sequence[Image]
-) -> list[PatchFeatures | PhotoError]:
-    """Features of each image, in order, or why there are none: where it fails at several together, they
-    are extracted one by one. A PluginError is the backbone's; else the photo cannot be read again."""
-    with suppress(PhotoError):
-        return list(extract(images))
-    answers: list[PatchFeatures | PhotoError] = []
-    for image in images:
-        try:
-            answers += extract([image])
-        except PhotoError as error:
-            answers.append(error)
-    return answers
 
 
 def identity_key(name: str, identity: Mapping[str, object]) -> str:

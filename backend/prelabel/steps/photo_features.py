@@ -9,12 +9,11 @@ from functools import partial
 from prelabel.data.images import read_image
 from prelabel.data.records import ImageFile, PatchFeatures
 from prelabel.errors import PhotoError, UserError
-from prelabel.steps.features import extract_each
 from prelabel.steps.reading import ReadPhoto, chunks, read_ahead
 from prelabel.steps.scales import Scales
 from prelabel.storage.progress import RunLog, reasons
 from prelabel.storage.threads import lane_map
-from prelabel.strategies.blame import PluginFailures
+from prelabel.strategies.blame import PluginFailures, answer_each
 
 
 def extract_photos(
@@ -27,7 +26,7 @@ def extract_photos(
 
     def extract(chunk: Sequence[ReadPhoto]) -> Iterator[PatchFeatures | PhotoError]:
         new = [image for _, _, image in chunk if image is not None]
-        return iter(extract_each(partial(scales.extract, store=True), new))
+        return iter(answer_each(partial(scales.extract, store=True), new))
 
     with log.stage("features", len(photos)):
         read = chunks(read_ahead(photos, known=scales.__contains__, log=log), scales.chunk)

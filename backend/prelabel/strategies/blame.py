@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import TypeVar
 
 from prelabel.errors import ContractError, PhotoError, PluginError, UserError
 from prelabel.storage.progress import RunLog
 from prelabel.storage.text import error_line
 from prelabel.strategies import registry
 
+T = TypeVar("T")
+R = TypeVar("R")
 _IN_A_ROW = 3
 
 
@@ -30,6 +33,24 @@ def costs_the_photo() -> Iterator[None]:
         if found := failed_plugin(error):
             raise PluginError(found) from error
         raise
+
+
+def answer_each(
+    work: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T]
+) -> list[R | PhotoError]:
+    """The answer of ``work`` to each item, in order, or why there is none: where it fails at several
+    together, it is given one by one. A PluginError is a strategy's; else the photo cannot be read
+    again."""
+    if len(items) > 1:
+        with suppress(PhotoError):
+            return list(work(items))
+    answers: list[R | PhotoError] = []
+    for item in items:
+        try:
+            answers += work([item])
+        except PhotoError as error:
+            answers.append(error)
+    return answers
 
 
 class PluginFailures:

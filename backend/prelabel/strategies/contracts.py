@@ -49,6 +49,7 @@ from prelabel.strategies.protocols import (
     Embedder,
     Foreground,
     Learner,
+    PhotosEmbedder,
     Refiner,
     Separator,
     Splitter,
@@ -424,6 +425,7 @@ def _check_split(harness: Harness[Separator]) -> None:
 
 def _check_embedder(harness: Harness[Embedder]) -> None:
     backbone, rng, lengths = MeanColour(), np.random.default_rng(0), set()
+    photos: list[tuple[NDArray[np.uint8], NDArray[np.bool_], Array]] = []
     calls: list[tuple[Callable[[], object], object]] = []
     shape = (backbone.batch, 3 * backbone.patch, 4 * backbone.patch, 3)
     features = backbone.extract(rng.integers(0, 256, shape, dtype=np.uint8))[0]
@@ -452,6 +454,16 @@ def _check_embedder(harness: Harness[Embedder]) -> None:
                 same = equal(check()[0], together)
                 found = "vectors differ from those of embed, expected equal ones"
                 harness.expect(same, "embed_crops", case, found)
+                photos.append((image, masks, together))
+    if isinstance(harness.strategy, PhotosEmbedder) and photos:
+        images, all_masks, expected = zip(*photos, strict=True)
+        known = {"features": [features] * len(photos), "backbone": backbone}
+        several = f"{len(photos)} photos"
+        answers = harness.call(several, "embed_photos", images, all_masks, **known)
+        if answers is not FAILED:
+            found = "other vectors than those of each photo alone"
+            same = isinstance(answers, Sequence) and equal([own[0] for own in answers], expected)
+            harness.expect(same, "embed_photos", several, found)
     found = f"vectors of {sorted(lengths)} values, expected one length for all photos"
     harness.expect(len(lengths) <= 1, "embed", "", found)
     _check_threads(harness, "embed", calls)

@@ -398,6 +398,35 @@ class CropEmbedder(Protocol):
 
 
 @runtime_checkable
+class PhotosEmbedder(Protocol):
+    """What a `CropEmbedder` has as well if it fills the backbone's batches with crops of several photos.
+
+    A GPU's batch is larger than what one photo needs.
+    """
+
+    def embed_photos(
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        masks: Sequence[NDArray[np.bool_]],
+        *,
+        features: Sequence[PatchFeatures],
+        backbone: Backbone,
+    ) -> Sequence[tuple[Float, Sequence[Crop]]]:
+        """Describe the regions of several photos.
+
+        Args:
+            images: of each photo, what `Embedder.embed` gets, and so are all others.
+            masks: likewise.
+            features: likewise.
+            backbone: for all of them.
+
+        Returns:
+            For each photo what ``embed_crops`` returns; it does not depend on the other photos.
+        """
+        ...
+
+
+@runtime_checkable
 class Exporter(Protocol):
     """Predictions to files."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -44,8 +45,7 @@ class RegionCls:
         backbone: Backbone,
     ) -> NDArray[np.float32]:
         """float32 (n, dim) unit vectors of bool (n, h, w) masks on uint8 (h, w, 3)."""
-        windows = [self._window(mask) for mask in masks]
-        return _unit([seen.cls for seen in self._seen(image, windows, backbone)])
+        return self.embed_crops(image, masks, features=features, backbone=backbone)[0]
 
     def embed_crops(
         self,
@@ -56,21 +56,40 @@ class RegionCls:
         backbone: Backbone,
     ) -> tuple[NDArray[np.float32], list[Crop]]:
         """The vectors of ``embed``, and each region's crop with its patches."""
-        windows = [self._window(mask) for mask in masks]
-        seen = list(self._seen(image, windows, backbone))
-        crops = [Crop(*window, own) for window, own in zip(windows, seen, strict=True)]
-        return _unit([own.cls for own in seen]), crops
+        [answer] = self.embed_photos([image], [masks], features=[features], backbone=backbone)
+        return answer
+
+    def embed_photos(
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        masks: Sequence[NDArray[np.bool_]],
+        *,
+        features: Sequence[PatchFeatures],
+        backbone: Backbone,
+    ) -> list[tuple[NDArray[np.float32], list[Crop]]]:
+        """What ``embed_crops`` returns for each photo; their crops share batches."""
+        windows = [[self._window(mask) for mask in own] for own in masks]
+        parts = [
+            image[window] for image, own in zip(images, windows, strict=True) for window in own
+        ]
+        all_seen = self._seen(parts, backbone)
+        answers = []
+        for own in windows:
+            seen = list(itertools.islice(all_seen, len(own)))
+            crops = [Crop(*window, found) for window, found in zip(own, seen, strict=True)]
+            answers.append((_unit([found.cls for found in seen]), crops))
+        return answers
 
     def _seen(
-        self, image: NDArray[np.uint8], windows: Sequence[_Window], backbone: Backbone
+        self, parts: Sequence[NDArray[np.uint8]], backbone: Backbone
     ) -> Iterator[PatchFeatures]:
-        """The features of each part of the image."""
+        """The features of each part of a photo."""
         side = max(1, round(self.size / backbone.patch)) * backbone.patch
-        crops = [resize(image[window], height=side, width=side) for window in windows]
-        for start in range(0, len(crops), backbone.batch):
+        for start in range(0, len(parts), backbone.batch):
             batch = np.zeros((backbone.batch, side, side, 3), dtype=np.uint8)
-            own = crops[start : start + backbone.batch]
-            batch[: len(own)] = own
+            own = parts[start : start + backbone.batch]
+            for i, part in enumerate(own):
+                batch[i] = resize(part, height=side, width=side)
             yield from backbone.extract(batch)[: len(own)]
 
     def _window(self, mask: NDArray[np.bool_]) -> _Window:
