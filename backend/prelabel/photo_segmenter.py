@@ -237,7 +237,7 @@ class PhotoSegmenter:
         self, found: Iterable[_Found]
     ) -> Iterator[tuple[_Photo, Segment | PhotoError | None]]:
         """Add vectors, in batches, to the regions of the photos whose segment is not in the cache."""
-        some = lane_map(self._describe_new, chunks(found, self._scales.chunk), lanes=self._lanes)
+        some = lane_map(self._describe_new, chunks(found, self.backbone.batch), lanes=self._lanes)
         for chunk, segments in some:
             for (photo, regions), segment in zip(chunk, segments, strict=True):
                 yield photo, regions if isinstance(regions, PhotoError) else segment
