@@ -152,7 +152,7 @@ def test_load__wrong_overrides(override: str, parts: tuple[str, ...]) -> None:
 )
 def test_load__a_strategys_setting_out_of_its_range(override: str) -> None:
     path, _, value = override.partition("=")
-    with pytest.raises(UserError, match=rf"^{path} = {value}(\.0)?: Input should be "):
+    with pytest.raises(UserError, match=rf"^{path} = {value}(\.0)?: expected "):
         load("default", ["backbone.name=color-texture", override])
 
 
@@ -168,14 +168,14 @@ def test_load__all_patches_need_a_clusterer_that_takes_blocks() -> None:
 
 
 def test_load__minibatch_kmeans_ranges() -> None:
-    with pytest.raises(UserError, match=r"^clusterer\.batch_size = 0: Input should be "):
+    with pytest.raises(UserError, match=r"^clusterer\.batch_size = 0: expected "):
         load("default", ["clusterer.name=minibatch-kmeans", "clusterer.batch_size=0"])
 
 
 @pytest.mark.parametrize("value", ["iterations=0", "w_bi=-1", "sxy_pos=0", "srgb=0"])
 def test_load__dense_crf_ranges(value: str) -> None:
     pytest.importorskip("pydensecrf", reason="pydensecrf is not installed (no compiler)")
-    with pytest.raises(UserError, match=r"^refiner\.\w+ = .*: Input should be "):
+    with pytest.raises(UserError, match=r"^refiner\.\w+ = .*: expected "):
         load("default", ["refiner.name=dense-crf", f"refiner.{value}"])
 
 

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from prelabel.errors import UserError
 from prelabel.overrides import parse_override, settings_named, toml
-from prelabel.storage.text import nearest
+from prelabel.storage.text import nearest, what_was_expected
 from prelabel.strategies import registry
 from prelabel.strategies.protocols import (
     Backbone,
@@ -299,11 +299,12 @@ def validate(settings: Mapping[str, object]) -> Config:
     try:
         config = Config.model_validate(sections)
     except pydantic.ValidationError as error:
-        first = error.errors()[0]
+        first, *others = error.errors()
         loc = first["loc"]
         places = [part for part in loc[2:] if isinstance(part, int)]  # in a list; else of a union
         where = ".".join(str(part) for part in (*loc[:2], *places))
-        reason = first["msg"].removeprefix("Value error, ")
+        kinds = [other for other in others if other["loc"][:2] == loc[:2] and not places]
+        reason = what_was_expected(str(own["msg"]) for own in (first, *kinds))
         raise UserError(f"{where} = {first['input']!r}: {reason}") from error
     for section in KINDS:
         if section in Config.model_fields:

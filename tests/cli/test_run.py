@@ -239,4 +239,6 @@ def test_run__as_many_classes_as_there_are_groups(tmp_path: Path) -> None:
     again = load_model(out)
     assert again.class_reach > -1
     assert list(predict(again, photos)) == predictions
-    assert "Input should be" in refused("run", photos, "--out", out, "--set", "classes.count=many")
+    assert "expected a whole number or 'auto'" in refused(
+        "run", photos, "--out", out, "--set", "classes.count=many"
+    )

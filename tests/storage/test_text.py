@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from prelabel.storage.text import composed, error_line, nearest, one_line, table
+from prelabel.storage.text import (
+    composed,
+    error_line,
+    nearest,
+    one_line,
+    table,
+    what_was_expected,
+)
 
 
 def test_nearest__the_one_that_was_meant() -> None:
@@ -53,3 +60,29 @@ def test_table__columns_as_wide_as_their_widest_cell() -> None:
 )
 def test_error_line__type_and_first_line(error: Exception, shown: str) -> None:
     assert error_line(error) == shown
+
+
+@pytest.mark.parametrize(
+    ("messages", "words"),
+    [
+        (["Input should be a valid tuple"], "expected a list, as in [4, 8]"),
+        (["Input should be greater than or equal to 2"], "expected at least 2"),
+        (["Input should be less than 1"], "expected less than 1"),
+        (
+            ["Input should be a valid integer, unable to parse string as an integer"],
+            "expected a whole number",
+        ),
+        (
+            ["Tuple should have at least 1 item after validation, not 0"],
+            "expected a list of at least 1 item, not of 0",
+        ),
+        (
+            ["Input should be a valid integer", "Input should be 'auto'"],
+            "expected a whole number or 'auto'",
+        ),
+        (["Value error, expected sizes that differ"], "expected sizes that differ"),
+        (["something new"], "something new"),
+    ],
+)
+def test_what_was_expected__in_our_words(messages: list[str], words: str) -> None:
+    assert what_was_expected(messages) == words

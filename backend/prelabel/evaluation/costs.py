@@ -11,7 +11,7 @@ from pydantic import Field
 
 from prelabel.errors import UserError
 from prelabel.overrides import parse_override
-from prelabel.storage.text import nearest
+from prelabel.storage.text import nearest, what_was_expected
 
 
 class Costs(pydantic.BaseModel):
@@ -93,4 +93,5 @@ def load_costs(file: Path | None = None, overrides: Iterable[str] = ()) -> Costs
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         where = ".".join(["costs", *(str(part) for part in first["loc"])])
-        raise UserError(f"{where} = {first['input']!r}: {first['msg']}") from error
+        reason = what_was_expected([str(first["msg"])])
+        raise UserError(f"{where} = {first['input']!r}: {reason}") from error

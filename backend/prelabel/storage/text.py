@@ -9,6 +9,21 @@ from collections.abc import Iterable, Sequence
 
 _COMPOSED = 4096
 """Characters: composing takes time that grows with the square of a row of accents."""
+_PYDANTIC = {
+    "Value error, ": "",
+    "Input should be": "expected",
+    "greater than or equal to": "at least",
+    "less than or equal to": "at most",
+    "greater than": "more than",
+    "a valid tuple": "a list, as in [4, 8]",
+    "a valid integer": "a whole number",
+    "a valid number": "a number",
+    ", unable to parse string as an integer": "",
+    ", unable to parse string as a number": "",
+    ", got a number with a fractional part": "",
+    "Tuple should have": "expected a list of",
+    " after validation, not": ", not of",
+}
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -35,6 +50,16 @@ def error_line(error: BaseException) -> str:
     except Exception:  # a plugin's error may not even have a text
         text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def what_was_expected(messages: Iterable[str]) -> str:
+    """pydantic's messages about one value, in words that a user of it need not know."""
+    found: list[str] = []
+    for message in messages:
+        for theirs, ours in _PYDANTIC.items():
+            message = message.replace(theirs, ours)
+        found.append(message.removeprefix("expected ") if found else message)
+    return " or ".join(dict.fromkeys(found))
 
 
 def composed(text: str) -> str:

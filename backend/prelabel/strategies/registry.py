@@ -14,7 +14,7 @@ import pydantic
 
 from prelabel.errors import UserError
 from prelabel.extras import extra_of, install_command
-from prelabel.storage.text import nearest
+from prelabel.storage.text import nearest, what_was_expected
 from prelabel.strategies.protocols import (
     Backbone,
     Clusterer,
@@ -111,7 +111,8 @@ def make(section: str, name: str, settings: Mapping[str, object]) -> Any:
         # As --set takes it: formats go by their names.
         own = name if section == "exporter" else section
         where = ".".join([own, *(str(part) for part in first["loc"])])
-        raise UserError(f"{where} = {first['input']!r}: {first['msg']}") from error
+        reason = what_was_expected([str(first["msg"])])
+        raise UserError(f"{where} = {first['input']!r}: {reason}") from error
 
 
 def origin(section: str, name: str) -> str:
