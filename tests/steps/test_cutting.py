@@ -80,6 +80,20 @@ def test_choose_cutting__sizes_as_they_were_drawn() -> None:
     assert choose_cutting([photo], areas, min_area=0.002)[0] == Cutting()
 
 
+def test_choose_cutting__small_parts_are_left_out_only_far_below_what_was_drawn() -> None:
+    large, specks = LEFT, disc(4, 50, 2) | disc(12, 50, 2) | disc(20, 50, 1)
+    photo = Drawn(np.asarray(large | specks, dtype=np.bool_), large[None])
+    area = float(large.mean())
+    assert choose_cutting([photo] * 2, [area] * 4, min_area=0.001)[0] == Cutting(0, area / 4)
+    # Half of the quartile is tried where it keeps more than the settings do.
+    small = np.stack([disc(8, 8, 2), disc(8, 20, 2), disc(30, 50, 4)])
+    specks = disc(20, 40, 1)
+    photo = Drawn(np.asarray(small.any(axis=0) | specks, dtype=np.bool_), small)
+    areas = [0.0005, 0.0054, 0.0054, 0.02]
+    chosen = choose_cutting([photo] * 2, areas, min_area=0.01)[0]
+    assert chosen.smallest == pytest.approx(np.quantile(areas, 0.25) / 2)
+
+
 def test_choose_cutting__nothing_is_known() -> None:
     assert choose_cutting([], [], min_area=0.1) == (Cutting(), 0)
 

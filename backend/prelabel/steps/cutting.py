@@ -13,10 +13,10 @@ from prelabel.data.masks import Mask
 
 NECKS = (0.0, 0.6, 0.75, 0.85, 0.95)
 """Widths of necks that are compared; 0 does not cut."""
-_SMALLEST = 0.05
-"""Quantile of the drawn areas, a quarter of which may be the smallest area that is kept. Half of it, or of
-a higher one, leaves out objects of other photos: after 20 photos of ecssd 10 to 20 of 100, after as many of
-kvasir foreground IoU was 0.1 lower."""
+_SMALLEST, _SMALL = (0.05, 1 / 4), (0.25, 1 / 2)
+"""Quantiles of the drawn areas, and the shares of them that may be the smallest area that is kept. The second
+only where it keeps more than the settings do: else it leaves out objects of other photos, after 20 photos of
+ecssd 10 to 20 of 100, and after as many of kvasir foreground IoU was 0.1 lower."""
 _MARGIN = 0.01
 """What cutting, or another smallest area, must gain in F1 before it is done, beside twice the standard
 error of the gain over photos: of a dozen candidates one is better on a few objects by chance."""
@@ -56,7 +56,8 @@ def choose_cutting(
     """
     if not photos or not areas:
         return Cutting(), 0.0
-    smallest = (None, float(np.quantile(areas, _SMALLEST)) / 4)
+    tried = [float(np.quantile(areas, q)) * share for q, share in (_SMALLEST, _SMALL)]
+    smallest = [None, tried[0], *(area for area in tried[1:] if area < min_area)]
     bulges = [Bulges.of(photo.foreground) for photo in photos]
     plain = [_Overlaps.of(b.cut(0), p.objects) for b, p in zip(bulges, photos, strict=True)]
     best, best_score = Cutting(), _f1(plain, min_area)
