@@ -11,8 +11,9 @@ from prelabel.strategies.protocols import Concurrent
 
 _MOST = 8
 """Lanes at most: each holds a photo and a pass through the network, 0.1 GB with ViT-S."""
-_one_at_a_time = threading.Lock()
-"""Held while strategies work that only one thread may use: two models may share their weights."""
+_one_at_a_time, _few = threading.Lock(), threading.BoundedSemaphore(_MOST)
+"""Held while strategies work: those that only one thread may use, as two models may share their weights,
+and the others."""
 
 
 def lanes(*strategies: object) -> int:
@@ -23,9 +24,6 @@ def lanes(*strategies: object) -> int:
 
 @contextmanager
 def in_turn(*strategies: object) -> Iterator[None]:
-    """Wait, unless several threads may use all of the strategies at once."""
-    if lanes(*strategies) > 1:
-        yield
-        return
-    with _one_at_a_time:
+    """Wait until the strategies may be used: by one thread at a time, or by several."""
+    with _few if lanes(*strategies) > 1 else _one_at_a_time:
         yield
