@@ -78,11 +78,11 @@ def after(function: Callable[..., Any], n: int, error: BaseException) -> Callabl
     [
         (images, "read_bytes", 7, (4, 6), (0, 0)),
         (images, "decode_image", 1, (0, 0), (0, 0)),
-        (Extractor, "extract", 6, (5, 5), (0, 0)),
+        (Extractor, "extract", 6, (4, 8), (0, 0)),  # as many beside each other as there are cores
         (patch_clusters, "fit_dataset", 1, (N, N), (0, 0)),
         (patch_clusters, "fit_category", 1, (N, N), (0, 0)),
         (fit_levels, "group_photos", 1, (N, N), (0, 0)),
-        (Segmenter, "describe", 7, (N, N), (6, 6)),
+        (Segmenter, "describe_photos", 7, (N, N), (5, 6)),  # those ahead are lost
         (pipeline, "learn_classes", 1, (N, N), (N, N)),
         (FittedModel, "save", 1, (N, N), (N, N)),
         (FittedModel, "load", 1, (N, N), (N, N)),

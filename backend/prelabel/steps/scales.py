@@ -60,7 +60,8 @@ class Scales:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._open.__exit__(kind, error, trace)
+        with self._lock:  # after Ctrl-C, threads may still be adding
+            self._open.__exit__(kind, error, trace)
 
     def __contains__(self, digest: str) -> bool:
         with self._lock:
