@@ -21,7 +21,8 @@ from prelabel.errors import PhotoError, PluginError
 from prelabel.model import FittedModel
 from prelabel.model_code import code_now, segments_code, vectors_origin
 from prelabel.segment import Segment, Segmenter, image_level_model
-from prelabel.steps.reading import ReadPhoto, chunks, read_ahead
+from prelabel.steps.photo_features import ExtractedPhoto, with_features
+from prelabel.steps.reading import chunks, read_ahead
 from prelabel.steps.regions import PhotoRegions
 from prelabel.steps.scales import Scales
 from prelabel.storage.files import cache_folder
@@ -35,8 +36,7 @@ from prelabel.strategies.lanes import in_turn, lanes
 
 Hook = Callable[[ImageFile, Image, Segment], None]
 """Called for each photo whose regions were just found, while its pixels are in memory."""
-_Photo = tuple[ImageFile, str, Image | None, PatchFeatures | PhotoError | None]
-_Found = tuple[_Photo, PhotoRegions | PhotoError | None]
+_Found = tuple[ExtractedPhoto, PhotoRegions | PhotoError | None]
 
 
 class PhotoSegmenter:
@@ -85,7 +85,8 @@ class PhotoSegmenter:
         failures = PluginFailures(log)
         with log.stage("regions", len(photos)), self._segments:
             read = read_ahead(photos, known=self._is_stored, log=log)
-            found = prefetch_map(self._find_if_new, self._with_features(read), workers=cores())
+            extracted = with_features(read, self.features, self._scales)
+            found = prefetch_map(self._find_if_new, extracted, workers=cores())
             for (photo, digest, image, _), answer in self._described(found):
                 segment: Segment | None = None
                 try:
@@ -163,10 +164,12 @@ class PhotoSegmenter:
     ) -> NDArray[np.float32]:
         """Vectors float32 (n, dim) of masks bool (n, h, w) at the working size, n ≥ 1. Raises
         PluginError."""
-        embedder = self._embedder
-        with in_turn(self.backbone, embedder), costs_the_photo():
-            vectors = embedder.embed(image.pixels, masks, features=features, backbone=self.backbone)
-            return check_array(registry.title("embedder", embedder), vectors, (len(masks), None))
+        with in_turn(self.backbone, self._embedder), costs_the_photo():
+            vectors = self._embedder.embed(
+                image.pixels, masks, features=features, backbone=self.backbone
+            )
+            name = registry.title("embedder", self._embedder)
+            return check_array(name, vectors, (len(masks), None))
 
     def keep(self, segment: Segment) -> None:
         """Put a segment into the cache. Raises OSError; ``flush`` tries again."""
@@ -194,19 +197,6 @@ class PhotoSegmenter:
         with self._stores:
             return digest in self._segments
 
-    def _with_features(self, photos: Iterable[ReadPhoto]) -> Iterator[_Photo]:
-        """Add features, in batches, to the photos whose segment is not in the cache."""
-
-        def extract(chunk: Sequence[ReadPhoto]) -> Iterator[PatchFeatures | PhotoError]:
-            new = [image for _, _, image in chunk if image is not None]
-            return iter(answer_each(self.features, new))
-
-        for chunk, features in lane_map(
-            extract, chunks(photos, self._scales.chunk), lanes=self._scales.lanes
-        ):
-            for photo, digest, image in chunk:
-                yield photo, digest, image, None if image is None else next(features)
-
     def _find_again(self, photo: ImageFile, log: RunLog, hook: Hook | None) -> Segment | None:
         """The segment of a photo that was in the cache until another process removed it."""
         try:
@@ -224,7 +214,7 @@ class PhotoSegmenter:
             hook(photo, image, segment)
         return segment
 
-    def _find_if_new(self, photo: _Photo) -> PhotoRegions | PhotoError | None:
+    def _find_if_new(self, photo: ExtractedPhoto) -> PhotoRegions | PhotoError | None:
         _, _, image, features = photo
         if image is None or not isinstance(features, PatchFeatures):
             return features if isinstance(features, PhotoError) else None
@@ -235,7 +225,7 @@ class PhotoSegmenter:
 
     def _described(
         self, found: Iterable[_Found]
-    ) -> Iterator[tuple[_Photo, Segment | PhotoError | None]]:
+    ) -> Iterator[tuple[ExtractedPhoto, Segment | PhotoError | None]]:
         """Add vectors, in batches, to the regions of the photos whose segment is not in the cache."""
         some = lane_map(self._describe_new, chunks(found, self.backbone.batch), lanes=self._lanes)
         for chunk, segments in some:

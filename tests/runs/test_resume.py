@@ -24,6 +24,7 @@ from prelabel.steps import fit_levels, patch_clusters
 from prelabel.steps.features import Extractor
 from prelabel.storage import shards as store_module
 from prelabel.storage.shards import ShardStore
+from prelabel.strategies import lanes
 from support.places import ROOT
 from support.small_photos import tiny_config, write_scenes
 
@@ -78,11 +79,11 @@ def after(function: Callable[..., Any], n: int, error: BaseException) -> Callabl
     [
         (images, "read_bytes", 7, (4, 6), (0, 0)),
         (images, "decode_image", 1, (0, 0), (0, 0)),
-        (Extractor, "extract", 6, (4, 8), (0, 0)),  # as many beside each other as there are cores
+        (Extractor, "extract", 6, (5, 5), (0, 0)),
         (patch_clusters, "fit_dataset", 1, (N, N), (0, 0)),
         (patch_clusters, "fit_category", 1, (N, N), (0, 0)),
         (fit_levels, "group_photos", 1, (N, N), (0, 0)),
-        (Segmenter, "describe_photos", 7, (N, N), (5, 6)),  # those ahead are lost
+        (Segmenter, "describe_photos", 7, (N, N), (6, 6)),
         (pipeline, "learn_classes", 1, (N, N), (N, N)),
         (FittedModel, "save", 1, (N, N), (N, N)),
         (FittedModel, "load", 1, (N, N), (N, N)),
@@ -97,6 +98,41 @@ def test_ctrl_c__in_each_stage(
     features: tuple[int, int],
     segments: tuple[int, int],
 ) -> None:
+    monkeypatch.setattr(lanes, "cores", lambda: 1)
+    check_ctrl_c(photos, monkeypatch, place, name, n, features, segments)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("place", "name", "n", "features", "segments"),
+    [
+        (Extractor, "extract", 6, (3, 9), (0, 0)),  # what is beside it may be done or not
+        (Segmenter, "describe_photos", 7, (N, N), (4, 6)),
+    ],
+)
+def test_ctrl_c__in_lanes(
+    photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: Any,
+    name: str,
+    n: int,
+    features: tuple[int, int],
+    segments: tuple[int, int],
+) -> None:
+    monkeypatch.setattr(lanes, "cores", lambda: 3)
+    check_ctrl_c(photos, monkeypatch, place, name, n, features, segments)
+
+
+def check_ctrl_c(
+    photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: Any,
+    name: str,
+    n: int,
+    features: tuple[int, int],
+    segments: tuple[int, int],
+) -> None:
+    """Interrupt the n-th call; ``features``, ``segments``: the least and the most that are kept."""
     expected = unbroken(photos)
     with monkeypatch.context() as patch:
         patch.setattr(place, name, after(getattr(place, name), n, KeyboardInterrupt()))

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 from prelabel.data.images import read_image
-from prelabel.data.records import ImageFile, PatchFeatures
+from prelabel.data.records import Image, ImageFile, PatchFeatures
 from prelabel.errors import PhotoError, UserError
 from prelabel.steps.reading import ReadPhoto, chunks, read_ahead
 from prelabel.steps.scales import Scales
 from prelabel.storage.progress import RunLog, reasons
 from prelabel.storage.threads import lane_map
 from prelabel.strategies.blame import PluginFailures, answer_each
+
+ExtractedPhoto = tuple[ImageFile, str, Image | None, PatchFeatures | PhotoError | None]
+"""A photo, the digest of its file, its pixels and its features, or why there are none; None for pixels and
+features that are not needed."""
 
 
 def extract_photos(
@@ -23,27 +27,37 @@ def extract_photos(
     could be read, with their digests. Raises UserError if there is none."""
     seen = []
     failures = PluginFailures(log)
-
-    def extract(chunk: Sequence[ReadPhoto]) -> Iterator[PatchFeatures | PhotoError]:
-        new = [image for _, _, image in chunk if image is not None]
-        return iter(answer_each(partial(scales.extract, store=True), new))
-
     with log.stage("features", len(photos)):
-        read = chunks(read_ahead(photos, known=scales.__contains__, log=log), scales.chunk)
-        for chunk, answers in lane_map(extract, read, lanes=scales.lanes):
-            for photo, digest, image in chunk:
-                answer = None if image is None else next(answers)
-                log.advance()
-                if isinstance(answer, PhotoError):
-                    failures.add(photo.name, answer)
-                    continue
-                failures.passed()
-                seen.append((photo, digest))
+        read = read_ahead(photos, known=scales.__contains__, log=log)
+        extract = partial(scales.extract, store=True)
+        for photo, digest, _, answer in with_features(read, extract, scales):
+            log.advance()
+            if isinstance(answer, PhotoError):
+                failures.add(photo.name, answer)
+                continue
+            failures.passed()
+            seen.append((photo, digest))
     if not log.skipped and not seen:
         raise UserError("there is no photo to fit on")
     if not seen:
         raise UserError(f"none of {len(log.skipped)} photos can be used: {reasons(log.skipped)}")
     return seen
+
+
+def with_features(
+    photos: Iterable[ReadPhoto],
+    extract: Callable[[Sequence[Image]], list[PatchFeatures]],
+    scales: Scales,
+) -> Iterator[ExtractedPhoto]:
+    """Photos with what ``extract`` answers to their pixels, in order; as many at once, and beside each
+    other, as ``scales`` says."""
+
+    def answers(chunk: Sequence[ReadPhoto]) -> Iterator[PatchFeatures | PhotoError]:
+        return iter(answer_each(extract, [image for _, _, image in chunk if image is not None]))
+
+    for chunk, found in lane_map(answers, chunks(photos, scales.chunk), lanes=scales.lanes):
+        for photo, digest, image in chunk:
+            yield photo, digest, image, None if image is None else next(found)
 
 
 class StoredFeatures:
