@@ -41,6 +41,6 @@ def open_review(browser: Browser, server: ReviewServer, tmp_path: Path) -> Itera
         return tabs[-1], review
 
     yield open_it
-    server.down = False
+    server.down, server.delay = False, 0.0
     for tab in tabs:
         tab.close()

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from prelabel.review.review import Review
-from support.review_page import Open, ReviewTab, members, named, until
+from support.review_page import Open, ReviewServer, ReviewTab, members, named, until
 from support.review_source import SyntheticSource
 
 if TYPE_CHECKING:
@@ -91,6 +91,21 @@ def test_nothing__takes_the_selected_cut_outs(open_review: Open) -> None:
     assert named(review) == {0: "", 1: "", 2: "", 3: None}
 
 
+def test_slow_connection__the_next_cut_out_joins_the_class_that_the_last_one_made(
+    open_review: Open, server: ReviewServer
+) -> None:
+    tab, review = open_review(SyntheticSource(n_photos=10, expected={"cat": "", "dog": ""}))
+    first, second, third, fourth = tab.cells(0)[:4]
+    server.delay = 0.3
+    for region, key in ((first, "2"), (second, "2"), (third, "Delete"), (fourth, "Delete")):
+        tab.page.locator(f".cell[data-region='{region}']").click(modifiers=["Control"])
+        tab.press(key, "Escape")
+    until(lambda: named(review) == {0: "", 1: "", 2: "", 3: "dog", 4: None}, tab)
+    until(lambda: len(members(review, 4)) == 2, tab)
+    assert members(review, 3) == sorted([first, second])
+    assert members(review, 4) == sorted([third, fourth])
+
+
 def test_touch__long_press_selects_and_tap_opens(open_review: Open) -> None:
     tab, review = open_review(has_touch=True, viewport={"width": 768, "height": 1024})
     cells = tab.row(0).locator(".cell")
@@ -98,6 +113,7 @@ def test_touch__long_press_selects_and_tap_opens(open_review: Open) -> None:
     tab.page.locator(".cell[aria-pressed=true]").wait_for()
     tab.page.get_by_role("button", name="New class").click()
     until(lambda: len(members(review, 0)) == 13, tab)
+    tab.page.locator("#tray").wait_for(state="hidden")  # until then, a tap selects
     cells.nth(0).tap()
     tab.page.locator("#photo[open]").wait_for()
     tab.page.get_by_role("button", name="Close").click()

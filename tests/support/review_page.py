@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 _MAP_EDGE = 14
 """CSS pixels around the points of the map."""
+_FILLED = """[...document.querySelectorAll('.row')].every(row =>
+    row.getBoundingClientRect().top > innerHeight || row.querySelector('.cell'))"""
+"""Whether all rows in view show their cut-outs."""
 
 
 class PushedSource(SyntheticSource):
@@ -43,16 +47,19 @@ class PushedSource(SyntheticSource):
 
 
 class ReviewServer:
-    """Serves one review under each path, which tests add; ``down`` makes it answer nobody."""
+    """Serves one review under each path, which tests add; ``down`` makes it answer nobody, ``delay``
+    is waited for before each answer, in seconds."""
 
     def __init__(self) -> None:
         self._router = Router()
         self._reviews: list[Review] = []
         self.down = False
+        self.delay = 0.0
         self.port = free_port(0)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Of ASGI."""
+        await asyncio.sleep(self.delay)
         if not self.down or scope["type"] != "http":
             await self._router(scope, receive, send)
             return
@@ -96,7 +103,8 @@ class ReviewTab(Tab):
         super().__init__(
             browser, url, (url,), **{"viewport": {"width": 1280, "height": 800}} | context
         )
-        self.page.locator(".cell").first.wait_for()
+        self.page.locator(".row").first.wait_for()
+        self.until(_FILLED)  # each row asks for its own cut-outs, and any may come first
 
     def press(self, *keys: str) -> None:
         """One after the other."""
@@ -161,7 +169,7 @@ def members(review: Review, number: int) -> list[int]:
 
 def until(condition: Callable[[], bool], tab: ReviewTab) -> None:
     """Waits for something outside of the page; the browser's events go on meanwhile."""
-    for _ in range(200):
+    for _ in range(800):
         if condition():
             return
         tab.page.wait_for_timeout(25)

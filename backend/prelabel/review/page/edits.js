@@ -3,7 +3,7 @@
 import { ConnectionLost, postEdit, postPush } from "./api.js";
 import { count } from "./dom.js";
 import { complain, say } from "./messages.js";
-import { chosenClasses, clear, selection } from "./selection.js";
+import { chosenClasses, clear, selectRegions, selection } from "./selection.js";
 import { refresh, store, title } from "./state.js";
 
 const regionsOf = (classes) => classes.reduce((n, id) => n + (store.classes.get(id)?.count ?? 0), 0);
@@ -62,7 +62,7 @@ export async function split() {
 export async function move(regions, id) {
   const target = id === null ? "a new class" : plural([id]);
   const done = await send({ kind: "move", regions, class: id }, `${count(regions.length, "cut-out")} sent to ${target}.`);
-  if (done) clear();
+  if (done) selectRegions(regions, false); // others may have been selected meanwhile
   return done;
 }
 
@@ -75,14 +75,23 @@ async function moveToNew(regions, then) {
   if (made !== undefined) await then([made]);
 }
 
-export const moveToName = (regions, name) => moveToNew(regions, (classes) => nameClasses(classes, name));
+let earlier = Promise.resolve();
+
+/** Send cut-outs to the largest class that fits, else to a new one that is then made so: once what
+ * was sent before is on the page, as that may have made the class that fits. */
+function moveToLargest(regions, fits, make) {
+  earlier = earlier.then(() => {
+    const largest = [...store.classes.values()].filter(fits).sort((a, b) => b.count - a.count)[0];
+    return largest ? move(regions, largest.id) : moveToNew(regions, make);
+  });
+  return earlier;
+}
+
+export const moveToName = (regions, name) => moveToLargest(
+  regions, (item) => item.name === name && !item.background, (made) => nameClasses(made, name));
 
 /** Cut-outs that are nothing join the class that is nothing already. */
-export function moveToNothing(regions) {
-  const nothing = [...store.classes.values()].filter((item) => item.background)
-    .sort((a, b) => b.count - a.count)[0];
-  return nothing ? move(regions, nothing.id) : moveToNew(regions, background);
-}
+export const moveToNothing = (regions) => moveToLargest(regions, (item) => item.background, background);
 
 export function undo() {
   const texts = store.state?.undo ?? [];

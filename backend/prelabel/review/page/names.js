@@ -33,16 +33,9 @@ export function give(name) {
   if (next !== null) focusClass(next);
 }
 
-/** Send cut-outs to the largest class of a name, or to a new one. */
-function sendTo(regions, name) {
-  const classes = store.state.classes.filter((item) => item.name === name && !item.background);
-  const largest = classes.sort((a, b) => b.count - a.count)[0];
-  return largest ? move(regions, largest.id) : moveToName(regions, name);
-}
-
 /** A name was chosen: it is for the selected cut-outs, else for the chosen classes. */
 export function use(name) {
-  if (selection.regions.size) sendTo([...selection.regions], name);
+  if (selection.regions.size) moveToName([...selection.regions], name);
   else give(name);
 }
 
