@@ -44,7 +44,7 @@ def _labelled(folder: Path, *, noise: bool = False) -> Dataset:
 
 def _fitted(labels: Dataset, *settings: str) -> tuple[FittedModel, RunLog]:
     log = RunLog()
-    assert labels.photos
+    assert isinstance(labels.photos, Path)
     return fit(labels.photos, tiny_config("fit.finer=true", *settings), labels=labels, log=log), log
 
 

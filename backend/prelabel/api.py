@@ -77,7 +77,7 @@ def export(
         {'coco': PosixPath('out/coco/instances.json')}
     """
     formats = [format] if isinstance(format, str) else list(format)
-    folder = Path(photos) if photos is not None else None
+    folder = place(photos) if photos is not None else None
     out = local_path(out, what="export")
     if isinstance(source, str | Path):
         read = local_path(source, what="export")

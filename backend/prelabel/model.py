@@ -29,7 +29,8 @@ from prelabel.strategies import registry
 
 Float = NDArray[np.float32]
 _log = logging.getLogger(__name__)
-MODEL_FILES = (f"*{FILE}", "*tensors-*.safetensors")
+TENSORS = f"*tensors-{'[0-9a-f]' * 16}.safetensors"
+MODEL_FILES = (f"*{FILE}", TENSORS)
 """Of a model's folder, or of one that it is in, as patterns of paths."""
 _TAUGHT = "taught."
 _REACH = "class_reach"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
 from pathlib import Path
 
 from PIL import Image as PilImage
@@ -12,6 +11,7 @@ from prelabel.data import images
 from prelabel.data.dataset import Problems
 from prelabel.data.image_decoding import ORIENTATION
 from prelabel.data.image_mending import find_fault, openable
+from prelabel.storage.remote import RemoteFile
 
 _JPEG = ("JPEG", "MPO")
 """MPO is several JPEGs in one file, as phones write them; readers take the first."""
@@ -20,7 +20,7 @@ _LONGEST_SIDE = 65_500
 
 
 def put_image(
-    photo: Path,
+    photo: Path | RemoteFile,
     target: Path,
     *,
     size: tuple[int, int],
@@ -29,7 +29,7 @@ def put_image(
     keeps_format: bool = False,
 ) -> bool:
     """Put a photo at ``target`` (.jpg): a link to it or a copy if it is an upright JPEG, else a JPEG
-    made of it.
+    made of it. Of photos in object storage there are no links.
 
     Args:
         size: width and height of its labels, in pixels.
@@ -52,7 +52,7 @@ def put_image(
             convert = image.format not in _JPEG or turned or find_fault(data)
             profile = image.info.get("icc_profile") if image.mode == "RGB" else None
         if keeps_format:
-            found = images.read_size(photo)
+            found = images.read_size(data)
         elif convert:
             upright = PilImage.fromarray(images.decode_full_size(data))
             found = upright.size
@@ -66,8 +66,8 @@ def put_image(
     if upright:
         upright.save(target, format="JPEG", quality=95, icc_profile=profile)
         problems.note("photos converted to upright JPEGs", str(photo))
-    elif link:
+    elif link and isinstance(photo, Path):
         target.symlink_to(photo.resolve())
     else:
-        shutil.copyfile(photo, target)
+        target.write_bytes(data)
     return True

@@ -234,7 +234,7 @@ def test_write__a_folder_onto_itself_keeps_its_photos(tmp_path: Path) -> None:
     Voc(images="copy").write([prediction("x.jpg")], tmp_path / "v", context(tmp_path))
     before = (tmp_path / "v" / "JPEGImages" / "x.jpg").read_bytes()
     again = read_voc(tmp_path / "v")
-    assert again.photos is not None
+    assert isinstance(again.photos, Path)
     Voc(images="link").write(list(again.stream()), tmp_path / "v", context(again.photos))
     file = tmp_path / "v" / "JPEGImages" / "x.jpg"
     assert not file.is_symlink()

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from prelabel.errors import UserError
+from prelabel.review.result_folder import ResultFolder, review_of_run
 from prelabel.steps.photos import find_photos
 from prelabel.storage.remote import RemoteFolder, is_url, local_path, place
 from support.command_line import LIGHT, cli, contents, refused, write_discs
@@ -156,6 +157,85 @@ def everything(local: Path, url: str) -> None:
     assert facts["state"] == "done"
     assert facts["photos"]["folder"] == photos
     assert [skipped["photo"] for skipped in facts["photos"]["skipped"]] == ["broken.png"]
+
+
+def run_everywhere(local: Path, url: str, out: Path) -> None:
+    """run, with photos and results at addresses, gives what it gives of folders; and what is done with a
+    result afterwards reads its photos from there."""
+    upload(local / "photos", f"{url}/photos")
+    photos = f"{url}/photos"
+    formats = ("--format", "coco", "--format", "label-studio", "--format", "voc")
+    images = ("--set", "voc.images=link")
+    assert (
+        cli("run", local / "photos", "--out", out / "here", *LIGHT, *formats, *images).exit_code
+        == 0
+    )
+    done = cli("run", photos, "--out", f"{url}/out", *LIGHT, *formats, *images)
+    assert done.exit_code == 0
+    assert f"report       {url}/out/report/index.html\n" in done.stdout
+    found = remote(f"{url}/out")
+    here = {
+        f.relative_to(out / "here").as_posix() for f in (out / "here").rglob("*") if f.is_file()
+    }
+    assert set(found) == {name for name in here if not name.endswith(".lock")}
+    same = [name for name in found if Path(name).suffix in (".jsonl", ".xml", ".webp", ".jpg")]
+    assert len(same) > 14
+    for name in [*same, "coco/instances.json"]:
+        assert found[name] == (out / "here" / name).read_bytes(), name
+    tasks = json.loads(found["label-studio/tasks.json"])
+    assert tasks[0]["data"]["image"] == f"{photos}/{tasks[0]['meta']['photo']}"
+    assert json.loads(found["run.json"])["photos"]["folder"] == photos
+
+    assert cli("run", photos, "--out", out / "run", *LIGHT).exit_code == 0
+    yolo = ("--format", "yolo-seg", "--set", "yolo-seg.images=link", "--out", out / "yolo")
+    assert cli("export", out / "run", *yolo).exit_code == 0
+    written = sorted((out / "yolo" / "yolo-seg" / "images").iterdir())
+    assert [file.read_bytes() for file in written] == [
+        file.read_bytes() for file in sorted((local / "photos").glob("photo *.png"))
+    ]
+    truth = (out / "here" / "coco", "--out", out / "evaluation")
+    assert cli("evaluate", out / "run", *truth).exit_code == 0
+    assert len(list((out / "evaluation" / "thumbs").iterdir())) == len(written)
+    source = ResultFolder(out / "run")
+    with review_of_run(source) as review:
+        assert not source.problems.counts
+        assert review.photo(0).name == "photo 0.png"
+
+
+def test_memory__run_everywhere(local: Path, memory: str, tmp_path: Path) -> None:
+    run_everywhere(local, memory, tmp_path)
+
+
+@pytest.mark.slow
+def test_s3__run_everywhere(local: Path, s3: Any, tmp_path: Path) -> None:
+    run_everywhere(local, "s3://photos/run", tmp_path)
+
+
+def test_run_again__replaces_its_results(local: Path, memory: str, tmp_path: Path) -> None:
+    command = ("run", local / "photos", "--out", memory, *LIGHT)
+    assert cli(*command).exit_code == 0
+    first = remote(memory)
+    RemoteFolder(memory).write("notes.txt", b"mine")
+    assert cli(*command, "--seed", "1").exit_code == 0
+    second = remote(memory)
+    # Nothing is left of the first, and what others put there stays.
+    here = cli("run", local / "photos", "--out", tmp_path, *LIGHT, "--seed", "1")
+    assert here.exit_code == 0
+    files = {f.relative_to(tmp_path).as_posix() for f in tmp_path.rglob("*") if f.is_file()}
+    assert set(second) == {name for name in files if not name.endswith(".lock")} | {"notes.txt"}
+    assert set(first) - set(second)
+    assert json.loads(second["run.json"])["config"]["fit"]["seed"] == 1
+    line = refused("predict", local / "model", local / "photos", "--out", memory)
+    assert_says(line, f"'{memory}' holds what `prelabel run` wrote")
+
+
+def test_labels__need_photos_of_this_machine(local: Path, memory: str, tmp_path: Path) -> None:
+    upload(local / "photos", memory)
+    labels = tmp_path / "labels.json"
+    labels.write_text('{"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}]}')
+    arguments = ("--labels", labels, "--out", tmp_path / "out")
+    assert_says(refused("run", memory, *arguments, *LIGHT), memory, "--labels takes paths")
+    assert not (tmp_path / "out").exists()
 
 
 def test_memory__all_folders(local: Path, memory: str) -> None:
@@ -301,8 +381,7 @@ def test_s3__tells_what_is_wrong(s3: Any, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("run", "s3://bucket/photos", "--out", "out"),
-        ("run", "photos", "--out", "s3://bucket/out"),
+        ("tune", "s3://bucket/photos", "--labels", "labels.json", "--out", "out"),
         ("order", "model", "s3://bucket/photos"),
         ("export", "s3://bucket/out", "--out", "out", "--format", "coco"),
         ("review", "s3://bucket/out"),
@@ -314,5 +393,7 @@ def test_other_commands_refuse_addresses(
     arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert_says(refused(*arguments), "'s3://bucket/", "is an address", "fit, predict and merge")
+    assert_says(
+        refused(*arguments), "'s3://bucket/", "is an address", "run, fit, predict and merge"
+    )
     assert contents(tmp_path) == {}

@@ -12,7 +12,6 @@ from prelabel.cli.options import example
 from prelabel.errors import UserError
 
 if TYPE_CHECKING:
-    from prelabel.runs.run import Summary
     from prelabel.runs.shards import Shard
     from prelabel.strategies.protocols import Engine
 
@@ -129,7 +128,7 @@ def predict(
         else:
             summary = run_predict(fitted, photo_set, folder, progress=progress)
         if not part:
-            _name_new_photos(model, folder, summary)
+            _name_new_photos(model, folder)
     console.end(summary, strict=strict, shown={folder: to})
 
 
@@ -167,7 +166,7 @@ def merge(
     with fetched(place(shards), SHARD_FILES) as parts, results(to) as folder:
         summary = merge_shards(parts, folder, console.progress())
         if model:
-            _name_new_photos(str(model), folder, summary)
+            _name_new_photos(str(model), folder)
     console.end(summary, strict=strict, shown={folder: to})
 
 
@@ -196,18 +195,12 @@ def _division(
     return None, registry.make("engine", engine, own)
 
 
-def _name_new_photos(model: str, out: Path, summary: Summary) -> None:
+def _name_new_photos(model: str, out: Path) -> None:
     """New photos get the names that were given on the review page of the model's run."""
     from prelabel.review.new_photos import name_new_photos
     from prelabel.storage.remote import is_url
 
     if is_url(model):  # without its review
-        return
-    if is_url(summary.facts.photos.folder):
-        if (Path(model) / "review").is_dir():
-            console.say(
-                "names of a review do not reach photos in object storage: they are left out"
-            )
         return
     if name_new_photos(Path(model), out):
         console.say(f"regions have the names of the review of {model!r}")

@@ -19,8 +19,8 @@ app = typer.Typer()
 
 @app.command(epilog=example("prelabel run photos --out out --format coco --set features.size=336"))
 def run(
-    photos: options.Photos,
-    out: options.Out,
+    photos: options.PhotosAnywhere,
+    out: options.OutAnywhere,
     *,
     recipe: options.RecipeOrAuto = "default",
     formats: options.Formats,
@@ -46,33 +46,39 @@ def run(
         from prelabel.runs.folder import check_output_folder
         from prelabel.runs.formats import make_exporters
         from prelabel.steps.photos import find_photos
+        from prelabel.storage.remote import place, results
 
         # Wrong options are found first, before libraries that take seconds to load.
         exporters, others = options.exporter_settings(formats, settings)
         make_exporters(formats, exporters)
-        check_output_folder(out, command="run")
+        to = place(out)
+        if isinstance(to, Path):
+            check_output_folder(to, command="run")
         taught = read_labels_option(labels, format=labels_from, partial=partial)
         before, given = options.before_photos(
             recipe, backbone=backbone, labels=taught.names, seed=seed, settings=others
         )
         photo_set = find_photos(photos)
-        dataset = taught.open(photo_set.folder)
+        dataset = taught.open(photo_set.folder) if taught.source else None
+        from prelabel.model import TENSORS
+        from prelabel.report import PICTURES
         from prelabel.runs import run as running
     config, chosen = options.by_photos(recipe, before, photo_set, given, progress)
-    summary = running.run(
-        photo_set,
-        out,
-        config,
-        recipe=chosen,
-        labels=dataset,
-        complete=taught.complete,
-        formats=formats,
-        exporter_settings=exporters,
-        single_file=single_file,
-        progress=progress,
-    )
-    _keep_names(out, progress)
-    console.end(summary, strict=strict)
+    with results(to, outdated=(TENSORS, PICTURES)) as folder:
+        summary = running.run(
+            photo_set,
+            folder,
+            config,
+            recipe=chosen,
+            labels=dataset,
+            complete=taught.complete,
+            formats=formats,
+            exporter_settings=exporters,
+            single_file=single_file,
+            progress=progress,
+        )
+        _keep_names(folder, progress)
+    console.end(summary, strict=strict, shown={folder: to})
 
 
 @app.command(epilog=example("prelabel fit photos --out model --labels some.json"))
@@ -109,9 +115,10 @@ def fit(
         )
         photo_set = find_photos(photos)
         dataset = taught.open(photo_set.folder) if taught.source else None
+        from prelabel.model import TENSORS
         from prelabel.runs import run as running
     config, chosen = options.by_photos(recipe, before, photo_set, given, progress)
-    with results(to) as folder:
+    with results(to, outdated=(TENSORS,)) as folder:
         summary = running.run_fit(
             photo_set,
             folder,

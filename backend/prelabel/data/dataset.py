@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from prelabel.data.records import Prediction
+from prelabel.storage.remote import Place
 
 _NO_LABELS = ("photos", "images", "tasks", "names", "categories")
 """What kinds of problems begin with that are not about labels."""
@@ -56,7 +56,7 @@ class ExportContext:
     """What an exporter may know beside the predictions.
 
     Attributes:
-        photos: the folder that the photos' names are relative to.
+        photos: the folder that the photos' names are relative to, here or in object storage.
         classes: names by class id.
         model_version: of the model that predicted; "" for what people made.
         problems: takes what the format could not keep.
@@ -64,7 +64,7 @@ class ExportContext:
         category_ids: the numbers that classes have in COCO, by name, as far as they are given.
     """
 
-    photos: Path
+    photos: Place
     classes: tuple[str, ...]
     model_version: str
     problems: Problems = dataclasses.field(default_factory=Problems)
@@ -77,7 +77,8 @@ class Dataset:
     """Labelled photos that were found somewhere.
 
     Attributes:
-        photos: the folder that their names are relative to, None where nothing tells it.
+        photos: the folder that their names are relative to, here or in object storage; None where nothing
+            tells it.
         classes: names by class id.
         stream: the labels of one photo after the other, anew with each call; raises UserError where
             the source is damaged.
@@ -89,7 +90,7 @@ class Dataset:
         category_ids: the numbers that classes have in COCO, by name, as far as they are given.
     """
 
-    photos: Path | None
+    photos: Place | None
     classes: tuple[str, ...]
     stream: Callable[[], Iterator[Prediction]]
     problems: Problems = dataclasses.field(default_factory=Problems)

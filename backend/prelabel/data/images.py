@@ -131,10 +131,11 @@ def _decode_whole(data: bytes, *, full: bool, side: int = WORKING_SIDE) -> Decod
                 trim_heap()  # each thread's allocator would keep what the photo took
 
 
-def read_size(file: Path) -> tuple[int, int]:
-    """Width and height of the EXIF-oriented photo; only its head is read. Raises PhotoError."""
+def read_size(file: Path | bytes) -> tuple[int, int]:
+    """Width and height of the EXIF-oriented photo, from its bytes or its file, of which only the head is
+    read. Raises PhotoError."""
     try:
-        with open_file(file) as data:
+        with io.BytesIO(file) if isinstance(file, bytes) else open_file(file) as data:
             return _size(data)
     except PhotoError:
         raise
@@ -143,7 +144,7 @@ def read_size(file: Path) -> tuple[int, int]:
     except OSError as error:
         raise PhotoError(f"cannot be read ({error.strerror or error})") from error
     except Exception as error:  # a decoder may fail in any way on a broken file
-        whole = read_bytes(file)
+        whole = file if isinstance(file, bytes) else read_bytes(file)
         if find_fault(whole) == LONG_TEXT:
             with suppress(Exception):
                 return _size(io.BytesIO(openable(whole)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
 from prelabel.data.dataset import Dataset, Problems
@@ -20,6 +19,7 @@ from prelabel.evaluation.objects import Objects
 from prelabel.evaluation.pairing import Pairing, pair
 from prelabel.evaluation.pixels import Clusters, Pixels, pixel_figures
 from prelabel.storage.progress import Progress, RunLog
+from prelabel.storage.remote import Place
 
 GROUPS = ("pixels", "coco", "objects")
 """Groups of figures."""
@@ -70,7 +70,7 @@ class Evaluation:
 
     figures: Figures
     measured: Measured
-    photos: Path | None
+    photos: Place | None
 
 
 def evaluate(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from prelabel.data import images
 from prelabel.data.colors import css_color
@@ -14,6 +14,7 @@ from prelabel.evaluation.tables import notes
 from prelabel.evaluation.verdict import verdict
 from prelabel.report import Thumbnails
 from prelabel.storage import pages
+from prelabel.storage.remote import file_in, is_below
 
 THUMBS = "thumbs"
 """Folder of the photos' small pictures, beside the page."""
@@ -70,9 +71,11 @@ def _thumbnail(thumbnails: Thumbnails, evaluation: Evaluation, index: int) -> st
     labels = evaluation.measured.pairing.pairs[index].prediction
     if (photos := evaluation.photos) is None:
         return ""
-    file = photos / labels.photo
     # A name in a file from elsewhere may lead out of the folder.
-    if not file.resolve().is_relative_to(photos.resolve()):
+    if ".." in PurePosixPath(labels.photo).parts:
+        return ""
+    file = file_in(photos, labels.photo)
+    if isinstance(photos, Path) and not is_below(file, photos):
         return ""
     try:
         image = images.read_image(file)

@@ -16,6 +16,7 @@ from prelabel.runs.predictions import FILE, read_predictions
 from prelabel.runs.reviewed import FOLDER, predictions_key, with_classes, write_reviewed
 from prelabel.storage.json import decode
 from prelabel.storage.marker import MARKER
+from prelabel.storage.remote import place
 
 
 def name_new_photos(run: Path, predicted: Path) -> bool:
@@ -25,7 +26,7 @@ def name_new_photos(run: Path, predicted: Path) -> bool:
     if reviewed is None or not (run / "model").is_dir():
         return False
     facts = decode((predicted / MARKER).read_bytes(), RunFacts)
-    vectors = RegionVectors(run / "model", Path(facts.photos.folder), Problems())
+    vectors = RegionVectors(run / "model", place(facts.photos.folder), Problems())
     carried = CarriedNames(reviewed, vectors.model, vectors.origin)
     classes: dict[str, int] = {}
     version = f"{facts.model_version.rpartition('-')[0]}-{reviewed.snapshot.edits}"

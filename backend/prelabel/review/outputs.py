@@ -22,6 +22,7 @@ from prelabel.storage.files import named_errors, replacing
 from prelabel.storage.json import decode
 from prelabel.storage.marker import MARKER
 from prelabel.storage.progress import Progress, RunLog
+from prelabel.storage.remote import Place, file_in, place
 
 _WRITTEN = "outputs"
 """In the review's folder: what the outputs were last written with."""
@@ -43,7 +44,7 @@ def write_outputs(
         if found is None or _is_written(run, version, facts):
             return {}
         names = tuple(found.class_names or ())
-        folder = photos or Path(facts.photos.folder)
+        folder = photos or place(facts.photos.folder)
         formats = [name for name in facts.formats or [] if (run / name).is_dir()]
         files = write_formats(
             predictions,
@@ -72,13 +73,13 @@ def write_outputs(
 
 
 def _with_pictures(
-    predictions: Iterator[Prediction], thumbnails: Thumbnails, photos: Path
+    predictions: Iterator[Prediction], thumbnails: Thumbnails, photos: Place
 ) -> Iterator[Prediction]:
     """The same predictions; cut-outs of photos with fewer regions than before are made."""
     for prediction in predictions:
         if not thumbnails.has(prediction):
             with suppress(PhotoError):
-                thumbnails.add(read_image(photos / prediction.photo), prediction.regions)
+                thumbnails.add(read_image(file_in(photos, prediction.photo)), prediction.regions)
         yield prediction
 
 

@@ -16,6 +16,7 @@ from prelabel.labelled_photos import region_vectors
 from prelabel.model import FittedModel
 from prelabel.photo_segmenter import PhotoSegmenter
 from prelabel.storage.files import cache_folder
+from prelabel.storage.remote import Place, file_in
 from prelabel.storage.shards import ShardStore
 
 
@@ -25,7 +26,7 @@ class RegionVectors:
     ``origin``: of the vectors. Photos whose regions have none are noted in ``problems``.
     """
 
-    def __init__(self, model: Path, photos: Path, problems: Problems) -> None:
+    def __init__(self, model: Path, photos: Place, problems: Problems) -> None:
         """``photos``: the folder that the photos' names are relative to. Raises UserError if the model
         or its weights cannot be loaded."""
         self._photos = photos
@@ -44,7 +45,7 @@ class RegionVectors:
         if segment and [r.rle for r in segment.regions] == [r.rle for r in regions]:
             return segment.embeddings
         try:
-            image = read_image(self._photos / prediction.photo)
+            image = read_image(file_in(self._photos, prediction.photo))
             if prediction.digest not in ("", image.digest):
                 raise PhotoError("is another photo than the one that was predicted")
             [features] = self._segmenter.features([image])

@@ -31,6 +31,7 @@ from prelabel.storage.json import decode
 from prelabel.storage.locks import exclusive
 from prelabel.storage.marker import MARKER
 from prelabel.storage.progress import Progress, RunLog
+from prelabel.storage.remote import file_in, place
 
 
 class ResultFolder:
@@ -47,7 +48,7 @@ class ResultFolder:
         """``photos``: where the photos lie now. Raises UserError if it is not such a folder."""
         self.folder = folder
         self._facts = _read_facts(folder)
-        self._photos = photos or Path(self._facts.photos.folder)
+        self._photos = photos or place(self._facts.photos.folder)
         self._progress = progress
         self._key = predictions_key(folder)
         self.problems = Problems()
@@ -101,7 +102,7 @@ class ResultFolder:
 
     def image(self, photo: str) -> Image:
         """A photo. Raises PhotoError."""
-        return read_image(self._photos / photo.partition(":")[2])
+        return read_image(file_in(self._photos, photo.partition(":")[2]))
 
     def apply(self, decisions: Decisions) -> None:
         """Write the predictions with their names. Raises UserError if the run was run again."""

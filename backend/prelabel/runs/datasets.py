@@ -12,6 +12,7 @@ from prelabel.runs.folder import check_finished, find_predictions
 from prelabel.runs.formats import Settings
 from prelabel.runs.predictions import FILE, read_predictions
 from prelabel.runs.tally import Tally
+from prelabel.storage.remote import place
 from prelabel.strategies import registry
 from prelabel.strategies.protocols import Reader
 
@@ -46,7 +47,7 @@ def open_dataset(
         >>> dataset.problems.lines()  # what was left out or mended
         []
     """
-    source, photos = Path(source), Path(photos) if photos is not None else None
+    source = Path(source)
     if not source.exists():
         raise UserError(f"{str(source)!r}: no such file or folder")
     if not format and (source.suffix == Path(FILE).suffix or (source / FILE).is_file()):
@@ -64,7 +65,7 @@ def open_dataset(
         found = reader.read(source)
     if photos is None:
         return found
-    return dataclasses.replace(found, photos=photos)
+    return dataclasses.replace(found, photos=place(photos))
 
 
 def run_dataset(predictions: Path, facts: FolderFacts | None) -> Dataset:
@@ -72,7 +73,7 @@ def run_dataset(predictions: Path, facts: FolderFacts | None) -> Dataset:
 
     Classes without names are numbered, for which the file is read once.
     """
-    photos = Path(facts.photos.folder) if facts and facts.photos else None
+    photos = place(facts.photos.folder) if facts and facts.photos else None
     if facts and facts.class_names:
         classes, version = tuple(facts.class_names), facts.model_version or ""
     else:

@@ -32,6 +32,7 @@ from prelabel.runs.predictions import FILE, read_predictions, write_predictions
 from prelabel.runs.tally import Tally
 from prelabel.storage.marker import DONE, MARKER
 from prelabel.storage.progress import Progress, RunLog
+from prelabel.storage.remote import Place
 
 _UNKNOWN_FOLDER = Path("photos")
 """Stands for the folder of photos in files that must name one, where it is not known."""
@@ -54,7 +55,7 @@ def export_predictions(
     formats: Sequence[str],
     *,
     settings: Settings | None = None,
-    photos: Path | None = None,
+    photos: Place | None = None,
     progress: Progress | None = None,
 ) -> ExportSummary:
     """Write each format into a folder of its name in ``out``.

@@ -27,6 +27,7 @@ from prelabel.storage.marker import (
     is_prelabel_folder,
     read_marker,
 )
+from prelabel.storage.remote import file_in, place
 
 EVALUATION = "evaluation"
 """The folder of a run that its evaluation is written to."""
@@ -149,9 +150,9 @@ def photos_of_run(folder: Path) -> PhotoSet | None:
         raise UserError(
             f"{str(folder)!r} holds what {found} wrote: name photos, or the folder of a `prelabel run`"
         )
-    root = Path(facts.photos.folder)
+    root = place(facts.photos.folder)
     names = sorted(prediction.photo for prediction in read_predictions(file))
-    return PhotoSet(root, tuple(ImageFile(name, root / name) for name in names))
+    return PhotoSet(root, tuple(ImageFile(name, file_in(root, name)) for name in names))
 
 
 def model_folder(model: Path) -> Path:

@@ -75,7 +75,7 @@ def run(
         model.save(out / "model")
         survey = Survey(config)
         tally = _predict(model, photos, out / FILE, log, hook, survey)
-        context = ExportContext(photos.folder, model.class_names, model.version)
+        context = ExportContext(photos.root, model.class_names, model.version)
         folders = {name: out / name for name in exporters}
         files = write_formats(
             out / FILE, folders, exporters, context, n_photos=tally.photos, log=log

@@ -41,24 +41,38 @@ def local_path(text: str | Path, *, what: str = "this") -> Path:
         if "://" not in address:
             address = address.replace(":/", "://", 1)  # as it was before it was a Path
         raise UserError(
-            f"{address!r} is an address: {what} takes paths of this machine (fit, predict and merge "
-            "also take addresses of object storage, without --labels)"
+            f"{address!r} is an address: {what} takes paths of this machine (run, fit, predict "
+            "and merge also take addresses of object storage, without --labels)"
         )
     return Path(text)
 
 
-def place(text: str) -> Place:
+def place(text: str | Path) -> Place:
     """The path on this machine or the folder in object storage that people name."""
-    is_address = is_url(text) and "://" in text
-    return RemoteFolder(text.rstrip("/")) if is_address else local_path(text)
+    if isinstance(text, str) and is_url(text) and "://" in text:
+        return RemoteFolder(text.rstrip("/"))
+    return local_path(text)
+
+
+def file_in(folder: Place, name: str) -> Path | RemoteFile:
+    """The file of that name, with ``/``, in a folder."""
+    return folder / name if isinstance(folder, Path) else RemoteFile(f"{folder.url}/{name}", size=0)
+
+
+def is_below(file: Path | RemoteFile, folder: Path) -> bool:
+    """Whether a file lies in a folder of this machine, links followed."""
+    return isinstance(file, Path) and file.resolve().is_relative_to(folder.resolve())
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A file in object storage. ``size``: in bytes, as it was listed."""
+    """A file in object storage. ``size``: in bytes, as it was listed; 0 if it was not."""
 
     url: str
     size: int
+
+    def __str__(self) -> str:
+        return self.url
 
     @property
     def name(self) -> str:
@@ -132,6 +146,15 @@ class RemoteFolder:
         except Exception as error:
             raise _told(url, error) from error
 
+    def remove(self, name: str) -> None:
+        """Remove a file. Raises UserError."""
+        url = f"{self.url}/{name}"
+        try:
+            system, path = _opened(url)
+            system.rm_file(path)
+        except Exception as error:
+            raise _told(url, error) from error
+
 
 Place = Path | RemoteFolder
 """A folder, here or in object storage."""
@@ -158,10 +181,17 @@ def fetched(folder: Place, names: Sequence[str]) -> Iterator[Path]:
 
 
 @contextmanager
-def results(folder: Place, names: Sequence[str] = (MARKER,), *, beside: str = "") -> Iterator[Path]:
+def results(
+    folder: Place,
+    names: Sequence[str] = (MARKER,),
+    *,
+    beside: str = "",
+    outdated: Sequence[str] = (),
+) -> Iterator[Path]:
     """The folder to write results to; for one in object storage, one on this machine that has a copy of
     its files with these names at first, and whose new and changed files are uploaded if all went well,
-    each by one request, run.json last.
+    each by one request, run.json last. Files named like ``outdated`` that are no longer among them are
+    removed.
 
     Raises UserError, also for a folder in object storage with other things in it than results;
     ``beside``: a sub-folder that may be there.
@@ -177,17 +207,27 @@ def results(folder: Place, names: Sequence[str] = (MARKER,), *, beside: str = ""
             )
         before = _state(here)
         yield here
-        changed = [name for name, state in _state(here).items() if before.get(name) != state]
+        after = _state(here)
+        changed = [name for name, state in after.items() if before.get(name) != state]
         if changed:
-            _upload(here, folder, changed)
+            gone = [name for name, _ in folder.files() if name not in after] if outdated else []
+            _upload(
+                here, folder, changed, [n for n in gone if any(fnmatch(n, o) for o in outdated)]
+            )
 
 
-def _upload(here: Path, folder: RemoteFolder, names: Sequence[str]) -> None:
+def _upload(
+    here: Path, folder: RemoteFolder, names: Sequence[str], outdated: Sequence[str]
+) -> None:
     """Whoever reads the folder meanwhile, or after this has broken off, sees that it is not done."""
     if marker := read_marker(here / MARKER):
         folder.write(MARKER, encode(Marker(marker.command, STARTED)))
-    for name in sorted(names, key=lambda name: (name == MARKER, name)):
+    for name in sorted(set(names) - {MARKER}):
         folder.write(name, here / name)
+    for name in outdated:
+        folder.remove(name)
+    if MARKER in names:
+        folder.write(MARKER, here / MARKER)
 
 
 def _other_file(folder: RemoteFolder, beside: str) -> str:

@@ -85,9 +85,9 @@ def read_several(files: Sequence[Path], photos: Path | None) -> Dataset:
 
     addresses = {name: address for part in parts for name, address in part.addresses.items()}
     same = all(part.photos == first.photos for part in parts)
-    photos = first.photos if same else None
+    folder = first.photos if same else None
     return Dataset(
-        photos, first.classes, stream, problems, first.model_version, addresses=addresses
+        folder, first.classes, stream, problems, first.model_version, addresses=addresses
     )
 
 

@@ -22,11 +22,13 @@ from prelabel.label_studio.format.routing import (
 )
 from prelabel.label_studio.format.shapes import SHAPE_OF
 from prelabel.label_studio.format.simplified import Outline
+from prelabel.storage.remote import file_in
 from prelabel_exporters.common import class_name, note_box
 
 
 class TaskMaker:
-    """Makes tasks for one label config's controls. ``prefix``: of the photos' addresses."""
+    """Makes tasks for one label config's controls. ``prefix``: of the photos' addresses; "" for those in
+    object storage, as Label Studio takes them."""
 
     def __init__(
         self,
@@ -45,8 +47,7 @@ class TaskMaker:
 
     def task(self, prediction: Prediction) -> dict[str, object]:
         """A task with one prediction. What is lost is noted."""
-        addresses = self._context.addresses
-        address = addresses.get(prediction.photo) or self._prefix + quoted(prediction.photo)
+        address = self._context.addresses.get(prediction.photo) or self._address(prediction.photo)
         meta: dict[str, object] = {"width": prediction.width, "height": prediction.height}
         if _is_unicode(prediction.photo):
             meta["photo"] = prediction.photo
@@ -56,6 +57,11 @@ class TaskMaker:
             "meta": meta,
             "predictions": [self._prediction(prediction)],
         }
+
+    def _address(self, photo: str) -> str:
+        if self._prefix:
+            return self._prefix + quoted(photo)
+        return str(file_in(self._context.photos, photo))
 
     def note_outlines(self) -> None:
         """Note how many outlines were simplified, and what that costs."""

@@ -31,6 +31,7 @@ from prelabel_exporters.label_studio.tasks import TaskMaker, quoted
 
 LabelledKind = Literal["brush", "bitmask", "polygon", "vector", "rectangle", "ellipse"]
 """The kinds whose tags have labels of their own."""
+LOCAL_FILES = "/data/local-files/?d={folder}/"
 TASKS = "tasks.json"
 CONFIG = "label_config.xml"
 
@@ -63,7 +64,8 @@ class LabelStudio:
     Attributes:
         url_prefix: what stands before the photo's name (percent-encoded) in a task's ``image``;
             ``{folder}`` in it is the name of the folder of photos. The default fits Label Studio's
-            local files storage.
+            local files storage; photos in object storage have their own addresses (s3://…) by it,
+            which Label Studio reads from a storage of that bucket.
         kind: how regions are drawn. Brushes and bitmasks keep every pixel; polygons and vectors fill
             holes and are one for each separate part; rectangles are the boxes; ellipses have the
             centre and second moments of the region.
@@ -88,7 +90,7 @@ class LabelStudio:
             photo's size is looked up; without it, one that has no region has none, and is left out.
     """
 
-    url_prefix: str = "/data/local-files/?d={folder}/"
+    url_prefix: str = LOCAL_FILES
     kind: LabelledKind = "brush"
     label_config: str = ""
     tolerance: float = 1.0
@@ -101,7 +103,10 @@ class LabelStudio:
     def write(
         self, predictions: Iterable[Prediction], folder: Path, context: ExportContext
     ) -> Path:
-        prefix = self.url_prefix.replace("{folder}", quoted(context.photos.resolve().name))
+        if isinstance(context.photos, Path):
+            prefix = self.url_prefix.replace("{folder}", quoted(context.photos.resolve().name))
+        else:
+            prefix = "" if self.url_prefix == LOCAL_FILES else self.url_prefix
         if self.label_config:
             xml = _read_text(self.label_config)
             own = parse_label_config(xml)

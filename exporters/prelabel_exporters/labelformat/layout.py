@@ -10,6 +10,7 @@ import yaml
 
 from prelabel.data.dataset import ExportContext
 from prelabel.data.records import Prediction
+from prelabel.storage.remote import file_in, is_below
 from prelabel_exporters.common import category_ids, inside_folder, split_of, text_file
 from prelabel_exporters.upright import put_image
 
@@ -91,8 +92,8 @@ class Layout:
     def _put(self, prediction: Prediction) -> PurePosixPath:
         """Put a photo into ``images/``; its name there."""
         name = inside_folder(prediction.photo)
-        photo = self._context.photos / name
-        is_own = photo.resolve().is_relative_to(self._folder.parent.resolve())
+        photo = file_in(self._context.photos, str(name))
+        is_own = is_below(photo, self._folder.parent)
         as_it_is = name.suffix.lower() in _AS_THEY_ARE
         target = name if as_it_is else name.with_suffix(".jpg")
         put_image(

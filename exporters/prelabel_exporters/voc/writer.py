@@ -15,6 +15,7 @@ from prelabel.data.dataset import Dataset, ExportContext
 from prelabel.data.records import Prediction
 from prelabel.errors import UserError
 from prelabel.storage.files import replacing_files
+from prelabel.storage.remote import file_in, is_below
 from prelabel_exporters.common import (
     category_ids,
     class_name,
@@ -167,8 +168,8 @@ class Voc:
         self, prediction: Prediction, beside: Path, name: str, context: ExportContext
     ) -> bool:
         """Put the photo beside its labels, if that is asked for; whether it is there."""
-        photo = context.photos / prediction.photo
-        is_own = photo.resolve().is_relative_to(beside.parent.resolve())
+        photo = file_in(context.photos, prediction.photo)
+        is_own = is_below(photo, beside.parent)
         return self.images != "none" and put_image(
             photo,
             beside / IMAGES / f"{name}.jpg",
