@@ -112,14 +112,12 @@ def test_two_people__see_each_other(
     tab, review = open_review()
     other = ReviewTab(browser, tab.page.url)
     tab.say("cat")
-    other.page.locator(".name bdi", has_text="cat").wait_for(
-        timeout=5000
-    )  # 2 s, if the machine has time
+    other.page.locator(".name bdi", has_text="cat").wait_for()
     other.say("dog")  # the last one counts
-    tab.page.locator(".name bdi", has_text="dog").wait_for(timeout=5000)
+    tab.page.locator(".name bdi", has_text="dog").wait_for()
     assert named(review)[0] == "dog"
     other.press("Home", "Space", "ArrowDown", "Space", "Shift+M")
-    tab.page.locator(".row[data-class='1']").wait_for(state="detached", timeout=5000)
+    tab.page.locator(".row[data-class='1']").wait_for(state="detached")
     tab.until("document.querySelector('.row .facts b').textContent === '27'")
     other.close()
 

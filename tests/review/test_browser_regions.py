@@ -208,8 +208,8 @@ def test_map_and_list__show_each_other(open_review: Open) -> None:
     tab.page.mouse.move(5, 5)
     before = tab.shot(tab.page.locator("#marks"))
     tab.row(2).locator(".cell").first.hover()
-    tab.page.wait_for_timeout(100)
-    assert (tab.shot(tab.page.locator("#marks")) != before).any()  # a ring around its point
+    # A ring is drawn around its point.
+    until(lambda: bool((tab.shot(tab.page.locator("#marks")) != before).any()), tab)
 
 
 def test_map__zooms_by_wheel_and_keys(open_review: Open) -> None:
