@@ -17,7 +17,7 @@ from prelabel.errors import UserError
 from prelabel.review.result_folder import ResultFolder, review_of_run
 from prelabel.steps.photos import find_photos
 from prelabel.storage.remote import RemoteFolder, is_url, local_path, place
-from support.command_line import LIGHT, cli, contents, refused, write_discs
+from support.command_line import LIGHT, cli, contents, refused, write_discs, write_labels
 from support.messages import assert_says
 
 fsspec = pytest.importorskip(
@@ -96,8 +96,6 @@ def test_find_photos__lists_what_a_folder_would(memory: str) -> None:
     assert [photo.file.read_bytes().decode() for photo in found.photos] == shown
     assert str(found.root) == memory
     assert found.passed_over == {".svg": 1}
-    with pytest.raises(UserError, match="is an address"):
-        _ = found.folder
     (single,) = find_photos(f"{memory}/a/c d.PNG").photos
     assert (single.name, single.file.read_bytes()) == ("c d.PNG", b"a/c d.PNG")
 
@@ -229,13 +227,16 @@ def test_run_again__replaces_its_results(local: Path, memory: str, tmp_path: Pat
     assert_says(line, f"'{memory}' holds what `prelabel run` wrote")
 
 
-def test_labels__need_photos_of_this_machine(local: Path, memory: str, tmp_path: Path) -> None:
+def test_labels__of_photos_at_an_address(local: Path, memory: str, tmp_path: Path) -> None:
     upload(local / "photos", memory)
-    labels = tmp_path / "labels.json"
-    labels.write_text('{"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}]}')
-    arguments = ("--labels", labels, "--out", tmp_path / "out")
-    assert_says(refused("run", memory, *arguments, *LIGHT), memory, "--labels takes paths")
-    assert not (tmp_path / "out").exists()
+    labels = write_labels(local / "photos", tmp_path / "labels", 4)
+    for photos, out in ((local / "photos", "here"), (memory, "there")):
+        done = cli("run", photos, "--labels", labels, "--out", tmp_path / out, *LIGHT)
+        assert done.exit_code == 0
+    here, there = ((tmp_path / out / "predictions.jsonl").read_bytes() for out in ("here", "there"))
+    assert here == there
+    facts = json.loads((tmp_path / "there" / "run.json").read_bytes())
+    assert facts["taught"]["photos"] == 4
 
 
 def test_memory__all_folders(local: Path, memory: str) -> None:

@@ -51,7 +51,8 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> PhotoSet:
 
 
 def _labels(photos: PhotoSet, n: int) -> Dataset:
-    return disc_labels(photos.folder, [photo.name for photo in photos.photos[:n]])
+    assert isinstance(photos.root, Path)
+    return disc_labels(photos.root, [photo.name for photo in photos.photos[:n]])
 
 
 @pytest.mark.slow
@@ -71,10 +72,10 @@ def test_measure__equals_leaving_each_photo_out_by_hand(photos: PhotoSet) -> Non
     found = {}
     for i, one in enumerate(truth):  # fewer than 5: each is a fold of its own
         rest = [p for p in truth if p is not one]
-        others = Dataset(photos.folder, labels.classes, partial(iter, rest))
+        others = Dataset(photos.root, labels.classes, partial(iter, rest))
         taught = fit(photos, settings, labels=others).taught
         model = replace(unlabelled, taught=taught)
-        alone = PhotoSet(photos.folder, (photos.photos[i],))
+        alone = PhotoSet(photos.root, (photos.photos[i],))
         (own,) = predict(model, alone)
         masks: list[Mask] = [np.asarray(r.mask) for r in own.regions]
         mask = np.logical_or.reduce([np.zeros_like(one.regions[0].mask), *masks])

@@ -103,7 +103,7 @@ def find(
         make_exporters(formats, exporters)
         check_output_folder(out, command="find")
         photo_set, source = _source(photos, recipe, backbone=backbone, seed=seed, settings=others)
-        labels = open_examples(like, format=like_from, photos=photo_set.folder)
+        labels = open_examples(like, format=like_from, photos=photo_set.root)
         from prelabel.runs.find import run_find
     summary, found = run_find(
         photo_set,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prelabel.errors import UserError
+from prelabel.storage.remote import Place
 
 if TYPE_CHECKING:
     from prelabel.data.dataset import Dataset
@@ -29,15 +30,16 @@ class LabelsOption:
     complete: bool
     option: str = "--labels"
 
-    def open(self, photos: Path) -> Dataset | None:
-        """The labels, of photos whose names are relative to the folder ``photos``. Raises
-        UserError."""
+    def open(self, photos: Place) -> Dataset | None:
+        """The labels, of photos whose names are relative to the folder ``photos``. If that is in object
+        storage, formats that do not state the photos' sizes cannot be read. Raises UserError."""
         if self.source is None:
             return None
         from prelabel.runs.datasets import open_dataset
 
         try:
-            found = open_dataset(self.source, format=self.format, photos=photos)
+            folder = photos if isinstance(photos, Path) else None
+            found = open_dataset(self.source, format=self.format, photos=folder)
         except UserError as error:
             if _LIKE_A_PATH.search(str(self.source)):
                 raise
@@ -71,7 +73,7 @@ def read_labels_option(text: str, *, format: str = "", partial: bool = False) ->
     return LabelsOption(None, "", names, True)
 
 
-def open_examples(text: str, *, format: str = "", photos: Path) -> Dataset:
+def open_examples(text: str, *, format: str = "", photos: Place) -> Dataset:
     """The labels that --like names, of photos whose names are relative to the folder ``photos``. Raises
     UserError."""
     source = Path(text).expanduser()

@@ -53,7 +53,7 @@ def order(
         photo_set = find_photos(photos)
         labelled: set[str] = set()
         if labels:
-            dataset = read_labels_option(labels, format=labels_from).open(photo_set.folder)
+            dataset = read_labels_option(labels, format=labels_from).open(photo_set.root)
             if dataset is None:
                 raise UserError(f"--labels {labels!r}: no such file or folder")
             labelled = {file.name for file, _ in match(dataset, photo_set.photos)}

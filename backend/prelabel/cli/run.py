@@ -59,7 +59,7 @@ def run(
             recipe, backbone=backbone, labels=taught.names, seed=seed, settings=others
         )
         photo_set = find_photos(photos)
-        dataset = taught.open(photo_set.folder) if taught.source else None
+        dataset = taught.open(photo_set.root)
         from prelabel.model import TENSORS
         from prelabel.report import PICTURES
         from prelabel.runs import run as running
@@ -114,7 +114,7 @@ def fit(
             recipe, backbone=backbone, labels=taught.names, seed=seed, settings=settings
         )
         photo_set = find_photos(photos)
-        dataset = taught.open(photo_set.folder) if taught.source else None
+        dataset = taught.open(photo_set.root)
         from prelabel.model import TENSORS
         from prelabel.runs import run as running
     config, chosen = options.by_photos(recipe, before, photo_set, given, progress)

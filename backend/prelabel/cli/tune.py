@@ -62,7 +62,7 @@ def tune(
         options.chosen_config("default", backbone=backbone, seed=seed, settings=settings)
         given = options.given_settings(backbone=backbone, seed=seed, settings=settings)
         photo_set = find_photos(photos)
-        dataset = read_labels_option(str(labels), format=labels_from).open(photo_set.folder)
+        dataset = read_labels_option(str(labels), format=labels_from).open(photo_set.root)
         if dataset is None:
             raise UserError(f"--labels {str(labels)!r}: no such file or folder")
         from prelabel.tuning.search import tune as search

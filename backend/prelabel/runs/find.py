@@ -80,7 +80,7 @@ def run_find(
         found = search(finder, own, chosen.others, log, shown)
         write_predictions(out / FILE, tally.watch(ranked.watch(found)))
         own.flush()
-        context = ExportContext(photos.folder, finder.model.class_names, finder.model.version)
+        context = ExportContext(photos.root, finder.model.class_names, finder.model.version)
         folders = {name: out / name for name in exporters}
         files = write_formats(
             out / FILE, folders, exporters, context, n_photos=tally.photos, log=log

@@ -18,7 +18,7 @@ from prelabel.data.records import ImageFile
 from prelabel.errors import UserError
 from prelabel.extras import install_command
 from prelabel.storage.marker import is_prelabel_folder
-from prelabel.storage.remote import Place, RemoteFile, RemoteFolder, is_url, local_path, place
+from prelabel.storage.remote import Place, RemoteFile, RemoteFolder, is_url, place
 
 T = TypeVar("T")
 
@@ -33,11 +33,6 @@ class PhotoSet:
     photos: tuple[ImageFile, ...]
     skipped: tuple[tuple[str, str], ...] = ()
     passed_over: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def folder(self) -> Path:
-        """The root, on this machine. Raises UserError if it is in object storage."""
-        return local_path(str(self.root), what="--labels")
 
     def notes(self) -> list[str]:
         """For people: what was passed over."""

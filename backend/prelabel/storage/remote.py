@@ -42,7 +42,7 @@ def local_path(text: str | Path, *, what: str = "this") -> Path:
             address = address.replace(":/", "://", 1)  # as it was before it was a Path
         raise UserError(
             f"{address!r} is an address: {what} takes paths of this machine (run, fit, predict "
-            "and merge also take addresses of object storage, without --labels)"
+            "and merge also take addresses of object storage)"
         )
     return Path(text)
 

@@ -127,7 +127,7 @@ class LeaveOut:
         with log.stage("photos left out", self.n_photos):
             predictions = list(self._predicted(model, fitted, log))
         classes = (*self._labels.classes, *_found_names(model))
-        found = Dataset(self._photos.folder, classes, lambda: iter(predictions))
+        found = Dataset(self._photos.root, classes, lambda: iter(predictions))
         return _score(evaluate(found, self._truth(), classes="by-name", only=("pixels", "objects")))
 
     def _predicted(self, model: FittedModel, fitted: _Fitted, log: RunLog) -> Iterator[Prediction]:
