@@ -346,6 +346,10 @@ def test_new_photos__predicted_with_the_runs_model_have_its_names(
         expected = {"photo 1.png": [], "photo 7.png": ["red disc"]}
     assert names_of(predicted) == expected
     assert [p.photo for p in read_predictions(predicted / "predictions.jsonl")] == list(expected)
+    pytest.importorskip("fsspec", reason="fsspec is not installed: pip install 'prelabel[cloud]'")
+    result = cli("predict", run, photos.as_uri(), "--out", tmp_path / "of addresses")
+    assert "names of the review" in result.stderr
+    assert names_of(tmp_path / "of addresses") == expected
 
 
 def test_predictions_that_somebody_reads__stay_while_names_change(run: Path) -> None:

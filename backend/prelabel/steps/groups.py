@@ -41,22 +41,33 @@ def group_photos(
     if every:
         of_blocks = cast("BlockClusterer", clusterer)  # as the config has made sure
         centroids = unit(fit_blocks(of_blocks, blocks, [centroids])[0])
-    similar = np.concatenate(
-        [np.stack([similarity(clusterer, p, c) for c in centroids], axis=1) for p in blocks()]
-    )
-    while True:
-        groups = np.argmax(similar, axis=1)
+    nearest = [_nearest(clusterer, points, centroids) for points in blocks()]
+    groups, closeness = (np.concatenate(part) for part in zip(*nearest, strict=True))
+    while len(centroids) > 1:
         sizes = np.bincount(groups, minlength=len(centroids))
-        if sizes.min() >= settings.min_group or len(centroids) == 1:
+        smallest = int(sizes.argmin())
+        if sizes[smallest] >= settings.min_group:
             break
         # Without the smallest group, its photos go to their nearest other one.
-        centroids = np.delete(centroids, int(sizes.argmin()), axis=0)
-        similar = np.delete(similar, int(sizes.argmin()), axis=1)
+        centroids = np.delete(centroids, smallest, axis=0)
+        leave = np.flatnonzero(groups == smallest)
+        groups[groups > smallest] -= 1
+        if len(leave):
+            groups[leave], closeness[leave] = _nearest(clusterer, unit(cls[leave]), centroids)
     if len(centroids) == 1:
         return none
     reach = np.zeros(len(centroids), dtype=np.float32)
     for g, centroid in enumerate(centroids):
         # 1.5 times as far out as the farthest photo.
         (most,) = similarity(clusterer, centroid[None], centroid)
-        reach[g] = most - 1.5 * (most - similar[groups == g, g].min())
+        reach[g] = most - 1.5 * (most - closeness[groups == g].min())
     return centroids, reach, groups
+
+
+def _nearest(
+    clusterer: Clusterer, points: Float, centroids: Float
+) -> tuple[NDArray[np.int64], Float]:
+    """The nearest centroid of each point, and its similarity."""
+    similar = np.stack([similarity(clusterer, points, c) for c in centroids], axis=1)
+    groups = similar.argmax(axis=1)
+    return groups, np.take_along_axis(similar, groups[:, None], axis=1)[:, 0]
