@@ -29,8 +29,9 @@ from prelabel.strategies import registry
 
 Float = NDArray[np.float32]
 _log = logging.getLogger(__name__)
-TENSORS = f"*tensors-{'[0-9a-f]' * 16}.safetensors"
-MODEL_FILES = (f"*{FILE}", TENSORS)
+TENSORS = f"tensors-{'[0-9a-f]' * 16}.safetensors"
+"""In a model's folder, as a pattern of paths."""
+MODEL_FILES = (f"*{FILE}", f"*{TENSORS}")
 """Of a model's folder, or of one that it is in, as patterns of paths."""
 _TAUGHT = "taught."
 _REACH = "class_reach"

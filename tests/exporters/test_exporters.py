@@ -24,6 +24,7 @@ from prelabel.data.masks import decode_rle
 from prelabel.data.records import Prediction, Region
 from prelabel.errors import UserError
 from prelabel.runs.datasets import open_dataset
+from prelabel.storage.remote import RemoteFolder
 from prelabel.strategies import registry
 from prelabel.strategies.protocols import Exporter
 
@@ -422,6 +423,18 @@ def test_label_studio__urls_lead_to_the_photos(tmp_path: Path) -> None:
     assert images(url_prefix="https://photos.example.com/")[1] == (
         "https://photos.example.com/sub/deeper/a-weird%20Filename.asdf.jpg"
     )
+    assert images(url_prefix="")[0] == "plain.jpg"
+
+
+def test_label_studio__photos_in_object_storage_have_their_own_address(tmp_path: Path) -> None:
+    def address(**settings: str) -> str:
+        exporter = _exporter("label-studio", **settings)
+        context = ExportContext(RemoteFolder("s3://bucket/photos"), CONTEXT.classes, "m-1")
+        file = exporter.write([prediction("a b/100%.jpg")], tmp_path, context)
+        return str(json.loads(file.read_text())[0]["data"]["image"])
+
+    assert address() == "s3://bucket/photos/a b/100%.jpg"
+    assert address(url_prefix="https://x/") == "https://x/a%20b/100%25.jpg"
 
 
 def test_exports_agree_on_a_photo_sized_mask(tmp_path: Path) -> None:

@@ -75,57 +75,26 @@ def after(function: Callable[..., Any], n: int, error: BaseException) -> Callabl
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("place", "name", "n", "features", "segments"),
+    ("n_lanes", "place", "name", "n", "features", "segments"),
     [
-        (images, "read_bytes", 7, (4, 6), (0, 0)),
-        (images, "decode_image", 1, (0, 0), (0, 0)),
-        (Extractor, "extract", 6, (5, 5), (0, 0)),
-        (patch_clusters, "fit_dataset", 1, (N, N), (0, 0)),
-        (patch_clusters, "fit_category", 1, (N, N), (0, 0)),
-        (fit_levels, "group_photos", 1, (N, N), (0, 0)),
-        (Segmenter, "describe_photos", 7, (N, N), (6, 6)),
-        (pipeline, "learn_classes", 1, (N, N), (N, N)),
-        (FittedModel, "save", 1, (N, N), (N, N)),
-        (FittedModel, "load", 1, (N, N), (N, N)),
+        (1, images, "read_bytes", 7, (4, 6), (0, 0)),
+        (1, images, "decode_image", 1, (0, 0), (0, 0)),
+        (1, Extractor, "extract", 6, (5, 5), (0, 0)),
+        (1, patch_clusters, "fit_dataset", 1, (N, N), (0, 0)),
+        (1, patch_clusters, "fit_category", 1, (N, N), (0, 0)),
+        (1, fit_levels, "group_photos", 1, (N, N), (0, 0)),
+        (1, Segmenter, "describe_photos", 7, (N, N), (6, 6)),
+        (1, pipeline, "learn_classes", 1, (N, N), (N, N)),
+        (1, FittedModel, "save", 1, (N, N), (N, N)),
+        (1, FittedModel, "load", 1, (N, N), (N, N)),
+        (3, Extractor, "extract", 6, (3, 9), (0, 0)),  # what is beside it may be done or not
+        (3, Segmenter, "describe_photos", 7, (N, N), (4, 6)),
     ],
 )
 def test_ctrl_c__in_each_stage(
     photos: Path,
     monkeypatch: pytest.MonkeyPatch,
-    place: Any,
-    name: str,
-    n: int,
-    features: tuple[int, int],
-    segments: tuple[int, int],
-) -> None:
-    monkeypatch.setattr(lanes, "cores", lambda: 1)
-    check_ctrl_c(photos, monkeypatch, place, name, n, features, segments)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("place", "name", "n", "features", "segments"),
-    [
-        (Extractor, "extract", 6, (3, 9), (0, 0)),  # what is beside it may be done or not
-        (Segmenter, "describe_photos", 7, (N, N), (4, 6)),
-    ],
-)
-def test_ctrl_c__in_lanes(
-    photos: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    place: Any,
-    name: str,
-    n: int,
-    features: tuple[int, int],
-    segments: tuple[int, int],
-) -> None:
-    monkeypatch.setattr(lanes, "cores", lambda: 3)
-    check_ctrl_c(photos, monkeypatch, place, name, n, features, segments)
-
-
-def check_ctrl_c(
-    photos: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    n_lanes: int,
     place: Any,
     name: str,
     n: int,
@@ -133,6 +102,7 @@ def check_ctrl_c(
     segments: tuple[int, int],
 ) -> None:
     """Interrupt the n-th call; ``features``, ``segments``: the least and the most that are kept."""
+    monkeypatch.setattr(lanes, "cores", lambda: n_lanes)
     expected = unbroken(photos)
     with monkeypatch.context() as patch:
         patch.setattr(place, name, after(getattr(place, name), n, KeyboardInterrupt()))

@@ -16,7 +16,7 @@ import pytest
 from prelabel.errors import UserError
 from prelabel.review.result_folder import ResultFolder, review_of_run
 from prelabel.steps.photos import find_photos
-from prelabel.storage.remote import RemoteFolder, is_url, local_path, place
+from prelabel.storage.remote import RemoteFolder, file_in, is_below, is_url, local_path, place
 from support.command_line import LIGHT, cli, contents, refused, write_discs, write_labels
 from support.messages import assert_says
 
@@ -84,6 +84,17 @@ def test_place() -> None:
     assert place("a/b") == Path("a/b")
     with pytest.raises(UserError, match="'s3://bucket/a' is an address: save takes paths"):
         local_path(Path("s3://bucket/a"), what="save")
+
+
+def test_is_below(tmp_path: Path) -> None:
+    (tmp_path / "out").symlink_to(tmp_path.parent)
+    assert is_below(tmp_path / "a" / ".." / "b.jpg", tmp_path)
+    assert not is_below(tmp_path / "out" / "b.jpg", tmp_path)
+    bucket = RemoteFolder("s3://bucket/a")
+    assert is_below(file_in(bucket, "b/c..jpg"), bucket)
+    assert not is_below(file_in(bucket, "../b.jpg"), bucket)
+    assert not is_below(file_in(bucket, "b.jpg"), RemoteFolder("s3://bucket/ab"))
+    assert not is_below(file_in(bucket, "b.jpg"), tmp_path)
 
 
 def test_find_photos__lists_what_a_folder_would(memory: str) -> None:
@@ -213,14 +224,17 @@ def test_run_again__replaces_its_results(local: Path, memory: str, tmp_path: Pat
     command = ("run", local / "photos", "--out", memory, *LIGHT)
     assert cli(*command).exit_code == 0
     first = remote(memory)
-    RemoteFolder(memory).write("notes.txt", b"mine")
+    (tensors,) = (name for name in first if "tensors-" in name)
+    mine = {"notes.txt", f"older/{tensors}", f"evaluation/thumbs/{'0' * 32}.jpg"}
+    for name in mine:
+        RemoteFolder(memory).write(name, b"mine")
     assert cli(*command, "--seed", "1").exit_code == 0
     second = remote(memory)
     # Nothing is left of the first, and what others put there stays.
     here = cli("run", local / "photos", "--out", tmp_path, *LIGHT, "--seed", "1")
     assert here.exit_code == 0
     files = {f.relative_to(tmp_path).as_posix() for f in tmp_path.rglob("*") if f.is_file()}
-    assert set(second) == {name for name in files if not name.endswith(".lock")} | {"notes.txt"}
+    assert set(second) == {name for name in files if not name.endswith(".lock")} | mine
     assert set(first) - set(second)
     assert json.loads(second["run.json"])["config"]["fit"]["seed"] == 1
     line = refused("predict", local / "model", local / "photos", "--out", memory)

@@ -64,7 +64,7 @@ def run(
         from prelabel.report import PICTURES
         from prelabel.runs import run as running
     config, chosen = options.by_photos(recipe, before, photo_set, given, progress)
-    with results(to, outdated=(TENSORS, PICTURES)) as folder:
+    with results(to, outdated=(f"model/{TENSORS}", f"report/{PICTURES}")) as folder:
         summary = running.run(
             photo_set,
             folder,

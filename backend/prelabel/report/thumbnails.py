@@ -24,8 +24,8 @@ MAX_CUT_OUTS = 1024
 """Regions of one photo that get a cut-out; further ones are in its overlay only."""
 
 _GREY = 230
-PICTURES = f"*/thumbs/{'[0-9a-f]' * 32}*.jpg"
-"""Thumbnails in a folder that a report is in, as a pattern of paths."""
+PICTURES = f"thumbs/{'[0-9a-f]' * 32}*.jpg"
+"""Thumbnails in a report's folder, as a pattern of paths."""
 _OURS = re.compile(r"[0-9a-f]{32}(-[0-9a-f]{12})?\.jpg")
 
 

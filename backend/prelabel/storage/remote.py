@@ -59,9 +59,12 @@ def file_in(folder: Place, name: str) -> Path | RemoteFile:
     return folder / name if isinstance(folder, Path) else RemoteFile(f"{folder.url}/{name}", size=0)
 
 
-def is_below(file: Path | RemoteFile, folder: Path) -> bool:
-    """Whether a file lies in a folder of this machine, links followed."""
-    return isinstance(file, Path) and file.resolve().is_relative_to(folder.resolve())
+def is_below(file: Path | RemoteFile, folder: Place) -> bool:
+    """Whether a file lies in a folder; links are followed."""
+    if isinstance(file, Path):
+        return isinstance(folder, Path) and file.resolve().is_relative_to(folder.resolve())
+    name = file.url.removeprefix(f"{folder}/")
+    return name != file.url and ".." not in name.split("/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +193,8 @@ def results(
 ) -> Iterator[Path]:
     """The folder to write results to; for one in object storage, one on this machine that has a copy of
     its files with these names at first, and whose new and changed files are uploaded if all went well,
-    each by one request, run.json last. Files named like ``outdated`` that are no longer among them are
-    removed.
+    each by one request, run.json last. Files whose names in it are like ``outdated`` (patterns in which
+    "*" would take in sub-folders) and that are no longer among them are removed.
 
     Raises UserError, also for a folder in object storage with other things in it than results;
     ``beside``: a sub-folder that may be there.
@@ -211,20 +214,17 @@ def results(
         changed = [name for name, state in after.items() if before.get(name) != state]
         if changed:
             gone = [name for name, _ in folder.files() if name not in after] if outdated else []
-            _upload(
-                here, folder, changed, [n for n in gone if any(fnmatch(n, o) for o in outdated)]
-            )
+            gone = [name for name in gone if any(fnmatch(name, pattern) for pattern in outdated)]
+            _upload(here, folder, changed, gone)
 
 
-def _upload(
-    here: Path, folder: RemoteFolder, names: Sequence[str], outdated: Sequence[str]
-) -> None:
+def _upload(here: Path, folder: RemoteFolder, names: Sequence[str], gone: Sequence[str]) -> None:
     """Whoever reads the folder meanwhile, or after this has broken off, sees that it is not done."""
     if marker := read_marker(here / MARKER):
         folder.write(MARKER, encode(Marker(marker.command, STARTED)))
     for name in sorted(set(names) - {MARKER}):
         folder.write(name, here / name)
-    for name in outdated:
+    for name in gone:
         folder.remove(name)
     if MARKER in names:
         folder.write(MARKER, here / MARKER)

@@ -27,12 +27,12 @@ from prelabel_exporters.common import class_name, note_box
 
 
 class TaskMaker:
-    """Makes tasks for one label config's controls. ``prefix``: of the photos' addresses; "" for those in
-    object storage, as Label Studio takes them."""
+    """Makes tasks for one label config's controls. ``prefix``: of the photos' addresses; None for their
+    own, in object storage, as Label Studio takes them."""
 
     def __init__(
         self,
-        prefix: str,
+        prefix: str | None,
         controls: Sequence[Control],
         outline: Outline,
         answers: Answers,
@@ -59,9 +59,9 @@ class TaskMaker:
         }
 
     def _address(self, photo: str) -> str:
-        if self._prefix:
-            return self._prefix + quoted(photo)
-        return str(file_in(self._context.photos, photo))
+        if self._prefix is None:
+            return str(file_in(self._context.photos, photo))
+        return self._prefix + quoted(photo)
 
     def note_outlines(self) -> None:
         """Note how many outlines were simplified, and what that costs."""

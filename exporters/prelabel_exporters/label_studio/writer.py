@@ -103,10 +103,11 @@ class LabelStudio:
     def write(
         self, predictions: Iterable[Prediction], folder: Path, context: ExportContext
     ) -> Path:
+        prefix: str | None = self.url_prefix
         if isinstance(context.photos, Path):
             prefix = self.url_prefix.replace("{folder}", quoted(context.photos.resolve().name))
-        else:
-            prefix = "" if self.url_prefix == LOCAL_FILES else self.url_prefix
+        elif self.url_prefix == LOCAL_FILES:
+            prefix = None
         if self.label_config:
             xml = _read_text(self.label_config)
             own = parse_label_config(xml)

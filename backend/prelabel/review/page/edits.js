@@ -80,10 +80,11 @@ let earlier = Promise.resolve();
 /** Send cut-outs to the largest class that fits, else to a new one that is then made so: once what
  * was sent before is on the page, as that may have made the class that fits. */
 function moveToLargest(regions, fits, make) {
-  earlier = earlier.then(() => {
+  const run = () => {
     const largest = [...store.classes.values()].filter(fits).sort((a, b) => b.count - a.count)[0];
     return largest ? move(regions, largest.id) : moveToNew(regions, make);
-  });
+  };
+  earlier = earlier.then(run, run);
   return earlier;
 }
 
