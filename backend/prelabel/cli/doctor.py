@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from prelabel.errors import UserError
 from prelabel.extras import EXTRAS, install_command
+from prelabel.steps.shared_features import VARIABLE
 from prelabel.storage.files import cache_folder
 from prelabel.strategies import registry
 
@@ -110,6 +111,8 @@ def _places() -> Iterator[Row]:
     free = shutil.disk_usage(exists).free / 1e9
     used = sum(f.stat().st_size for f in cache.rglob("*") if f.is_file()) / 1e9
     yield "cache", f"{cache} ({used:.1f} GB used, {free:.1f} GB free; PRELABEL_CACHE names another)"
+    if shared := os.environ.get(VARIABLE):
+        yield "features", f"{shared} ({VARIABLE}), shared with other machines"
 
 
 def _missing(extra: str) -> list[str]:

@@ -19,6 +19,7 @@ from prelabel.errors import UserError
 from prelabel.steps.feature_cache import FeatureCache
 from prelabel.steps.features import Extractor, from_arrays, to_arrays
 from prelabel.steps.positions import resample
+from prelabel.steps.shared_features import SharedFeatures
 from prelabel.storage.files import cache_folder
 from prelabel.strategies.lanes import lanes
 from prelabel.strategies.protocols import Backbone
@@ -46,6 +47,7 @@ class Scales:
             FeatureCache(cache_folder() / "recent" / folder.name) if recent else None
             for folder in self.folders
         ]
+        self._shared = [SharedFeatures.named(folder.name) for folder in self.folders]
         self._lock = threading.Lock()
         self._open = ExitStack()
 
@@ -125,18 +127,30 @@ class Scales:
     def _extract(
         self, number: int, images: Sequence[Image], *, store: bool
     ) -> Iterable[PatchFeatures]:
-        found = {image.digest: self._kept(number, image.digest) for image in images}
-        missing = [image for image in images if found[image.digest] is None]
+        kept = {image.digest: self._kept(number, image.digest) for image in images}
+        found = {digest: features for digest, features in kept.items() if features is not None}
+        new = self._shared_or_computed(number, [i for i in images if i.digest not in found])
         recent = self._recent[number]
-        for image, features in zip(missing, self._extractors[number].extract(missing), strict=True):
-            found[image.digest] = features
+        for digest, features in new.items():
             if store:
                 with self._lock:
-                    self._stores[number].add(image.digest, to_arrays(features))
+                    self._stores[number].add(digest, to_arrays(features))
             elif recent:
                 with suppress(OSError):  # a full disk: they are computed again when needed
-                    recent.put(image.digest, features)
-        return [known for image in images if (known := found[image.digest]) is not None]
+                    recent.put(digest, features)
+        found |= new
+        return [found[image.digest] for image in images if image.digest in found]
+
+    def _shared_or_computed(self, number: int, images: Sequence[Image]) -> dict[str, PatchFeatures]:
+        """Features by digest: what another machine has computed is not computed again."""
+        shared, extractor = self._shared[number], self._extractors[number]
+        found = shared.get([image.digest for image in images]) if shared else {}
+        missing = [image for image in images if image.digest not in found]
+        features = extractor.extract(missing)
+        computed = {i.digest: own for i, own in zip(missing, features, strict=True)}
+        if shared:
+            shared.put(computed)
+        return found | computed
 
 
 def merge(scales: Sequence[PatchFeatures]) -> PatchFeatures:
