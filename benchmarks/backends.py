@@ -5,12 +5,13 @@
 All blocks of the network but the last, which is nearly all of the work, are run by each of: torch in
 float32 and bfloat16, torch.compile in bfloat16, ONNX Runtime in float32 and with weights and
 activations in int8 (dynamic quantization), and OpenVINO in float32, in bfloat16, and in int8: weights and
-activations of the linear layers, by NNCF (`pip install nncf`), with ranges of as many other photos; and
-the same with the MLPs left in float32, or the attention. What is not installed is left out, and said so.
-The rest is as in `backbone.runtime`.
+activations of the linear layers, with scales that each token has of its own (`backbone.precision=int8`), and
+by NNCF (`pip install nncf`), with ranges of as many other photos, and so with the MLPs left in float32, or the
+attention. What is not installed is left out, and said so. The rest is as in `backbone.runtime`.
 
 One model is fitted on the photos with torch in float32. Then every photo goes through each backend in
-turn, several rounds. Writes benchmarks/results/backends.csv, one row for each: ``first_seconds`` of the
+turn, several rounds. Writes benchmarks/results/backends.csv, one row for each, beside those of other
+processors: ``first_seconds`` of the
 first photo, with compiling (OpenVINO's int8 is quantized and compiled before); ``seconds`` and
 ``cpu_seconds`` per photo, the median over photos of the fastest round, of the wall and of the processor
 (which counts where other programs share it);
@@ -21,13 +22,14 @@ all regions, and ``iou_worst``, to those of float32.
 from __future__ import annotations
 
 import argparse
+import csv
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -75,7 +77,7 @@ def main() -> int:
     files = files[::step][: arguments.photos]
     chosen = config.load("fast", [f"backbone.weights={arguments.weights}", f"features.size={SIZE}"])
     chosen = config.change(chosen, ["backbone.precision=float32", "backbone.device=cpu"])
-    segmenter = Segmenter(pipeline.fit(files, chosen))
+    segmenter = Segmenter(pipeline.fit([str(file) for file in files], chosen))
     photos = [images.read_image(file) for file in files]
     with tempfile.TemporaryDirectory() as folder:
         patch = segmenter.backbone.patch
@@ -90,8 +92,19 @@ def main() -> int:
     ]  # fmt: skip
     for row in rows:
         print({name: row[name] for name in FIELDS if name not in MACHINE}, flush=True)
-    write_csv(arguments.out, FIELDS, rows)
+    write_csv(arguments.out, FIELDS, [*_of_others(arguments.out, rows), *rows])
     return 0
+
+
+def _of_others(file: Path, rows: Sequence[dict[str, object]]) -> list[dict[str, object]]:
+    """The rows of an earlier file but those that are measured again."""
+    if not file.exists():
+        return []
+    key = ("backend", "weights", "size", "processor", "threads")
+    again = {tuple(str(row[name]) for name in key) for row in rows}
+    with file.open(newline="", encoding="utf-8") as lines:
+        known: list[dict[str, object]] = [dict(row) for row in csv.DictReader(lines)]
+    return [row for row in known if tuple(row[name] for name in key) not in again]
 
 
 @dataclass
@@ -181,7 +194,9 @@ class _WithBlocks(Network):
         network._run = make(network.model.blocks[: network.depth - 1], network, given)  # type: ignore[attr-defined]
         return network  # type: ignore[return-value]
 
-    def _blocks_before(self, chosen: int, tokens: Tensor, extra: Any) -> Tensor:
+    def _blocks_before(
+        self, chosen: int, tokens: Tensor, extra: Mapping[str, Tensor], *, int8: bool
+    ) -> Tensor:
         run: Blocks = self._run  # type: ignore[attr-defined]
         return run(tokens)
 
@@ -199,11 +214,14 @@ def _compiled(blocks: torch.nn.Sequential, network: Network, given: Given) -> Bl
     return torch.compile(blocks, dynamic=True)  # type: ignore[return-value]
 
 
-def _openvino(blocks: torch.nn.Sequential, network: Network, given: Given) -> Blocks:
-    return OpenVinoBlocks(list(blocks), dtype=network.dtype)
+def _openvino(
+    blocks: torch.nn.Sequential, network: Network, given: Given, *, int8: bool = False
+) -> Blocks:
+    threads = torch.get_num_threads()
+    return OpenVinoBlocks(list(blocks), dtype=network.dtype, threads=threads, streams=1, int8=int8)
 
 
-def _openvino_int8(ignored: str = "") -> Callable[..., Blocks]:
+def _openvino_calibrated(ignored: str = "") -> Callable[..., Blocks]:
     """``ignored``: a regular expression of the layers that stay in float32."""
 
     def make(blocks: torch.nn.Sequential, network: Network, given: Given) -> Blocks:
@@ -303,9 +321,10 @@ BACKENDS: dict[str, tuple[torch.dtype, Callable[..., Blocks]]] = {
     "onnxruntime int8": (torch.float32, _onnx_int8),
     "openvino float32": (torch.float32, _openvino),
     "openvino bfloat16": (torch.bfloat16, _openvino),
-    "openvino int8": (torch.float32, _openvino_int8()),
-    "openvino int8, mlp exact": (torch.float32, _openvino_int8(".*mlp.*")),
-    "openvino int8, attention exact": (torch.float32, _openvino_int8(".*attn.*")),
+    "openvino int8, scales of each token": (torch.float32, partial(_openvino, int8=True)),
+    "openvino int8": (torch.float32, _openvino_calibrated()),
+    "openvino int8, mlp exact": (torch.float32, _openvino_calibrated(".*mlp.*")),
+    "openvino int8, attention exact": (torch.float32, _openvino_calibrated(".*attn.*")),
 }
 
 if __name__ == "__main__":

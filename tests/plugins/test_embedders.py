@@ -103,6 +103,24 @@ def test_region_cls__crops_with_margin_in_full_batches() -> None:
     assert not seen[4:].any()  # the last batch is filled up with black
 
 
+@dataclass(frozen=True)
+class _WithFaster(_Recorder):
+    faster: _Recorder = field(default_factory=_Recorder)
+
+    @property
+    def for_crops(self) -> _Recorder:
+        return self.faster
+
+
+def test_region_cls__what_the_backbone_has_for_crops_sees_them() -> None:
+    backbone = _WithFaster()
+    known = {"features": _features([[[0]]]), "backbone": backbone}
+    image, masks = np.zeros((40, 60, 3), np.uint8), np.ones((1, 40, 60), dtype=np.bool_)
+    make("embedder", "region-cls", {}).embed(image, masks, **known)
+    assert len(backbone.faster.seen) == 1
+    assert not backbone.seen
+
+
 def test_region_cls__crops_of_several_photos_share_batches() -> None:
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (40, 60, 3), dtype=np.uint8) for _ in range(3)]

@@ -346,6 +346,9 @@ def test_openvino__other_networks(vit: MakeVit, architecture: str) -> None:
     found = vit(architecture, runtime="openvino").extract(photo[None])[0]
     assert _close(found.patches, torch.from_numpy(expected.patches).float())
     assert _close(found.cls, torch.from_numpy(expected.cls).float())
+    rough = vit(architecture, runtime="openvino", precision="int8").extract(photo[None])[0]
+    both = np.stack([rough.cls, expected.cls]).astype(np.float64)
+    assert (both[0] @ both[1]) / np.prod(np.linalg.norm(both, axis=1)) > 0.98
 
 
 def test_openvino__bfloat16_is_close(vit: MakeVit) -> None:
@@ -357,6 +360,39 @@ def test_openvino__bfloat16_is_close(vit: MakeVit) -> None:
     cosine /= np.linalg.norm(exact, axis=-1) * np.linalg.norm(rough, axis=-1)
     assert cosine.min() > 0.99
     assert not np.array_equal(exact, rough)
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_int8__is_close_and_the_same_in_any_batch(vit: MakeVit, n: int) -> None:
+    pytest.importorskip("openvino", reason="the extra openvino is not installed")
+    photos = np.stack([_photo(seed=seed) for seed in range(n)])
+    exact = vit(runtime="openvino", precision="float32").extract(photos)[0]
+    backbone = vit(runtime="openvino", precision="int8")
+    rough = backbone.extract(photos)[0]
+    for ours, theirs in ((exact.patches, rough.patches), (exact.cls[None], rough.cls[None])):
+        a, b = ours.astype(np.float32), theirs.astype(np.float32)
+        cosine = (a * b).sum(-1) / (np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1))
+        assert cosine.min() > 0.99
+        assert not np.array_equal(a, b)
+    alone = backbone.extract(photos[:1])[0]
+    np.testing.assert_allclose(alone.patches, rough.patches, rtol=0, atol=5e-3)
+    assert backbone.identity()["precision"] == "int8"
+
+
+def test_int8__is_openvinos(vit: MakeVit) -> None:
+    with pytest.raises(UserError, match=r"add backbone\.runtime=openvino"):
+        vit(precision="int8").identity()
+
+
+def test_for_crops__is_int8_instead_of_float32(vit: MakeVit) -> None:
+    pytest.importorskip("openvino", reason="the extra openvino is not installed")
+    assert vit(runtime="openvino", precision="float32").for_crops.precision == "int8"
+    for backbone in (
+        vit(precision="float32"),
+        vit(runtime="openvino", precision="bfloat16"),
+        vit(runtime="openvino", precision="int8"),
+    ):
+        assert backbone.for_crops is backbone
 
 
 def test_openvino__is_for_cpus(vit: MakeVit) -> None:

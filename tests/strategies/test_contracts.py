@@ -736,6 +736,13 @@ class PatchOfZero(DependsOnBatch):
 
 
 @dataclass(frozen=True)
+class OtherForCrops(DependsOnBatch):
+    @property
+    def for_crops(self) -> DependsOnBatch:
+        return DependsOnBatch(dim=3)
+
+
+@dataclass(frozen=True)
 class WithoutWeights(DependsOnBatch):
     def extract(self, images: Bytes) -> Sequence[PatchFeatures]:
         raise UserError("no weights here: fetch them")
@@ -765,6 +772,7 @@ class WithoutWeights(DependsOnBatch):
         ("backbone", OneTooFew, "1 results.*2"),
         ("backbone", PathInIdentity, "identity: .*JSON"),
         ("backbone", PatchOfZero, "patch: .*0.*1"),
+        ("backbone", OtherForCrops, r"for_crops \(dim\): is 3, expected 2"),
         ("backbone", WithoutWeights, "UserError: no weights here: fetch them"),
     ],
 )

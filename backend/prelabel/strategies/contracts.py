@@ -45,6 +45,7 @@ from prelabel.strategies.protocols import (
     Clusterer,
     Concurrent,
     Consistency,
+    CropBackbone,
     CropEmbedder,
     Embedder,
     Foreground,
@@ -145,6 +146,11 @@ def _check_backbone(harness: Harness[Backbone]) -> None:
         )
     except (TypeError, ValueError) as error:
         harness.note("identity", "", f"returned what JSON cannot hold ({error})")
+
+    if isinstance(strategy, CropBackbone):
+        for name in ("patch", "dim", "batch"):
+            mine, crops = getattr(strategy, name), getattr(strategy.for_crops, name)
+            harness.expect(crops == mine, "for_crops", name, f"is {crops!r}, expected {mine!r}")
 
     patch, batch = strategy.patch, strategy.batch
     calls: list[tuple[Callable[[], object], object]] = []

@@ -103,6 +103,19 @@ class Backbone(Protocol):
 
 
 @runtime_checkable
+class CropBackbone(Protocol):
+    """What a `Backbone` has as well if it computes crops of regions faster, and less exactly, than photos."""
+
+    @property
+    def for_crops(self) -> Backbone:
+        """The same network for the vectors of regions, with the same patches and lengths.
+
+        What it computes is decided by nothing that ``identity`` does not tell.
+        """
+        ...
+
+
+@runtime_checkable
 class Clusterer(Protocol):
     """Points to clusters."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import warnings
 from collections.abc import Sequence
@@ -10,10 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from prelabel.extras import required
 
 _HINTS = {torch.bfloat16: "bf16", torch.float32: "f32"}
+_GROUP = 64
+"""Numbers of a token, and weights of an output, that share a scale in int8. With 32 the error is a fifth
+smaller and the time a tenth longer."""
 
 
 def check_installed() -> None:
@@ -26,8 +31,9 @@ class OpenVinoBlocks:
     """Runs blocks, one after the other, on any number of tokens.
 
     ``blocks``: on the CPU, whose weights stay theirs. ``dtype``: bfloat16 or float32, what they are
-    computed in. ``threads``: of the processor, for one call. ``streams``: calls that run at once, from
-    as many threads. They are compiled at the first call, which takes seconds.
+    computed in. ``int8``: the linear layers of float32 blocks in int8, with a scale for every 64 weights of an
+    output and every 64 numbers of a token. ``threads``: of the processor, for one call. ``streams``:
+    calls that run at once, from as many threads. They are compiled at the first call, which takes seconds.
     """
 
     def __init__(
@@ -37,12 +43,13 @@ class OpenVinoBlocks:
         dtype: torch.dtype,
         threads: int,
         streams: int,
+        int8: bool = False,
     ) -> None:
         import openvino
 
         self._openvino: Any = openvino
-        self._blocks = _InTurn(blocks)
-        self._dtype = dtype
+        self._blocks = _with_int8(_InTurn(blocks)) if int8 else _InTurn(blocks)
+        self._dtype, self._int8 = dtype, int8
         self._threads, self._streams = threads, streams
         self._compiled: Any = None
         self._compiling = threading.Lock()
@@ -84,6 +91,7 @@ class OpenVinoBlocks:
             "INFERENCE_NUM_THREADS": self._threads * self._streams,
             "NUM_STREAMS": self._streams,
             "ENABLE_CPU_PINNING": False,  # photos are decoded beside it
+            "DYNAMIC_QUANTIZATION_GROUP_SIZE": _GROUP if self._int8 else 0,
         }
         return self._openvino.Core().compile_model(converted, "CPU", settings)
 
@@ -97,3 +105,34 @@ class _InTurn(torch.nn.Module):
         for block in self.blocks:
             tokens = block(tokens) if rope is None else block(tokens, rope=rope)
         return tokens
+
+
+class _Int8Linear(torch.nn.Module):
+    """A linear layer whose weights are int8; OpenVINO computes it in int8 where the processor can."""
+
+    def __init__(self, exact: torch.nn.Linear) -> None:
+        super().__init__()
+        outputs, inputs = exact.weight.shape
+        group = _GROUP if inputs % _GROUP == 0 else inputs
+        weights = exact.weight.reshape(outputs, inputs // group, group)
+        scale = weights.abs().amax(dim=2, keepdim=True).clamp_min(1e-12) / 127
+        self.rounded = torch.nn.Buffer((weights / scale).round().to(torch.int8))
+        self.scale = torch.nn.Buffer(scale)
+        self.bias = exact.bias
+
+    @property
+    def weight(self) -> Tensor:
+        return (self.rounded.to(self.scale.dtype) * self.scale).flatten(1)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return functional.linear(tokens, self.weight, self.bias)
+
+
+def _with_int8(blocks: _InTurn) -> _InTurn:
+    """The same with int8 weights in all linear layers; what else they hold is shared."""
+    own = copy.deepcopy(blocks, {id(tensor): tensor for tensor in blocks.parameters()})
+    for module in list(own.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, torch.nn.Linear):
+                setattr(module, name, _Int8Linear(child))
+    return own

@@ -112,7 +112,7 @@ class Network:
         self.dim = int(model.embed_dim)
         self.depth = len(model.blocks)
         self.prefix = int(model.num_prefix_tokens)
-        self._compiled: dict[tuple[int, int], OpenVinoBlocks] = {}
+        self._compiled: dict[tuple[int, int, bool], OpenVinoBlocks] = {}
         self._preparing = threading.Lock()
         self._norms = OutlyingNorms(loaded.architecture)
         self._mean = torch.tensor(model.pretrained_cfg["mean"], device=device) * 255
@@ -121,16 +121,19 @@ class Network:
         self._positions = None if model.pos_embed is None else model.pos_embed.detach().float()
 
     def extract(
-        self, images: NDArray[np.uint8], *, feature: str, block: int
+        self, images: NDArray[np.uint8], *, feature: str, block: int, int8: bool = False
     ) -> list[PatchFeatures]:
-        """Features of uint8 (n, height, width, 3) RGB, sides multiples of the patch."""
+        """Features of uint8 (n, height, width, 3) RGB, sides multiples of the patch.
+
+        ``int8``: OpenVINO computes linear layers in int8.
+        """
         share = share_of(torch.get_num_threads())
         with _openmp.limit(limits=share):
-            return self._extract(images, feature=feature, block=block)
+            return self._extract(images, feature=feature, block=block, int8=int8)
 
     @torch.inference_mode()
     def _extract(
-        self, images: NDArray[np.uint8], *, feature: str, block: int
+        self, images: NDArray[np.uint8], *, feature: str, block: int, int8: bool
     ) -> list[PatchFeatures]:
         if not -self.depth <= block < self.depth:
             raise UserError(
@@ -146,7 +149,7 @@ class Network:
         extra = {} if rope is None else {"rope": rope}
         tokens = self.model.norm_pre(tokens)
         chosen = block % self.depth
-        tokens = self._blocks_before(chosen, tokens, extra)
+        tokens = self._blocks_before(chosen, tokens, extra, int8=int8)
         last = self.model.blocks[chosen]
         if feature != "token" and _is_plain(last):
             if self._norms.wants_more:
@@ -167,21 +170,24 @@ class Network:
             )
         ]
 
-    def _blocks_before(self, chosen: int, tokens: Tensor, extra: Mapping[str, Tensor]) -> Tensor:
+    def _blocks_before(
+        self, chosen: int, tokens: Tensor, extra: Mapping[str, Tensor], *, int8: bool
+    ) -> Tensor:
         """The tokens that go into the chosen block."""
         earlier = self.model.blocks[:chosen]
         if self.runtime == "openvino" and chosen:
-            threads = torch.get_num_threads()
+            key = chosen, torch.get_num_threads(), int8
             with self._preparing:
-                if (chosen, threads) not in self._compiled:
-                    blocks = OpenVinoBlocks(
+                if key not in self._compiled:
+                    _, threads, _ = key
+                    self._compiled[key] = OpenVinoBlocks(
                         list(earlier),
                         dtype=self.dtype,
                         threads=threads,
                         streams=self.threads // threads,
+                        int8=int8,
                     )
-                    self._compiled[chosen, threads] = blocks
-            return self._compiled[chosen, threads](tokens, **extra)
+            return self._compiled[key](tokens, **extra)
         for block in earlier:
             tokens = block(tokens, **extra)
         return tokens

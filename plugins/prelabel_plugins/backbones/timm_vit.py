@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prelabel.data.records import PatchFeatures
+from prelabel.errors import UserError
 
 if TYPE_CHECKING:
     from prelabel_plugins.backbones.timm_network import Network
@@ -30,7 +31,8 @@ class TimmVit:
             self-supervised ViTs (LOST, arXiv 2109.14279; Deep ViT Features, arXiv 2112.05814).
         block: which block, from 0, or from the end if negative; -1 is the last.
         precision: ``auto`` is bfloat16 where the device computes with it and is faster so, else
-            float32; measured once and remembered.
+            float32; measured once and remembered. ``int8``, with ``runtime`` openvino alone, is faster
+            on CPUs with VNNI and less exact than the others: benchmarks/backends.py says how much.
         device: ``auto`` is CUDA, then MPS, then the CPU; or a name that torch knows, such as
             ``cuda:1``.
         runtime: what computes: ``torch``, or ``openvino`` on CPUs (extra ``openvino``), which is faster
@@ -41,7 +43,7 @@ class TimmVit:
     weights: str = ""
     feature: Literal["key", "query", "value", "token"] = "key"
     block: int = -1
-    precision: Literal["auto", "bfloat16", "float32"] = "auto"
+    precision: Literal["auto", "bfloat16", "float32", "int8"] = "auto"
     device: str = "auto"
     runtime: Literal["torch", "openvino"] = "torch"
 
@@ -83,18 +85,35 @@ class TimmVit:
             "weights_hash": network.weights_hash,
             "feature": self.feature,
             "block": self.block % network.depth,
-            "precision": str(network.dtype).removeprefix("torch."),
+            "precision": self._precision,
             "device": network.device.type,
             "runtime": network.runtime,
         }
 
     def extract(self, images: NDArray[np.uint8]) -> Sequence[PatchFeatures]:
         """uint8 (n, height, width, 3) RGB, sides multiples of the patch, to n PatchFeatures."""
-        return self._network.extract(images, feature=self.feature, block=self.block)
+        is_int8 = self.precision == "int8"
+        return self._network.extract(images, feature=self.feature, block=self.block, int8=is_int8)
+
+    @property
+    def for_crops(self) -> TimmVit:
+        """The same in int8, where OpenVINO would compute in float32: a region's vector needs no more."""
+        if self.runtime == "openvino" and self._precision == "float32":
+            return dataclasses.replace(self, precision="int8")
+        return self
+
+    @property
+    def _precision(self) -> str:
+        return "int8" if self.precision == "int8" else str(self._network.dtype).partition(".")[2]
 
     @property
     def _network(self) -> Network:
         # Here, since torch takes seconds to load, and settings are checked without it.
         from prelabel_plugins.backbones.timm_network import load_network
 
-        return load_network(self.model, self.weights, self.precision, self.device, self.runtime)
+        if self.precision == "int8" and self.runtime != "openvino":
+            raise UserError(
+                "backbone.precision=int8 is computed by OpenVINO alone: add backbone.runtime=openvino"
+            )
+        exact = "float32" if self.precision == "int8" else self.precision
+        return load_network(self.model, self.weights, exact, self.device, self.runtime)

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from prelabel.data.images import resize
 from prelabel.data.records import Crop, PatchFeatures
-from prelabel.strategies.protocols import Backbone
+from prelabel.strategies.protocols import Backbone, CropBackbone
 
 _Window = tuple[slice, slice]
 """Rows and columns of an image."""
@@ -84,6 +84,7 @@ class RegionCls:
         self, parts: Sequence[NDArray[np.uint8]], backbone: Backbone
     ) -> Iterator[PatchFeatures]:
         """The features of each part of a photo."""
+        backbone = backbone.for_crops if isinstance(backbone, CropBackbone) else backbone
         side = max(1, round(self.size / backbone.patch)) * backbone.patch
         for start in range(0, len(parts), backbone.batch):
             batch = np.zeros((backbone.batch, side, side, 3), dtype=np.uint8)
