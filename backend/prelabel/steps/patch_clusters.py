@@ -82,7 +82,9 @@ def _fit_each(
     def fit(k: int) -> Float:
         return fit_centroids(clusterer, patches.vectors, k=k, seed=seed)
 
-    fitted = [own for _, own in prefetch_map(fit, ks, workers=cores())]
+    largest_first = sorted(ks, reverse=True)  # it takes longest: no core waits for it at the end
+    by_k = dict(prefetch_map(fit, largest_first, workers=cores()))
+    fitted = [by_k[k] for k in ks]
     if every is None:
         return fitted
     blocks = cast("BlockClusterer", clusterer)  # as the config has made sure

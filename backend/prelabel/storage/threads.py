@@ -16,6 +16,9 @@ from threadpoolctl import ThreadpoolController
 T = TypeVar("T")
 R = TypeVar("R")
 
+_AHEAD = 4
+"""Items that lanes may compute ahead while one takes longer, such as a photo with many regions."""
+
 
 def cores() -> int:
     """Processors that this process may use."""
@@ -25,9 +28,9 @@ def cores() -> int:
 
 
 def prefetch_map(
-    work: Callable[[T], R], items: Iterable[T], *, workers: int
+    work: Callable[[T], R], items: Iterable[T], *, workers: int, ahead: int = 1
 ) -> Iterator[tuple[T, R]]:
-    """Each item with ``work(item)``, in order; at most ``workers + 1`` are computed ahead.
+    """Each item with ``work(item)``, in order; at most ``workers + ahead`` are computed ahead.
 
     What ``work`` raises is raised here, at its item. ``items`` is advanced by the caller's thread.
     BLAS is limited to one thread meanwhile, since the workers use all cores.
@@ -38,7 +41,7 @@ def prefetch_map(
         try:
             for item in items:
                 waiting.append((item, pool.submit(work, item)))
-                if len(waiting) > workers:
+                if len(waiting) >= workers + ahead:
                     first, result = waiting.popleft()
                     yield first, result.result()
             for first, result in waiting:
@@ -52,13 +55,14 @@ def prefetch_map(
 
 def lane_map(work: Callable[[T], R], items: Iterable[T], *, lanes: int) -> Iterator[tuple[T, R]]:
     """As ``prefetch_map``, for work that would use all cores by itself, such as a network's: each of the
-    lanes takes its share of them. One lane is the caller's thread, and computes nothing ahead."""
+    lanes takes its share of them, and need not wait for one whose item takes longer. One lane is the
+    caller's thread, and computes nothing ahead."""
     if lanes == 1:
         for item in items:
             yield item, work(item)
         return
     with open_lanes(lanes):
-        yield from prefetch_map(work, items, workers=lanes)
+        yield from prefetch_map(work, items, workers=lanes, ahead=_AHEAD)
 
 
 @contextmanager

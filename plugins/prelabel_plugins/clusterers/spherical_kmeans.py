@@ -66,7 +66,7 @@ class SphericalKMeans:
         for _ in range(self.iterations):
             own = [runs[i] for i in moving]
             answers = prefetch_map(
-                partial(_sum_members, runs=own), blocks(), workers=min(_WORKERS, cores())
+                partial(_sum_block, runs=own), blocks(), workers=min(_WORKERS, cores())
             )
             moved, now = _next_centroids((sums for _, sums in answers), own)
             for i, centroids in zip(moving, moved, strict=True):
@@ -96,9 +96,10 @@ class SphericalKMeans:
         the mean cosine distance shrinks by the share ``until``.
         """
         distances: NDArray[np.float64] = np.full(len(runs), np.inf)
+        inverse = 1 / _lengths(unit)
         for _ in range(self.iterations):
             before = distances
-            runs, distances = _next_centroids([_sum_members(unit, runs=runs)], runs)
+            runs, distances = _next_centroids([_sum_members(unit, inverse, runs)], runs)
             if (before - distances < until * distances + 1e-9).all():
                 break
         return runs[int(distances.argmin())]
@@ -119,10 +120,16 @@ class _Sums:
     vectors: Float
 
 
-def _sum_members(points: Float, *, runs: Sequence[Float]) -> _Sums:
-    """The sums of points float32 (n, d) as unit vectors, by the nearest centroid of each run."""
+def _sum_block(points: Float, *, runs: Sequence[Float]) -> _Sums:
+    return _sum_members(points, 1 / _lengths(points), runs)
+
+
+def _sum_members(points: Float, inverse: Float, runs: Sequence[Float]) -> _Sums:
+    """The sums of points float32 (n, d) as unit vectors, by the nearest centroid of each run.
+
+    ``inverse``: float32 (n,), 1 / their lengths, which is cheaper than scaled points.
+    """
     n, n_runs = len(points), len(runs)
-    inverse = 1 / _lengths(points)  # cheaper than scaled points
     ends = np.cumsum([len(run) for run in runs])
     cosines = np.split(points @ np.concatenate(runs).T, ends[:-1], axis=1)
     labels = np.stack([own.argmax(axis=1) for own in cosines], axis=1)

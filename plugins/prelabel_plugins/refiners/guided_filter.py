@@ -76,7 +76,7 @@ class _Window:
         mean = self._box(target)
         covariance = self._box(self.guide * target[..., None]) - self.mean * mean[..., None]
         slope = np.einsum("hwij,hwj->hwi", self.inverse, covariance)
-        offset = mean - (slope * self.mean).sum(axis=-1)
+        offset = mean - _dot(slope, self.mean)
         return self._box(slope), self._box(offset)
 
     def _box(self, values: Float) -> Float:
@@ -99,7 +99,12 @@ def _inverse(covariance: Float, epsilon: float) -> Float:
 
 
 def _apply(slope: Float, offset: Float, guide: Float) -> Float:
-    return np.asarray((slope * guide).sum(axis=-1) + offset, dtype=np.float32)
+    return np.asarray(_dot(slope, guide) + offset, dtype=np.float32)
+
+
+def _dot(one: Float, other: Float) -> Float:
+    """Of (h, w, 3) and (h, w, 3), (h, w)."""
+    return np.asarray(np.einsum("hwi,hwi->hw", one, other))  # a third of sum()'s time
 
 
 def _unit(image: ArrayLike) -> Float:

@@ -41,6 +41,7 @@ class Merging:
         own = vectors[inside].astype(np.float64)
         lengths = np.linalg.norm(own, axis=1, keepdims=True)
         self._sums = own / np.maximum(lengths, 1e-12)
+        self._squares = np.einsum("nd,nd->n", self._sums, self._sums)
         self._sizes = np.ones(len(own), dtype=np.int64)
         self._into = np.arange(len(own))
         self._borders: list[dict[int, _Border]] = [{} for _ in own]
@@ -65,11 +66,12 @@ class Merging:
         """
         mergers = []
         versions = [0] * len(self._borders)
+        # Of two patches, the means' cosine is that at their border.
         heap = [
-            (-similarity, i, j, 0, 0)
-            for i in range(len(self._borders))
-            for j, similarity in self._similarities(i)
-            if i < j and similarity >= similar
+            (-cosine, i, j, 0, 0)
+            for i, borders in enumerate(self._borders)
+            for j, (cosine, _) in borders.items()
+            if i < j and cosine >= similar
         ]
         heapq.heapify(heap)
         while heap:
@@ -106,19 +108,19 @@ class Merging:
 
     def _similarities(self, i: int) -> list[tuple[int, float]]:
         """Each neighbour of a region with the similarity of the two."""
-        borders = sorted(self._borders[i].items())
+        borders = self._borders[i]
         if not borders:
             return []
-        near = [j for j, _ in borders]
-        sums = self._sums[near]
-        lengths = np.sqrt(np.einsum("nd,nd->n", sums, sums) * (self._sums[i] @ self._sums[i]))
-        of_means = (sums @ self._sums[i]) / np.maximum(lengths, 1e-12)
-        at_border = np.array([total / n for _, (total, n) in borders])
+        near = list(borders)
+        lengths = np.sqrt(self._squares[near] * self._squares[i])
+        of_means = (self._sums[near] @ self._sums[i]) / np.maximum(lengths, 1e-12)
+        at_border = np.array([total / n for total, n in borders.values()])
         return list(zip(near, ((of_means + at_border) / 2).tolist(), strict=True))
 
     def _join(self, i: int, j: int) -> None:
         """Merge j into i."""
         self._sums[i] += self._sums[j]
+        self._squares[i] = self._sums[i] @ self._sums[i]
         self._sizes[i] += self._sizes[j]
         self._into[j] = i
         for k, (total, n) in self._borders[j].items():
