@@ -120,7 +120,7 @@ def measure(
                     photos.append(_Photo(image, features([image])[0], truths[file.name]))
         for name in separators:
             segmenter = Segmenter(model)
-            separator = registry.make("separator", name, settings_of(name))
+            separator = registry.make("separator", name, settings_of(name, chosen))
             splits = isinstance(separator, Splitter)
             timed = segmenter.separator = _TimedSplitter(separator) if splits else _Timed(separator)
             segmenter.embedder = _TimedEmbedder(segmenter.embedder, timed.seconds)
@@ -165,9 +165,12 @@ def _segment(segmenter: Segmenter, photo: _Photo, *, splits: bool) -> Segment:
     return Segment.of(photo.image, photo.features, found, np.zeros((0, 0), dtype=np.float32))
 
 
-def settings_of(separator: str) -> dict[str, str]:
-    """What these weights need: the raw features of all patches are alike, which leaves nothing to cut."""
-    return {"features": "relative"} if separator in PEERS else {}
+def settings_of(separator: str, chosen: Config) -> dict[str, object]:
+    """What these weights need, as the raw features of all patches are alike, which leaves nothing to cut;
+    and what the config says of this separator."""
+    needed = {"features": "relative"} if separator in PEERS else {}
+    own = chosen.separator.settings if chosen.separator.name == separator else {}
+    return {**needed, **own}
 
 
 @dataclass
