@@ -37,13 +37,13 @@ from csv_file import write_csv
 from machine import FIELDS as MACHINE
 from machine import machine
 from numpy.typing import NDArray
+from photo_files import photo_files
 from torch import Tensor
 
 from prelabel import config, pipeline
 from prelabel.data import images
 from prelabel.data.records import Image, PatchFeatures
 from prelabel.segment import Segmenter
-from prelabel.steps.photos import find_photos
 from prelabel.weights.load import load
 from prelabel.weights.models import STAND_IN
 from prelabel_plugins.backbones.openvino_blocks import OpenVinoBlocks
@@ -71,13 +71,13 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
 
-    files = [photo.file for photo in find_photos(arguments.data).photos if "images" in photo.name]
+    files = photo_files(arguments.data)
     step = max(1, len(files) // arguments.photos)
     others = files[step // 2 :: step][: arguments.photos]
     files = files[::step][: arguments.photos]
     chosen = config.load("fast", [f"backbone.weights={arguments.weights}", f"features.size={SIZE}"])
     chosen = config.change(chosen, ["backbone.precision=float32", "backbone.device=cpu"])
-    segmenter = Segmenter(pipeline.fit([str(file) for file in files], chosen))
+    segmenter = Segmenter(pipeline.fit(files, chosen))
     photos = [images.read_image(file) for file in files]
     with tempfile.TemporaryDirectory() as folder:
         patch = segmenter.backbone.patch
@@ -211,7 +211,7 @@ def _torch(blocks: torch.nn.Sequential, network: Network, given: Given) -> Block
 
 
 def _compiled(blocks: torch.nn.Sequential, network: Network, given: Given) -> Blocks:
-    return torch.compile(blocks, dynamic=True)  # type: ignore[return-value]
+    return torch.compile(blocks, dynamic=True)
 
 
 def _openvino(

@@ -42,7 +42,7 @@ from msgspec import structs
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from prelabel.data.masks import encode_rle, rle_area, rle_box
+from prelabel.data.masks import Mask, encode_rle, rle_area, rle_box
 from prelabel.data.records import Prediction, Region
 from prelabel.evaluation import evaluate
 from prelabel.runs.datasets import open_dataset
@@ -252,7 +252,7 @@ def _photo(rng: np.random.Generator) -> ImageFile:
     return objects, sorted(found, key=lambda region: -region.score)
 
 
-def _blob(rng: np.random.Generator) -> np.ndarray:
+def _blob(rng: np.random.Generator) -> Mask:
     """A ragged polygon of 24 corners around a place in the photo."""
     mask = np.zeros((HEIGHT, WIDTH), dtype=np.uint8)
     centre = rng.uniform((30, 30), (WIDTH - 30, HEIGHT - 30))
@@ -263,7 +263,7 @@ def _blob(rng: np.random.Generator) -> np.ndarray:
     return mask.astype(bool)
 
 
-def _region(mask: np.ndarray, cluster: int, *, score: float) -> Region:
+def _region(mask: Mask, cluster: int, *, score: float) -> Region:
     rle = encode_rle(mask)
     return Region(rle, rle_box(rle), rle_area(rle), score, cluster)
 

@@ -109,7 +109,7 @@ def measure(server: LocalServer, data: Path, n_photos: int, folder: Path) -> lis
             f'<View><Image name="image" value="$image"/><BrushLabels name="label" toName="image">'
             f"{tags}</BrushLabels></View>",
         )
-        client.upload(project, photos)
+        client.upload(project, [(photo.name, photo.read_bytes()) for photo in photos])
         annotate(client, server, project, regions)
     rows = []
     for kind in ("COCO", "BRUSH_TO_COCO"):
@@ -158,7 +158,8 @@ def prepare(data: Path, n_photos: int, folder: Path) -> tuple[list[Path], Region
 
 def annotate(client: Client, server: LocalServer, project: int, regions: Regions) -> None:
     """One annotation for each photo with regions, encoded by the SDK."""
-    tasks = {photo_of(task["data"]["image"]): task["id"] for task in client.tasks(project)}
+    found: list[Any] = list(client.tasks(project))
+    tasks = {photo_of(task["data"]["image"]): task["id"] for task in found}
     results: dict[str, list[dict[str, Any]]] = {}
     for (photo, label), mask in regions.items():
         height, width = mask.shape

@@ -142,7 +142,7 @@ class Trial:
     def _examples(self, rng: np.random.Generator, n: int) -> list[tuple[Photo, int]]:
         """Objects whose class is on three other photos at least, one of a photo."""
         classes = [{r.cluster for r in p.truth.regions if not r.crowd} for p in self.photos]
-        found = []
+        found: list[tuple[Photo, int]] = []
         for number in rng.permutation(len(self.photos)):
             photo = self.photos[int(number)]
             usable = [
@@ -303,14 +303,14 @@ def _figures(found: Sequence[tuple[Photo, Ranked]], cluster: int) -> tuple[float
     few = min(20, n)
     first = hits[:n].sum()
     new_right = sum(is_right and new for _, is_right, new in right)
-    new = sum(is_new for *_, is_new in right)
+    n_new = sum(is_new for *_, is_new in right)
     return (
         float((envelope * hits).sum() / n),
         float(hits[:few].sum() / few),
         float(hits.sum() / n),
         float((len(hits[:n]) - first) / first) if first else float("nan"),
         new_right / len(found),
-        (new - new_right) / len(found),
+        (n_new - new_right) / len(found),
     )
 
 

@@ -17,6 +17,7 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +26,11 @@ from csv_file import write_csv
 from machine import FIELDS as MACHINE
 from machine import machine
 from numpy.typing import NDArray
+from photo_files import photo_files
 from speed import SIZE, timed, whole_run
 
 from prelabel import config
 from prelabel.data import images
-from prelabel.steps.photos import find_photos
 from prelabel.weights.load import load
 from prelabel.weights.models import STAND_IN
 from prelabel_plugins.backbones.timm_network import Network
@@ -60,8 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return NO_GPU
-    files = [photo.file for photo in find_photos(parsed.data).photos if "images" in photo.name]
-    files = files[: parsed.photos]
+    files = photo_files(parsed.data)[: parsed.photos]
     facts: Row = {
         **machine(), "gpu": torch.cuda.get_device_name(), "weights": Path(parsed.weights).stem,
         "size": SIZE, "photos": len(files),
@@ -98,7 +98,7 @@ def run_rows(files: Sequence[Path], weights: str) -> Iterator[Row]:
         settings = [f"backbone.weights={weights}", f"features.size={SIZE}", "backbone.device=cuda"]
         chosen = config.load(recipe, settings)
         torch.cuda.reset_peak_memory_stats()
-        seconds, _ = timed(lambda chosen=chosen: whole_run(files, chosen))
+        seconds, _ = timed(partial(whole_run, files, chosen))
         yield {
             "what": f"run {recipe}",
             "precision": "auto",

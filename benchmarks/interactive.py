@@ -84,9 +84,9 @@ def main() -> int:
 
 def measure(folder: Path, recipe: str, source: str, seed: int, *, half: str) -> Iterator[Row]:
     """One fit; a row for each kind of prompt."""
-    settings = [f"backbone.weights={source}", f"fit.seed={seed}"]
+    chosen = config.load(recipe, [f"backbone.weights={source}", f"fit.seed={seed}"])
     photos = find_photos(folder / "images")
-    model = pipeline.fit(photos, config.load(recipe, settings))
+    model = pipeline.fit(photos, chosen)
     segmenter = Segmenter(model)
     settings = model.config
     scales = Scales(segmenter.backbone, name=settings.backbone.name, sizes=settings.features.sizes)
@@ -110,7 +110,7 @@ def measure(folder: Path, recipe: str, source: str, seed: int, *, half: str) -> 
     for prompt in dict.fromkeys(name for name, *_ in answers):
         ious, baselines, seconds = np.array([a[1:] for a in answers if a[0] == prompt]).T
         yield {
-            "size": settings.features.size,
+            "size": str(settings.features.size),
             "precision": str(model.backbone.get("precision", "")),
             "set": folder.name,
             "half": half,

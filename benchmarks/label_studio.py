@@ -335,7 +335,7 @@ def write(file: Path, part: str, rows: Sequence[Row], labels: Mapping[str, Any])
         }
         for row in rows
     ]
-    write_csv(file, FIELDS, sorted([*kept, *new], key=lambda row: [*PARTS].index(row["part"])))
+    write_csv(file, FIELDS, sorted([*kept, *new], key=lambda row: [*PARTS].index(str(row["part"]))))
 
 
 if __name__ == "__main__":

@@ -30,9 +30,9 @@ def write_set(folder: Path) -> Path:
         (folder / name).mkdir(parents=True, exist_ok=True)
     for i in range(PHOTOS):
         top, left = rng.integers(0, len(texture) - SIDE, 2)
-        photo = np.rot90(texture[top : top + SIDE, left : left + SIDE], rng.integers(4))
-        photo = np.clip(photo * rng.uniform(0.8, 1.2), 0, 255).astype(np.uint8)
-        mask = np.zeros((SIDE, SIDE), dtype=np.uint8)
+        turned = np.rot90(texture[top : top + SIDE, left : left + SIDE], int(rng.integers(4)))
+        photo = np.clip(turned * rng.uniform(0.8, 1.2), 0, 255).astype(np.uint8)
+        mask: NDArray[np.uint8] = np.zeros((SIDE, SIDE), dtype=np.uint8)
         if i % 3 == 0:
             photo, mask = _with_defect(photo, mask, rng, scratch=bool(i % 2))
         PilImage.fromarray(photo).save(folder / "images" / f"{i:02}.png")
@@ -52,10 +52,10 @@ def _with_defect(
             (round(x + s * half * np.cos(angle)), round(y + s * half * np.sin(angle)))
             for s in (-1, 1)
         ]
-        drawn = cv2.line(mask, ends[0], ends[1], 1, 14)
+        drawn = np.asarray(cv2.line(mask, ends[0], ends[1], 1, 14), dtype=np.uint8)
         return np.where(drawn[..., None] > 0, np.uint8(215), photo), drawn
     axes = (int(rng.integers(28, 45)), int(rng.integers(28, 45)))
-    drawn = cv2.ellipse(mask, (x, y), axes, 0, 0, 360, 1, -1)
+    drawn = np.asarray(cv2.ellipse(mask, (x, y), axes, 0, 0, 360, 1, -1), dtype=np.uint8)
     worn = cv2.GaussianBlur(photo, (0, 0), 6)
     return np.where(drawn[..., None] > 0, worn, photo), drawn
 

@@ -98,7 +98,7 @@ def measure(
     rng = np.random.default_rng(seed)
     order = [str(s) for s in rng.permutation(sorted(truths))]
     guesses = [classes[str(c)] for c in rng.choice(present, len(regions))]
-    rows = []
+    rows: list[dict[str, str | int | float]] = []
     for n in CORRECTED:
         corrected = {s for c in present for s in [s for s in order if c in held[s]][:n]}
         known = [e for stem, e, _ in regions if stem in corrected]
@@ -109,7 +109,7 @@ def measure(
         learned = [name or "" for name in names(vectors, [regions[i][2] for i in left])]
         rows.append(
             {
-                "size": model.config.features.size,
+                "size": str(model.config.features.size),
                 "precision": str(model.backbone.get("precision", "")),
                 "seed": seed,
                 "classes": len(present),

@@ -137,7 +137,7 @@ def _only(dataset: Dataset, chosen: Callable[[Prediction], bool]) -> Dataset:
 def measure(truth: Dataset, backbone: str, *, recipe: str, settings: Sequence[str]) -> Row:
     """Fit, predict and match on the photos of the truth. Raises UserError."""
     start = time.perf_counter()
-    if truth.photos is None:
+    if not isinstance(truth.photos, Path):
         raise UserError("the labels do not say where their photos are")
     files: list[Path] = []
     present: set[int] = set()

@@ -44,6 +44,7 @@ import torch
 from csv_file import write_csv
 from empty_cache import empty_cache
 from numpy.typing import NDArray
+from photo_files import photo_files
 from safetensors.torch import save_file
 
 from prelabel import config, pipeline
@@ -51,7 +52,6 @@ from prelabel.config import Config
 from prelabel.data.images import read_image, resize
 from prelabel.data.records import PatchFeatures, PatchMaps
 from prelabel.steps.features import Extractor
-from prelabel.steps.photos import find_photos
 from prelabel.strategies import registry
 from prelabel.strategies.protocols import Backbone
 from prelabel.weights.models import STAND_IN
@@ -106,7 +106,7 @@ def main() -> int:
     parser.add_argument("--size", type=int, default=480)
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    files = [photo.file for photo in find_photos(arguments.data).photos if "images" in photo.name]
+    files = photo_files(arguments.data)
     files = files[:: max(1, len(files) // arguments.photos)][: arguments.photos]
     spent: dict[str, list[Spent]] = {}
     with tempfile.TemporaryDirectory() as folder:

@@ -40,7 +40,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock, patch
 
@@ -228,8 +228,8 @@ def importing(*folders: Path) -> Iterator[None]:
         yield
 
 
-def load(module: str, *folders: Path) -> ModuleType:
-    """A module of the authors'."""
+def load(module: str, *folders: Path) -> Any:
+    """A module of the authors', in which functions may be replaced."""
     with importing(*folders):
         return importlib.import_module(module)
 
@@ -243,7 +243,8 @@ def tokencut_of(folder: Path) -> Method:
         _, _, mask, *_ = module.ncut(
             torch.from_numpy(tokens)[None], vectors.shape[:2], [1, 1], (3, *vectors.shape[:2]), TAU
         )
-        return mask[None] > 0
+        found: Masks = mask[None] > 0
+        return found
 
     return run
 
@@ -305,7 +306,8 @@ def deep_spectral_of(folder: Path) -> Method:
         vector = module.get_eigenvectors_from_features(keys, "laplacian")[1].numpy()
         positive = (vector > 0).mean()
         vector = -vector if 0.5 < positive < 1 else vector
-        return (vector > 0).reshape(1, *vectors.shape[:2])
+        found: Masks = (vector > 0).reshape(1, *vectors.shape[:2])
+        return found
 
     return run
 

@@ -57,8 +57,8 @@ def main() -> int:
     for name, value in measured.items():
         print(f"  {name:<46} {value:>12,.1f}")
     print(f"\n{arguments.photos:,} photos by {arguments.workers} workers:")
-    for name, value, assumption in plan(measured, arguments):
-        print(f"  {name:<46} {value:>12}   {assumption}")
+    for name, amount, assumption in plan(measured, arguments):
+        print(f"  {name:<46} {amount:>12}   {assumption}")
     return 0
 
 

@@ -167,8 +167,8 @@ def measure(
         features = extract(image)
         has_object = bool(((truth > 0) & (truth != metrics.VOID)).any())
         for name, found in _alone(segmenter, image, features):
-            mask = found.masks.any(axis=0) if len(found.masks) else np.zeros(truth.shape, bool)
-            iou = metrics.foreground_iou(mask, truth) if has_object else np.nan
+            alone = found.masks.any(axis=0) if len(found.masks) else np.zeros(truth.shape, bool)
+            iou = metrics.foreground_iou(np.asarray(alone), truth) if has_object else np.nan
             ious[name].append(iou)
         clusters = np.zeros(truth.shape, dtype=np.int64)
         for region in prediction.regions:
@@ -185,7 +185,7 @@ def measure(
         row={
             **labels,
             "set": folder.name,
-            "size": chosen.features.size,
+            "size": str(chosen.features.size),
             "precision": str(model.backbone.get("precision", "")),
             "seed": seed,
             "photos": len(truths),

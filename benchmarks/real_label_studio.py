@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 import httpx
 from PIL import Image
 
+from prelabel.label_studio import create
 from prelabel.label_studio.api.client import Client
 from prelabel.label_studio.demo import demo
 from prelabel.label_studio.demo.local_server import LocalServer
@@ -171,7 +172,7 @@ class Bench:
 class Backend:
     """Asks the backend as Label Studio does: a connection for each request."""
 
-    found: demo.Backend
+    found: create.Backend
     server: LocalServer
 
     def setup(self, project: Project) -> str:

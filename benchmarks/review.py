@@ -130,7 +130,7 @@ def measure(model: FittedModel, fitted: Fitted, seed: int) -> list[dict[str, str
                     reached[f"right_{seconds}"] = round(reviewer.named_right, 4)
             rows.append(
                 {
-                    "size": model.config.features.size,
+                    "size": str(model.config.features.size),
                     "precision": str(model.backbone.get("precision", "")),
                     "seed": seed,
                     "photos": len(fitted.photos),

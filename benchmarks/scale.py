@@ -148,7 +148,7 @@ def _starts(*, folder: str, n_photos: int) -> None:
         for i, block in enumerate(blocks.read())
     ]
     clusterer = spherical_kmeans.SphericalKMeans()
-    starts = {str(k): clusterer.fit(np.concatenate(drawn), k=k, seed=0) for k in KS}
+    starts: dict[str, Any] = {str(k): clusterer.fit(np.concatenate(drawn), k=k, seed=0) for k in KS}
     np.savez(Path(folder) / "starts.npz", **starts)
 
 
@@ -257,10 +257,11 @@ class _Stages:
         self._time(fit_levels, "_survey", "look at all")
         self._time(fit_levels, "group_photos", "groups")
         self._time(fit_levels, "_draw_patches", "sample")
-        self._time(patch_clusters, "fit_centroids", "fit sample")
-        self._time(patch_clusters, "fit_blocks", "fit all")
-        self._time(patch_clusters, "_rate", "scores")
-        fit_blocks = patch_clusters.fit_blocks
+        clusters: Any = patch_clusters
+        self._time(clusters, "fit_centroids", "fit sample")
+        self._time(clusters, "fit_blocks", "fit all")
+        self._time(clusters, "_rate", "scores")
+        fit_blocks = clusters.fit_blocks
         before = self.passes
 
         def counted(clusterer: Any, blocks: Callable[[], Any], starts: Any) -> Any:
@@ -275,7 +276,7 @@ class _Stages:
             self.passes = self.passes or before + own
             return answer
 
-        patch_clusters.fit_blocks = counted
+        clusters.fit_blocks = counted
 
     @staticmethod
     def text(values: Mapping[str, float]) -> str:

@@ -73,7 +73,7 @@ def main() -> int:
                     "every": arguments.every,
                 }
                 for row in measure(session, arguments.opened, arguments.seed):
-                    found = {k: str({**labels, **row}.get(k, "")) for k in FIELDS}
+                    found: Row = {k: str({**labels, **row}.get(k, "")) for k in FIELDS}
                     rows = [other for other in rows if _key(other) != _key(found)]
                     rows.append(found)
                     print(" ".join(f"{k}={found[k]}" for k in FIELDS), flush=True)

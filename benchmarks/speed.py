@@ -20,7 +20,9 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +30,8 @@ from csv_file import write_csv
 from empty_cache import empty_cache
 from machine import FIELDS as MACHINE
 from machine import machine
+from numpy.typing import NDArray
+from photo_files import photo_files
 from PIL import Image
 
 from prelabel import config
@@ -61,7 +65,7 @@ def main() -> int:
     parser.add_argument("--what", default="now", help="a word for the row, such as a commit")
     arguments = parser.parse_args()
 
-    files = [photo.file for photo in find_photos(arguments.data).photos if "images" in photo.name]
+    files = photo_files(arguments.data)
     files = files[:: max(1, len(files) // arguments.photos)][: arguments.photos]
     bare = Bare(arguments.weights)
     best = arguments.batches[0]
@@ -69,8 +73,7 @@ def main() -> int:
     if len(arguments.batches) > 1:
         few = files[:16]
         seconds = {
-            size: timed(lambda size=size: bare.run(few, size))[0] / len(few)
-            for size in arguments.batches
+            size: timed(partial(bare.run, few, size))[0] / len(few) for size in arguments.batches
         }
         best = min(seconds, key=lambda size: seconds[size])
         print("bare pass, seconds per photo:", {b: round(s, 3) for b, s in seconds.items()})
@@ -126,7 +129,8 @@ class Bare:
         device = best_device()
         bfloat16 = computes_bfloat16(device)
         self.device, self.dtype = device, torch.bfloat16 if bfloat16 else torch.float32
-        self.network = load("", source).model.eval().to(device, self.dtype)
+        model: Any = load("", source).model  # a vision transformer of timm
+        self.network = model.eval().to(device, self.dtype)
         patch = self.network.patch_embed.patch_size[0]
         self.side = SIZE // patch * patch
         normal = self.network.pretrained_cfg
@@ -139,7 +143,7 @@ class Bare:
             batch = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(self.device, self.dtype)
             self.network(batch).float().cpu()
 
-    def _pixels(self, file: Path) -> np.ndarray:
+    def _pixels(self, file: Path) -> NDArray[np.float32]:
         image = Image.open(file).convert("RGB").resize((self.side, self.side))
         return (np.asarray(image, dtype=np.float32) - self.mean) / self.std
 

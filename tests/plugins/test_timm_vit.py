@@ -21,6 +21,7 @@ from prelabel.errors import UserError
 from prelabel.steps.features import Extractor
 from prelabel.storage.threads import open_lanes
 from prelabel.strategies.contracts import check
+from prelabel.strategies.protocols import CropBackbone
 from prelabel.strategies.registry import make
 from prelabel.weights.load import load
 from prelabel.weights.timm_import import timm
@@ -386,13 +387,16 @@ def test_int8__is_openvinos(vit: MakeVit) -> None:
 
 def test_for_crops__is_int8_instead_of_float32(vit: MakeVit) -> None:
     pytest.importorskip("openvino", reason="the extra openvino is not installed")
-    assert vit(runtime="openvino", precision="float32").for_crops.precision == "int8"
-    for backbone in (
+    backbone = vit(runtime="openvino", precision="float32")
+    assert isinstance(backbone, CropBackbone)
+    assert backbone.for_crops.identity() == {**backbone.identity(), "precision": "int8"}
+    for exact in (
         vit(precision="float32"),
         vit(runtime="openvino", precision="bfloat16"),
         vit(runtime="openvino", precision="int8"),
     ):
-        assert backbone.for_crops is backbone
+        assert isinstance(exact, CropBackbone)
+        assert exact.for_crops is exact
 
 
 def test_openvino__is_for_cpus(vit: MakeVit) -> None:

@@ -96,7 +96,7 @@ class SphericalKMeans:
         the mean cosine distance shrinks by the share ``until``.
         """
         distances: NDArray[np.float64] = np.full(len(runs), np.inf)
-        inverse = 1 / _lengths(unit)
+        inverse = _inverse_lengths(unit)
         for _ in range(self.iterations):
             before = distances
             runs, distances = _next_centroids([_sum_members(unit, inverse, runs)], runs)
@@ -121,7 +121,7 @@ class _Sums:
 
 
 def _sum_block(points: Float, *, runs: Sequence[Float]) -> _Sums:
-    return _sum_members(points, 1 / _lengths(points), runs)
+    return _sum_members(points, _inverse_lengths(points), runs)
 
 
 def _sum_members(points: Float, inverse: Float, runs: Sequence[Float]) -> _Sums:
@@ -174,6 +174,10 @@ def _lengths(points: Float) -> Float:
     """float32 (n,), not 0."""
     lengths = np.sqrt(np.einsum("nd,nd->n", points, points))  # a third of norm()'s time
     return np.asarray(np.maximum(lengths, 1e-12))
+
+
+def _inverse_lengths(points: Float) -> Float:
+    return np.asarray(1 / _lengths(points), dtype=np.float32)
 
 
 def _plus_plus(unit: Float, k: int, rng: np.random.Generator) -> Float:
