@@ -279,7 +279,8 @@ def _only_cls(block: Any, tokens: Tensor, feature: str) -> tuple[Tensor, Tensor,
     The CLS token behind it (n, 1, dim), the feature of all tokens (n, n_tokens, dim), and the scores of
     the CLS token's attention (n, heads, 1, n_tokens).
 
-    The other tokens' way through the attention and the MLP leads nowhere.
+    The other tokens' way through the attention and the MLP leads nowhere. The CLS token's mean of values is
+    the value of its mean of tokens, so that one token for each head is projected instead of all.
     """
     attn = block.attn
     attended = block.norm1(tokens)
@@ -288,15 +289,17 @@ def _only_cls(block: Any, tokens: Tensor, feature: str) -> tuple[Tensor, Tensor,
         n, n_tokens, dim = projected.shape
         return projected.reshape(n, n_tokens, attn.num_heads, dim // attn.num_heads).transpose(1, 2)
 
-    keys, values = (_project(attn, attended, name) for name in ("key", "value"))
+    keys = _project(attn, attended, "key")
     query = attn.q_norm(heads(_project(attn, attended[:, :1], "query")))
     key = attn.k_norm(heads(keys))
-    mixed = functional.scaled_dot_product_attention(query, key, heads(values))
-    cls = tokens[:, :1] + block.ls1(attn.proj(mixed.transpose(1, 2).flatten(2)))
-    cls = cls + block.ls2(block.mlp(block.norm2(cls)))
-    known = {"key": keys, "value": values}
-    patches = known[feature] if feature in known else _project(attn, attended, feature)
     scores = (query @ key.transpose(-2, -1)).float() * query.shape[-1] ** -0.5
+    means = scores.softmax(dim=-1).to(tokens.dtype)[:, :, 0] @ attended  # (n, heads, dim)
+    values = _project(attn, means, "value")  # by all heads, of which each takes its own
+    head = torch.arange(attn.num_heads, device=tokens.device)
+    own = values.reshape(len(tokens), attn.num_heads, attn.num_heads, -1)[:, head, head]
+    cls = tokens[:, :1] + block.ls1(attn.proj(own.flatten(1)[:, None]))
+    cls = cls + block.ls2(block.mlp(block.norm2(cls)))
+    patches = keys if feature == "key" else _project(attn, attended, feature)
     return cls, patches, scores
 
 
