@@ -21,8 +21,10 @@ def empty_cache() -> Iterator[Path]:
         cache.mkdir()
         for name in ("weights", "precision.json"):
             (cache / name).symlink_to(usual / name)
+        before = dict(os.environ)
         os.environ["PRELABEL_CACHE"] = str(cache)
+        os.environ.pop("PRELABEL_FEATURES", None)
         try:
             yield Path(folder)
         finally:
-            os.environ["PRELABEL_CACHE"] = str(usual)
+            os.environ.update({**before, "PRELABEL_CACHE": str(usual)})

@@ -26,6 +26,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PRELABEL_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("PRELABEL_HOME", str(tmp_path_factory.mktemp("home")))
+        patch.delenv("PRELABEL_FEATURES", raising=False)
         yield
 
 

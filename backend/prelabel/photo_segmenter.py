@@ -119,11 +119,8 @@ class PhotoSegmenter:
             if kept is not None:
                 found[image.digest] = kept
         missing = [image for image in images if image.digest not in found]
-        if missing:
-            with in_turn(self.backbone):
-                computed = self._scales.extract(missing)
-            for image, features in zip(missing, computed, strict=True):
-                found[image.digest] = features
+        for image, features in zip(missing, self._scales.extract(missing), strict=True):
+            found[image.digest] = features
         return [found[image.digest] for image in images]
 
     def kept_features(self, digest: str) -> PatchFeatures | None:

@@ -292,7 +292,8 @@ def test_openvino__computes_what_torch_does(vit: MakeVit, feature: str) -> None:
             for field in ("patches", "cls", "attention"):
                 reference = torch.from_numpy(getattr(ours, field)).float()
                 assert _close(getattr(theirs, field), reference)
-    assert found.identity() == {**expected.identity(), "runtime": "openvino"}
+    facts = {k: v for k, v in found.identity().items() if k != "crops"}  # by the processor
+    assert facts == {**expected.identity(), "runtime": "openvino"}
 
 
 @pytest.mark.parametrize("runtime", ["torch", "openvino"])
@@ -385,11 +386,16 @@ def test_int8__is_openvinos(vit: MakeVit) -> None:
         vit(precision="int8").identity()
 
 
-def test_for_crops__is_int8_instead_of_float32(vit: MakeVit) -> None:
+def test_for_crops__is_int8_instead_of_float32(
+    vit: MakeVit, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("openvino", reason="the extra openvino is not installed")
+    monkeypatch.setattr("prelabel.weights.devices.computes_int8", lambda: True)
     backbone = vit(runtime="openvino", precision="float32")
     assert isinstance(backbone, CropBackbone)
-    assert backbone.for_crops.identity() == {**backbone.identity(), "precision": "int8"}
+    exact_facts = dict(backbone.identity())
+    assert exact_facts.pop("crops") == "int8"
+    assert backbone.for_crops.identity() == {**exact_facts, "precision": "int8", "vnni": True}
     for exact in (
         vit(precision="float32"),
         vit(runtime="openvino", precision="bfloat16"),
@@ -397,6 +403,39 @@ def test_for_crops__is_int8_instead_of_float32(vit: MakeVit) -> None:
     ):
         assert isinstance(exact, CropBackbone)
         assert exact.for_crops is exact
+    monkeypatch.setattr("prelabel.weights.devices.computes_int8", lambda: False)
+    assert backbone.for_crops is backbone
+    assert backbone.identity() == exact_facts
+
+
+def test_int8__a_network_is_loaded_once(vit: MakeVit, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openvino", reason="the extra openvino is not installed")
+    monkeypatch.setattr("prelabel_plugins.backbones.timm_network._networks", {})
+    monkeypatch.setattr("prelabel_plugins.backbones.timm_network._fastest", lambda *_: "float32")
+    loaded: list[Network] = []
+    make_network = Network.__init__
+
+    def counted(self: Network, *args: Any, **kwargs: Any) -> None:
+        loaded.append(self)
+        make_network(self, *args, **kwargs)
+
+    monkeypatch.setattr(Network, "__init__", counted)
+    for precision in ("auto", "int8", "float32"):
+        vit(runtime="openvino", precision=precision).identity()
+    assert len(loaded) == 1
+
+
+def test_int8__beside_float32(vit: MakeVit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are compiled at their first photo: torch traces one network at a time."""
+    pytest.importorskip("openvino", reason="the extra openvino is not installed")
+    photo = _photo()[None]
+    for _ in range(3):
+        monkeypatch.setattr("prelabel_plugins.backbones.timm_network._networks", {})
+        backbones = [vit(runtime="openvino", precision=own) for own in ("float32", "int8")]
+        backbones[0].identity()
+        with ThreadPoolExecutor(2) as pool:
+            exact, rough = pool.map(lambda backbone: backbone.extract(photo)[0], backbones)
+        assert exact.patches.shape == rough.patches.shape
 
 
 def test_openvino__is_for_cpus(vit: MakeVit) -> None:

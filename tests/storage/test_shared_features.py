@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load, save
 
 from prelabel.data.records import Image, PatchFeatures
 from prelabel.errors import UserError
@@ -16,6 +18,11 @@ from prelabel.steps.shared_features import SharedFeatures
 from prelabel.storage.remote import RemoteFolder, place
 from support.command_line import LIGHT, cli, contents, write_discs
 from support.small_photos import as_picture, tiny_config
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(empty_cache: Path) -> Path:
+    return empty_cache
 
 
 @pytest.fixture
@@ -76,25 +83,67 @@ def test_shared__what_is_fetched_is_kept_for_prompts(
 
 def test_shared__each_kind_of_features_has_its_own(tmp_path: Path) -> None:
     one, other = SharedFeatures(tmp_path / "a"), SharedFeatures(tmp_path / "b")
-    [features] = _scales().extract([as_picture(0)])
-    one.put({"00": features})
-    assert list(one.get(["00", "01"])) == ["00"]
-    assert other.get(["00"]) == {}
+    pictures = [as_picture(i) for i in range(2)]
+    [features] = _scales().extract(pictures[:1])
+    one.put({pictures[0].digest: features})
+    assert list(one.get(pictures, _all)) == [pictures[0].digest]
+    assert one.get(pictures, lambda photo, found: False) == {}
+    assert other.get(pictures, _all) == {}
 
 
-@pytest.mark.parametrize("damage", [b"", b"nothing", None])
+def _all(photo: Image, features: PatchFeatures) -> bool:
+    return True
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "no arrays", "other grid", "other dim", "NaN"])
 def test_shared__damaged_is_computed_again(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, computed: list[str], damage: bytes | None
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, computed: list[str], damage: str
 ) -> None:
     monkeypatch.setenv("PRELABEL_FEATURES", str(tmp_path))
     [whole] = _scales().extract([as_picture(0)])
     [file] = tmp_path.rglob("*.safetensors")
     good = file.read_bytes()
-    file.write_bytes(good[:-9] if damage is None else damage)
+    arrays = load(good)
+    patches = arrays["patches"]
+    file.write_bytes(
+        {
+            "empty": b"",
+            "cut": good[:-9],
+            "no arrays": save({}),
+            "other grid": save({**arrays, "patches": patches[:-1]}),
+            "other dim": save({**arrays, "patches": np.ascontiguousarray(patches[..., :-1])}),
+            "NaN": save({**arrays, "patches": patches * np.float16(np.nan)}),
+        }[damage]
+    )
     [again] = _scales().extract([as_picture(0)])
     assert len(computed) == 2
     np.testing.assert_array_equal(again.patches, whole.patches)
     assert file.read_bytes() == good
+
+
+def test_shared__what_cannot_be_shared_is_kept_here(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def full(file: Path, write: object) -> None:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setenv("PRELABEL_FEATURES", str(tmp_path))
+    monkeypatch.setattr("prelabel.steps.shared_features.write_again_if_removed", full)
+    with (
+        pytest.raises(UserError, match=r"PRELABEL_FEATURES\): Stale file handle"),
+        _scales() as some,
+    ):
+        some.extract([as_picture(0)], store=True)
+    assert as_picture(0).digest in _scales()
+
+
+@pytest.mark.parametrize("named", ["~nobody-of-this-name/x", "s3:/bucket"])
+def test_shared__a_name_that_is_no_place(monkeypatch: pytest.MonkeyPatch, named: str) -> None:
+    monkeypatch.setenv("PRELABEL_FEATURES", named)
+    with pytest.raises(
+        UserError, match=r"PRELABEL_FEATURES = .*: expected a folder, or an address"
+    ):
+        _scales()
 
 
 def test_shared__tells_what_is_wrong(
@@ -111,9 +160,7 @@ def test_shared__tells_what_is_wrong(
     monkeypatch.setenv("PRELABEL_FEATURES", memory)
     with monkeypatch.context() as patch:
         patch.setattr(MemoryFileSystem, "cat_file", denied)
-        with pytest.raises(
-            UserError, match=r"access is denied.*PRELABEL_FEATURES needs permission"
-        ):
+        with pytest.raises(UserError, match=r"PRELABEL_FEATURES\): Forbidden: .*correct that"):
             _scales().extract([as_picture(0)])
         patch.setattr(MemoryFileSystem, "cat_file", unreachable)
         with pytest.raises(UserError, match=r"cannot be reached \(RuntimeError: no route\)"):

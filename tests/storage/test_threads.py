@@ -62,6 +62,19 @@ def test_lane_map__each_lane_has_its_share_of_the_threads() -> None:
     assert share_of(5) == 5
 
 
+def test_lane_map__goes_on_while_one_takes_longer() -> None:
+    others = threading.Semaphore(0)
+
+    def work(i: int) -> int:
+        if i == 0:
+            assert all(others.acquire(timeout=20) for _ in range(4))
+        else:
+            others.release()
+        return i
+
+    assert [found for _, found in lane_map(work, range(6), lanes=2)] == [0, 1, 2, 3, 4, 5]
+
+
 def test_lane_map__one_lane_is_the_callers_thread() -> None:
     taken: list[int] = []
     stream = lane_map(lambda i: (i, threading.get_ident(), share_of(4)), _noted(taken), lanes=1)

@@ -743,6 +743,15 @@ class OtherForCrops(DependsOnBatch):
 
 
 @dataclass(frozen=True)
+class FailsForCrops(DependsOnBatch):
+    threads: ClassVar[int] = 2
+
+    @property
+    def for_crops(self) -> NegativeAttention:
+        return NegativeAttention()
+
+
+@dataclass(frozen=True)
 class WithoutWeights(DependsOnBatch):
     def extract(self, images: Bytes) -> Sequence[PatchFeatures]:
         raise UserError("no weights here: fetch them")
@@ -773,6 +782,8 @@ class WithoutWeights(DependsOnBatch):
         ("backbone", PathInIdentity, "identity: .*JSON"),
         ("backbone", PatchOfZero, "patch: .*0.*1"),
         ("backbone", OtherForCrops, r"for_crops \(dim\): is 3, expected 2"),
+        ("backbone", FailsForCrops, "for_crops: extract .*attention.*mean -1"),
+        ("backbone", FailsForCrops, r"for_crops \(threads\): is 1, expected at least 2"),
         ("backbone", WithoutWeights, "UserError: no weights here: fetch them"),
     ],
 )

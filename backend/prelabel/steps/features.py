@@ -50,6 +50,15 @@ class Extractor:
         with costs_the_photo():
             return self._extract(photos)
 
+    def fits(self, photo: Image, features: PatchFeatures) -> bool:
+        """Whether features may be what ``extract`` returns for that photo."""
+        [grid] = self._grids([photo])
+        try:
+            check_features("features", features, grid, dim=self.backbone.dim)
+        except ContractError:
+            return False
+        return True
+
     def _extract(self, photos: Sequence[Image]) -> list[PatchFeatures]:
         if self.size > tiles.LARGEST:
             return [self._tiled(photo) for photo in photos]

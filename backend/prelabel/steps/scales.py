@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -21,7 +21,7 @@ from prelabel.steps.features import Extractor, from_arrays, to_arrays
 from prelabel.steps.positions import resample
 from prelabel.steps.shared_features import SharedFeatures
 from prelabel.storage.files import cache_folder
-from prelabel.strategies.lanes import lanes
+from prelabel.strategies.lanes import in_turn, lanes
 from prelabel.strategies.protocols import Backbone
 
 
@@ -129,7 +129,21 @@ class Scales:
     ) -> Iterable[PatchFeatures]:
         kept = {image.digest: self._kept(number, image.digest) for image in images}
         found = {digest: features for digest, features in kept.items() if features is not None}
-        new = self._shared_or_computed(number, [i for i in images if i.digest not in found])
+        missing = [image for image in images if image.digest not in found]
+        extractor, shared = self._extractors[number], self._shared[number]
+        fetched = shared.get(missing, extractor.fits) if shared else {}
+        missing = [image for image in missing if image.digest not in fetched]
+        with in_turn(extractor.backbone) if missing else nullcontext():
+            features = extractor.extract(missing)
+        computed = {i.digest: own for i, own in zip(missing, features, strict=True)}
+        self._keep(number, {**fetched, **computed}, store=store)
+        if shared:
+            shared.put(computed)
+        found |= fetched | computed
+        return [found[image.digest] for image in images if image.digest in found]
+
+    def _keep(self, number: int, new: Mapping[str, PatchFeatures], *, store: bool) -> None:
+        """Put features into this machine's cache."""
         recent = self._recent[number]
         for digest, features in new.items():
             if store:
@@ -138,19 +152,6 @@ class Scales:
             elif recent:
                 with suppress(OSError):  # a full disk: they are computed again when needed
                     recent.put(digest, features)
-        found |= new
-        return [found[image.digest] for image in images if image.digest in found]
-
-    def _shared_or_computed(self, number: int, images: Sequence[Image]) -> dict[str, PatchFeatures]:
-        """Features by digest: what another machine has computed is not computed again."""
-        shared, extractor = self._shared[number], self._extractors[number]
-        found = shared.get([image.digest for image in images]) if shared else {}
-        missing = [image for image in images if image.digest not in found]
-        features = extractor.extract(missing)
-        computed = {i.digest: own for i, own in zip(missing, features, strict=True)}
-        if shared:
-            shared.put(computed)
-        return found | computed
 
 
 def merge(scales: Sequence[PatchFeatures]) -> PatchFeatures:

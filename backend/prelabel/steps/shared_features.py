@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from prelabel.data.records import PatchFeatures
+from prelabel.data.records import Image, PatchFeatures
 from prelabel.errors import UserError
 from prelabel.steps.features import from_arrays, to_arrays
 from prelabel.storage.files import write_again_if_removed
@@ -31,22 +31,35 @@ class SharedFeatures:
 
     @classmethod
     def named(cls, key: str) -> SharedFeatures | None:
-        """Those of a kind, in ``$PRELABEL_FEATURES``; None if that is not set."""
+        """Those of a kind, in ``$PRELABEL_FEATURES``; None if that is not set. Raises UserError."""
         named = os.environ.get(VARIABLE)
         if not named:
             return None
-        root = place(named)
-        return cls((root.expanduser() if isinstance(root, Path) else root) / key)
+        try:
+            root = place(named)
+            return cls((root.expanduser() if isinstance(root, Path) else root) / key)
+        except (UserError, RuntimeError) as error:  # no such user
+            raise UserError(
+                f"{VARIABLE} = {named!r}: expected a folder, or an address such as s3://bucket/features"
+            ) from error
 
-    def get(self, digests: Sequence[str]) -> dict[str, PatchFeatures]:
-        """The features of those photos that have some there. Raises UserError if the storage does not
-        answer, or refuses."""
+    def get(
+        self, photos: Sequence[Image], fits: Callable[[Image, PatchFeatures], bool]
+    ) -> dict[str, PatchFeatures]:
+        """By digest, the features of those photos that have some there which fit. Raises UserError if the
+        storage does not answer, or refuses."""
         with ThreadPoolExecutor(_REQUESTS) as pool:
-            found = zip(digests, pool.map(self._get, digests), strict=True)
-            return {digest: features for digest, features in found if features is not None}
+            found = zip(
+                photos, pool.map(lambda photo: self._get(photo.digest), photos), strict=True
+            )
+            return {
+                photo.digest: features
+                for photo, features in found
+                if features is not None and fits(photo, features)
+            }
 
     def put(self, photos: Mapping[str, PatchFeatures]) -> None:
-        """Keep the features of photos by their digests. Raises UserError and OSError."""
+        """Keep the features of photos by their digests. Raises UserError."""
         with ThreadPoolExecutor(_REQUESTS) as pool:
             list(pool.map(self._put, photos, photos.values()))
 
@@ -54,20 +67,26 @@ class SharedFeatures:
         try:
             return from_arrays(load(file_in(self.folder, _name(digest)).read_bytes()))
         except PermissionError as error:
-            raise UserError(
-                f"{self.folder}: access is denied ({error}): {VARIABLE} needs permission to list, read "
-                "and write there"
-            ) from error
+            raise self._told(error) from error
         except (OSError, KeyError, TypeError, ValueError, SafetensorError):
             return None  # not there, or damaged: computed again
 
     def _put(self, digest: str, features: PatchFeatures) -> None:
         data = save(to_arrays(features))
-        if isinstance(self.folder, Path):
-            file = self.folder / _name(digest)
-            write_again_if_removed(file, lambda beside: beside.write_bytes(data))
-        else:
+        if not isinstance(self.folder, Path):
             self.folder.write(_name(digest), data)
+            return
+        file = self.folder / _name(digest)
+        try:
+            write_again_if_removed(file, lambda beside: beside.write_bytes(data))
+        except OSError as error:
+            raise self._told(error) from error
+
+    def _told(self, error: OSError) -> UserError:
+        return UserError(
+            f"{self.folder} ({VARIABLE}): {error.strerror or error}: what is there is read, and what is "
+            "computed is written; correct that or leave the variable out, and run the command again"
+        )
 
 
 def _name(digest: str) -> str:

@@ -33,6 +33,7 @@ LEFT_OUT = {
     "prelabel.errors": "messages",
     "prelabel.weights.artifacts": "warns of weights",
     "prelabel.weights.precision": "chooses a precision, which is in the keys",
+    "prelabel.steps.shared_features": "where features are kept",
     "prelabel.storage": "where results are kept and how many are computed at once",
     "prelabel.config": "settings: their values are in the keys",
     "prelabel.model": "what was fitted: its values are in the keys",

@@ -148,9 +148,7 @@ def _check_backbone(harness: Harness[Backbone]) -> None:
         harness.note("identity", "", f"returned what JSON cannot hold ({error})")
 
     if isinstance(strategy, CropBackbone):
-        for name in ("patch", "dim", "batch"):
-            mine, crops = getattr(strategy, name), getattr(strategy.for_crops, name)
-            harness.expect(crops == mine, "for_crops", name, f"is {crops!r}, expected {mine!r}")
+        _check_for_crops(harness, strategy.for_crops)
 
     patch, batch = strategy.patch, strategy.batch
     calls: list[tuple[Callable[[], object], object]] = []
@@ -168,6 +166,24 @@ def _check_backbone(harness: Harness[Backbone]) -> None:
             harness.expect(same, "extract", case, "a photo's features changed with its neighbours")
             calls.append((partial(strategy.extract, photos), answers))
     _check_threads(harness, "extract", calls)
+
+
+def _check_for_crops(harness: Harness[Backbone], crops: Backbone) -> None:
+    strategy = harness.strategy
+    for name in ("patch", "dim", "batch"):
+        found, expected = getattr(crops, name), getattr(strategy, name)
+        harness.expect(found == expected, "for_crops", name, f"is {found!r}, expected {expected!r}")
+    if isinstance(strategy, Concurrent):
+        threads = crops.threads if isinstance(crops, Concurrent) else 1
+        found = f"is {threads}, expected at least {strategy.threads}"
+        harness.expect(threads >= strategy.threads, "for_crops", "threads", found)
+    shape = (strategy.batch, 2 * strategy.patch, 3 * strategy.patch, 3)
+    own: Harness[Backbone] = Harness(crops)
+    answers = own.call("black", "extract", np.zeros(shape, dtype=np.uint8))
+    if answers is not FAILED:
+        _are_features(answers, own, "black", 2, 3)
+    for line in own.broken:
+        harness.note("for_crops", "", line)
 
 
 def _check_threads(

@@ -20,3 +20,8 @@ def computes_bfloat16(device: torch.device) -> bool:
         return False
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(bool(getattr(torch.cpu, check, bool)()) for check in checks)
+
+
+def computes_int8() -> bool:
+    """Whether the CPU has instructions for products in int8 (VNNI), without which they are slower."""
+    return bool(getattr(torch.cpu, "_is_vnni_supported", bool)())

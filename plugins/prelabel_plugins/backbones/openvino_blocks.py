@@ -19,6 +19,8 @@ _HINTS = {torch.bfloat16: "bf16", torch.float32: "f32"}
 _GROUP = 64
 """Numbers of a token, and weights of an output, that share a scale in int8. With 32 the error is a fifth
 smaller and the time a tenth longer."""
+_compiling = threading.Lock()
+"""One at a time: torch cannot trace two networks beside each other."""
 
 
 def check_installed() -> None:
@@ -52,7 +54,6 @@ class OpenVinoBlocks:
         self._dtype, self._int8 = dtype, int8
         self._threads, self._streams = threads, streams
         self._compiled: Any = None
-        self._compiling = threading.Lock()
         self._of_thread = threading.local()
 
     def __call__(self, tokens: Tensor, rope: Tensor | None = None) -> Tensor:
@@ -61,7 +62,7 @@ class OpenVinoBlocks:
         ``rope``: the rotary positions of networks that have them.
         """
         inputs = [tokens.float()] if rope is None else [tokens.float(), rope.float()]
-        with self._compiling:
+        with _compiling:
             if self._compiled is None:
                 self._compiled = self._compile(inputs)
         if not hasattr(self._of_thread, "request"):
@@ -116,8 +117,10 @@ class _Int8Linear(torch.nn.Module):
         group = _GROUP if inputs % _GROUP == 0 else inputs
         weights = exact.weight.reshape(outputs, inputs // group, group)
         scale = weights.abs().amax(dim=2, keepdim=True).clamp_min(1e-12) / 127
-        self.rounded = torch.nn.Buffer((weights / scale).round().to(torch.int8))
-        self.scale = torch.nn.Buffer(scale)
+        self.rounded: Tensor
+        self.scale: Tensor
+        self.register_buffer("rounded", (weights / scale).round().to(torch.int8))
+        self.register_buffer("scale", scale)
         self.bias = exact.bias
 
     @property

@@ -49,13 +49,17 @@ def _load(key: tuple[str, str, str, str, str]) -> Network:
     model, weights, precision, device, runtime = key
     if runtime == "openvino":
         check_installed()
-    loaded = load(model, weights)
     chosen = _device(device, runtime)
     name = _fastest(chosen, runtime) if precision == "auto" else precision
-    if len(_networks) >= 4:  # two networks, as where weights are compared
-        _networks.clear()
-    network = Network(loaded, device=chosen, dtype=getattr(torch, name), runtime=runtime)
-    _networks[key] = _networks[loaded.architecture, *key[1:]] = network
+    network = _networks.get((model, weights, name, device, runtime))
+    if network is None:
+        loaded = load(model, weights)
+        if len(set(_networks.values())) >= 2:  # as where weights are compared
+            _networks.clear()
+        network = Network(loaded, device=chosen, dtype=getattr(torch, name), runtime=runtime)
+    for known in (model, network.architecture):
+        for asked in (precision, name):
+            _networks[known, weights, asked, device, runtime] = network
     return network
 
 

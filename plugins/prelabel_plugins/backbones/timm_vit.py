@@ -88,6 +88,7 @@ class TimmVit:
             "precision": self._precision,
             "device": network.device.type,
             "runtime": network.runtime,
+            **self._int8_facts,
         }
 
     def extract(self, images: NDArray[np.uint8]) -> Sequence[PatchFeatures]:
@@ -97,10 +98,24 @@ class TimmVit:
 
     @property
     def for_crops(self) -> TimmVit:
-        """The same in int8, where OpenVINO would compute in float32: a region's vector needs no more."""
+        """The same in int8, where OpenVINO would compute in float32 and the CPU has instructions for it.
+
+        A region's vector needs no more.
+        """
         if self.runtime == "openvino" and self._precision == "float32":
-            return dataclasses.replace(self, precision="int8")
+            from prelabel.weights.devices import computes_int8
+
+            return dataclasses.replace(self, precision="int8") if computes_int8() else self
         return self
+
+    @property
+    def _int8_facts(self) -> Mapping[str, object]:
+        """What decides the numbers in int8: OpenVINO rounds otherwise where the CPU has no VNNI."""
+        if self.precision == "int8":
+            from prelabel.weights.devices import computes_int8
+
+            return {"vnni": computes_int8()}
+        return {} if self.for_crops is self else {"crops": "int8"}
 
     @property
     def _precision(self) -> str:
