@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -15,6 +14,7 @@ from prelabel.errors import UserError
 from prelabel.steps.features import from_arrays, to_arrays
 from prelabel.storage.files import write_again_if_removed
 from prelabel.storage.remote import Place, file_in, place
+from prelabel.storage.threads import prefetch_map
 
 VARIABLE = "PRELABEL_FEATURES"
 """Names the folder; there is one for each kind of features in it."""
@@ -48,20 +48,17 @@ class SharedFeatures:
     ) -> dict[str, PatchFeatures]:
         """By digest, the features of those photos that have some there which fit. Raises UserError if the
         storage does not answer, or refuses."""
-        with ThreadPoolExecutor(_REQUESTS) as pool:
-            found = zip(
-                photos, pool.map(lambda photo: self._get(photo.digest), photos), strict=True
-            )
-            return {
-                photo.digest: features
-                for photo, features in found
-                if features is not None and fits(photo, features)
-            }
+        found = prefetch_map(lambda photo: self._get(photo.digest), photos, workers=_REQUESTS)
+        return {
+            photo.digest: features
+            for photo, features in found
+            if features is not None and fits(photo, features)
+        }
 
     def put(self, photos: Mapping[str, PatchFeatures]) -> None:
         """Keep the features of photos by their digests. Raises UserError."""
-        with ThreadPoolExecutor(_REQUESTS) as pool:
-            list(pool.map(self._put, photos, photos.values()))
+        for _ in prefetch_map(lambda one: self._put(*one), photos.items(), workers=_REQUESTS):
+            pass
 
     def _get(self, digest: str) -> PatchFeatures | None:
         try:
