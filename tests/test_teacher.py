@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from prelabel.config import change
 from prelabel.labelled_photos import labelled_photos, match
 from prelabel.model import FittedModel
 from prelabel.photo_segmenter import PhotoSegmenter
@@ -17,6 +18,7 @@ from prelabel.steps.patch_labels import LabelledPhoto
 from prelabel.steps.photos import find_photos
 from prelabel.steps.taught import Taught
 from prelabel.storage.progress import RunLog
+from prelabel.strategies.protocols import MoreRegions
 from prelabel.teacher import Teacher
 from support.command_line import disc_labels, write_discs
 from support.small_photos import tiny_config
@@ -88,3 +90,18 @@ def test_segmenter__of_what_taught_nothing_finds_what_levels_find(
     found = Segmenter(replace(model, taught=taught)).find(image, features)
     assert found.regions == plain.regions
     assert np.array_equal(found.masks, plain.masks)
+
+
+def test_segmenter__makes_more_regions_where_labels_say_so(lesson: Lesson) -> None:
+    model, segmenter, known = lesson
+    model = replace(model, config=change(model.config, ["separator.name=merge"]))
+    taught = Teacher(model, segmenter.known_features).teach(known)
+    separator = Segmenter(replace(model, taught=taught)).separator
+    assert separator == model.config.strategy("separator")
+    more = replace(taught, facts=replace(taught.facts, more_regions=True))
+    assert more.digest != taught.digest
+    found = Segmenter(replace(model, taught=more)).separator
+    assert isinstance(separator, MoreRegions)
+    assert found == separator.with_more_regions()
+    plain = replace(model, taught=more, config=change(model.config, ["separator.name=connected"]))
+    assert Segmenter(plain).separator == plain.config.strategy("separator")

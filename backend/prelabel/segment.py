@@ -34,7 +34,7 @@ from prelabel.steps.regions import PhotoRegions, RegionSource, agreement, find_r
 from prelabel.steps.taught import points_of
 from prelabel.strategies import registry
 from prelabel.strategies.checks import check_array, refine, separate
-from prelabel.strategies.protocols import Clusterer, Splitter
+from prelabel.strategies.protocols import Clusterer, MoreRegions, Splitter
 
 Float = NDArray[np.float32]
 
@@ -154,6 +154,12 @@ class Segmenter:
         self.learner = config.strategy("learner")
         self.refiner = config.strategy("refiner")
         self.separator = config.strategy("separator")
+        if (
+            self.taught
+            and self.taught.facts.more_regions
+            and isinstance(self.separator, MoreRegions)
+        ):
+            self.separator = self.separator.with_more_regions()
         self.embedder = config.strategy("embedder")
 
     def describe(self, image: Image, features: PatchFeatures, found: PhotoRegions) -> Segment:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import ArrayLike, NDArray
 
 from prelabel.data.records import PatchMaps
-from prelabel.strategies.protocols import Separator, Splitter
+from prelabel.strategies.protocols import MoreRegions, Separator, Splitter
 from prelabel.strategies.registry import make
 from prelabel_plugins.separators.hierarchy import choose_nodes
 from prelabel_plugins.separators.merging import Merging, merge_patches
@@ -332,6 +332,30 @@ def test_zoom__cuts_the_photo_as_merge_does() -> None:
     merged = _separate(make("separator", "merge", {"similar": 0.3}), refined, vectors)
     zoomed = _separate(make("separator", "zoom", {"similar": 0.3}), refined, vectors)
     assert np.array_equal(zoomed, merged)
+
+
+@pytest.mark.parametrize("name", ["merge", "zoom"])
+def test_with_more_regions__what_was_one_comes_apart(name: str) -> None:
+    vectors = _vectors(_letters("ccbb ccbb ccbb ccbb"))  # a cosine of 0.6
+    separator = make("separator", name, {"similar": 0.56})
+    assert isinstance(separator, MoreRegions)
+    more = separator.with_more_regions()
+    assert isinstance(separator, Separator)
+    assert _separate(separator, np.ones((16, 16)), vectors).max() == 1
+    assert _separate(more, np.ones((16, 16)), vectors).max() == 2
+
+
+def test_with_more_regions__in_crops_too() -> None:
+    separator = make("separator", "zoom", {"similar": 0.99, "within": 0.55})
+    assert isinstance(separator, MoreRegions)
+    more = separator.with_more_regions()
+    vectors, image = _vectors(_letters("ccbb ccbb")), np.zeros((8, 16, 3), dtype=np.uint8)
+    mask = np.ones((8, 16), dtype=np.bool_)
+    assert isinstance(separator, Splitter)
+    assert separator.split(mask, vectors=vectors, image=image).max() == 1
+    assert isinstance(more, Splitter)
+    assert more.split(mask, vectors=vectors, image=image).max() == 2
+    assert replace(more, within=0.55) == replace(separator, similar=1.0)  # type: ignore[type-var]
 
 
 def test_separators__the_threshold_itself_is_background() -> None:

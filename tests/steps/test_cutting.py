@@ -34,6 +34,16 @@ def test_cut_parts__two_discs(neck: float, objects: int) -> None:
         assert labels[20, 20] != labels[20, 36]
 
 
+@pytest.mark.parametrize(("radius", "objects"), [(3, 1), (4, 1), (5, 2), (10, 2)])
+def test_cut_parts__a_limb_stays_on_its_body(radius: int, objects: int) -> None:
+    # Joined by a line one pixel wide; 5² is 0.25 of 10², 4² 0.16.
+    line = (ROWS == 20) & (COLUMNS > 20) & (COLUMNS < 45)
+    limbs = LEFT | disc(20, 45, radius) | line
+    labels = cut_parts(limbs, 0.85)
+    assert labels.max() == objects
+    assert ((labels > 0) == limbs).all()
+
+
 @pytest.mark.parametrize(
     "mask", [LEFT, disc(20, 0, 12), np.ones((40, 60), np.bool_), (ROWS > 15) & (ROWS < 25)]
 )
@@ -102,6 +112,23 @@ def test_choose_cutting__one_photo_of_many_is_chance() -> None:
     apart = Drawn(LEFT | RIGHT, np.stack([LEFT, RIGHT & ~LEFT]))
     plain = Drawn(LEFT, LEFT[None])
     assert choose_cutting([apart, *[plain] * 9], [0.13] * 11, min_area=0.002)[0] == Cutting()
-    assert choose_cutting([apart, apart, plain], [0.13] * 5, min_area=0.002)[0] == Cutting()
+    assert choose_cutting([apart, plain, plain], [0.13] * 4, min_area=0.002)[0] == Cutting()
     chosen, _ = choose_cutting([*[apart] * 9, plain], [0.13] * 19, min_area=0.002)
     assert chosen.neck > 0.6
+
+
+def test_choose_cutting__a_foreground_that_hides_objects_is_cut_before_it_is_known_to_help() -> (
+    None
+):
+    one = LEFT | disc(20, 38, 10)  # with a neck of 0.44
+    hidden = np.stack([disc(20, 14, 4), disc(20, 24, 4), disc(20, 36, 4)])  # none of them is found
+    areas = [0.02] * 6
+    assert choose_cutting([Drawn(one, hidden)] * 2, areas, min_area=0.002)[0] == Cutting(
+        0.75, more_regions=True
+    )
+    assert choose_cutting([Drawn(one, hidden[:1])] * 2, areas, min_area=0.002)[0] == Cutting()
+    # Objects that are smaller than what is kept are not hidden.
+    assert choose_cutting([Drawn(one, hidden)] * 2, areas, min_area=0.05)[0].neck == 0
+    # What was drawn as one in photo after photo is not cut, however many objects others hide.
+    together = [Drawn(one, np.stack([one, *hidden]))] * 9
+    assert choose_cutting(together, [0.3] * 36, min_area=0.002)[0] == Cutting()

@@ -26,6 +26,8 @@ FACTS = Facts(
     name_weight=0.5,
     scores={"0": 0.2, "0.25": 0.4},
     name_scores={"0": 1.0},
+    neck=0.65,
+    more_regions=True,
 )
 
 

@@ -193,6 +193,18 @@ def test_check__a_separator_that_splits_wrongly(
     assert broken("separator", _zoom(lambda mask, _: mask.astype(np.int32))) == []
 
 
+@pytest.mark.parametrize("other", [lambda self: None, lambda self: self])
+def test_check__a_separator_that_makes_no_more_regions(
+    broken: Broken, other: Callable[[object], object]
+) -> None:
+    made = _separate(lambda p: np.zeros(p.shape, dtype=np.int32))
+    made.with_more_regions = other  # type: ignore[attr-defined]
+    [promise] = broken("separator", made)
+    assert re.search(
+        "^with_more_regions.*returned .*, expected the same kind with other settings", promise
+    )
+
+
 # Engines
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -15,6 +16,8 @@ Float = NDArray[np.float32]
 Labels = NDArray[np.int32]
 _BLUR = 4
 """Pixels that the depth of a pixel takes from around it."""
+_LIMB = 0.2
+"""A bulge smaller than this share of its neighbour is a part of it, as a leg or a head is, whatever its neck."""
 
 
 def cut_parts(mask: Mask, neck: float) -> Labels:
@@ -99,9 +102,39 @@ def _basins(depth: Float, mask: Mask) -> Labels:
 
 def _joined(bulges: Bulges, neck: float) -> Labels:
     """For each bulge the number of its object: neighbours join, the widest neck first, while the neck
-    is not narrower than ``neck`` of the thinner one."""
-    basins, depth, peaks = bulges.basins, bulges.depth, bulges.peaks.copy()
-    n = len(peaks)
+    is not narrower than ``neck`` of the thinner one; then limbs join what they are on."""
+    peaks, areas = bulges.peaks.copy(), np.bincount(bulges.basins.ravel())
+    borders = _borders(bulges)
+    parent = list(range(len(peaks)))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    def join(are_one: Callable[[list[int], float], bool]) -> bool:
+        """Join those neighbours that are one object by their numbers and the width of their neck; whether
+        there were some."""
+        n_joined = 0
+        for first, second, width in borders:
+            low, high = both = sorted((root(first), root(second)))
+            if low != high and are_one(both, width):
+                parent[high] = low
+                peaks[low] = max(peaks[low], peaks[high])
+                areas[low] += areas[high]
+                n_joined += 1
+        return n_joined > 0
+
+    join(lambda both, width: width >= neck * peaks[both].min())
+    while join(lambda both, _: areas[both].min() < _LIMB * areas[both].max()):
+        pass
+    return np.array([root(i) for i in range(len(peaks))], dtype=np.int32)
+
+
+def _borders(bulges: Bulges) -> list[tuple[int, int, float]]:
+    """Two neighbouring bulges and the width of the neck between them, the widest first."""
+    basins, depth, n = bulges.basins, bulges.depth, len(bulges.peaks)
     first, second, width = [], [], []
     for a, b, da, db in (
         (basins[:, :-1], basins[:, 1:], depth[:, :-1], depth[:, 1:]),
@@ -118,17 +151,5 @@ def _joined(bulges: Bulges, neck: float) -> Labels:
     )
     widest = np.zeros(len(pairs))
     np.maximum.at(widest, where.ravel(), np.concatenate(width))
-    parent = np.arange(n)
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = int(parent[i])
-        return i
-
-    for k in np.argsort(-widest, kind="stable"):
-        low, high = sorted((root(int(pairs[k] // n)), root(int(pairs[k] % n))))
-        if low != high and widest[k] >= neck * min(peaks[low], peaks[high]):
-            parent[high] = low
-            peaks[low] = max(peaks[low], peaks[high])
-    return np.array([root(i) for i in range(n)], dtype=np.int32)
+    order = np.argsort(-widest, kind="stable")
+    return [(int(pairs[k] // n), int(pairs[k] % n), float(widest[k])) for k in order]

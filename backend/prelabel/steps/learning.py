@@ -90,6 +90,7 @@ def learn(
             reach=reach_of(means, spread),
             neck=cutting.neck,
             smallest=cutting.smallest,
+            more_regions=cutting.more_regions,
             name_weight=_best(name_scores, _UNTRIED_NAMES),
             scores=scores,
             name_scores=name_scores,

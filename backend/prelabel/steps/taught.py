@@ -43,7 +43,7 @@ class Facts:
         smoothing, peak: as in `Blend`.
         reach: distance of a photo's mean patch from the nearest labelled photo's up to which the
             learner is believed wholly; from twice that on, it is not.
-        neck, smallest: as in `Cutting`.
+        neck, smallest, more_regions: as in `Cutting`.
         name_weight: in [0, 1], how much of a region's class is the learner's; exemplars have the
             rest.
         name_scores: for each weight that was tried the share of the regions of photos that were
@@ -61,6 +61,7 @@ class Facts:
     reach: AtLeast0 = 0.0
     neck: Weight = 0.0
     smallest: Weight | None = None
+    more_regions: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +98,7 @@ class Taught:
     @property
     def cutting(self) -> Cutting:
         """How foreground becomes objects."""
-        return Cutting(self.facts.neck, self.facts.smallest)
+        return Cutting(self.facts.neck, self.facts.smallest, self.facts.more_regions)
 
     def region_scores(self, shares: Float, vectors: Float) -> Float:
         """How far each region is of each class, float32 (n, n_classes) in [0, 1].

@@ -50,6 +50,7 @@ from prelabel.strategies.protocols import (
     Embedder,
     Foreground,
     Learner,
+    MoreRegions,
     PhotosEmbedder,
     Refiner,
     Separator,
@@ -424,6 +425,11 @@ def _check_separator(harness: Harness[Separator]) -> None:
                 harness.passes(answer, "separate", case, check)
     if isinstance(harness.strategy, Splitter):
         _check_split(harness)
+    if isinstance(harness.strategy, MoreRegions):
+        other = harness.strategy.with_more_regions()
+        fits = type(other) is type(harness.strategy) and other != harness.strategy
+        found = f"returned {other!r}, expected the same kind with other settings"
+        harness.expect(fits, "with_more_regions", "", found)
 
 
 def _check_split(harness: Harness[Separator]) -> None:

@@ -358,6 +358,18 @@ class Splitter(Protocol):
 
 
 @runtime_checkable
+class MoreRegions(Protocol):
+    """What a separator has as well if it can make more regions than by its settings.
+
+    It is asked where labelled photos show more objects than regions are found.
+    """
+
+    def with_more_regions(self) -> Separator:
+        """One of the same kind, with settings that make more regions."""
+        ...
+
+
+@runtime_checkable
 class Embedder(Protocol):
     """Regions to vectors; regions with similar vectors become one class."""
 

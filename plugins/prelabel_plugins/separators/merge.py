@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated
+from dataclasses import dataclass, replace
+from typing import Annotated, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ from prelabel_plugins.separators.merging import merge_patches
 
 Float = NDArray[np.float32]
 Labels = NDArray[np.int32]
+LESS_MERGED = 0.05
+"""What is added to the similarity down to which patches are merged, for more regions."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,10 @@ class Merge:
 
     similar: Annotated[float, Field(ge=-1, le=1)] = 0.55
     smallest: Annotated[float, Field(ge=0, lt=1)] = 0.1
+
+    def with_more_regions(self) -> Self:
+        """One that merges a little less."""
+        return replace(self, similar=min(self.similar + LESS_MERGED, 1.0))
 
     def separate(
         self,
