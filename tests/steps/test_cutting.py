@@ -127,6 +127,9 @@ def test_choose_cutting__a_foreground_that_hides_objects_is_cut_before_it_is_kno
         0.75, more_regions=True
     )
     assert choose_cutting([Drawn(one, hidden[:1])] * 2, areas, min_area=0.002)[0] == Cutting()
+    two = [Drawn(one, hidden[:2])]  # 1 more in 2 is chance, 3 in 6 is not
+    assert choose_cutting(two, areas, min_area=0.002)[0] == Cutting()
+    assert choose_cutting(two * 3, areas, min_area=0.002)[0].more_regions
     # Objects that are smaller than what is kept are not hidden.
     assert choose_cutting([Drawn(one, hidden)] * 2, areas, min_area=0.05)[0].neck == 0
     # What was drawn as one in photo after photo is not cut, however many objects others hide.
