@@ -280,7 +280,7 @@ class Segmenter:
             rles = [region.rle for region in found.regions]
             return replace(found, shares=region_shares(classes, rles, *foreground.shape))
 
-        labels = cut_regions(labels, cutting.neck)
+        labels = cut_regions(labels, cutting.neck, cutting.limb)
         found = make(labels)
         can_split = patches is not None and isinstance(self.separator, Splitter)
         return replace(found, source=RegionSource(labels, make)) if can_split else found

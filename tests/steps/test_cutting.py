@@ -39,8 +39,9 @@ def test_cut_parts__a_limb_stays_on_its_body(radius: int, objects: int) -> None:
     # Joined by a line one pixel wide; 5² is 0.25 of 10², 4² 0.16.
     line = (ROWS == 20) & (COLUMNS > 20) & (COLUMNS < 45)
     limbs = LEFT | disc(20, 45, radius) | line
-    labels = cut_parts(limbs, 0.85)
+    labels = cut_parts(limbs, 0.85, 0.2)
     assert labels.max() == objects
+    assert cut_parts(limbs, 0.85).max() == 2
     assert ((labels > 0) == limbs).all()
 
 
@@ -60,10 +61,12 @@ def test_cut_parts__one_pixel_and_parts_that_touch_at_a_corner() -> None:
     assert cut_parts(np.ones((1, 1), np.bool_), 0.85).tolist() == [[1]]
 
 
-@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.6, 0.95]))
-def test_cut_parts__keeps_the_foreground_and_never_joins(seed: int, neck: float) -> None:
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.6, 0.95]), st.sampled_from([0, 0.2]))
+def test_cut_parts__keeps_the_foreground_and_never_joins(
+    seed: int, neck: float, limb: float
+) -> None:
     mask = np.random.default_rng(seed).random((12, 15)) < 0.6
-    labels, parts = cut_parts(mask, neck), cut_parts(mask, 0)
+    labels, parts = cut_parts(mask, neck, limb), cut_parts(mask, 0)
     assert ((labels > 0) == mask).all()
     assert set(np.unique(labels)) == set(range(int(labels.max()) + 1)) | {0}
     for number in range(1, int(labels.max()) + 1):

@@ -16,13 +16,11 @@ Float = NDArray[np.float32]
 Labels = NDArray[np.int32]
 _BLUR = 4
 """Pixels that the depth of a pixel takes from around it."""
-_LIMB = 0.2
-"""A bulge smaller than this share of its neighbour is a part of it, as a leg or a head is, whatever its neck."""
 
 
-def cut_parts(mask: Mask, neck: float) -> Labels:
-    """Numbers of the parts (8 neighbours) of a mask from 1, int32 (h, w), cut at necks."""
-    return Bulges.of(mask).cut(neck) if neck > 0 else connected_parts(mask)
+def cut_parts(mask: Mask, neck: float, limb: float = 0.0) -> Labels:
+    """Numbers of the parts (8 neighbours) of a mask from 1, int32 (h, w), cut as by `Bulges.cut`."""
+    return Bulges.of(mask).cut(neck, limb) if neck > 0 else connected_parts(mask)
 
 
 def connected_parts(mask: Mask) -> Labels:
@@ -31,9 +29,9 @@ def connected_parts(mask: Mask) -> Labels:
     return np.asarray(parts, dtype=np.int32)
 
 
-def cut_regions(labels: Labels, neck: float) -> Labels:
-    """Regions int32 (h, w), numbers from 1, each cut into its parts at necks; not cut if ``neck`` is
-    0."""
+def cut_regions(labels: Labels, neck: float, limb: float = 0.0) -> Labels:
+    """Regions int32 (h, w), numbers from 1, each cut into its parts as by `Bulges.cut`; not cut if ``neck``
+    is 0."""
     if neck <= 0:
         return labels
     found, n = np.zeros_like(labels), 0
@@ -42,7 +40,7 @@ def cut_regions(labels: Labels, neck: float) -> Labels:
             continue
         wide = tuple(slice(max(0, side.start - _BLUR), side.stop + _BLUR) for side in window)
         inside = labels[wide] == number
-        parts = cut_parts(inside, neck)
+        parts = cut_parts(inside, neck, limb)
         found[wide][inside] = parts[inside] + n
         n += int(parts.max())
     return found
@@ -71,12 +69,13 @@ class Bulges:
         np.maximum.at(peaks, basins.ravel(), depth.ravel())
         return cls(mask, depth, basins, peaks)
 
-    def cut(self, neck: float) -> Labels:
-        """Numbers of the parts from 1, cut where a neck is narrower than this share of the thinner
-        bulge."""
+    def cut(self, neck: float, limb: float = 0.0) -> Labels:
+        """Numbers of the parts from 1, cut where a neck is narrower than the share ``neck`` of the thinner
+        bulge; but bulges that are smaller than the share ``limb`` of their neighbour stay on it, as a leg
+        or a head does."""
         if neck <= 0 or not self.mask.any():
             return connected_parts(self.mask)
-        return numbered(_joined(self, neck)[self.basins])
+        return numbered(_joined(self, neck, limb)[self.basins])
 
 
 def numbered(values: NDArray[np.int64] | Labels) -> Labels:
@@ -100,7 +99,7 @@ def _basins(depth: Float, mask: Mask) -> Labels:
     return numbered(np.where(mask, following.reshape(mask.shape) + 1, 0))
 
 
-def _joined(bulges: Bulges, neck: float) -> Labels:
+def _joined(bulges: Bulges, neck: float, limb: float) -> Labels:
     """For each bulge the number of its object: neighbours join, the widest neck first, while the neck
     is not narrower than ``neck`` of the thinner one; then limbs join what they are on."""
     peaks, areas = bulges.peaks.copy(), np.bincount(bulges.basins.ravel())
@@ -127,7 +126,7 @@ def _joined(bulges: Bulges, neck: float) -> Labels:
         return n_joined > 0
 
     join(lambda both, width: width >= neck * peaks[both].min())
-    while join(lambda both, _: areas[both].min() < _LIMB * areas[both].max()):
+    while join(lambda both, _: areas[both].min() < limb * areas[both].max()):
         pass
     return np.array([root(i) for i in range(len(peaks))], dtype=np.int32)
 
