@@ -16,6 +16,7 @@ from prelabel.steps.learning import learn
 from prelabel.steps.patch_labels import LabelledPhoto
 from prelabel.steps.taught import Taught
 from prelabel.storage.threads import one_blas_thread
+from prelabel.strategies.protocols import MoreRegions
 
 Float = NDArray[np.float32]
 
@@ -46,6 +47,7 @@ class Teacher:
                 levels_of=self._levels_of,
                 seed=model.config.fit.seed,
                 min_area=model.config.regions.min_area,
+                can_make_more=isinstance(self._segmenter.separator, MoreRegions),
                 kept=self._kept,
             )
 

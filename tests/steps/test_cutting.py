@@ -120,21 +120,46 @@ def test_choose_cutting__one_photo_of_many_is_chance() -> None:
     assert chosen.neck > 0.6
 
 
-def test_choose_cutting__a_foreground_that_hides_objects_is_cut_before_it_is_known_to_help() -> (
-    None
-):
-    one = LEFT | disc(20, 38, 10)  # with a neck of 0.44
-    hidden = np.stack([disc(20, 14, 4), disc(20, 24, 4), disc(20, 36, 4)])  # none of them is found
-    areas = [0.02] * 6
-    assert choose_cutting([Drawn(one, hidden)] * 2, areas, min_area=0.002)[0] == Cutting(
-        0.75, more_regions=True
-    )
-    assert choose_cutting([Drawn(one, hidden[:1])] * 2, areas, min_area=0.002)[0] == Cutting()
-    two = [Drawn(one, hidden[:2])]  # 1 more in 2 is chance, 3 in 6 is not
-    assert choose_cutting(two, areas, min_area=0.002)[0] == Cutting()
-    assert choose_cutting(two * 3, areas, min_area=0.002)[0].more_regions
-    # Objects that are smaller than what is kept are not hidden.
-    assert choose_cutting([Drawn(one, hidden)] * 2, areas, min_area=0.05)[0].neck == 0
-    # What was drawn as one in photo after photo is not cut, however many objects others hide.
-    together = [Drawn(one, np.stack([one, *hidden]))] * 9
-    assert choose_cutting(together, [0.3] * 36, min_area=0.002)[0] == Cutting()
+ONE = LEFT | disc(20, 38, 10)  # with a neck of 0.44
+SIDE_BY_SIDE = np.stack([disc(20, 14, 4), disc(20, 24, 4), disc(20, 36, 4)])  # none of them is found
+
+
+def _chosen(photos: list[Drawn], *, min_area: float = 0.002, can_make_more: bool = True) -> Cutting:
+    areas = [float(drawn.mean()) for photo in photos for drawn in photo.objects]
+    return choose_cutting(photos, areas, min_area=min_area, can_make_more=can_make_more)[0]
+
+
+def test_choose_cutting__objects_that_share_parts_come_apart_before_it_is_known_to_help() -> None:
+    crowded = Drawn(ONE, SIDE_BY_SIDE)
+    expected = Cutting(0.75, more_regions=True)
+    assert expected.limb == 0.2
+    assert _chosen([crowded] * 2) == expected
+    assert _chosen([crowded]) == Cutting()  # one photo is chance
+    assert _chosen([crowded] * 2, can_make_more=False) == Cutting()
+    assert _chosen([crowded] * 2, min_area=0.05).neck == 0  # objects that are smaller than what is kept
+    alone = Drawn(ONE, SIDE_BY_SIDE[:1])
+    assert _chosen([alone] * 2) == Cutting()
+    assert _chosen([crowded] * 2 + [alone] * 18) == expected  # 4 for 20 parts
+    assert _chosen([crowded] * 2 + [alone] * 19) == Cutting()
+
+
+def test_choose_cutting__objects_that_the_foreground_misses_share_nothing() -> None:
+    found, missed = disc(10, 10, 6), disc(30, 45, 6)
+    photo = Drawn(found, np.stack([found, missed]))
+    assert _chosen([photo] * 5) == Cutting()
+    # Less than half of the other lies in the part.
+    half = Drawn(found, np.stack([found, disc(10, 17, 6)]))
+    assert _chosen([half] * 5) == Cutting()
+
+
+def test_choose_cutting__what_was_drawn_as_one_stays_one_whatever_shares_parts() -> None:
+    limbless = Drawn(ONE, np.stack([ONE, *SIDE_BY_SIDE]))
+    assert _chosen([limbless] * 9) == Cutting()
+
+
+def test_choose_cutting__a_wider_neck_and_more_regions() -> None:
+    # The necks are 0.89 of the bulges: 0.75 does not cut them.
+    left, right = disc(20, 20, 10), disc(20, 30, 10)
+    touching = Drawn(left | right, np.stack([left & (COLUMNS < 25), right & (COLUMNS >= 25)]))
+    assert _chosen([touching] * 9) == Cutting(0.95, more_regions=True)
+    assert _chosen([touching] * 9, can_make_more=False) == Cutting(0.95)

@@ -71,8 +71,8 @@ class Bulges:
 
     def cut(self, neck: float, limb: float = 0.0) -> Labels:
         """Numbers of the parts from 1, cut where a neck is narrower than the share ``neck`` of the thinner
-        bulge; but bulges that are smaller than the share ``limb`` of their neighbour stay on it, as a leg
-        or a head does."""
+        bulge; but bulges that are smaller than the share ``limb`` of their neighbour, with what has joined
+        it, stay on it as a leg or a head does."""
         if neck <= 0 or not self.mask.any():
             return connected_parts(self.mask)
         return numbered(_joined(self, neck, limb)[self.basins])
@@ -112,21 +112,23 @@ def _joined(bulges: Bulges, neck: float, limb: float) -> Labels:
             i = parent[i]
         return i
 
-    def join(are_one: Callable[[list[int], float], bool]) -> bool:
-        """Join those neighbours that are one object by their numbers and the width of their neck; whether
-        there were some."""
+    def join(are_one: Callable[[int, int, float], bool]) -> bool:
+        """Join neighbours for which ``are_one``, of their numbers and the width of the neck between them, is
+        true; whether there were some."""
         n_joined = 0
         for first, second, width in borders:
-            low, high = both = sorted((root(first), root(second)))
-            if low != high and are_one(both, width):
+            low, high = sorted((root(first), root(second)))
+            if low != high and are_one(low, high, width):
                 parent[high] = low
                 peaks[low] = max(peaks[low], peaks[high])
                 areas[low] += areas[high]
                 n_joined += 1
         return n_joined > 0
 
-    join(lambda both, width: width >= neck * peaks[both].min())
-    while join(lambda both, _: areas[both].min() < limb * areas[both].max()):
+    join(lambda a, b, width: width >= neck * min(peaks[a], peaks[b]))
+    while limb > 0 and join(
+        lambda a, b, _: areas[a] < limb * areas[b] or areas[b] < limb * areas[a]
+    ):
         pass
     return np.array([root(i) for i in range(len(peaks))], dtype=np.int32)
 

@@ -12,18 +12,16 @@ from numpy.typing import NDArray
 from prelabel.data.bulges import Bulges, Labels
 from prelabel.data.masks import Mask
 
-_OF_MANY = 0.75
-"""The neck where the foreground hides objects. On photos of animals and of everyday scenes, after ten photos, 0.65 to
-0.85 find 1 to 8 more of 100 objects of the others than 0 does, but ten photos are too few to tell that."""
-_LIMB = 0.2
-"""The limb there: with it, a quarter of the regions that are no object are spared, and as many are found. Cells are
-of all sizes, and have none."""
-NECKS = (0.0, 0.6, _OF_MANY, 0.85, 0.95)
+_CROWDED_NECK, _CROWDED_LIMB = 0.75, 0.2
+"""The neck and the limb (as in `Bulges.cut`) where objects share parts of the foreground. On photos of animals and of
+everyday scenes, after ten photos, necks of 0.65 to 0.85 find 1 to 8 more of 100 objects of other photos than no cutting,
+but ten photos are too few to tell that. With the limb as many are found, and a quarter fewer regions are wrong."""
+_CROWDED = 0.2
+"""Objects that share a part with another, for each part that holds one, from which on that is the rule. Of 3 to 20
+photos of animals it was 0.2 to 1.7, of everyday scenes 0.7 to 4.7; where a photo shows one object, at most 0.12 in
+several photos."""
+NECKS = (0.0, 0.6, _CROWDED_NECK, 0.85, 0.95)
 """Widths of necks that are compared; 0 does not cut."""
-_MORE = 0.2
-"""By how much more objects were drawn than the foreground has parts, as a share of these, from which on it hides
-some, which lie side by side in one. Of up to 35 photos of animals it was 0.2 to 1.5, where each photo shows one object
--0.8 to 0."""
 _SMALLEST, _SMALL = (0.05, 1 / 4), (0.25, 1 / 2)
 """Quantiles of the drawn areas, and the shares of them that may be the smallest area that is kept. The second
 only where it keeps more than the settings do: else it leaves out objects of other photos, after 20 photos of
@@ -43,8 +41,8 @@ class Cutting:
         neck: in [0, 1]; two bulges of a part are two objects if the neck between them is narrower
             than this share of the thinner bulge. 0 leaves parts as they are.
         smallest: share of the photo; smaller objects are left out. None: as the settings say.
-        more_regions: whether the separator makes more regions than by its settings, if it can; limbs then
-            stay where they are.
+        more_regions: whether the separator makes more regions than by its settings; limbs then stay where
+            they are.
     """
 
     neck: float = 0.0
@@ -54,7 +52,7 @@ class Cutting:
     @property
     def limb(self) -> float:
         """As in `Bulges.cut`."""
-        return _LIMB if self.more_regions else 0.0
+        return _CROWDED_LIMB if self.more_regions else 0.0
 
 
 @dataclass(frozen=True)
@@ -67,11 +65,17 @@ class Drawn:
 
 
 def choose_cutting(
-    photos: Sequence[Drawn], areas: Sequence[float], *, min_area: float
+    photos: Sequence[Drawn],
+    areas: Sequence[float],
+    *,
+    min_area: float,
+    can_make_more: bool = False,
 ) -> tuple[Cutting, float]:
     """The cutting that gives back most of the drawn objects, and its F1 over all photos.
 
-    ``areas``: of drawn objects, as shares of their photos. ``min_area``: the settings'.
+    ``areas``: of drawn objects, as shares of their photos. ``min_area``: the settings'. ``can_make_more``:
+    whether the separator can make more regions; then, where objects share parts of the foreground, these
+    are cut unless the photos show that less is given back.
     """
     if not photos or not areas:
         return Cutting(), 0.0
@@ -80,21 +84,21 @@ def choose_cutting(
     bulges = [Bulges.of(photo.foreground) for photo in photos]
 
     @cache
-    def overlaps(way: Cutting) -> list[_Overlaps]:
-        parts = (one.cut(way.neck, way.limb) for one in bulges)
+    def overlaps(cutting: Cutting) -> list[_Overlaps]:
+        parts = (one.cut(cutting.neck, cutting.limb) for one in bulges)
         return [_Overlaps.of(own, p.objects) for own, p in zip(parts, photos, strict=True)]
 
-    plain = overlaps(Cutting())
-    best = Cutting(_OF_MANY, more_regions=True) if _hides_objects(plain, min_area) else Cutting()
-    found = overlaps(best)
-    best_score = _f1(found, min_area)
-    unchanged = np.array([_f1([photo], min_area) for photo in found])
-    for way in dict.fromkeys([best, *(Cutting(neck) for neck in NECKS)]):
-        found = overlaps(way)
+    ways = [Cutting(neck) for neck in NECKS]
+    if can_make_more and _share_parts(overlaps(Cutting()), min_area):
+        ways = [Cutting(neck, more_regions=True) for neck in (_CROWDED_NECK, *NECKS[1:])] + ways
+    best = ways[0]
+    best_score = _f1(overlaps(best), min_area)
+    unchanged = np.array([_f1([photo], min_area) for photo in overlaps(best)])
+    for way in ways:
         for least in smallest:
             area = min_area if least is None else least
-            score = _f1(found, area)
-            gains = np.array([_f1([photo], area) for photo in found]) - unchanged
+            score = _f1(overlaps(way), area)
+            gains = np.array([_f1([photo], area) for photo in overlaps(way)]) - unchanged
             error = float(gains.std(ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else 0.0
             if score > best_score + _MARGIN and gains.mean() > 2 * error:
                 best, best_score = replace(way, smallest=least), score
@@ -103,11 +107,13 @@ def choose_cutting(
 
 @dataclass(frozen=True)
 class _Overlaps:
-    """Areas of a photo's parts as shares of it, which of them are an object, and the objects' areas."""
+    """Areas of a photo's parts as shares of it, which of them are an object, the objects' areas, and the
+    number from 0 of the part that holds half of each or more, or -1."""
 
     areas: NDArray[np.float64]
     is_object: NDArray[np.bool_]
     objects: NDArray[np.float64]
+    held_by: NDArray[np.int64]
 
     @classmethod
     def of(cls, parts: Labels, objects: NDArray[np.bool_]) -> _Overlaps:
@@ -115,21 +121,29 @@ class _Overlaps:
         n = int(labels.max()) + 1
         areas = np.bincount(labels, minlength=n)[1:]
         is_object = np.zeros(n - 1, dtype=np.bool_)
-        for drawn in objects:
+        held_by = np.full(len(objects), -1)
+        for i, drawn in enumerate(objects):
             both = np.bincount(labels[drawn.ravel()], minlength=n)[1:]
             if len(both):
                 top = int(both.argmax())
                 union = areas[top] + int(drawn.sum()) - both[top]
                 is_object[top] |= bool(both[top] >= _FOUND * union)
-        return cls(areas / len(labels), is_object, objects.mean(axis=(1, 2)))
+                held_by[i] = top if 2 * both[top] >= drawn.sum() else -1
+        return cls(areas / len(labels), is_object, objects.mean(axis=(1, 2)), held_by)
+
+    def holders(self, least: float) -> tuple[int, int]:
+        """The number of parts that hold objects, and of these objects; both as large as ``least``."""
+        held = self.held_by[(self.objects >= least) & (self.held_by >= 0)]
+        held = held[self.areas[held] >= least]
+        return len(np.unique(held)), len(held)
 
 
-def _hides_objects(overlaps: Sequence[_Overlaps], least: float) -> bool:
-    """Whether more objects were drawn than the foreground has parts, clearly and not by chance (by the square root
-    of their number, as in counts); objects and parts as large as is kept."""
-    parts = sum(int((o.areas >= least).sum()) for o in overlaps)
-    drawn = sum(int((o.objects >= least).sum()) for o in overlaps)
-    return parts > 0 and drawn - parts >= max(_MORE * parts, np.sqrt(drawn))
+def _share_parts(photos: Sequence[_Overlaps], least: float) -> bool:
+    """Whether objects share parts of the foreground with others as a rule, and in two photos or more."""
+    counts = [photo.holders(least) for photo in photos]
+    shared = [objects - parts for parts, objects in counts]
+    rule = sum(shared) >= _CROWDED * sum(parts for parts, _ in counts)
+    return rule and sum(n > 0 for n in shared) >= 2
 
 
 def _f1(overlaps: Sequence[_Overlaps], least: float) -> float:

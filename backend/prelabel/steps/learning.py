@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,6 +53,7 @@ def learn(
     levels_of: Callable[[str], Float],
     seed: int,
     min_area: float = 0.0,
+    can_make_more: bool = False,
     kept: Kept | None = None,
 ) -> Taught:
     """Learn from labelled photos.
@@ -65,6 +66,7 @@ def learn(
         levels_of: P(foreground) float32 (h, w) of the levels alone, of the photo with a digest.
         seed: of everything that is drawn.
         min_area: share of a photo from which on parts are kept, if labels do not tell.
+        can_make_more: as in `choose_cutting`.
         kept: of an earlier call with the same learner, center and seed; changed for the next one.
     """
     known = kept or Kept()
@@ -76,7 +78,10 @@ def learn(
     learned = fit_learner(learner, summaries)
     areas = drawn_areas(photos)
     blend, scores = _choose_blend(left_out, areas)
-    cutting = _choose_cutting(left_out, blend, areas, min_area) if learned else Cutting()
+    cutting = Cutting()
+    if learned:
+        drawn = list(_drawn(left_out, blend))
+        cutting, _ = choose_cutting(drawn, areas, min_area=min_area, can_make_more=can_make_more)
     means, spread = _mean_patches(photos, labels.mean_of)
     name_scores = _means(names)
     vectors, vector_classes = exemplars_of(photos, labels.classes)
@@ -221,14 +226,8 @@ def _left_out(learned: Float, levels: Float, shares: Float, believed: float) -> 
     return LeftOut(learned, levels, truth, known, believed)
 
 
-def _choose_cutting(
-    left_out: Sequence[tuple[LabelledPhoto, LeftOut]],
-    blend: Blend,
-    areas: Sequence[float],
-    min_area: float,
-) -> Cutting:
-    """How the foreground of photos that were left out is best cut into what was drawn."""
-    drawn = []
+def _drawn(left_out: Sequence[tuple[LabelledPhoto, LeftOut]], blend: Blend) -> Iterator[Drawn]:
+    """The foreground of photos that were left out, and what was drawn on them."""
     for photo, known in left_out:
         if any(r.weight < 1 for r in photo.regions) or not photo.complete:
             continue  # of boxes and of photos that are labelled in part the objects are not known
@@ -238,8 +237,7 @@ def _choose_cutting(
         own = [r.rle for r in photo.regions if r.name]
         objects = [patch_coverage([rle], height, width) >= 0.5 for rle in own]
         masks = np.stack(objects) if objects else np.zeros((0, height, width), dtype=np.bool_)
-        drawn.append(Drawn(p > 0.5, masks[masks.any(axis=(1, 2))]))
-    return choose_cutting(drawn, areas, min_area=min_area)[0]
+        yield Drawn(p > 0.5, masks[masks.any(axis=(1, 2))])
 
 
 def _mean_patches(

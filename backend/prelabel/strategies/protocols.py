@@ -361,11 +361,11 @@ class Splitter(Protocol):
 class MoreRegions(Protocol):
     """What a separator has as well if it can make more regions than by its settings.
 
-    It is asked where labelled photos show more objects than regions are found.
+    It is asked where labelled photos show that objects share parts of the foreground.
     """
 
     def with_more_regions(self) -> Separator:
-        """One of the same kind, with settings that make more regions."""
+        """One of the same kind, with settings that make more regions; the same if there is none."""
         ...
 
 
