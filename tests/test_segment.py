@@ -18,6 +18,7 @@ from prelabel.model import FittedModel
 from prelabel.photo_segmenter import PhotoSegmenter
 from prelabel.pipeline import fit, predict
 from prelabel.segment import Segment, Segmenter, image_level_model
+from prelabel.steps.cutting import Cutting
 from support.small_photos import tiny_config
 
 pytestmark = pytest.mark.usefixtures("empty_cache")
@@ -163,3 +164,25 @@ def test_describe__nothing_is_split_where_the_embedder_sees_no_crops(photos: Pat
     segment, calls = _described(fit(photos, chosen), photos / "1.png")
     assert calls == 0
     assert len(segment.regions) == len(segment.embeddings) == 1
+
+
+def test_to_regions__limbs_stay_where_more_regions_are_made() -> None:
+    rows, columns = np.mgrid[:40, :60]
+    body = (rows - 20) ** 2 + (columns - 20) ** 2 <= 100
+    limb = (rows - 20) ** 2 + (columns - 45) ** 2 <= 16
+    foreground = (body | limb | ((rows == 20) & (columns > 20) & (columns < 45))).astype(np.float32)
+    image = Image(np.zeros((40, 60, 3), dtype=np.uint8), width=60, height=40, digest="0" * 32)
+    features = PatchFeatures(
+        patches=np.ones((40, 60, 2), dtype=np.float16),
+        cls=np.ones(2, dtype=np.float16),
+        attention=np.ones((40, 60), dtype=np.float16),
+    )
+    config = tiny_config("refiner.name=none", "separator.name=connected", "levels.image_k=[2]")
+    segmenter = Segmenter(image_level_model(config, features))
+
+    def n_regions(cutting: Cutting) -> int:
+        return len(segmenter.to_regions(image, foreground, foreground, cutting).regions)
+
+    assert n_regions(Cutting()) == 1
+    assert n_regions(Cutting(0.75)) == 2
+    assert n_regions(Cutting(0.75, more_regions=True)) == 1

@@ -33,8 +33,8 @@ from prelabel.steps.region_embedding import RegionEmbedding
 from prelabel.steps.regions import PhotoRegions, RegionSource, agreement, find_regions, upsample
 from prelabel.steps.taught import points_of
 from prelabel.strategies import registry
-from prelabel.strategies.checks import check_array, refine, separate
-from prelabel.strategies.protocols import Clusterer, MoreRegions, Splitter
+from prelabel.strategies.checks import check_array, refine, separate, with_more_regions
+from prelabel.strategies.protocols import Clusterer, Splitter
 
 Float = NDArray[np.float32]
 
@@ -154,12 +154,8 @@ class Segmenter:
         self.learner = config.strategy("learner")
         self.refiner = config.strategy("refiner")
         self.separator = config.strategy("separator")
-        if (
-            self.taught
-            and self.taught.facts.more_regions
-            and isinstance(self.separator, MoreRegions)
-        ):
-            self.separator = self.separator.with_more_regions()
+        if self.taught and self.taught.facts.more_regions:
+            self.separator = with_more_regions(self.separator)
         self.embedder = config.strategy("embedder")
 
     def describe(self, image: Image, features: PatchFeatures, found: PhotoRegions) -> Segment:

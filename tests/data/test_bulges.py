@@ -49,3 +49,11 @@ def test_cut_regions__numbers_without_gaps_within_the_regions(seed: int, neck: f
     assert np.unique(found[found > 0]).tolist() == list(range(1, int(found.max()) + 1))
     for number in range(1, int(found.max()) + 1):
         assert len(np.unique(labels[found == number])) == 1
+
+
+def test_cut_regions__limbs_stay_on_their_own_region() -> None:
+    body, limb = DISCS[2], (ROWS - 20) ** 2 + (COLUMNS - 45) ** 2 <= 16
+    line = (ROWS == 20) & (COLUMNS > 45) & (COLUMNS < 70)
+    labels = (body | limb | line).astype(np.int32)
+    assert cut_regions(labels, 0.85).max() == 2
+    assert cut_regions(labels, 0.85, 0.2).tolist() == labels.tolist()

@@ -121,7 +121,9 @@ def test_choose_cutting__one_photo_of_many_is_chance() -> None:
 
 
 ONE = LEFT | disc(20, 38, 10)  # with a neck of 0.44
-SIDE_BY_SIDE = np.stack([disc(20, 14, 4), disc(20, 24, 4), disc(20, 36, 4)])  # none of them is found
+SIDE_BY_SIDE = np.stack(
+    [disc(20, 14, 4), disc(20, 24, 4), disc(20, 36, 4)]
+)  # none of them is found
 
 
 def _chosen(photos: list[Drawn], *, min_area: float = 0.002, can_make_more: bool = True) -> Cutting:
@@ -136,7 +138,9 @@ def test_choose_cutting__objects_that_share_parts_come_apart_before_it_is_known_
     assert _chosen([crowded] * 2) == expected
     assert _chosen([crowded]) == Cutting()  # one photo is chance
     assert _chosen([crowded] * 2, can_make_more=False) == Cutting()
-    assert _chosen([crowded] * 2, min_area=0.05).neck == 0  # objects that are smaller than what is kept
+    assert (
+        _chosen([crowded] * 2, min_area=0.05).neck == 0
+    )  # objects that are smaller than what is kept
     alone = Drawn(ONE, SIDE_BY_SIDE[:1])
     assert _chosen([alone] * 2) == Cutting()
     assert _chosen([crowded] * 2 + [alone] * 18) == expected  # 4 for 20 parts

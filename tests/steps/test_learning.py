@@ -244,7 +244,7 @@ def test_learn__touching_objects_as_they_were_drawn() -> None:
         parts = [encode_rle(discs[0] & (columns < 10)), encode_rle(discs[1] & (columns >= 10))]
         labelled.append(LabelledPhoto(str(i), tuple(LabelledRegion(p, "cell") for p in parts)))
 
-    def facts_of(labels: list[LabelledPhoto]) -> Facts:
+    def facts_of(labels: list[LabelledPhoto], can_make_more: bool = False) -> Facts:
         return learn(
             labels,
             learner=make("learner", "ridge", {}),
@@ -252,9 +252,12 @@ def test_learn__touching_objects_as_they_were_drawn() -> None:
             features_of=features.__getitem__,
             levels_of=lambda _: np.zeros((20, 20), dtype=np.float32),
             seed=0,
+            can_make_more=can_make_more,
         ).facts
 
     assert facts_of(labelled).neck > 0
+    assert not facts_of(labelled).more_regions
+    assert facts_of(labelled, can_make_more=True).more_regions
     as_one = encode_rle(discs[0] | discs[1])
     together = [LabelledPhoto(p.digest, (LabelledRegion(as_one, "cell"),)) for p in labelled]
     assert facts_of(together).neck == 0

@@ -8,17 +8,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, make_dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pydantic import Field
 
 from prelabel.data.dataset import ExportContext
 from prelabel.data.records import Crop, LabelledPatches, LevelResult, PatchFeatures, Prediction
-from prelabel.errors import UserError
+from prelabel.errors import ContractError, UserError
 from prelabel.strategies import contracts, registry
-from prelabel.strategies.checks import check_labels, refine
+from prelabel.strategies.checks import check_labels, refine, with_more_regions
 from prelabel.strategies.protocols import Backbone
 from prelabel_plugins.embedders.region_cls import RegionCls
 from support.messages import assert_says
@@ -193,16 +194,64 @@ def test_check__a_separator_that_splits_wrongly(
     assert broken("separator", _zoom(lambda mask, _: mask.astype(np.int32))) == []
 
 
-@pytest.mark.parametrize("other", [lambda self: None, lambda self: self])
-def test_check__a_separator_that_makes_no_more_regions(
-    broken: Broken, other: Callable[[object], object]
-) -> None:
-    made = _separate(lambda p: np.zeros(p.shape, dtype=np.int32))
-    made.with_more_regions = other  # type: ignore[attr-defined]
-    [promise] = broken("separator", made)
-    assert re.search(
-        "^with_more_regions.*returned .*, expected the same kind with other settings", promise
-    )
+@dataclass(frozen=True)
+class Rows:
+    """A separator that finds ``regions`` rows of pixels."""
+
+    regions: Annotated[int, Field(ge=1, le=2)] = 1
+
+    def separate(self, refined: Float, **given: object) -> NDArray[np.int32]:
+        if self.regions > 2:
+            raise ValueError("too many regions")
+        found = np.zeros(refined.shape, dtype=np.int32)
+        n = min(self.regions, len(found))
+        found[:n] = np.arange(1, n + 1)[:, None]
+        return found
+
+
+@dataclass(frozen=True)
+class RowsAndMore(Rows):
+    def with_more_regions(self) -> Rows:
+        return replace(self, regions=2)
+
+
+@dataclass(frozen=True)
+class RowsAndNothing(Rows):
+    def with_more_regions(self) -> None:
+        return None
+
+
+@dataclass(frozen=True)
+class RowsAndTooMany(Rows):
+    def with_more_regions(self) -> Rows:
+        return replace(self, regions=3)
+
+
+@dataclass(frozen=True)
+class RowsAndError(Rows):
+    def with_more_regions(self) -> Rows:
+        raise OSError("no")
+
+
+def test_check__a_separator_that_makes_more_regions(broken: Broken) -> None:
+    assert broken("separator", Rows) == []
+    assert broken("separator", RowsAndMore) == []
+    assert broken("separator", RowsAndNothing) == [
+        "with_more_regions: returned None, expected a RowsAndNothing"
+    ]
+    assert broken("separator", RowsAndError) == ["with_more_regions: raised OSError: no"]
+    promises = broken("separator", RowsAndTooMany)
+    assert any("cannot be written to a config" in promise for promise in promises)
+    assert any("separate" in promise and "too many regions" in promise for promise in promises)
+
+
+def test_with_more_regions__what_is_no_separator_is_named() -> None:
+    assert with_more_regions(RowsAndMore()) == RowsAndMore(2)
+    assert with_more_regions(Rows()) == Rows()
+    with pytest.raises(
+        ContractError, match="with_more_regions returned None, expected a separator"
+    ):
+        with_more_regions(RowsAndNothing())
 
 
 # Engines

@@ -15,7 +15,14 @@ from numpy.typing import DTypeLike, NDArray
 from prelabel.data.records import Crop, LabelledPatches, PatchFeatures, PatchMaps
 from prelabel.errors import ContractError
 from prelabel.strategies import registry
-from prelabel.strategies.protocols import BlockClusterer, Clusterer, Learner, Refiner, Separator
+from prelabel.strategies.protocols import (
+    BlockClusterer,
+    Clusterer,
+    Learner,
+    MoreRegions,
+    Refiner,
+    Separator,
+)
 
 Float = NDArray[np.float32]
 Array = NDArray[Any]
@@ -75,6 +82,17 @@ def separate(
     """Numbers of regions from 1, int32 (h, w), of P(foreground) float32 (h, w). Raises ContractError."""
     answer = separator.separate(refined, threshold=threshold, patches=patches, image=image)
     return check_regions(registry.title("separator", separator), answer, refined.shape)
+
+
+def with_more_regions(separator: Separator) -> Separator:
+    """The same that makes more regions, if it can. Raises ContractError."""
+    if not isinstance(separator, MoreRegions):
+        return separator
+    answer: object = separator.with_more_regions()
+    if not isinstance(answer, Separator):
+        name = registry.title("separator", separator)
+        raise ContractError(f"{name}: with_more_regions returned {answer!r}, expected a separator")
+    return answer
 
 
 def summarize(

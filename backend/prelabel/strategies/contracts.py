@@ -404,6 +404,24 @@ def _check_refiner(harness: Harness[Refiner]) -> None:
 
 
 def _check_separator(harness: Harness[Separator]) -> None:
+    _check_separation(harness)
+    if not isinstance(harness.strategy, MoreRegions):
+        return
+    other = harness.call("", "with_more_regions")
+    if other is FAILED:
+        return
+    if type(other) is not type(harness.strategy):
+        found = f"returned {other!r}, expected a {type(harness.strategy).__name__}"
+        harness.note("with_more_regions", "", found)
+        return
+    own: Harness[Any] = Harness(other)
+    for contract in (_check_form, _check_separation):
+        contract(own)
+    for promise in own.broken:
+        harness.note("with_more_regions", "", f"what it returned breaks a promise: {promise}")
+
+
+def _check_separation(harness: Harness[Separator]) -> None:
     rng = np.random.default_rng(0)
     sizes = (((1, 1), (1, 1)), ((1, 9), (1, 2)), ((24, 36), (4, 6)), ((30, 20), (3, 2)))
     for (height, width), (rows, columns) in sizes:
@@ -425,11 +443,6 @@ def _check_separator(harness: Harness[Separator]) -> None:
                 harness.passes(answer, "separate", case, check)
     if isinstance(harness.strategy, Splitter):
         _check_split(harness)
-    if isinstance(harness.strategy, MoreRegions):
-        other = harness.strategy.with_more_regions()
-        fits = type(other) is type(harness.strategy) and other != harness.strategy
-        found = f"returned {other!r}, expected the same kind with other settings"
-        harness.expect(fits, "with_more_regions", "", found)
 
 
 def _check_split(harness: Harness[Separator]) -> None:
