@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -69,6 +70,29 @@ class Bulges:
         np.maximum.at(peaks, basins.ravel(), depth.ravel())
         return cls(mask, depth, basins, peaks)
 
+    @cached_property
+    def borders(self) -> list[tuple[int, int, float]]:
+        """Two neighbouring bulges and the width of the neck between them, the widest first."""
+        basins, depth, n = self.basins, self.depth, len(self.peaks)
+        first, second, width = [], [], []
+        for a, b, da, db in (
+            (basins[:, :-1], basins[:, 1:], depth[:, :-1], depth[:, 1:]),
+            (basins[:-1], basins[1:], depth[:-1], depth[1:]),
+            (basins[:-1, :-1], basins[1:, 1:], depth[:-1, :-1], depth[1:, 1:]),
+            (basins[:-1, 1:], basins[1:, :-1], depth[:-1, 1:], depth[1:, :-1]),
+        ):
+            touching = (a != b) & (a > 0) & (b > 0)
+            first.append(np.minimum(a, b)[touching])
+            second.append(np.maximum(a, b)[touching])
+            width.append(np.minimum(da, db)[touching])
+        pairs, where = np.unique(
+            np.concatenate(first).astype(np.int64) * n + np.concatenate(second), return_inverse=True
+        )
+        widest = np.zeros(len(pairs))
+        np.maximum.at(widest, where.ravel(), np.concatenate(width))
+        order = np.argsort(-widest, kind="stable")
+        return [(int(pairs[k] // n), int(pairs[k] % n), float(widest[k])) for k in order]
+
     def cut(self, neck: float, limb: float = 0.0) -> Labels:
         """Numbers of the parts from 1, cut where a neck is narrower than the share ``neck`` of the thinner
         bulge; but bulges that are smaller than the share ``limb`` of their neighbour, with what has joined
@@ -103,7 +127,6 @@ def _joined(bulges: Bulges, neck: float, limb: float) -> Labels:
     """For each bulge the number of its object: neighbours join, the widest neck first, while the neck
     is not narrower than ``neck`` of the thinner one; then limbs join what they are on."""
     peaks, areas = bulges.peaks.copy(), np.bincount(bulges.basins.ravel())
-    borders = _borders(bulges)
     parent = list(range(len(peaks)))
 
     def root(i: int) -> int:
@@ -116,7 +139,7 @@ def _joined(bulges: Bulges, neck: float, limb: float) -> Labels:
         """Join neighbours for which ``are_one``, of their numbers and the width of the neck between them, is
         true; whether there were some."""
         n_joined = 0
-        for first, second, width in borders:
+        for first, second, width in bulges.borders:
             low, high = sorted((root(first), root(second)))
             if low != high and are_one(low, high, width):
                 parent[high] = low
@@ -131,26 +154,3 @@ def _joined(bulges: Bulges, neck: float, limb: float) -> Labels:
     ):
         pass
     return np.array([root(i) for i in range(len(peaks))], dtype=np.int32)
-
-
-def _borders(bulges: Bulges) -> list[tuple[int, int, float]]:
-    """Two neighbouring bulges and the width of the neck between them, the widest first."""
-    basins, depth, n = bulges.basins, bulges.depth, len(bulges.peaks)
-    first, second, width = [], [], []
-    for a, b, da, db in (
-        (basins[:, :-1], basins[:, 1:], depth[:, :-1], depth[:, 1:]),
-        (basins[:-1], basins[1:], depth[:-1], depth[1:]),
-        (basins[:-1, :-1], basins[1:, 1:], depth[:-1, :-1], depth[1:, 1:]),
-        (basins[:-1, 1:], basins[1:, :-1], depth[:-1, 1:], depth[1:, :-1]),
-    ):
-        touching = (a != b) & (a > 0) & (b > 0)
-        first.append(np.minimum(a, b)[touching])
-        second.append(np.maximum(a, b)[touching])
-        width.append(np.minimum(da, db)[touching])
-    pairs, where = np.unique(
-        np.concatenate(first).astype(np.int64) * n + np.concatenate(second), return_inverse=True
-    )
-    widest = np.zeros(len(pairs))
-    np.maximum.at(widest, where.ravel(), np.concatenate(width))
-    order = np.argsort(-widest, kind="stable")
-    return [(int(pairs[k] // n), int(pairs[k] % n), float(widest[k])) for k in order]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +81,7 @@ def learn(
     blend, scores = _choose_blend(left_out, areas)
     cutting = Cutting()
     if learned:
-        drawn = list(_drawn(left_out, blend))
+        drawn = list(_drawn(left_out, blend, known))
         cutting, _ = choose_cutting(drawn, areas, min_area=min_area, can_make_more=can_make_more)
     means, spread = _mean_patches(photos, labels.mean_of)
     name_scores = _means(names)
@@ -226,7 +227,9 @@ def _left_out(learned: Float, levels: Float, shares: Float, believed: float) -> 
     return LeftOut(learned, levels, truth, known, believed)
 
 
-def _drawn(left_out: Sequence[tuple[LabelledPhoto, LeftOut]], blend: Blend) -> Iterator[Drawn]:
+def _drawn(
+    left_out: Sequence[tuple[LabelledPhoto, LeftOut]], blend: Blend, kept: Kept
+) -> Iterator[Drawn]:
     """The foreground of photos that were left out, and what was drawn on them."""
     for photo, known in left_out:
         if any(r.weight < 1 for r in photo.regions) or not photo.complete:
@@ -234,10 +237,16 @@ def _drawn(left_out: Sequence[tuple[LabelledPhoto, LeftOut]], blend: Blend) -> I
         height, width = (_FINER * n for n in known.levels.shape)
         p = blend(known.learned, known.levels, known.trust)
         p = upsample(p, height=height, width=width)
-        own = [r.rle for r in photo.regions if r.name]
-        objects = [patch_coverage([rle], height, width) >= 0.5 for rle in own]
-        masks = np.stack(objects) if objects else np.zeros((0, height, width), dtype=np.bool_)
-        yield Drawn(p > 0.5, masks[masks.any(axis=(1, 2))])
+        objects = kept.get(("objects", photo.key), partial(_objects, photo, height, width))
+        yield Drawn(p > 0.5, objects)
+
+
+def _objects(photo: LabelledPhoto, height: int, width: int) -> NDArray[np.bool_]:
+    """The objects that were drawn on a photo bool (n, height, width), but for what is too small to see."""
+    own = [r.rle for r in photo.regions if r.name]
+    objects = [patch_coverage([rle], height, width) >= 0.5 for rle in own]
+    masks = np.stack(objects) if objects else np.zeros((0, height, width), dtype=np.bool_)
+    return np.asarray(masks[masks.any(axis=(1, 2))])
 
 
 def _mean_patches(
