@@ -161,9 +161,9 @@ def test_choose_cutting__what_was_drawn_as_one_stays_one_whatever_shares_parts()
     assert _chosen([limbless] * 9) == Cutting()
 
 
-def test_choose_cutting__a_wider_neck_and_more_regions() -> None:
+def test_choose_cutting__what_photos_show_for_sure_counts_more() -> None:
     # The necks are 0.89 of the bulges: 0.75 does not cut them.
     left, right = disc(20, 20, 10), disc(20, 30, 10)
     touching = Drawn(left | right, np.stack([left & (COLUMNS < 25), right & (COLUMNS >= 25)]))
-    assert _chosen([touching] * 9) == Cutting(0.95, more_regions=True)
+    assert _chosen([touching] * 9) == Cutting(0.95)
     assert _chosen([touching] * 9, can_make_more=False) == Cutting(0.95)

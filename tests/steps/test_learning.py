@@ -257,7 +257,7 @@ def test_learn__touching_objects_as_they_were_drawn() -> None:
 
     assert facts_of(labelled).neck > 0
     assert not facts_of(labelled).more_regions
-    assert facts_of(labelled, can_make_more=True).more_regions
+    assert facts_of(labelled, can_make_more=True) == facts_of(labelled)  # the photos are sure
     as_one = encode_rle(discs[0] | discs[1])
     together = [LabelledPhoto(p.digest, (LabelledRegion(as_one, "cell"),)) for p in labelled]
     assert facts_of(together).neck == 0
@@ -279,3 +279,25 @@ def test_learn__of_partial_photos_background_is_where_levels_find_nothing_either
         for photo, mask in zip(partial, photos.masks, strict=False)
     ]
     assert not photos.learn(rest, _true).learned
+
+
+def test_learn__objects_side_by_side_are_cut_though_no_photo_is_sure_that_it_helps() -> None:
+    rows, columns = np.mgrid[:20, :20]
+    disc = (rows - 10) ** 2 + (columns - 10) ** 2 <= 6**2
+    vectors = np.where(disc[..., None], 1.0, -1.0) * np.ones(DIM)
+    features = PatchFeatures(
+        vectors.astype(np.float16), np.zeros(1, np.float16), np.ones((20, 20), np.float16)
+    )
+    halves = [encode_rle(disc & (columns < 10)), encode_rle(disc & (columns >= 10))]
+    regions = tuple(LabelledRegion(rle, "half") for rle in halves)
+    for can_make_more, neck in ((False, 0), (True, 0.75)):
+        facts = learn(
+            [LabelledPhoto(str(i), regions) for i in range(4)],
+            learner=make("learner", "ridge", {}),
+            center=np.zeros(DIM, dtype=np.float32),
+            features_of=lambda _: features,
+            levels_of=lambda _: np.zeros((20, 20), dtype=np.float32),
+            seed=0,
+            can_make_more=can_make_more,
+        ).facts
+        assert (facts.neck, facts.more_regions) == (neck, can_make_more)

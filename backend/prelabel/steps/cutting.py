@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,8 +73,8 @@ def choose_cutting(
     """The cutting that gives back most of the drawn objects, and its F1 over all photos.
 
     ``areas``: of drawn objects, as shares of their photos. ``min_area``: the settings'. ``can_make_more``:
-    whether the separator can make more regions; then, where objects share parts of the foreground, these
-    are cut unless the photos show that less is given back.
+    whether the separator can make more regions; then, where the photos tell nothing for sure and objects
+    share parts of the foreground, these are cut.
     """
     if not photos or not areas:
         return Cutting(), 0.0
@@ -83,25 +82,25 @@ def choose_cutting(
     smallest = [None, tried[0], *(area for area in tried[1:] if area < min_area)]
     bulges = [Bulges.of(photo.foreground) for photo in photos]
 
-    @cache
     def overlaps(cutting: Cutting) -> list[_Overlaps]:
         parts = (one.cut(cutting.neck, cutting.limb) for one in bulges)
         return [_Overlaps.of(own, p.objects) for own, p in zip(parts, photos, strict=True)]
 
-    ways = [Cutting(neck) for neck in NECKS]
-    if can_make_more and _share_parts(overlaps(Cutting()), min_area):
-        ways = [Cutting(neck, more_regions=True) for neck in (_CROWDED_NECK, *NECKS[1:])] + ways
-    best = ways[0]
-    best_score = _f1(overlaps(best), min_area)
-    unchanged = np.array([_f1([photo], min_area) for photo in overlaps(best)])
-    for way in ways:
+    best, plain = Cutting(), overlaps(Cutting())
+    best_score = _f1(plain, min_area)
+    for neck in NECKS:
+        found = overlaps(Cutting(neck)) if neck else plain
         for least in smallest:
             area = min_area if least is None else least
-            score = _f1(overlaps(way), area)
-            gains = np.array([_f1([photo], area) for photo in overlaps(way)]) - unchanged
-            error = float(gains.std(ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else 0.0
-            if score > best_score + _MARGIN and gains.mean() > 2 * error:
-                best, best_score = replace(way, smallest=least), score
+            score = _f1(found, area)
+            if score > best_score + _MARGIN and _is_sure(plain, min_area, found, area):
+                best, best_score = Cutting(neck, least), score
+    if best == Cutting() and can_make_more and _share_parts(plain, min_area):
+        crowded = Cutting(_CROWDED_NECK, more_regions=True)
+        found = overlaps(crowded)
+        score = _f1(found, min_area)
+        if best_score <= score + _MARGIN or not _is_sure(found, min_area, plain, min_area):
+            best, best_score = crowded, score
     return best, best_score
 
 
@@ -144,6 +143,20 @@ def _share_parts(photos: Sequence[_Overlaps], least: float) -> bool:
     shared = [objects - parts for parts, objects in counts]
     rule = sum(shared) >= _CROWDED * sum(parts for parts, _ in counts)
     return rule and sum(n > 0 for n in shared) >= 2
+
+
+def _is_sure(
+    before: Sequence[_Overlaps], least_before: float, after: Sequence[_Overlaps], least_after: float
+) -> bool:
+    """Whether photos gain F1 by more than twice the standard error."""
+    gains = np.array(
+        [
+            _f1([one], least_after) - _f1([other], least_before)
+            for one, other in zip(after, before, strict=True)
+        ]
+    )
+    error = float(gains.std(ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else 0.0
+    return bool(gains.mean() > 2 * error)
 
 
 def _f1(overlaps: Sequence[_Overlaps], least: float) -> float:
