@@ -317,7 +317,7 @@ def test_memory__for_each_photo_of_predict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lanes: int, most: int
 ) -> None:
     """From 60 photos on, the peak grows by less than 4 kB a photo. In lanes, how many are under way beside
-    each other makes a difference of 1 MB."""
+    each other makes a difference of 1 MB and, on a busy machine, of more: the lower of two peaks counts."""
     monkeypatch.setattr("prelabel.strategies.lanes.cores", lambda: lanes)
     folder = tmp_path / "photos"
     folder.mkdir()
@@ -339,7 +339,8 @@ def test_memory__for_each_photo_of_predict(
             tracemalloc.stop()
 
     peak(40)  # what is imported and cached on first use does not count
-    assert (peak(most) - peak(60)) / (most - 60) < 4096
+    few, many = (min(peak(n) for _ in range(2)) for n in (60, most))
+    assert (many - few) / (most - 60) < 4096
 
 
 @pytest.mark.slow

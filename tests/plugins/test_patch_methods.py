@@ -20,6 +20,7 @@ from prelabel_plugins.separators.maskcut import maskcut_masks
 from prelabel_plugins.separators.patch_cuts import (
     binary_graph,
     cosines,
+    first_largest,
     part_with,
     second_eigenvector,
     to_pixels,
@@ -245,6 +246,16 @@ def test_to_pixels__the_smaller_mask_is_seen_and_outlines_follow_the_photo() -> 
     lefts = (found > 0).argmax(axis=1)
     assert np.abs(lefts - 84).max() <= 1
     assert not to_pixels(np.zeros((0, 20, 20), dtype=bool), image).any()
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_first_largest__rounding_does_not_choose(seed: int) -> None:
+    values = np.array([-3.0, 1.0, 2.0, 0.5, 2.0, 2.0])
+    rounded = values * (1 + np.random.default_rng(seed).uniform(-1e-12, 1e-12, 6))
+    assert first_largest(rounded) == 2
+    assert first_largest(-rounded) == 0
+    assert first_largest(np.array([2.0, 2.001])) == 1
+    assert first_largest(np.zeros(3)) == 0
 
 
 @pytest.mark.parametrize("name", METHODS)

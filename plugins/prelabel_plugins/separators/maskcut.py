@@ -17,6 +17,7 @@ from prelabel_plugins.separators.patch_cuts import (
     binary_graph,
     cosines,
     features_of,
+    first_largest,
     part_with,
     second_eigenvector,
     to_pixels,
@@ -87,12 +88,12 @@ def _cut(halves: NDArray[np.float64], shape: tuple[int, ...]) -> Mask:
     The authors look at the corners of the side above the mean, and so at the sign of an eigenvector,
     which is open. Here it is that with which the greatest absolute value is positive.
     """
-    seed = int(np.argmax(np.abs(halves)))
+    seed = first_largest(np.abs(halves))
     side = halves > halves.mean()
     side = (side == side[seed]).reshape(shape)
     if np.count_nonzero(side[[0, 0, -1, -1], [0, -1, 0, -1]]) >= _CORNERS:
         side = ~side
-        seed = int(np.argmax(-halves * np.sign(halves[seed])))
+        seed = first_largest(-halves * np.sign(halves[seed]))
     return part_with(side, seed)
 
 

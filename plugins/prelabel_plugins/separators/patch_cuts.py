@@ -21,6 +21,8 @@ Double = NDArray[np.float64]
 Features = Literal["raw", "relative"]
 _WEAK = 1e-5
 """Weight between patches that are not alike: it keeps the graph connected (TokenCut)."""
+_ROUNDING = 1e-8
+"""Relative to the largest absolute value; Lanczos is exact to about 1e-12 of it."""
 _DENSE = 64
 """Patches up to which all eigenvectors are computed."""
 
@@ -79,6 +81,14 @@ def _largest(scaled: Double, known: Double) -> Double | None:
     except ArpackError:
         return None
     return np.asarray(vectors[:, 0])
+
+
+def first_largest(values: Double) -> int:
+    """The first index of the largest value, where values that differ by rounding alone are equal.
+
+    Parts that are alike have such ones in an eigenvector: the processor must not choose among them.
+    """
+    return int(np.argmax(values >= values.max() - _ROUNDING * np.abs(values).max()))
 
 
 def part_with(mask: Mask, seed: int) -> Mask:

@@ -17,6 +17,7 @@ from prelabel_plugins.separators.patch_cuts import (
     binary_graph,
     cosines,
     features_of,
+    first_largest,
     part_with,
     second_eigenvector,
     to_pixels,
@@ -57,6 +58,6 @@ class TokenCut:
 def tokencut_mask(vectors: Float, tau: float) -> Mask:
     """The object's patches, bool (h, w), from their features float32 (h, w, dim)."""
     halves = second_eigenvector(binary_graph(cosines(vectors), tau))
-    seed = int(np.argmax(np.abs(halves)))
+    seed = first_largest(np.abs(halves))
     side = halves > halves.mean()
     return part_with((side == side[seed]).reshape(vectors.shape[:2]), seed)
