@@ -32,6 +32,8 @@ def test_taught_facts__line(
 ) -> None:
     names = [f"class {i}" for i in range(classes)]
     assert TaughtFacts(photos, names, weight, 0.5, tried, {}).line == line
+    cut = TaughtFacts(photos, names, weight, 0.5, tried, {}, neck=0.75)
+    assert cut.line == f"{line}; regions that hold several objects are cut apart"
 
 
 @pytest.mark.parametrize(

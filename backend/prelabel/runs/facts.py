@@ -35,7 +35,8 @@ class TaughtFacts(msgspec.Struct):
     region's class; the most similar labelled region has the rest. ``foreground_iou``: for each
     weight that was tried, the mean IoU of foreground patches on labelled photos that were left out
     while learning; ``names_right``: the share of their regions that got their own class. Empty where
-    too few photos could be left out.
+    too few photos could be left out. ``neck``: regions are cut where they are narrower than this share
+    of the thinner side; 0 cuts none. ``more_regions``: whether the separator makes more of them, too.
     """
 
     photos: int
@@ -44,6 +45,8 @@ class TaughtFacts(msgspec.Struct):
     name_weight: float
     foreground_iou: dict[str, float]
     names_right: dict[str, float]
+    neck: float = 0.0
+    more_regions: bool = False
 
     @property
     def line(self) -> str:
@@ -63,7 +66,8 @@ class TaughtFacts(msgspec.Struct):
             )
         else:
             more = f"foreground IoU on photos left out {best:.2f} instead of {without:.2f}"
-        return f"{counts}; {more}"
+        apart = "; regions that hold several objects are cut apart" if self.neck else ""
+        return f"{counts}; {more}{apart}"
 
 
 class GroupFacts(msgspec.Struct, omit_defaults=True):

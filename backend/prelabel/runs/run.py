@@ -210,6 +210,8 @@ def _taught(model: FittedModel) -> TaughtFacts | None:
         name_weight=facts.name_weight,
         foreground_iou=facts.scores,
         names_right=facts.name_scores,
+        neck=facts.neck,
+        more_regions=facts.more_regions,
     )
 
 
