@@ -10,11 +10,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
+from threading import Thread, Timer
 
 import pytest
+from filelock import FileLock
 
-from prelabel.storage.locks import InUseError, exclusive, holder
+from prelabel.storage.json import encode
+from prelabel.storage.locks import Holder, InUseError, exclusive, holder
 from support.messages import assert_says
 
 _HOLDER = """
@@ -85,6 +87,20 @@ def test_exclusive__waits(tmp_path: Path) -> None:
         assert not taken
     waiting.join(10)
     assert taken
+
+
+def test_exclusive__a_holder_that_is_still_writing_its_name_is_waited_for(tmp_path: Path) -> None:
+    file, about = tmp_path / "a.lock", tmp_path / "a.lock.holder"
+    named = encode(Holder(41, "there", "2026-01-31 18:05:00"))
+    with FileLock(file):
+        writing = Timer(0.2, about.write_bytes, [named])
+        writing.start()
+        with (
+            pytest.raises(InUseError, match="in use by process 41 on there"),
+            exclusive(file, "it"),
+        ):
+            pass
+        writing.join()
 
 
 def test_holder__of_a_damaged_file_is_not_known(tmp_path: Path) -> None:

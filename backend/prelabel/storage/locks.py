@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -15,6 +16,9 @@ from filelock import FileLock, Timeout
 from prelabel.errors import UserError
 from prelabel.storage.files import replacing
 from prelabel.storage.json import decode, encode
+
+_WRITING = 1.0
+"""Seconds in which a new holder has written who it is, on a busy machine too."""
 
 
 class InUseError(UserError):
@@ -54,7 +58,7 @@ def exclusive(file: Path, what: str, *, timeout: float = 0.0) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise InUseError(
-            f"{what} is in use by {holder(file) or 'another process'}: wait until it is done, or "
+            f"{what} is in use by {_named(file) or 'another process'}: wait until it is done, or "
             "stop it, and try again"
         ) from None
     try:
@@ -73,6 +77,14 @@ def holder(file: Path) -> Holder | None:
         return decode(_about(file).read_bytes(), Holder)
     except (OSError, ValueError):
         return None
+
+
+def _named(file: Path) -> Holder | None:
+    """The holder, who may have got the lock a moment ago and is still writing who it is."""
+    until = time.monotonic() + _WRITING
+    while (found := holder(file)) is None and time.monotonic() < until:
+        time.sleep(0.02)
+    return found
 
 
 def _about(file: Path) -> Path:
