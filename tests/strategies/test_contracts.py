@@ -209,49 +209,45 @@ class Rows:
         return found
 
 
-@dataclass(frozen=True)
-class RowsAndMore(Rows):
-    def with_more_regions(self) -> Rows:
-        return replace(self, regions=2)
+def _rows_and(answer: Callable[[Rows], object]) -> type:
+    """Rows that answer so when they are asked for more regions."""
+    made = make_dataclass(
+        "Made", [], bases=(Rows,), frozen=True, namespace={"with_more_regions": answer}
+    )
+    made.__module__ = __name__
+    globals()["Made"] = made
+    return made
 
 
-@dataclass(frozen=True)
-class RowsAndNothing(Rows):
-    def with_more_regions(self) -> None:
-        return None
+def _two_rows(rows: Rows) -> Rows:
+    return replace(rows, regions=2)
 
 
-@dataclass(frozen=True)
-class RowsAndTooMany(Rows):
-    def with_more_regions(self) -> Rows:
-        return replace(self, regions=3)
-
-
-@dataclass(frozen=True)
-class RowsAndError(Rows):
-    def with_more_regions(self) -> Rows:
-        raise OSError("no")
+def _none(_: Rows) -> None:
+    return None
 
 
 def test_check__a_separator_that_makes_more_regions(broken: Broken) -> None:
     assert broken("separator", Rows) == []
-    assert broken("separator", RowsAndMore) == []
-    assert broken("separator", RowsAndNothing) == [
-        "with_more_regions: returned None, expected a RowsAndNothing"
+    assert broken("separator", _rows_and(_two_rows)) == []
+    assert broken("separator", _rows_and(_none)) == [
+        "with_more_regions: returned None, expected a Made"
     ]
-    assert broken("separator", RowsAndError) == ["with_more_regions: raised OSError: no"]
-    promises = broken("separator", RowsAndTooMany)
+    [promise] = broken("separator", _rows_and(lambda _: 1 / 0))
+    assert promise == "with_more_regions: raised ZeroDivisionError: division by zero"
+    promises = broken("separator", _rows_and(lambda rows: replace(rows, regions=3)))
     assert any("cannot be written to a config" in promise for promise in promises)
     assert any("separate" in promise and "too many regions" in promise for promise in promises)
 
 
 def test_with_more_regions__what_is_no_separator_is_named() -> None:
-    assert with_more_regions(RowsAndMore()) == RowsAndMore(2)
+    made = _rows_and(_two_rows)
+    assert with_more_regions(made()) == made(2)
     assert with_more_regions(Rows()) == Rows()
     with pytest.raises(
         ContractError, match="with_more_regions returned None, expected a separator"
     ):
-        with_more_regions(RowsAndNothing())
+        with_more_regions(_rows_and(_none)())
 
 
 # Engines

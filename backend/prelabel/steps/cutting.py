@@ -16,8 +16,8 @@ _CROWDED_NECK, _CROWDED_LIMB = 0.75, 0.2
 everyday scenes, after ten photos, necks of 0.65 to 0.85 find 1 to 8 more of 100 objects of other photos than no cutting,
 but ten photos are too few to tell that. With the limb as many are found, and a quarter fewer regions are wrong."""
 _CROWDED = 0.2
-"""Objects that share a part with another, for each part that holds one, from which on that is the rule. Of 3 to 20
-photos of animals it was 0.2 to 1.7, of everyday scenes 0.7 to 4.7; where a photo shows one object, at most 0.12 in
+"""Objects that share a part with another, for each part that holds one, from which on that is the rule. Of 5 to 20
+photos of animals it was 0.2 to 1.6, of everyday scenes 0.6 to 4.5; where a photo shows one object, at most 0.12 in
 several photos."""
 NECKS = (0.0, 0.6, _CROWDED_NECK, 0.85, 0.95)
 """Widths of necks that are compared; 0 does not cut."""

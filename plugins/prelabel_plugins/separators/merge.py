@@ -41,7 +41,7 @@ class Merge:
     smallest: Annotated[float, Field(ge=0, lt=1)] = 0.1
 
     def with_more_regions(self) -> Self:
-        """One that merges less: down to a similarity that is higher by 0.05."""
+        """One that merges less, by `LESS_MERGED`."""
         return replace(self, similar=min(self.similar + LESS_MERGED, 1.0))
 
     def separate(

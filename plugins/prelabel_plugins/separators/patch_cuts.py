@@ -22,7 +22,8 @@ Features = Literal["raw", "relative"]
 _WEAK = 1e-5
 """Weight between patches that are not alike: it keeps the graph connected (TokenCut)."""
 _ROUNDING = 1e-8
-"""Relative to the largest absolute value; Lanczos is exact to about 1e-12 of it."""
+"""Relative to the largest absolute value. On graphs of 600 patches in four groups, Lanczos and a dense solver differ by
+up to 2e-10 of it."""
 _DENSE = 64
 """Patches up to which all eigenvectors are computed."""
 

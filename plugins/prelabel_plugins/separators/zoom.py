@@ -22,7 +22,7 @@ class Zoom(CropPieces, Merge):
     """
 
     def with_more_regions(self) -> Self:
-        """One that merges less: down to a similarity that is higher by 0.05 in the photo, 0.1 in crops."""
+        """One that merges less, by `LESS_MERGED` in the photo and twice as much in crops."""
         return replace(
             Merge.with_more_regions(self), within=min(self.within + 2 * LESS_MERGED, 1.0)
         )
